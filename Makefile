@@ -1,0 +1,88 @@
+PYTHON ?= python3
+PIPELINE ?= movielens
+PORT ?= 3000
+WORKERS ?= 2
+
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+
+export PYTHONUNBUFFERED := 1
+
+# Run history, kept inside the checkout so that the UI shows what the command line did. Tests leave it alone.
+demo ui: export DAGSTER_HOME := $(CURDIR)/.dagster_home
+
+# `dagster asset materialize` says at each start that `dg launch` will follow it, which takes three times as long.
+demo: export PYTHONWARNINGS := ignore:Function `asset_materialize_command`,ignore:Parameter `include_sources`
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo 'Variables: PYTHON=$(PYTHON) PIPELINE=$(PIPELINE) PORT=$(PORT) WORKERS=$(WORKERS)'
+
+.PHONY: demo
+demo: .venv/.demo-installed .dagster_home/dagster.yaml  ## fetch MovieLens 100K, run the whole pipeline, print its metrics
+	$(BIN)/python -m mtl_pipeline.demo $(PIPELINE)
+	$(BIN)/dagster asset materialize -m mtl_pipeline.definitions --select 'group:$(PIPELINE)'
+	$(BIN)/python -m mtl_pipeline.summary $(PIPELINE)
+
+.PHONY: ui
+ui: .venv/.demo-installed .dagster_home/dagster.yaml  ## open the Dagster UI on 127.0.0.1
+	$(BIN)/dagster dev -w workspace.yaml --host 127.0.0.1 --port $(PORT)
+
+# One thread each: the workers share the cores.
+.PHONY: test
+test: .venv/.dev-installed  ## run the tests; OPTIONS='-k name' is passed to pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(OPTIONS)
+
+.PHONY: lint
+lint: .venv/.dev-installed  ## check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+.PHONY: format
+format: .venv/.dev-installed  ## mend what lint can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: types
+types: .venv/.dev-installed  ## check types
+	$(BIN)/mypy
+
+.PHONY: contracts
+contracts: .venv/.dev-installed  ## check which package may import which, and that Dagster loads the definitions
+	$(BIN)/lint-imports
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/dg check defs
+
+.PHONY: clean
+clean:  ## remove what the pipelines made, run history and caches; raw files and .venv stay
+	if [ -d data ]; then find data -mindepth 2 -maxdepth 2 ! -name raw -exec rm -rf {} +; fi
+	rm -rf .dagster_home .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+# pip is the last thing `venv` makes, so its presence means that the environment is whole.
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	    echo 'mtl_pipeline runs on Python 3.11 to 3.13. Here, $(PYTHON) is:'; \
+	    $(PYTHON) --version; \
+	    echo 'Name another one: make PYTHON=python3.13 …'; \
+	    exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { \
+	    echo '$(PYTHON) cannot make virtual environments. On Debian and Ubuntu: apt-get install python3-venv'; \
+	    exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/.demo-installed: pyproject.toml constraints.txt | $(BIN)/pip
+	$(INSTALL) -e '.[demo]'
+	touch $@
+
+.venv/.dev-installed: pyproject.toml constraints.txt | $(BIN)/pip
+	$(INSTALL) -e '.[dev]'
+	touch .venv/.demo-installed $@
+
+.dagster_home/dagster.yaml: dagster.yaml
+	mkdir -p .dagster_home
+	ln -sf ../dagster.yaml $@

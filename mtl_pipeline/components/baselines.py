@@ -1,0 +1,35 @@
+"""What the model has to beat: constants, popularity, linear models, and one network per task."""
+
+import dagster as dg
+
+from mtl_pipeline.components.checks import asset_checks
+from mtl_pipeline.components.context import PipelineContext
+from mtl_pipeline.components.metadata import summary_metadata
+from mtl_pipeline.components.model import training_settings
+from mtl_pipeline.warehouse.checks import baselines_checks
+
+
+def baselines_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
+    paths, spec = pipeline.paths, pipeline.spec
+
+    @pipeline.asset(
+        reads=["examples", "item_embeddings", "user_embeddings"],
+        kinds={"scikitlearn", "pytorch", "parquet"},
+        code_version=pipeline.code_version(settings=training_settings(spec)),
+    )
+    def baselines(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """Predictions of simpler models for the validation and test rows: constant, popularity, linear
+        (logistic or ridge regression on the same features) and one network of the same size per task."""
+        from mtl_pipeline.learning.baselines import predict_baselines
+
+        summary = predict_baselines(paths, spec, target=paths.baselines, log=context.log.info)
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(summary.fingerprint),
+            metadata={"dagster/uri": dg.MetadataValue.path(paths.baselines), **summary_metadata(summary)},
+        )
+
+    return baselines
+
+
+def baselines_asset_checks(pipeline: PipelineContext) -> dg.AssetChecksDefinition:
+    return asset_checks(pipeline, "baselines", baselines_checks(pipeline.paths))

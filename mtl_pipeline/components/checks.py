@@ -1,0 +1,66 @@
+"""From checks written in SQL to Dagster's asset checks."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import dagster as dg
+
+from mtl_pipeline.components.context import PipelineContext, clear_failures
+from mtl_pipeline.components.metadata import markdown_table
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.warehouse.checks import Check, CheckResult, run_checks
+
+Variables = Callable[[dg.AssetCheckExecutionContext], Mapping[str, int]]
+
+
+def asset_checks(
+    pipeline: PipelineContext,
+    asset: str,
+    checks: Sequence[Check],
+    variables: Variables = lambda context: {},
+) -> dg.AssetChecksDefinition:
+    """All checks of one asset, run in one step after it.
+
+    `variables` looks up, at run time, the numbers that the queries ask for with getvariable().
+    """
+    key = pipeline.key(asset)
+    specs = [
+        dg.AssetCheckSpec(check.name, asset=key, description=check.explanation, blocking=check.blocking)
+        for check in checks
+    ]
+
+    @dg.multi_asset_check(name=f"{pipeline.name}__{asset}_checks", specs=specs)
+    def run(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        with clear_failures():
+            results = run_checks(pipeline.paths, checks, variables(context))
+        for result in results:
+            yield as_dagster_result(key, result)
+
+    return run
+
+
+def as_dagster_result(key: dg.AssetKey, result: CheckResult) -> dg.AssetCheckResult:
+    metadata: dict[str, dg.MetadataValue] = {
+        "offences": dg.MetadataValue.int(result.offences),
+        "query": dg.MetadataValue.md(f"```sql\n{result.check.offences.strip()}\n```"),
+    }
+    if not result.passed:
+        metadata["first offences"] = markdown_table(result.sample)
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=result.check.name,
+        passed=result.passed,
+        severity=dg.AssetCheckSeverity.ERROR if result.check.blocking else dg.AssetCheckSeverity.WARN,
+        description=None if result.passed else f"{result.offences:,} offences. {result.check.explanation}",
+        metadata=metadata,
+    )
+
+
+def latest_metadata(context: dg.AssetCheckExecutionContext, key: dg.AssetKey, name: str) -> int:
+    """A number that the asset's latest materialization reported."""
+    event = context.instance.get_latest_materialization_event(key)
+    materialization = event.asset_materialization if event else None
+    if materialization is None or name not in materialization.metadata:
+        raise UserError(f"{key.to_user_string()}: materialize it before its checks; no '{name}' is on record")
+    value = materialization.metadata[name].value
+    assert isinstance(value, int), f"{name} is a count"
+    return value

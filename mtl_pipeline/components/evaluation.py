@@ -1,0 +1,120 @@
+"""The evaluation: every model on the same untouched test rows, as a report and as numbers."""
+
+import json
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import polars as pl
+import yaml
+
+from mtl_pipeline.components.checks import asset_checks
+from mtl_pipeline.components.context import PipelineContext
+from mtl_pipeline.publishing import publish_folder
+from mtl_pipeline.warehouse.checks import evaluation_checks
+from mtl_pipeline.warehouse.facts import describe_data
+
+if TYPE_CHECKING:
+    from mtl_pipeline.evaluation.report import ReportContext
+    from mtl_pipeline.evaluation.scoring import Evaluation
+
+READS = ("model", "baselines", "examples", "item_embeddings", "user_embeddings")
+VERSIONED = ("dagster", "duckdb", "polars", "scikit-learn", "torch", "transformers")
+FRAMES = ("metrics", "comparisons", "thresholds")
+
+
+def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
+    paths, spec = pipeline.paths, pipeline.spec
+
+    @pipeline.asset(
+        reads=READS,
+        kinds={"scikitlearn", "html"},
+        code_version=pipeline.code_version(settings={"tasks": spec.tasks, "seed": spec.seed}),
+    )
+    def evaluation(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """Metrics of every model on the test split, with the thresholds that validation chose."""
+        from mtl_pipeline.evaluation.scoring import evaluate
+
+        predictions = all_predictions(pipeline)
+        measured = evaluate(predictions, spec.tasks, seed=spec.seed)
+        publish_evaluation(pipeline, measured, report_context(context, pipeline, predictions))
+        context.log.info(f"report: {paths.evaluation / 'report.html'}")
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(str(measured.metrics.hash_rows(seed=0).sum())),
+            metadata={
+                "report": dg.MetadataValue.md(measured.to_markdown()),
+                "page": dg.MetadataValue.path(paths.evaluation / "report.html"),
+                "dagster/uri": dg.MetadataValue.path(paths.evaluation),
+                **headline_metrics(measured),
+            },
+        )
+
+    return evaluation
+
+
+def all_predictions(pipeline: PipelineContext) -> pl.DataFrame:
+    """The wide frame of validation and test rows: labels, the baselines' predictions, the model's last."""
+    from mtl_pipeline.learning.ranker import predict_examples
+
+    own = predict_examples(pipeline.paths, pipeline.spec, pipeline.paths.model)
+    baselines = pl.read_parquet(pipeline.paths.baselines / "predictions.parquet").select(
+        "example_id", "^prediction/.*$"
+    )
+    return own.join(baselines, on="example_id", how="left", maintain_order="left")
+
+
+def report_context(
+    context: dg.AssetExecutionContext, pipeline: PipelineContext, predictions: pl.DataFrame
+) -> "ReportContext":
+    from mtl_pipeline.evaluation.report import Facts, ReportContext
+
+    return ReportContext(
+        pipeline=pipeline.name,
+        predictions=predictions,
+        training_log=json.loads((pipeline.paths.model / "training_log.json").read_text()),
+        facts=Facts(
+            **describe_data(pipeline.paths, pipeline.spec),
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            versions={package: version(package) for package in VERSIONED},
+            fingerprints=data_versions(context, pipeline),
+        ),
+        configuration=yaml.safe_dump(pipeline.spec.model_dump(mode="json"), sort_keys=False),
+    )
+
+
+def publish_evaluation(pipeline: PipelineContext, measured: "Evaluation", context: "ReportContext") -> None:
+    from mtl_pipeline.evaluation.report import render_report
+
+    with publish_folder(pipeline.paths.evaluation) as folder:
+        (folder / "report.html").write_text(render_report(measured, context), encoding="utf-8")
+        (folder / "report.md").write_text(measured.to_markdown(), encoding="utf-8")
+        for name in FRAMES:
+            getattr(measured, name).write_parquet(folder / f"{name}.parquet")
+
+
+def data_versions(context: dg.AssetExecutionContext, pipeline: PipelineContext) -> dict[str, str]:
+    """What this evaluation was made from: the data version of each asset that it reads."""
+    versions = {}
+    for asset in READS:
+        event = context.instance.get_latest_materialization_event(pipeline.key(asset))
+        if event and event.asset_materialization and event.asset_materialization.tags:
+            versions[asset] = event.asset_materialization.tags.get("dagster/data_version", "")[:16]
+    return versions
+
+
+def headline_metrics(measured: "Evaluation") -> dict[str, float]:
+    """The candidate's first compared metric of each task, so that the UI can plot it over runs."""
+    from mtl_pipeline.evaluation.metrics import COMPARED
+
+    scores = {
+        f"{task.name} {COMPARED[task.kind][0]}": measured.score(
+            task.name, measured.candidate, COMPARED[task.kind][0]
+        ).value
+        for task in measured.tasks
+    }
+    return {name: value for name, value in scores.items() if value == value}  # a metric may be undefined
+
+
+def evaluation_asset_checks(pipeline: PipelineContext) -> dg.AssetChecksDefinition:
+    return asset_checks(pipeline, "evaluation", evaluation_checks(pipeline.paths, pipeline.spec))

@@ -1,0 +1,66 @@
+"""Examples: what the model learns from."""
+
+import dagster as dg
+import polars as pl
+
+from mtl_pipeline.components.checks import asset_checks
+from mtl_pipeline.components.context import PipelineContext
+from mtl_pipeline.components.metadata import counts_table, markdown_table
+from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.warehouse.checks import examples_checks
+from mtl_pipeline.warehouse.examples import ExamplesSummary, build_examples
+
+SQL = ("impressions.sql", "history.sql", "examples.sql", "statistics.sql")
+
+
+def examples_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
+    paths, spec = pipeline.paths, pipeline.spec
+
+    @pipeline.asset(
+        reads=["users", "items", "interactions"],
+        kinds={"duckdb", "sql", "parquet"},
+        code_version=pipeline.code_version(
+            sql=[paths.common_sql / name for name in SQL], settings=examples_settings(spec)
+        ),
+    )
+    def examples(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """One row per impression: labels, features as they were known at that time, and split by time."""
+        summary = build_examples(paths, spec)
+        context.log.info(f"examples: {summary.rows:,} rows, {summary.rows_by_split}")
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(summary.fingerprint),
+            metadata={
+                "dagster/row_count": summary.rows,
+                "dagster/uri": dg.MetadataValue.path(paths.examples),
+                "rows by split": counts_table(summary.rows_by_split, "split"),
+                "labels": label_table(summary),
+                "validation starts": summary.boundaries["validation"],
+                "test starts": summary.boundaries["test"],
+                "features": ", ".join(summary.features),
+            },
+        )
+
+    return examples
+
+
+def examples_settings(spec: PipelineSpec) -> dict:
+    return {
+        "features": spec.features,
+        "tasks": [(task.name, task.column, task.given) for task in spec.tasks],
+        "negatives": spec.negatives,
+        "split": spec.split,
+        "seed": spec.seed,
+    }
+
+
+def label_table(summary: ExamplesSummary) -> dg.MarkdownMetadataValue:
+    rows = [
+        {"task": task, "split": split, "observed": f"{count:,}", "mean": summary.label_rates[task][split]}
+        for task, by_split in summary.observed.items()
+        for split, count in by_split.items()
+    ]
+    return markdown_table(pl.DataFrame(rows).sort("task", "split", descending=[False, True]))
+
+
+def examples_asset_checks(pipeline: PipelineContext) -> dg.AssetChecksDefinition:
+    return asset_checks(pipeline, "examples", examples_checks(pipeline.paths, pipeline.spec))

@@ -1,0 +1,49 @@
+"""The model: a multi-task ranker, trained on the examples and the text vectors."""
+
+import dagster as dg
+import polars as pl
+
+from mtl_pipeline.components.checks import asset_checks
+from mtl_pipeline.components.context import PipelineContext
+from mtl_pipeline.components.metadata import markdown_table, summary_metadata
+from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.warehouse.checks import model_checks
+
+
+def model_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
+    paths, spec = pipeline.paths, pipeline.spec
+
+    @pipeline.asset(
+        reads=["examples", "item_embeddings", "user_embeddings"],
+        kinds={"pytorch"},
+        code_version=pipeline.code_version(settings=training_settings(spec)),
+    )
+    def model(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """One network for all tasks: weights (safetensors), configuration, vocabulary and training log."""
+        from mtl_pipeline.learning.training import train_ranker
+
+        summary = train_ranker(paths, spec, target=paths.model, log=context.log.info)
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(summary.fingerprint),
+            metadata={
+                "dagster/uri": dg.MetadataValue.path(paths.model),
+                **summary_metadata(summary),
+                "training log": markdown_table(pl.read_json(paths.model / "training_log.json")),
+            },
+        )
+
+    return model
+
+
+def training_settings(spec: PipelineSpec) -> dict:
+    return {
+        "tasks": spec.tasks,
+        "features": spec.features,
+        "model": spec.model,
+        "training": spec.training,
+        "seed": spec.seed,
+    }
+
+
+def model_asset_checks(pipeline: PipelineContext) -> dg.AssetChecksDefinition:
+    return asset_checks(pipeline, "model", model_checks(pipeline.paths))

@@ -1,0 +1,91 @@
+"""The component: one folder below defs/ becomes one pipeline."""
+
+from typing import Any, Self
+
+import dagster as dg
+from pydantic import BaseModel
+
+from mtl_pipeline.components.baselines import baselines_asset, baselines_asset_checks
+from mtl_pipeline.components.context import PipelineContext
+from mtl_pipeline.components.embeddings import embedding_asset_checks, embedding_assets
+from mtl_pipeline.components.evaluation import evaluation_asset, evaluation_asset_checks
+from mtl_pipeline.components.examples import examples_asset, examples_asset_checks
+from mtl_pipeline.components.model import model_asset, model_asset_checks
+from mtl_pipeline.components.raw_files import raw_file_assets, raw_file_sensor
+from mtl_pipeline.components.recommendations import recommendations_asset, recommendations_asset_checks
+from mtl_pipeline.components.tables import table_asset_checks, table_assets
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.paths import PipelinePaths, project_root
+from mtl_pipeline.spec import PipelineSpec
+
+
+class MultiTaskPipeline(dg.Component):
+    """A multi-task recommender, from raw CSV files to recommendations.
+
+    The folder's name is the pipeline's name: the group and key prefix of its assets, and the folder
+    below data/ and sql/.
+    """
+
+    def __init__(self, name: str, spec: PipelineSpec) -> None:
+        self.name = name
+        self.spec = spec
+
+    @classmethod
+    def get_model_cls(cls) -> type[BaseModel]:
+        return PipelineSpec
+
+    @classmethod
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
+        if not isinstance(attributes, PipelineSpec):
+            raise UserError(f"{context.path / 'defs.yaml'}: attributes is missing; it must name the tasks")
+        return cls(context.path.name, attributes)
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        return define_pipeline(self.name, self.spec)
+
+
+def define_pipeline(name: str, spec: PipelineSpec) -> dg.Definitions:
+    """Assets in lineage order, their checks, the job that makes them all, its schedule and the sensor."""
+    pipeline = PipelineContext(name, spec, PipelinePaths(project_root(), name))
+    assets: list[dg.AssetsDefinition | dg.SourceAsset] = [
+        *raw_file_assets(pipeline),
+        *table_assets(pipeline),
+        *embedding_assets(pipeline),
+        examples_asset(pipeline),
+        model_asset(pipeline),
+        baselines_asset(pipeline),
+        evaluation_asset(pipeline),
+        recommendations_asset(pipeline),
+    ]
+    checks = [
+        *table_asset_checks(pipeline),
+        *embedding_asset_checks(pipeline),
+        examples_asset_checks(pipeline),
+        model_asset_checks(pipeline),
+        baselines_asset_checks(pipeline),
+        evaluation_asset_checks(pipeline),
+        recommendations_asset_checks(pipeline),
+    ]
+    job = dg.define_asset_job(
+        name,
+        # Selecting the group would leave the raw files out.
+        selection=dg.AssetSelection.assets(*(asset.key for asset in assets)),
+        description="Observes the raw files and makes everything that follows from them.",
+    )
+    return dg.Definitions(
+        assets=assets,
+        asset_checks=checks,
+        jobs=[job],
+        schedules=[nightly_schedule(pipeline, job)],
+        sensors=[raw_file_sensor(pipeline)],
+    )
+
+
+def nightly_schedule(pipeline: PipelineContext, job: Any) -> dg.ScheduleDefinition:
+    return dg.ScheduleDefinition(
+        name=f"{pipeline.name}_nightly",
+        job=job,
+        cron_schedule=pipeline.spec.schedule.cron,
+        execution_timezone=pipeline.spec.schedule.timezone,
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+    )

@@ -1,0 +1,19 @@
+"""Progress of long work as a few lines in Dagster's log."""
+
+import time
+from collections.abc import Callable
+
+
+class ProgressLog:
+    """Called with (done, total) as often as you like; writes a line every few seconds, and the last one."""
+
+    def __init__(self, log: Callable[[str], None], what: str, seconds_between: float = 5.0) -> None:
+        self.log, self.what, self.seconds_between = log, what, seconds_between
+        self.last = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if done < total and now - self.last < self.seconds_between:
+            return
+        self.last = now
+        self.log(f"{self.what}: {done:,} of {total:,}")

@@ -1,0 +1,66 @@
+"""Recommendations: the best unseen items of every user."""
+
+import dagster as dg
+import polars as pl
+
+from mtl_pipeline.components.checks import asset_checks
+from mtl_pipeline.components.context import PipelineContext
+from mtl_pipeline.components.metadata import markdown_table, summary_metadata
+from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.warehouse.checks import recommendations_checks
+from mtl_pipeline.warehouse.tables import read_texts
+
+USERS_SHOWN = 3
+ITEMS_SHOWN = 3
+
+
+def recommendations_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
+    paths, spec = pipeline.paths, pipeline.spec
+
+    @pipeline.asset(
+        # Nothing of the evaluation is read: its blocking checks keep a model from recommending that is
+        # worse than a constant.
+        reads=["model", "users", "items", "interactions", "item_embeddings", "user_embeddings", "evaluation"],
+        kinds={"pytorch", "duckdb", "parquet"},
+        code_version=pipeline.code_version(settings=recommendation_settings(spec)),
+    )
+    def recommendations(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """The best unseen items of every user, each with the prediction of every task and their score."""
+        from mtl_pipeline.learning.recommending import recommend
+        from mtl_pipeline.warehouse.candidates import build_candidates
+
+        with build_candidates(paths, spec) as candidates:
+            summary = recommend(paths, spec, candidates, target=paths.recommendations, log=context.log.info)
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(summary.fingerprint),
+            metadata={
+                "dagster/uri": dg.MetadataValue.path(paths.recommendations),
+                **summary_metadata(summary),
+                "for the first users": markdown_table(first_recommendations(pipeline)),
+            },
+        )
+
+    return recommendations
+
+
+def recommendation_settings(spec: PipelineSpec) -> dict:
+    return {
+        "recommendations": spec.recommendations,
+        "tasks": [(task.name, task.kind, task.given) for task in spec.tasks],
+    }
+
+
+def first_recommendations(pipeline: PipelineContext) -> pl.DataFrame:
+    """The first items of the first users, with their texts."""
+    texts = pl.DataFrame(read_texts(pipeline.paths, "items")).rename({"id": "item_id", "text": "item"})
+    best = pl.scan_parquet(pipeline.paths.recommendations).filter(pl.col("rank") <= ITEMS_SHOWN)
+    return (
+        best.sort("user_id", "rank")
+        .head(USERS_SHOWN * ITEMS_SHOWN)
+        .collect()
+        .join(texts, on="item_id", how="left", maintain_order="left")
+    )
+
+
+def recommendations_asset_checks(pipeline: PipelineContext) -> dg.AssetChecksDefinition:
+    return asset_checks(pipeline, "recommendations", recommendations_checks(pipeline.paths, pipeline.spec))

@@ -1,0 +1,114 @@
+"""The canonical tables in the warehouse: users, items, interactions, and the rows that were refused."""
+
+import dagster as dg
+
+from mtl_pipeline.components.checks import asset_checks, latest_metadata
+from mtl_pipeline.components.context import PipelineContext
+from mtl_pipeline.components.metadata import column_schema, counts_table, markdown_table
+from mtl_pipeline.components.raw_files import record_version_read
+from mtl_pipeline.warehouse.checks import rejected_rows_checks, table_checks
+from mtl_pipeline.warehouse.tables import (
+    TABLES,
+    TableSummary,
+    build_rejected_rows,
+    build_table,
+    preview,
+)
+
+KINDS = {"duckdb", "sql"}
+CLEANING_SQL = ("scan.sql", "number_lines.sql", "clean.sql")
+ROWS_READ = "rows read"
+
+
+def table_assets(pipeline: PipelineContext) -> list[dg.AssetsDefinition]:
+    return [*(table_asset(pipeline, table) for table in TABLES), rejected_rows_asset(pipeline)]
+
+
+def table_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinition:
+    sql = pipeline.paths.sql / f"{table}.sql"
+    referenced = ["users", "items"] if table == "interactions" else []
+
+    @pipeline.asset(
+        name=table,
+        reads=[f"raw_{table}", *referenced],
+        kinds=KINDS,
+        description=f"Rows of `{getattr(pipeline.spec.raw, table)}` that pass `sql/{pipeline.name}/{sql.name}`: "
+        "typed, keyed, without duplicates. Every other row goes to rejected_rows.",
+        code_version=pipeline.code_version(
+            sql=[sql, *(pipeline.paths.common_sql / name for name in CLEANING_SQL)],
+            settings=table_settings(pipeline, table),
+        ),
+    )
+    def clean(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        versions = record_version_read(context, pipeline, table)
+        summary = build_table(pipeline.paths, pipeline.spec, table)
+        context.log.info(f"{table}: {summary.rows_kept:,} of {summary.rows_read:,} rows kept")
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(summary.fingerprint),
+            metadata=table_metadata(pipeline, summary),
+            tags=versions,
+        )
+
+    return clean
+
+
+def table_settings(pipeline: PipelineContext, table: str) -> dict:
+    """The parts of the specification that the cleaning of a table depends on."""
+    spec = pipeline.spec
+    if table == "interactions":
+        return {"raw": spec.raw.interactions, "key": spec.interaction_key, "labels": spec.labels}
+    return {"raw": getattr(spec.raw, table), "features": getattr(spec.features, table)}
+
+
+def table_metadata(pipeline: PipelineContext, summary: TableSummary) -> dict:
+    return {
+        "dagster/row_count": summary.rows_kept,
+        "dagster/table_name": summary.table,
+        "dagster/column_schema": column_schema(summary.columns),
+        ROWS_READ: summary.rows_read,
+        "rows rejected": summary.rows_rejected,
+        "rejected because": counts_table(summary.rejected_by_reason, "reason"),
+        "preview": markdown_table(preview(pipeline.paths, summary.table)),
+        "warehouse": dg.MetadataValue.path(pipeline.paths.warehouse),
+    }
+
+
+def rejected_rows_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
+    @pipeline.asset(
+        reads=TABLES,
+        kinds=KINDS,
+        code_version=pipeline.code_version(sql=[pipeline.paths.common_sql / "rejected_rows.sql"]),
+    )
+    def rejected_rows(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        """Every row that was refused, with its file, line, column and the reason."""
+        summary = build_rejected_rows(pipeline.paths)
+        context.log.info(f"rejected_rows: {summary.rows:,} rows")
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(summary.fingerprint),
+            metadata={
+                "dagster/row_count": summary.rows,
+                "dagster/table_name": "rejected_rows",
+                "by table": counts_table(summary.by_table, "table"),
+                "by reason": counts_table(summary.by_reason, "reason"),
+                "preview": markdown_table(preview(pipeline.paths, "rejected_rows", limit=10)),
+                "warehouse": dg.MetadataValue.path(pipeline.paths.warehouse),
+            },
+        )
+
+    return rejected_rows
+
+
+def table_asset_checks(pipeline: PipelineContext) -> list[dg.AssetChecksDefinition]:
+    return [
+        *(checks_of_table(pipeline, table) for table in TABLES),
+        asset_checks(pipeline, "rejected_rows", rejected_rows_checks()),
+    ]
+
+
+def checks_of_table(pipeline: PipelineContext, table: str) -> dg.AssetChecksDefinition:
+    return asset_checks(
+        pipeline,
+        table,
+        table_checks(pipeline.spec, table),
+        variables=lambda context: {"rows_read": latest_metadata(context, pipeline.key(table), ROWS_READ)},
+    )

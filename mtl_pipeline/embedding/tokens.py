@@ -1,0 +1,77 @@
+"""Texts as token ids: tokenized once, kept flat, handed out in batches of like length.
+
+A batch costs its longest text times its size, so texts sorted by length waste almost nothing on padding.
+The longest batch comes first: memory that does not suffice fails at once, not after an hour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from transformers import PreTrainedTokenizerBase
+
+TEXTS_PER_CALL = 4096
+"""Enough to keep the tokenizer's threads busy; its Python lists live no longer than one call."""
+
+
+@dataclass(frozen=True)
+class TokenizedTexts:
+    """Memory: 4 bytes a token and 8 a text, so at most 4 · max_tokens + 8 bytes for each distinct text."""
+
+    token_ids: np.ndarray
+    """int32 [tokens]: all texts, one after the other."""
+    starts: np.ndarray
+    """int64 [texts + 1]: where each text starts in `token_ids`."""
+    pad_id: int
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.diff(self.starts)
+
+    def batches(self, batch_size: int) -> Iterator[np.ndarray]:
+        """Row numbers [≤ batch_size], longest texts first. Texts without a token are left out."""
+        longest_first = np.argsort(-self.lengths, kind="stable")
+        rows = longest_first[: np.count_nonzero(self.lengths)]
+        for start in range(0, len(rows), batch_size):
+            yield rows[start : start + batch_size]
+
+    def padded(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Token ids (int64) and mask (bool), both [rows, longest], padded on the right.
+
+        On the right whatever the tokenizer's habit: absolute positions then start at the first token, and
+        a causal model never looks at padding.
+        """
+        lengths = self.lengths[rows]
+        mask = np.arange(lengths.max()) < lengths[:, None]
+        padded = np.full(mask.shape, self.pad_id, dtype=np.int64)
+        texts = [self.token_ids[self.starts[row] : self.starts[row + 1]] for row in rows]
+        padded[mask] = np.concatenate(texts)
+        return padded, mask
+
+
+def tokenize(tokenizer: PreTrainedTokenizerBase, texts: pa.Array, max_tokens: int) -> TokenizedTexts:
+    """Tokenize `texts` (strings [n]), each cut to `max_tokens` with its special tokens."""
+    parts: list[np.ndarray] = [np.empty(0, dtype=np.int32)]
+    lengths: list[int] = []
+    for start in range(0, len(texts), TEXTS_PER_CALL):
+        encoded = tokenizer(
+            texts.slice(start, TEXTS_PER_CALL).to_pylist(),
+            truncation=True,
+            max_length=max_tokens,
+            padding=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )["input_ids"]
+        lengths.extend(map(len, encoded))
+        parts.extend(np.asarray(ids, dtype=np.int32) for ids in encoded)
+    starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    return TokenizedTexts(np.concatenate(parts), starts.astype(np.int64), pad_id(tokenizer))
+
+
+def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Models of the GPT kind have no padding token; any will do under the mask, by custom the last one."""
+    candidates = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
+    return next(candidate for candidate in candidates if candidate is not None)

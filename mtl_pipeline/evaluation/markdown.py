@@ -1,0 +1,84 @@
+"""An evaluation as Markdown, for an asset's metadata and a terminal: verdict first, then the tables."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import TYPE_CHECKING
+
+from mtl_pipeline.evaluation.tables import metrics_table
+from mtl_pipeline.evaluation.wording import arrow, comparison_lines, overall_sentence, task_verdicts
+
+if TYPE_CHECKING:
+    from mtl_pipeline.evaluation.scoring import Evaluation
+    from mtl_pipeline.spec import Task
+
+
+def to_markdown(evaluation: Evaluation) -> str:
+    parts = ["## Verdict", verdict_list(evaluation)]
+    for task in evaluation.tasks:
+        parts += [f"## {escape(task.name)} ({task.kind})", task_table(evaluation, task)]
+        parts += [
+            f"### {escape(evaluation.candidate)} against each baseline",
+            comparison_table(evaluation, task),
+        ]
+    parts.append(
+        f"Test rows; thresholds chosen on validation. Intervals: 95 %, paired bootstrap over users, "
+        f"{evaluation.bootstrap_samples:,} resamples. ↑ higher is better, ↓ lower is better."
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def verdict_list(evaluation: Evaluation) -> str:
+    verdicts = task_verdicts(evaluation)
+    lines = [escape(overall_sentence(evaluation.candidate, verdicts)), ""]
+    for verdict in verdicts:
+        lines.append(f"- {escape(verdict.sentence)} {verdict.metric} {verdict.arrow} {verdict.value}:")
+        lines += [
+            f"    - {line.difference} {line.interval} against {escape(line.baseline)}: "
+            f"**{line.verdict}**{note(line.note)}"
+            for line in verdict.lines
+        ]
+    return "\n".join(lines)
+
+
+def task_table(evaluation: Evaluation, task: Task) -> str:
+    table = metrics_table(evaluation, task.name, task.kind)
+    heads = [f"{metric.label} {arrow(metric.higher_is_better)}" for metric in table.metrics]
+    rows = [
+        [escape(row.model), *(f"**{cell.text}**" if cell.best else cell.text for cell in row.cells)]
+        + ([row.threshold] if table.has_thresholds else [])
+        for row in table.rows
+    ]
+    notes = sorted({f"{row.model}: {cell.note}" for row in table.rows for cell in row.cells if cell.note})
+    grid = markdown_table(["model", *heads, *(["threshold"] if table.has_thresholds else [])], rows)
+    return "\n\n".join([grid, *(f"– {escape(text)}" for text in notes)])
+
+
+def comparison_table(evaluation: Evaluation, task: Task) -> str:
+    rows = [
+        [
+            f"{line.metric} {line.arrow}",
+            escape(line.baseline),
+            line.difference,
+            line.interval,
+            line.verdict + note(line.note),
+        ]
+        for line in comparison_lines(evaluation, task.name, task.kind)
+    ]
+    return markdown_table(["metric", "baseline", "difference", "95 % interval", "verdict"], rows)
+
+
+def markdown_table(heads: list[str], rows: list[list[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def note(text: str) -> str:
+    return f" ({escape(text)})" if text else ""
+
+
+def escape(text: str) -> str:
+    """Text that neither Markdown nor HTML reads as markup; names such as multi_task stay readable."""
+    flat = html.escape(" ".join(text.split()), quote=False)
+    return re.sub(r"([\\`*\[\]|~]|(?<!\w)_|_(?!\w))", r"\\\1", flat)

@@ -1,0 +1,179 @@
+"""Numbers and verdicts in words, the same in the HTML and the Markdown report."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from mtl_pipeline.evaluation.intervals import BETTER, UNDECIDED, WORSE
+from mtl_pipeline.evaluation.metrics import headline, metric
+
+if TYPE_CHECKING:
+    from mtl_pipeline.evaluation.scoring import Evaluation
+
+MISSING = "–"
+MOST_DECIMALS = 6
+INCOMPARABLE = "incomparable"
+
+
+@dataclass(frozen=True)
+class ComparisonLine:
+    """The candidate against one baseline on one metric, ready to print."""
+
+    baseline: str
+    metric: str
+    arrow: str
+    verdict: str
+    difference: str
+    interval: str
+    note: str
+
+    @property
+    def outcome(self) -> str:
+        """The verdict, or 'incomparable' where there is no interval to found one on."""
+        return INCOMPARABLE if self.interval == MISSING else self.verdict
+
+
+@dataclass(frozen=True)
+class TaskVerdict:
+    """The headline metric of one task."""
+
+    task: str
+    kind: str
+    metric: str
+    arrow: str
+    value: str
+    sentence: str
+    rows: int
+    users: int
+    lines: list[ComparisonLine]
+
+
+def arrow(higher_is_better: bool) -> str:
+    return "↑" if higher_is_better else "↓"
+
+
+def decimals_for(size: float) -> int:
+    """Decimals that keep about four digits of a number of this size, never fewer than three below 10."""
+    if size < 10:
+        return 3
+    return max(0, 3 - math.floor(math.log10(size)))
+
+
+def format_value(value: float) -> str:
+    if math.isnan(value):
+        return MISSING
+    return f"{value:,.{decimals_for(abs(value))}f}".replace("-", "−")
+
+
+def format_signed(value: float, decimals: int) -> str:
+    """With its sign, a true minus; plain zero only for zero itself."""
+    return f"{value:+,.{decimals}f}".replace("-", "−") if value else f"{0:.{decimals}f}"
+
+
+def format_difference(difference: float, low: float, high: float) -> tuple[str, str]:
+    """('+0.012', '[+0.008, +0.016]'): as many decimals as it takes to see on which side of zero both ends lie."""
+    if math.isnan(difference):
+        return MISSING, MISSING
+    ends = [abs(end) for end in (difference, low, high) if end and not math.isnan(end)]
+    decimals = decimals_for(max(ends, default=0))
+    smallest = min(ends, default=1)
+    while decimals < MOST_DECIMALS and round(smallest, decimals) == 0:
+        decimals += 1
+    if math.isnan(low):
+        return format_signed(difference, decimals), MISSING
+    return (
+        format_signed(difference, decimals),
+        f"[{format_signed(low, decimals)}, {format_signed(high, decimals)}]",
+    )
+
+
+def comparison_lines(evaluation: Evaluation, task: str, kind: str) -> list[ComparisonLine]:
+    """Every comparison of one task, the headline metric first."""
+    lines = []
+    for row in evaluation.comparisons.filter(pl.col("task") == task).iter_rows(named=True):
+        difference, interval = format_difference(row["difference"], row["low"], row["high"])
+        compared = metric(kind, row["metric"])
+        lines.append(
+            ComparisonLine(
+                baseline=row["baseline"],
+                metric=compared.label,
+                arrow=arrow(compared.higher_is_better),
+                verdict=row["verdict"],
+                difference=difference,
+                interval=interval,
+                note=row["note"],
+            )
+        )
+    return lines
+
+
+def task_verdicts(evaluation: Evaluation) -> list[TaskVerdict]:
+    """One verdict per task, on its headline metric."""
+    verdicts = []
+    for task in evaluation.tasks:
+        first = headline(task.kind)
+        lines = [
+            line for line in comparison_lines(evaluation, task.name, task.kind) if line.metric == first.label
+        ]
+        test_rows = evaluation.metrics.filter(pl.col("task") == task.name, pl.col("split") == "test")
+        score = evaluation.score(task.name, evaluation.candidate, first.name)
+        verdicts.append(
+            TaskVerdict(
+                task=task.name,
+                kind=task.kind,
+                metric=first.label,
+                arrow=arrow(first.higher_is_better),
+                value=format_value(score.value),
+                sentence=verdict_sentence(task.name, evaluation.candidate, lines),
+                rows=test_rows["rows"][0],
+                users=test_rows["users"][0],
+                lines=lines,
+            )
+        )
+    return verdicts
+
+
+def verdict_sentence(task: str, candidate: str, lines: list[ComparisonLine]) -> str:
+    """'On liked, multi_task is worse than linear; it shows no difference from popularity; it is better than constant.'
+
+    What speaks against the candidate comes first.
+    """
+    if not lines:
+        return f"On {task}, {candidate} has no baseline to be compared with."
+    outcomes = [line.outcome for line in lines]
+    if set(outcomes) == {BETTER} and len(lines) > 1:
+        return f"On {task}, {candidate} is better than every baseline."
+    phrases = {
+        WORSE: "is worse than",
+        UNDECIDED: "shows no difference from",
+        BETTER: "is better than",
+        INCOMPARABLE: "cannot be compared with",
+    }
+    clauses = [
+        f"{phrase} {join_words([line.baseline for line in lines if line.outcome == outcome])}"
+        for outcome, phrase in phrases.items()
+        if outcome in outcomes
+    ]
+    return f"On {task}, {candidate} {'; it '.join(clauses)}."
+
+
+def overall_sentence(candidate: str, verdicts: list[TaskVerdict]) -> str:
+    """'In 12 comparisons on the tasks' headline metrics, multi_task is better in 9, worse in 1, …'"""
+    outcomes = [line.outcome for verdict in verdicts for line in verdict.lines]
+    comparisons = "1 comparison" if len(outcomes) == 1 else f"{len(outcomes)} comparisons"
+    clauses = [
+        f"is better in {outcomes.count(BETTER)}",
+        f"worse in {outcomes.count(WORSE)}",
+        f"shows no difference in {outcomes.count(UNDECIDED)}",
+    ]
+    if INCOMPARABLE in outcomes:
+        clauses.append(f"cannot be compared in {outcomes.count(INCOMPARABLE)}")
+    return f"In {comparisons} on the tasks' headline metrics, {candidate} {join_words(clauses)}."
+
+
+def join_words(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

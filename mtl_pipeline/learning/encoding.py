@@ -1,0 +1,146 @@
+"""From raw feature values to tensors, with the statistics and vocabulary of the training split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import polars as pl
+import torch
+
+from mtl_pipeline.spec import PipelineSpec
+
+LONGEST_LIST = 8
+"""Values kept of a list-valued categorical feature; those further behind are dropped."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Encoded examples as contiguous tensors."""
+
+    ids: torch.Tensor
+    """int32 [rows, 2]: vocabulary index of user and item; 0 = unknown."""
+    categorical: torch.Tensor
+    """int32 [rows, slots]: vocabulary indices, one slot per value; 0 = unknown or absent."""
+    numeric: torch.Tensor
+    """float32 [rows, numerics]: standardised values, then a 0/1 flag per feature that can be missing."""
+    text: torch.Tensor
+    """int32 [rows, 2]: row of the user's and of the item's text vector."""
+    labels: torch.Tensor
+    """float32 [rows, tasks]: NaN where not observed."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, rows: torch.Tensor | slice) -> Rows:
+        return Rows(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def to(self, device: torch.device) -> Rows:
+        return Rows(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+
+@dataclass(frozen=True)
+class CategoricalField:
+    """A categorical feature: the size of its vocabulary (without 0) and the slots it takes in `Rows`."""
+
+    name: str
+    size: int
+    slots: int
+
+
+class FeatureEncoder:
+    """Applies what the training split taught about each feature to any rows."""
+
+    def __init__(
+        self,
+        spec: PipelineSpec,
+        statistics: pl.DataFrame,
+        vocabulary: pl.DataFrame,
+        slots: dict[str, int],
+        text_ids: dict[str, pl.Series],
+    ) -> None:
+        """`slots`: slots by list-valued feature; `text_ids`: the ids, by `user_id` and `item_id`, in the
+        order of their text vectors."""
+        self.tasks = [task.name for task in spec.tasks]
+        self.statistics = statistics
+        self.vocabulary = {
+            str(feature): frame.sort("index")["value"]
+            for (feature,), frame in vocabulary.partition_by("feature", as_dict=True).items()
+        }
+        self.fields = [
+            CategoricalField(name, len(self.vocabulary.get(name, ())), slots.get(name, 1))
+            for name in [*spec.features.users.categorical, *spec.features.items.categorical]
+        ]
+        self.text_ids = text_ids
+
+    @property
+    def numeric_names(self) -> list[str]:
+        flags = self.statistics.filter(pl.col("missing") > 0)["feature"]
+        return [*self.statistics["feature"], *(f"{name}_missing" for name in flags)]
+
+    def encode(self, frame: pl.DataFrame) -> Rows:
+        """Encode rows that have ids and raw features; labels that are absent become NaN."""
+        labels = [
+            frame[task].cast(pl.Float32) if task in frame.columns else pl.repeat(None, len(frame), eager=True)
+            for task in self.tasks
+        ]
+        return Rows(
+            ids=stack([self.index(frame[name], name) for name in ("user_id", "item_id")]),
+            categorical=stack(
+                [slot for field in self.fields for slot in self.slot_columns(frame[field.name], field)],
+                rows=len(frame),
+            ),
+            numeric=self.numeric(frame),
+            text=stack([self.text_row(frame[name], name) for name in ("user_id", "item_id")]),
+            labels=torch.stack([to_tensor(label.cast(pl.Float32).fill_null(np.nan)) for label in labels], 1),
+        )
+
+    def index(self, values: pl.Series, feature: str) -> pl.Series:
+        """Vocabulary index of each value, 0 where the vocabulary does not hold it."""
+        known = pl.Enum(self.vocabulary.get(feature, pl.Series(dtype=pl.String)))
+        index = values.cast(pl.String).cast(known, strict=False).to_physical()
+        return (index.cast(pl.Int32) + 1).fill_null(0)
+
+    def slot_columns(self, values: pl.Series, field: CategoricalField) -> list[pl.Series]:
+        if not isinstance(values.dtype, pl.List):
+            return [self.index(values, field.name)]
+        return [
+            self.index(values.list.get(slot, null_on_oob=True), field.name) for slot in range(field.slots)
+        ]
+
+    def numeric(self, frame: pl.DataFrame) -> torch.Tensor:
+        standardised, flags = [], []
+        for feature, transform, mean, deviation, missing in self.statistics.select(
+            "feature", "transform", "mean", "standard_deviation", "missing"
+        ).iter_rows():
+            values = frame[feature].cast(pl.Float64)
+            if transform == "log1p":
+                values = values.log1p()
+            standardised.append(((values - mean) / deviation).fill_null(0).cast(pl.Float32))
+            if missing:
+                flags.append(values.is_null().cast(pl.Float32))
+        columns = [to_tensor(column) for column in [*standardised, *flags]]
+        return torch.stack(columns, 1) if columns else torch.empty(len(frame), 0)
+
+    def text_row(self, ids: pl.Series, name: str) -> pl.Series:
+        rows = pl.DataFrame({name: self.text_ids[name]}).with_row_index("row")
+        return ids.to_frame(name).join(rows, on=name, how="left", maintain_order="left")["row"].cast(pl.Int32)
+
+
+def list_slots(examples: pl.DataFrame) -> dict[str, int]:
+    """Slots that each list-valued column needs: its longest list, at most LONGEST_LIST."""
+    return {
+        column.name: max(1, min(LONGEST_LIST, int(column.list.len().max() or 1)))  # type: ignore[arg-type]
+        for column in examples
+        if isinstance(column.dtype, pl.List)
+    }
+
+
+def stack(columns: list[pl.Series], rows: int = 0) -> torch.Tensor:
+    if not columns:
+        return torch.empty(rows, 0, dtype=torch.int32)
+    return torch.stack([to_tensor(column) for column in columns], 1)
+
+
+def to_tensor(column: pl.Series) -> torch.Tensor:
+    return torch.from_numpy(column.to_numpy(writable=True))

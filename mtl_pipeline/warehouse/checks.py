@@ -1,0 +1,346 @@
+"""What must hold of each output, written as SQL that selects the rows that break it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import duckdb
+import polars as pl
+
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.spec import PipelineSpec, Task
+from mtl_pipeline.warehouse.connection import fetch_one, open_warehouse
+from mtl_pipeline.warehouse.sql import quote_identifier, quote_identifiers, quote_literal
+from mtl_pipeline.warehouse.tables import table_key, table_references
+
+SAMPLE_ROWS = 5
+MOST_REJECTED = 0.1
+
+
+@dataclass(frozen=True)
+class Check:
+    """One rule about an output. It holds where `offences` selects nothing."""
+
+    name: str
+    explanation: str
+    """What must hold, and what goes wrong where it does not."""
+    offences: str
+    """SQL over the warehouse and the published Parquet files; a row for each offence."""
+    blocking: bool = True
+    """Whether what is made from an output that breaks the rule would be wrong."""
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    check: Check
+    offences: int
+    sample: pl.DataFrame
+    """The first offences, at most SAMPLE_ROWS."""
+
+    @property
+    def passed(self) -> bool:
+        return self.offences == 0
+
+
+def run_checks(
+    paths: PipelinePaths, checks: Sequence[Check], variables: Mapping[str, int] | None = None
+) -> list[CheckResult]:
+    """Run each check's query; it may call getvariable() for a name in `variables`.
+
+    Raises UserError when an output that a check reads is missing.
+    """
+    with open_warehouse(paths.warehouse, read_only=True) as connection:
+        for name, value in (variables or {}).items():
+            connection.execute(f"SET VARIABLE {quote_identifier(name)} = {int(value)}")
+        return [run_check(connection, check) for check in checks]
+
+
+def run_check(connection: duckdb.DuckDBPyConnection, check: Check) -> CheckResult:
+    try:
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE offences AS {check.offences}")
+    except (duckdb.CatalogException, duckdb.IOException) as error:
+        raise UserError(
+            f"check {check.name}: an output that it reads is missing; materialize it again ({error})"
+        ) from error
+    (count,) = fetch_one(connection, "SELECT count(*) FROM offences")
+    return CheckResult(check, count, connection.sql(f"FROM offences LIMIT {SAMPLE_ROWS}").pl())
+
+
+def table_checks(spec: PipelineSpec, table: str) -> list[Check]:
+    """Checks of users, items or interactions. Needs the variable `rows_read`."""
+    key = table_key(spec, table)
+    columns = quote_identifiers(key)
+    checks = [
+        Check(
+            "keys_present",
+            f"{', '.join(key)} is never NULL: a row without its key cannot be joined.",
+            f"FROM {table} WHERE {' OR '.join(f'{quote_identifier(column)} IS NULL' for column in key)}",
+        ),
+        Check(
+            "keys_unique",
+            f"{', '.join(key)} identifies a row: a repeated key would multiply rows in every join.",
+            f"SELECT {columns}, count(*) AS rows FROM {table} GROUP BY {columns} HAVING count(*) > 1",
+        ),
+        Check(
+            "every_row_accounted_for",
+            "Rows read from the raw file = rows kept + rows rejected: no row gets lost.",
+            "SELECT * FROM (SELECT getvariable('rows_read') AS rows_read, "
+            f"(SELECT count(*) FROM {table}) AS kept, (SELECT count(*) FROM {table}_rejected) AS rejected) "
+            "WHERE rows_read IS DISTINCT FROM kept + rejected",
+        ),
+    ]
+    if table == "interactions":
+        return [*checks, *orphan_checks(), *label_checks(spec, "interactions")]
+    return [*checks, text_check(table, key)]
+
+
+def text_check(table: str, key: list[str]) -> Check:
+    return Check(
+        "texts_present",
+        "Every row has a text: one without gets a vector of zeros, which tells the model nothing.",
+        f"SELECT {quote_identifiers(key)}, text FROM {table} WHERE coalesce(trim(text), '') = ''",
+        blocking=False,
+    )
+
+
+def orphan_checks() -> list[Check]:
+    return [
+        Check(
+            f"{reference['name']}s_known",
+            f"Every {reference['column']} is in {reference['table']}: an orphan would vanish in a join.",
+            f"FROM interactions ANTI JOIN {reference['table']} USING ({reference['column']})",
+        )
+        for reference in table_references("interactions")
+    ]
+
+
+def label_checks(spec: PipelineSpec, relation: str) -> list[Check]:
+    """One check per task over a relation that has the task's label column."""
+    return [
+        Check(
+            f"{task.name}_labels_valid",
+            f"{task.column} is 0, 1 or NULL (not observed): other values have no cross-entropy."
+            if task.kind == "binary"
+            else f"{task.column} is finite or NULL (not observed): one infinite label ruins the loss.",
+            f"FROM {relation} WHERE {quote_identifier(task.column)} IS NOT NULL AND NOT "
+            + (
+                f"{quote_identifier(task.column)}::DOUBLE IN (0, 1)"
+                if task.kind == "binary"
+                else f"isfinite({quote_identifier(task.column)}::DOUBLE)"
+            ),
+        )
+        for task in spec.tasks
+    ]
+
+
+def rejected_rows_checks() -> list[Check]:
+    return [
+        Check(
+            "rejections_explained",
+            "Every rejected row names its file, line and reason: otherwise nobody can mend it.",
+            "FROM rejected_rows WHERE file IS NULL OR line IS NULL OR reason IS NULL",
+            blocking=False,
+        ),
+        Check(
+            "rejections_rare",
+            f"At most {MOST_REJECTED:.0%} of each table's rows are rejected: more means that a file changed "
+            "its layout or that a rule in sql/ is too strict.",
+            f"""
+            SELECT source_table, rejected, kept FROM (
+                SELECT source_table, count(*) AS rejected FROM rejected_rows GROUP BY source_table
+            ) JOIN (
+                SELECT 'users' AS source_table, count(*) AS kept FROM users
+                UNION ALL SELECT 'items', count(*) FROM items
+                UNION ALL SELECT 'interactions', count(*) FROM interactions
+            ) USING (source_table)
+            WHERE rejected > {MOST_REJECTED} * (rejected + kept)
+            """,
+            blocking=False,
+        ),
+    ]
+
+
+def embedding_checks(paths: PipelinePaths, table: str) -> list[Check]:
+    """Checks of the text vectors of users or items."""
+    key = f"{table.removesuffix('s')}_id"
+    path = paths.user_embeddings if table == "users" else paths.item_embeddings
+    vectors = f"read_parquet({quote_literal(path)})"
+    return [
+        Check(
+            "one_vector_per_row",
+            f"Each row of {table} has one vector, and each vector a row.",
+            f"SELECT coalesce(id, {key}) AS {key}, vectors, rows FROM "
+            f"(SELECT id, count(*) AS vectors FROM {vectors} GROUP BY id) FULL JOIN "
+            f"(SELECT {key}, count(*) AS rows FROM {table} GROUP BY {key}) ON id = {key} "
+            "WHERE vectors IS DISTINCT FROM 1 OR rows IS DISTINCT FROM 1",
+        ),
+        Check(
+            "vectors_finite",
+            "No vector holds NaN or infinity: it would spread through every product it enters.",
+            f"SELECT id FROM {vectors} WHERE list_bool_or(list_transform(vector::FLOAT[], "
+            "lambda x: NOT isfinite(x)))",
+        ),
+    ]
+
+
+def examples_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Check]:
+    examples = parquet(paths.examples / "examples.parquet")
+    statistics = parquet(paths.examples / "statistics.parquet")
+    root = quote_identifier(spec.root_task.name)
+    checks = [
+        Check(
+            "example_ids_consecutive",
+            "example_id numbers the rows from 0 in file order: predictions are joined by it.",
+            f"SELECT example_id, row FROM (SELECT example_id, file_row_number AS row FROM {examples}) "
+            "WHERE example_id IS DISTINCT FROM row",
+        ),
+        Check(
+            "splits_not_empty",
+            "Train, validation and test all have rows where each task's label is observed.",
+            " UNION ALL ".join(
+                f"SELECT split, {quote_literal(task.name)} AS task FROM "
+                "(VALUES ('train'), ('validation'), ('test')) AS splits(split) "
+                f"ANTI JOIN (FROM {examples} WHERE {quote_identifier(task.name)} IS NOT NULL) USING (split)"
+                for task in spec.tasks
+            ),
+        ),
+        Check(
+            "splits_in_order_of_time",
+            "No row of a split is older than any row of the split before it: the future would leak.",
+            f"""
+            SELECT earlier.split, earlier.last, later.split AS next_split, later.first
+            FROM (SELECT split, max(timestamp) AS last FROM {examples} GROUP BY split) AS earlier
+            JOIN (SELECT split, min(timestamp) AS first FROM {examples} GROUP BY split) AS later
+                ON (earlier.split, later.split) IN (('train', 'validation'), ('validation', 'test'))
+            WHERE later.first < earlier.last
+            """,
+        ),
+        Check(
+            "statistics_finite",
+            "Means and deviations of the numeric features are finite and the deviations positive.",
+            f"FROM {statistics} WHERE NOT (isfinite(mean) AND isfinite(standard_deviation) "
+            "AND standard_deviation > 0)",
+        ),
+        *given_checks(spec, examples),
+    ]
+    if spec.negatives:
+        checks.append(
+            Check(
+                "negatives_never_met",
+                "No negative is a pair that interacted at any time, before or after.",
+                f"SELECT user_id, item_id, examples.timestamp FROM {examples} AS examples "
+                f"SEMI JOIN (FROM interactions WHERE {quote_identifier(spec.root_task.column)} > 0) "
+                f"USING (user_id, item_id) WHERE examples.{root} = 0",
+            )
+        )
+    return checks
+
+
+def given_checks(spec: PipelineSpec, examples: str) -> list[Check]:
+    return [
+        Check(
+            f"{task.name}_only_given_{task.given}",
+            f"{task.name} is observed only where {task.given} happened.",
+            f"FROM {examples} WHERE {quote_identifier(task.name)} IS NOT NULL "
+            f"AND {quote_identifier(task.given)} IS DISTINCT FROM 1",
+        )
+        for task in spec.tasks
+        if task.given
+    ]
+
+
+def model_checks(paths: PipelinePaths) -> list[Check]:
+    log = f"read_json({quote_literal(paths.model / 'training_log.json')}, union_by_name = true)"
+    return [
+        Check(
+            "losses_finite",
+            "Every loss of the training log is finite: one that is not means that training diverged.",
+            f"SELECT epoch, loss, value FROM (FROM {log}) UNPIVOT (value FOR loss IN (COLUMNS('_loss/'))) "
+            "WHERE NOT isfinite(value::DOUBLE)",
+        ),
+    ]
+
+
+def baselines_checks(paths: PipelinePaths) -> list[Check]:
+    predictions = parquet(paths.baselines / "predictions.parquet")
+    examples = parquet(paths.examples / "examples.parquet")
+    return [
+        Check(
+            "every_example_predicted",
+            "Each validation and test example has one row: models are compared on the same rows.",
+            f"SELECT example_id, rows FROM (FROM {examples} WHERE split <> 'train') FULL JOIN "
+            f"(SELECT example_id, count(*) AS rows FROM {predictions} GROUP BY example_id) USING (example_id) "
+            "WHERE split IS NULL OR rows IS DISTINCT FROM 1",
+        ),
+        Check(
+            "predictions_finite",
+            "No prediction is missing, NaN or infinite.",
+            f"SELECT example_id, prediction, value FROM (FROM {predictions}) "
+            "UNPIVOT INCLUDE NULLS (value FOR prediction IN (COLUMNS('^prediction/'))) "
+            "WHERE value IS NULL OR NOT isfinite(value::DOUBLE)",
+        ),
+    ]
+
+
+def evaluation_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Check]:
+    return [beats_constant_check(paths, task) for task in spec.tasks]
+
+
+def beats_constant_check(paths: PipelinePaths, task: Task) -> Check:
+    """Needs metrics.parquet: task, model, split, metric, value."""
+    metrics = parquet(paths.evaluation / "metrics.parquet")
+    metric = "log_loss" if task.kind == "binary" else "rmse"
+    scores = (
+        f"SELECT any_value(value) FROM {metrics} WHERE task = {quote_literal(task.name)} "
+        f"AND split = 'validation' AND metric = {quote_literal(metric)} AND model ="
+    )
+    return Check(
+        f"{task.name}_beats_constant",
+        f"On validation, the model's {metric} of {task.name} is below that of a constant answer: "
+        "a model that has not learned that much must not recommend anything.",
+        f"SELECT * FROM (SELECT ({scores} 'multi_task') AS multi_task, ({scores} 'constant') AS constant) "
+        "WHERE (multi_task < constant) IS NOT TRUE",
+    )
+
+
+def recommendations_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Check]:
+    recommendations = parquet(paths.recommendations)
+    wanted = spec.recommendations.per_user
+    return [
+        Check(
+            "none_seen_before",
+            "No user is recommended an item of an earlier interaction.",
+            f"SELECT user_id, item_id FROM {recommendations} SEMI JOIN interactions USING (user_id, item_id)",
+        ),
+        Check(
+            "ranks_complete",
+            f"Every user has items ranked 1 to {wanted}, or every unseen item where fewer are left.",
+            f"""
+            SELECT user_id, expected, recommended, ranks
+            FROM (
+                SELECT
+                    user_id,
+                    least({wanted}, (SELECT count(*) FROM items) - count(DISTINCT item_id)) AS expected
+                FROM users LEFT JOIN interactions USING (user_id) GROUP BY user_id
+            )
+            LEFT JOIN (
+                SELECT user_id, count(DISTINCT item_id) AS recommended, list_sort(list(rank)) AS ranks
+                FROM {recommendations} GROUP BY user_id
+            ) USING (user_id)
+            WHERE coalesce(recommended, 0) <> expected
+                OR coalesce(ranks, [])::BIGINT[] <> range(1, expected + 1)
+            """,
+        ),
+        Check(
+            "scores_fall_with_rank",
+            "Scores are finite, and no item is ranked above one with a higher score.",
+            f"SELECT user_id, item_id, rank, score FROM {recommendations} QUALIFY NOT isfinite(score) "
+            "OR score > lag(score) OVER (PARTITION BY user_id ORDER BY rank)",
+        ),
+    ]
+
+
+def parquet(path: object) -> str:
+    return f"read_parquet({quote_literal(path)}, file_row_number = true)"

@@ -1,0 +1,53 @@
+"""Short connections to a pipeline's DuckDB file, and to an in-memory DuckDB for Parquet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from mtl_pipeline.errors import UserError
+
+LOCK_PATIENCE_SECONDS = 60
+
+
+@contextmanager
+def open_warehouse(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Connect to the warehouse file for as long as the `with` block lasts.
+
+    A writer excludes every other process, so a locked file is tried again for a minute.
+    Raises UserError when it stays locked, or when a reader comes before the first writer.
+    """
+    if read_only and not path.exists():
+        raise UserError(f"{path} does not exist yet: materialize users, items and interactions first")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = connect_patiently(path, read_only)
+    try:
+        connection.execute("SET enable_progress_bar = false")
+        yield connection
+    finally:
+        connection.close()
+
+
+def connect_patiently(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
+    deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
+    while True:
+        try:
+            return duckdb.connect(str(path), read_only=read_only)
+        except duckdb.IOException as error:
+            if "lock" not in str(error).lower():
+                raise UserError(f"{path} cannot be opened: {error}") from error
+            if time.monotonic() > deadline:
+                raise UserError(
+                    f"{path} is in use by another process; close it and try again ({error})"
+                ) from error
+            time.sleep(0.2)
+
+
+def fetch_one(connection: duckdb.DuckDBPyConnection, query: str) -> tuple:
+    """The single row that `query` yields."""
+    (row,) = connection.execute(query).fetchall()
+    return row

@@ -1,0 +1,134 @@
+"""The examples that the model learns from: labels, split and point-in-time features, as Parquet."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.publishing import publish_folder
+from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.warehouse.connection import fetch_one, open_warehouse
+from mtl_pipeline.warehouse.features import add_features, categorical_features, numeric_features
+from mtl_pipeline.warehouse.sql import quote_identifier, quote_literal, render_sql
+from mtl_pipeline.warehouse.tables import column_types
+
+SPLITS = ("train", "validation", "test")
+ID_COLUMNS = ("user_id", "item_id")
+
+
+@dataclass(frozen=True)
+class ExamplesSummary:
+    """Size and make-up of the published examples."""
+
+    rows: int
+    rows_by_split: dict[str, int]
+    label_rates: dict[str, dict[str, float]]
+    """Mean of the observed labels, by task and split."""
+    observed: dict[str, dict[str, int]]
+    """Number of observed labels, by task and split."""
+    boundaries: dict[str, str]
+    """ISO times at which the validation and the test split start."""
+    features: list[str]
+    fingerprint: str
+
+
+def build_examples(paths: PipelinePaths, spec: PipelineSpec) -> ExamplesSummary:
+    """Sample negatives, split by time, add features, and publish the examples with their statistics.
+
+    Writes examples.parquet, statistics.parquet and vocabulary.parquet to `paths.examples`. The
+    warehouse is only read.
+    Raises UserError when a split comes out empty.
+    """
+    numeric, categorical = numeric_features(spec), categorical_features(spec)
+    with open_warehouse(paths.warehouse, read_only=True) as connection:
+        sample_impressions(connection, paths, spec)
+        source = add_features(connection, paths, spec, "impressions")
+        connection.execute(
+            render_sql(
+                paths.common_sql / "examples.sql",
+                source=source,
+                tasks=[(task.name, task.column) for task in spec.tasks],
+                features=[*categorical, *(name for name, _ in numeric)],
+            )
+        )
+        types = column_types(connection, "examples")
+        connection.execute(
+            render_sql(
+                paths.common_sql / "statistics.sql",
+                numeric=numeric,
+                categorical=[(name, types[name].endswith("[]")) for name in [*ID_COLUMNS, *categorical]],
+            )
+        )
+        summary = summarise_examples(connection, spec, [*categorical, *(name for name, _ in numeric)])
+        with publish_folder(paths.examples) as folder:
+            for table in ("examples", "statistics", "vocabulary"):
+                write_parquet(connection, table, folder / f"{table}.parquet")
+            return ExamplesSummary(**summary, fingerprint=folder_fingerprint(folder))
+
+
+def sample_impressions(
+    connection: duckdb.DuckDBPyConnection, paths: PipelinePaths, spec: PipelineSpec
+) -> None:
+    connection.execute(
+        render_sql(
+            paths.common_sql / "impressions.sql",
+            negatives=spec.negatives.per_positive if spec.negatives else 0,
+            root_label=spec.root_task.column,
+            labels=spec.labels,
+            train=spec.split.train,
+            validation=spec.split.validation,
+            seed=spec.seed,
+        )
+    )
+
+
+def write_parquet(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
+    connection.execute(
+        f"COPY {table} TO {quote_literal(path)} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"
+    )
+
+
+def summarise_examples(
+    connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, features: list[str]
+) -> dict:
+    rows_by_split = dict(
+        connection.execute("SELECT split, count(*) FROM examples GROUP BY split").fetchall()
+    )
+    if empty := [split for split in SPLITS if not rows_by_split.get(split)]:
+        raise UserError(
+            f"the {' and '.join(empty)} split is empty: there are too few interactions, or too many share "
+            "one timestamp; adjust `split:` in defs.yaml"
+        )
+    rates: dict[str, dict[str, float]] = {}
+    observed: dict[str, dict[str, int]] = {}
+    for task in spec.tasks:
+        column = quote_identifier(task.name)
+        for split, mean, count in connection.execute(
+            f"SELECT split, avg({column}), count({column}) FROM examples GROUP BY split"
+        ).fetchall():
+            rates.setdefault(task.name, {})[split] = mean
+            observed.setdefault(task.name, {})[split] = count
+    validation_start, test_start = fetch_one(connection, "SELECT * FROM split_boundaries")
+    return {
+        "rows": sum(rows_by_split.values()),
+        "rows_by_split": {split: rows_by_split[split] for split in SPLITS},
+        "label_rates": rates,
+        "observed": observed,
+        "boundaries": {"validation": validation_start.isoformat(), "test": test_start.isoformat()},
+        "features": features,
+    }
+
+
+def folder_fingerprint(folder: Path) -> str:
+    """SHA-256 over the names and contents of the files in a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        digest.update(path.name.encode())
+        with path.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()

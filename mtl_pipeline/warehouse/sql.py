@@ -1,0 +1,34 @@
+"""SQL files as Jinja templates, rendered with quoted names and values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import jinja2
+
+
+def quote_identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quote_literal(value: object) -> str:
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def quote_identifiers(names: Iterable[str]) -> str:
+    return ", ".join(map(quote_identifier, names))
+
+
+def render_sql(path: Path, /, **values: object) -> str:
+    """The SQL text of a template. Filters: `identifier`, `identifiers`, `literal`.
+
+    Raises jinja2.UndefinedError where the template needs a value that was not given.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(path.parent), undefined=jinja2.StrictUndefined, autoescape=False
+    )
+    environment.filters.update(
+        identifier=quote_identifier, identifiers=quote_identifiers, literal=quote_literal
+    )
+    return environment.get_template(path.name).render(**values)

@@ -1,0 +1,176 @@
+"""The canonical tables `users`, `items` and `interactions`, and the rows that were refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.warehouse.connection import fetch_one, open_warehouse
+from mtl_pipeline.warehouse.scan import PROVENANCE_COLUMNS, Scan, scan_raw_file
+from mtl_pipeline.warehouse.sql import quote_identifier, render_sql
+
+TABLES = ("users", "items", "interactions")
+
+
+@dataclass(frozen=True)
+class TableSummary:
+    """What became of the raw rows of one table."""
+
+    table: str
+    rows_read: int
+    rows_kept: int
+    rows_rejected: int
+    rejected_by_reason: dict[str, int]
+    fingerprint: str
+    """Changes when the content of the table changes, whatever the order of its rows."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """SQL type by column name."""
+
+
+@dataclass(frozen=True)
+class RejectedSummary:
+    rows: int
+    by_table: dict[str, int]
+    by_reason: dict[str, int]
+    fingerprint: str
+
+
+def build_table(paths: PipelinePaths, spec: PipelineSpec, table: str) -> TableSummary:
+    """Clean one raw CSV file into its canonical table; the old table stays until the new one is whole.
+
+    Every raw row ends up in the table or, with file, line, column and reason, in <table>_rejected.
+    Raises UserError when the file or the pipeline's SQL cannot be used.
+    """
+    with open_warehouse(paths.warehouse) as connection:
+        connection.execute(
+            "CREATE OR REPLACE TEMP MACRO reject(column_name, why) AS "
+            "{'column': column_name, 'reason': why}"
+        )
+        scan = scan_raw_file(connection, paths, table, paths.raw / getattr(spec.raw, table))
+        apply_pipeline_sql(connection, paths, spec, table, scan)
+        connection.execute(
+            render_sql(
+                paths.common_sql / "clean.sql",
+                table=table,
+                key=table_key(spec, table),
+                references=table_references(table),
+            )
+        )
+        return summarise_table(connection, table, scan.rows_read)
+
+
+def table_key(spec: PipelineSpec, table: str) -> list[str]:
+    return {"users": ["user_id"], "items": ["item_id"]}.get(table, spec.interaction_key)
+
+
+def table_references(table: str) -> list[dict[str, str]]:
+    if table != "interactions":
+        return []
+    return [
+        {"table": "users", "column": "user_id", "name": "user"},
+        {"table": "items", "column": "item_id", "name": "item"},
+    ]
+
+
+def apply_pipeline_sql(
+    connection: duckdb.DuckDBPyConnection,
+    paths: PipelinePaths,
+    spec: PipelineSpec,
+    table: str,
+    scan: Scan,
+) -> None:
+    """Run sql/<pipeline>/<table>.sql over raw_<table> into the temporary table `cleaned`."""
+    path = paths.sql / f"{table}.sql"
+    if not path.is_file():
+        raise UserError(f"{path} is missing: it must turn raw_{table} into the table {table}")
+    try:
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE cleaned AS {render_sql(path)}")
+    except duckdb.Error as error:
+        raise UserError(
+            f"{path} failed on {paths.raw / getattr(spec.raw, table)} "
+            f"(its header: {', '.join(scan.columns)}): {error}"
+        ) from error
+    delivered = column_types(connection, "cleaned")
+    required = [*required_columns(spec, table), *PROVENANCE_COLUMNS, "rejection"]
+    if missing := [column for column in required if column not in delivered]:
+        raise UserError(
+            f"{path} must deliver the column(s) {', '.join(missing)}; it delivers {', '.join(delivered)}"
+        )
+
+
+def required_columns(spec: PipelineSpec, table: str) -> list[str]:
+    """Columns that the specification expects of a canonical table."""
+    if table == "interactions":
+        return list(dict.fromkeys([*spec.interaction_key, "user_id", "item_id", "timestamp", *spec.labels]))
+    features = getattr(spec.features, table)
+    return [*table_key(spec, table), "text", *features.categorical, *features.numeric]
+
+
+def column_types(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
+    rows = connection.execute(f"DESCRIBE {quote_identifier(table)}").fetchall()
+    return {row[0]: row[1] for row in rows}
+
+
+def summarise_table(connection: duckdb.DuckDBPyConnection, table: str, rows_read: int) -> TableSummary:
+    reasons = connection.execute(
+        f"SELECT \"column\" || ': ' || reason, count(*) FROM {table}_rejected GROUP BY 1 ORDER BY 2 DESC, 1"
+    ).fetchall()
+    kept, rejected = fetch_one(
+        connection, f"SELECT (SELECT count(*) FROM {table}), (SELECT count(*) FROM {table}_rejected)"
+    )
+    return TableSummary(
+        table=table,
+        rows_read=rows_read,
+        rows_kept=kept,
+        rows_rejected=rejected,
+        rejected_by_reason=dict(reasons),
+        fingerprint=table_fingerprint(connection, table),
+        columns=column_types(connection, table),
+    )
+
+
+def table_fingerprint(connection: duckdb.DuckDBPyConnection, table: str) -> str:
+    count, first, second = fetch_one(
+        connection,
+        f"SELECT count(*), coalesce(bit_xor(hash(t)), 0), coalesce(sum(hash(t) >> 32), 0)::HUGEINT "
+        f"FROM {quote_identifier(table)} AS t",
+    )
+    return f"{count}-{first:x}-{second:x}"
+
+
+def build_rejected_rows(paths: PipelinePaths) -> RejectedSummary:
+    """Gather the refused rows of the three tables in `rejected_rows`."""
+    with open_warehouse(paths.warehouse) as connection:
+        connection.execute(render_sql(paths.common_sql / "rejected_rows.sql"))
+        by_table = connection.execute(
+            "SELECT source_table, count(*) FROM rejected_rows GROUP BY 1 ORDER BY 1"
+        ).fetchall()
+        by_reason = connection.execute(
+            "SELECT concat_ws(' ', source_table, \"column\") || ': ' || reason, count(*) "
+            "FROM rejected_rows GROUP BY 1 ORDER BY 2 DESC, 1"
+        ).fetchall()
+        return RejectedSummary(
+            rows=sum(count for _, count in by_table),
+            by_table=dict(by_table),
+            by_reason=dict(by_reason),
+            fingerprint=table_fingerprint(connection, "rejected_rows"),
+        )
+
+
+def read_texts(paths: PipelinePaths, table: str) -> pa.Table:
+    """Columns `id` and `text` of users or items, in the order of the key."""
+    key = f"{table.removesuffix('s')}_id"
+    with open_warehouse(paths.warehouse, read_only=True) as connection:
+        return connection.sql(f"SELECT {key} AS id, text FROM {table} ORDER BY id").to_arrow_table()
+
+
+def preview(paths: PipelinePaths, table: str, limit: int = 5) -> pl.DataFrame:
+    """The first rows of a warehouse table."""
+    with open_warehouse(paths.warehouse, read_only=True) as connection:
+        return connection.sql(f"SELECT * FROM {quote_identifier(table)} LIMIT {int(limit)}").pl()

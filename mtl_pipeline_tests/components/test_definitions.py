@@ -1,0 +1,106 @@
+"""What the code location offers, and that looking at it costs little."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import dagster as dg
+import pytest
+
+from mtl_pipeline.definitions import defs
+
+HEAVY = {"torch", "transformers", "sklearn", "matplotlib"}
+
+LINEAGE = {
+    "raw_users": set(),
+    "raw_items": set(),
+    "raw_interactions": set(),
+    "users": {"raw_users"},
+    "items": {"raw_items"},
+    "interactions": {"raw_interactions", "users", "items"},
+    "rejected_rows": {"users", "items", "interactions"},
+    "item_embeddings": {"items"},
+    "user_embeddings": {"users"},
+    "examples": {"users", "items", "interactions"},
+    "model": {"examples", "item_embeddings", "user_embeddings"},
+    "baselines": {"examples", "item_embeddings", "user_embeddings"},
+    "evaluation": {"model", "baselines", "examples", "item_embeddings", "user_embeddings"},
+    "recommendations": {
+        "model",
+        "users",
+        "items",
+        "interactions",
+        "item_embeddings",
+        "user_embeddings",
+        "evaluation",
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def definitions() -> dg.Definitions:
+    return defs()
+
+
+@pytest.fixture(scope="module")
+def repository(definitions: dg.Definitions) -> dg.RepositoryDefinition:
+    return definitions.get_repository_def()
+
+
+def test_loading_imports_neither_torch_nor_its_friends() -> None:
+    code = "import sys, mtl_pipeline.definitions as d; d.defs().get_repository_def(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert not HEAVY & set(loaded.split())
+
+
+def test_lineage_is_the_one_in_the_readme(repository: dg.RepositoryDefinition) -> None:
+    graph = repository.asset_graph
+    assert {
+        key.path[-1]: {parent.path[-1] for parent in graph.get(key).parent_keys}
+        for key in graph.get_all_asset_keys()
+        if key.path[0] == "movielens"
+    } == LINEAGE
+
+
+def test_a_pipeline_is_one_group(repository: dg.RepositoryDefinition) -> None:
+    graph = repository.asset_graph
+    assert all(graph.get(key).group_name == key.path[0] for key in graph.get_all_asset_keys())
+
+
+def test_every_asset_is_described_versioned_and_checked(repository: dg.RepositoryDefinition) -> None:
+    graph = repository.asset_graph
+    checked = {check.asset_key for check in graph.asset_check_keys}
+    for key in graph.materializable_asset_keys:
+        asset = graph.get(key)
+        assert asset.description, key
+        assert asset.code_version, key
+        assert asset.kinds, key
+        assert key in checked, key
+
+
+def test_every_check_says_what_must_hold(repository: dg.RepositoryDefinition) -> None:
+    graph = repository.asset_graph
+    specs = {key: graph.get_check_spec(key) for key in graph.asset_check_keys}
+    assert all(spec.description for spec in specs.values())
+    warnings = {f"{key.asset_key.path[-1]}/{key.name}" for key, spec in specs.items() if not spec.blocking}
+    assert warnings == {
+        "users/texts_present",
+        "items/texts_present",
+        "rejected_rows/rejections_explained",
+        "rejected_rows/rejections_rare",
+    }
+
+
+def test_the_nightly_run_is_ready_but_stopped(repository: dg.RepositoryDefinition) -> None:
+    schedule = repository.get_schedule_def("movielens_nightly")
+    assert schedule.cron_schedule == "0 2 * * *"
+    assert schedule.execution_timezone == "UTC"
+    assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
+    assert schedule.job_name == "movielens"
+
+
+def test_the_job_observes_raw_files_and_makes_the_rest(repository: dg.RepositoryDefinition) -> None:
+    job = repository.get_job("movielens")
+    assert {key.path[-1] for key in job.asset_layer.executable_asset_keys} == set(LINEAGE)
+    assert job.executor_def is dg.in_process_executor

@@ -1,0 +1,59 @@
+"""The tiny pipeline, made for real."""
+
+from __future__ import annotations
+
+import dagster as dg
+import duckdb
+import pytest
+
+from mtl_pipeline_tests.components.conftest import Project
+from mtl_pipeline_tests.components.test_definitions import LINEAGE
+from mtl_pipeline_tests.conftest import INTERACTIONS
+
+MADE = [asset for asset in LINEAGE if not asset.startswith("raw_")]
+
+
+def test_every_planted_row_is_refused_for_its_reason(made_project: Project) -> None:
+    with duckdb.connect(str(made_project.pipeline.paths.warehouse), read_only=True) as connection:
+        rows = connection.execute('SELECT file, line, "column", reason FROM rejected_rows').fetchall()
+    planted = [(row.file, line, row.column, row.reason) for row, line in made_project.pipeline.planted_lines]
+    assert sorted(rows, key=str) == sorted(planted, key=str)
+
+
+@pytest.mark.parametrize("asset", MADE)
+def test_each_asset_can_be_made_alone_after_a_full_run(made_project: Project, asset: str) -> None:
+    result = made_project.run_or_fail(asset)
+    assert materialized(result) == {asset}
+    assert all(evaluation.passed for evaluation in result.get_asset_check_evaluations())
+    assert made_project.out_of_sync() == {}
+
+
+def test_metadata_says_what_became_of_each_row(made_project: Project) -> None:
+    metadata = made_project.metadata("users")
+    assert metadata["rows read"] == 64
+    assert metadata["dagster/row_count"] == 60
+    assert metadata["rows rejected"] == 4
+    assert "| user_id: duplicate | 1 |" in str(metadata["rejected because"])
+
+
+def test_a_failed_blocking_check_stops_what_follows(project: Project) -> None:
+    sql = project.pipeline.paths.sql / "interactions.sql"
+    sql.write_text(sql.read_text().replace("1 AS watched", "2 AS watched"))
+    result = project.run("users", "items", "interactions", "examples")
+    assert not result.success
+    (failed,) = [check for check in result.get_asset_check_evaluations() if not check.passed]
+    assert failed.check_name == "watched_labels_valid"
+    assert failed.metadata["offences"].value == INTERACTIONS
+    assert materialized(result) == {"users", "items", "interactions"}
+
+
+def test_a_missing_file_is_a_failure_that_says_what_to_do(project: Project) -> None:
+    path = project.pipeline.paths.raw / "users.csv"
+    path.unlink()
+    (failure,) = project.run("users").get_step_failure_events()
+    assert failure.step_failure_data.user_failure_data is not None
+    assert f"{path} is missing" in str(failure.step_failure_data.user_failure_data.description)
+
+
+def materialized(result: dg.ExecuteInProcessResult) -> set[str]:
+    return {key.path[-1] for event in result.get_asset_materialization_events() if (key := event.asset_key)}

@@ -1,0 +1,131 @@
+"""A tiny pipeline that runs for real in seconds: raw files with a signal to find and bad rows to refuse."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from mtl_pipeline.paths import ROOT_VARIABLE, PipelinePaths
+from mtl_pipeline.spec import PipelineSpec
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PIPELINE = "movielens"
+USERS, ITEMS, INTERACTIONS = 60, 80, 1_500
+GENRES = ["Action", "Comedy", "Drama", "Horror"]
+OCCUPATIONS = ["artist", "lawyer", "student"]
+
+SMALL_SETTINGS: dict = {
+    "model": {"id_dimension": 4, "categorical_dimension": 2, "text_dimension": 4, "experts": 2}
+    | {"hidden": [16], "tower": [8]},
+    "training": {"epochs": 4, "batch_size": 512},
+}
+
+
+@dataclass(frozen=True)
+class PlantedRow:
+    """A line of a raw file that must be refused."""
+
+    file: str
+    content: str
+    column: str | None
+    reason: str
+
+
+PLANTED_ROWS = [
+    PlantedRow("users.csv", "abc,30,F,artist,10001", "user_id", "not a whole number"),
+    PlantedRow("users.csv", "901,133,F,artist,10001", "age", "outside 1 to 120"),
+    PlantedRow("users.csv", "902,30,X,artist,10001", "gender", "neither F nor M"),
+    PlantedRow("users.csv", "1,31,M,lawyer,10001", "user_id", "duplicate"),
+    PlantedRow("movies.csv", "901,,1990,Drama", "title", "missing"),
+    PlantedRow("movies.csv", "902,From the Future,2999,Drama", "release_year", "outside 1880 to 2100"),
+    PlantedRow("movies.csv", "1,Again,1990,Drama", "item_id", "duplicate"),
+    PlantedRow("ratings.csv", "1,1,9,883000000", "rating", "outside 1 to 5"),
+    PlantedRow("ratings.csv", "1,1,4,yesterday", "timestamp", "not a whole number"),
+    PlantedRow("ratings.csv", "777,1,4,883000000", "user_id", "unknown user"),
+    PlantedRow("ratings.csv", "1,777,4,883000000", "item_id", "unknown item"),
+    PlantedRow("ratings.csv", "1,1,4", "timestamp", "too few columns"),
+    PlantedRow("ratings.csv", "1,1,4,883000000,5", None, "too many columns"),
+]
+
+
+@dataclass(frozen=True)
+class TinyPipeline:
+    """A project root of its own: `sql/` as in the checkout, small raw files, small model."""
+
+    root: Path
+    planted_lines: list[tuple[PlantedRow, int]] = field(default_factory=list)
+    """Each planted row with its line number."""
+
+    @property
+    def paths(self) -> PipelinePaths:
+        return PipelinePaths(self.root, PIPELINE)
+
+    @property
+    def spec(self) -> PipelineSpec:
+        declared = yaml.safe_load((REPOSITORY / f"mtl_pipeline/defs/{PIPELINE}/defs.yaml").read_text())
+        return PipelineSpec.model_validate(declared["attributes"] | SMALL_SETTINGS)
+
+
+@pytest.fixture
+def tiny_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TinyPipeline:
+    """Raw files and SQL, nothing made yet."""
+    pipeline = write_tiny_pipeline(tmp_path / "root")
+    monkeypatch.setenv(ROOT_VARIABLE, str(pipeline.root))
+    return pipeline
+
+
+def write_tiny_pipeline(root: Path) -> TinyPipeline:
+    shutil.copytree(REPOSITORY / "sql", root / "sql")
+    raw = root / "data" / PIPELINE / "raw"
+    raw.mkdir(parents=True)
+    for name, rows in tiny_tables().items():
+        with (raw / name).open("w", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows(rows)
+    return TinyPipeline(root, list(plant_rows(raw)))
+
+
+def plant_rows(raw: Path) -> Iterator[tuple[PlantedRow, int]]:
+    for planted in PLANTED_ROWS:
+        path = raw / planted.file
+        with path.open("a") as file:
+            file.write(planted.content + "\n")
+        yield planted, len(path.read_text().splitlines())
+
+
+def tiny_tables() -> dict[str, list[list]]:
+    """Header and rows by file name. Users have a favourite genre, and some movies are better than others."""
+    rng = np.random.default_rng(0)
+    favourites = rng.integers(len(GENRES), size=USERS)
+    genres = rng.integers(len(GENRES), size=ITEMS)
+    quality = rng.normal(size=ITEMS)
+    users = [
+        [user + 1, 18 + user, "FM"[user % 2], OCCUPATIONS[favourites[user] % 3], f"{10_000 + 700 * user}"]
+        for user in range(USERS)
+    ]
+    movies = [
+        [item + 1, f"{GENRES[genres[item]]} Story {item}", 1950 + item % 45, GENRES[genres[item]]]
+        for item in range(ITEMS)
+    ]
+    affinity = 1.5 * (favourites[:, None] == genres) + quality
+    appeal = (affinity + rng.gumbel(size=affinity.shape)).ravel()
+    watched = np.argsort(-appeal)[:INTERACTIONS]
+    ratings = np.clip(np.round(2.5 + affinity.ravel()[watched] + rng.normal(0, 0.7, INTERACTIONS)), 1, 5)
+    times = 880_000_000 + rng.permutation(INTERACTIONS) * 10_000
+    return {
+        "users.csv": [["user_id", "age", "gender", "occupation", "zip_code"], *users],
+        "movies.csv": [["movie_id", "title", "release_year", "genres"], *movies],
+        "ratings.csv": [
+            ["user_id", "movie_id", "rating", "timestamp"],
+            *(
+                [pair // ITEMS + 1, pair % ITEMS + 1, int(rating), int(time)]
+                for pair, rating, time in zip(watched.tolist(), ratings, times, strict=True)
+            ),
+        ],
+    }

@@ -1,0 +1,166 @@
+"""The encoder itself: what its vectors mean, and which models and settings it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModel
+
+from mtl_pipeline.embedding.encoder import TextEncoder, load_encoder
+from mtl_pipeline.embedding.source import find_encoder_files
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.spec import Encoder
+
+TEXTS = [
+    "Toy Story (1995). Animation, children's, comedy",
+    "war",
+    "A young lion prince flees his kingdom only to learn the true meaning of responsibility and bravery.",
+    "Film noir, 1944",
+    "tale " * 300,
+]
+
+
+def load(folder: Path, **settings) -> TextEncoder:
+    encoder = Encoder(folder=str(folder), **{"max_tokens": 32, **settings})
+    return load_encoder(find_encoder_files(encoder), encoder, device="cpu")
+
+
+def encode(encoder: TextEncoder, *texts: str) -> np.ndarray:
+    return encoder.encode(pa.array(texts))[0]
+
+
+def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return (a * b).sum(-1) / (np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1))
+
+
+def test_a_paraphrase_is_nearer_than_another_subject(minilm: TextEncoder):
+    text, paraphrase, other = encode(
+        minilm,
+        "A comedy about two dogs that get lost in the city",
+        "Funny film: a pair of puppies cannot find their way home through town",
+        "Documentary on the construction of nuclear submarines",
+    )
+    assert cosines(text, paraphrase) > cosines(text, other) + 0.3
+
+
+def test_vectors_are_those_of_sentence_transformers(minilm: TextEncoder, minilm_settings: Encoder):
+    from sentence_transformers import SentenceTransformer
+
+    reference = SentenceTransformer(str(find_encoder_files(minilm_settings).folder), device="cpu")
+    assert cosines(encode(minilm, *TEXTS), reference.encode(TEXTS)).min() > 0.9999
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 32])
+def test_a_vector_does_not_depend_on_its_batch(minilm: TextEncoder, batch_size: int):
+    settings = minilm.settings.model_copy(update={"batch_size": batch_size})
+    together = encode(TextEncoder(minilm.model, minilm.tokenizer, settings), *TEXTS)
+    alone = np.concatenate([encode(minilm, text) for text in TEXTS])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_vectors_are_finite_float32_and_not_normalised(minilm: TextEncoder):
+    vectors = encode(minilm, *TEXTS)
+    assert vectors.dtype == np.float32
+    assert vectors.shape == (len(TEXTS), 384)
+    assert np.isfinite(vectors).all()
+    assert np.linalg.norm(vectors[0]) > 2
+
+
+def test_what_is_beyond_max_tokens_is_not_read(tiny_bert: Path):
+    encoder = load(tiny_bert, max_tokens=4)
+    cut, short = encode(encoder, "red cat " + "sea " * 50, "red cat")
+    np.testing.assert_array_equal(cut, short)
+
+
+def test_progress_counts_texts_up_to_all(tiny_bert: Path):
+    calls: list[tuple[int, int]] = []
+    encoder = load(tiny_bert, batch_size=2)
+    encoder.encode(pa.array(["red", "blue", "green", "old", "ice"]), lambda *call: calls.append(call))
+    assert calls == [(2, 5), (4, 5), (5, 5)]
+
+
+def test_token_count(tiny_bert: Path):
+    _, tokens = load(tiny_bert).encode(pa.array(["red cat", "sea"]))
+    assert tokens == (1 + 2 + 1) + (1 + 1 + 1)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_bert_by_folder_gives_the_hidden_states_of_transformers(tiny_bert: Path, pooling: str):
+    encoder = load(tiny_bert, pooling=pooling)
+    model = AutoModel.from_pretrained(tiny_bert).eval()
+    with torch.no_grad():
+        hidden = model(**encoder.tokenizer("old blue boat", return_tensors="pt")).last_hidden_state[0]
+    expected = hidden.mean(0) if pooling == "mean" else hidden[0]
+    np.testing.assert_allclose(encode(encoder, "old blue boat")[0], expected, atol=1e-6)
+
+
+def test_gpt2_without_a_padding_token(tiny_gpt2: Path):
+    encoder = load(tiny_gpt2)
+    assert encoder.tokenizer.pad_token is None
+    texts = ["red", "a tale of war and sea", "old train " * 10]
+    alone = np.concatenate([encode(encoder, text) for text in texts])
+    np.testing.assert_allclose(encode(encoder, *texts), alone, atol=1e-5)
+    assert cosines(alone[0], alone[1]) < 0.999
+
+
+def test_half_precision_files_are_computed_in_float32(tiny_bert: Path):
+    AutoModel.from_pretrained(tiny_bert).to(torch.bfloat16).save_pretrained(tiny_bert)
+    encoder = load(tiny_bert)
+    assert {parameter.dtype for parameter in encoder.model.parameters()} == {torch.float32}
+
+
+def test_the_model_is_in_evaluation_mode(tiny_bert: Path):
+    encoder = load(tiny_bert)
+    assert not encoder.model.training
+    np.testing.assert_array_equal(encode(encoder, "old blue boat"), encode(encoder, "old blue boat"))
+
+
+def test_weights_with_a_missing_parameter_are_refused_rather_than_made_up(tiny_bert: Path):
+    weights = load_file(tiny_bert / "model.safetensors")
+    del weights["encoder.layer.1.output.dense.weight"]
+    save_file(weights, tiny_bert / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"lack 1 of .*encoder\.layer\.1\.output\.dense\.weight"):
+        load(tiny_bert)
+
+
+def test_a_missing_pooler_does_not_matter(tiny_bert: Path):
+    before = encode(load(tiny_bert), "red cat", "sea")
+    weights = load_file(tiny_bert / "model.safetensors")
+    kept = {name: tensor for name, tensor in weights.items() if not name.startswith("pooler.")}
+    assert len(kept) < len(weights)
+    save_file(kept, tiny_bert / "model.safetensors", metadata={"format": "pt"})
+    np.testing.assert_array_equal(encode(load(tiny_bert), "red cat", "sea"), before)
+
+
+def test_a_damaged_weights_file(tiny_bert: Path):
+    weights = tiny_bert / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(UserError, match=r"encoder: folder: .*tiny_bert in defs\.yaml: could not be loaded"):
+        load(tiny_bert)
+
+
+def test_a_model_that_also_decodes_is_refused(tiny_t5: Path):
+    with pytest.raises(UserError, match="t5 model encodes and decodes"):
+        load(tiny_t5)
+
+
+def test_cls_pooling_needs_a_cls_token(tiny_gpt2: Path):
+    with pytest.raises(UserError, match="Use pooling: mean"):
+        load(tiny_gpt2, pooling="cls")
+
+
+def test_more_tokens_than_the_model_has_positions(tiny_bert: Path):
+    with pytest.raises(UserError, match=r"max_tokens: 33 is more than the model reads\. Use at most 32"):
+        load(tiny_bert, max_tokens=33)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_the_gpu_is_used_where_there_is_one(minilm: TextEncoder, minilm_settings: Encoder):
+    on_gpu = load_encoder(find_encoder_files(minilm_settings), minilm_settings)
+    assert on_gpu.model.device.type == "cuda"
+    np.testing.assert_allclose(encode(on_gpu, *TEXTS), encode(minilm, *TEXTS), atol=1e-4)

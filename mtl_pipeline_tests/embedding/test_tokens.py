@@ -1,0 +1,55 @@
+"""Tokenized texts: flat, batched by length, padded on the right."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from mtl_pipeline.embedding.encoder import TextEncoder
+from mtl_pipeline.embedding.tokens import TEXTS_PER_CALL, TokenizedTexts, tokenize
+
+
+def tokenized(*texts: list[int]) -> TokenizedTexts:
+    starts = np.concatenate([[0], np.cumsum([len(text) for text in texts])]).astype(np.int64)
+    return TokenizedTexts(np.concatenate(texts).astype(np.int32), starts, pad_id=0)
+
+
+def test_batches_start_with_the_longest_texts_and_hold_each_row_once():
+    texts = tokenized([1], [1, 2, 3], [1, 2], [1, 2, 3, 4])
+    assert [rows.tolist() for rows in texts.batches(3)] == [[3, 1, 2], [0]]
+
+
+def test_texts_without_a_token_are_left_out():
+    texts = tokenized([1, 2], [], [3])
+    assert [rows.tolist() for rows in texts.batches(8)] == [[0, 2]]
+
+
+def test_padding_is_on_the_right_and_masked():
+    token_ids, mask = tokenized([7], [4, 5, 6]).padded(np.array([0, 1]))
+    assert token_ids.tolist() == [[7, 0, 0], [4, 5, 6]]
+    assert mask.tolist() == [[True, False, False], [True, True, True]]
+
+
+def test_sorted_batches_pad_little():
+    lengths = np.random.default_rng(0).integers(5, 60, size=2_000)
+    texts = tokenized(*[[1] * length for length in lengths])
+    area = sum(texts.padded(rows)[0].size for rows in texts.batches(32))
+    assert area < 1.02 * lengths.sum()
+
+
+def test_tokens_are_those_of_the_tokenizer_also_over_several_calls(minilm: TextEncoder):
+    texts = [f"film {number}" for number in range(TEXTS_PER_CALL + 5)]
+    tokens = tokenize(minilm.tokenizer, pa.array(texts), max_tokens=16)
+    last = tokens.token_ids[tokens.starts[-2] : tokens.starts[-1]]
+    assert len(tokens.lengths) == len(texts)
+    assert minilm.tokenizer.decode(last) == "[CLS] film 4100 [SEP]"
+
+
+def test_a_long_text_is_cut_with_its_special_tokens(minilm: TextEncoder):
+    tokens = tokenize(minilm.tokenizer, pa.array(["the cat sat on the mat"]), max_tokens=5)
+    assert minilm.tokenizer.decode(tokens.token_ids) == "[CLS] the cat sat [SEP]"
+
+
+def test_no_texts(minilm: TextEncoder):
+    tokens = tokenize(minilm.tokenizer, pa.array([], pa.string()), max_tokens=5)
+    assert list(tokens.batches(32)) == []

@@ -1,0 +1,76 @@
+"""Synthetic predictions with the shape and size of MovieLens 100K: 53,000 test rows of 166 users."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from mtl_pipeline.evaluation.scoring import Evaluation, evaluate
+from mtl_pipeline.spec import Task
+
+TEST_ROWS = 53_000
+USERS = 166
+NOISE = {"popularity": 1.0, "linear": 0.7, "single_task": 0.42, "multi_task": 0.4}
+"""Noise that each model adds to what could be known; the smaller, the better the model."""
+
+
+@pytest.fixture(scope="session")
+def tasks() -> list[Task]:
+    return [
+        Task(name="watched", kind="binary"),
+        Task(name="liked", kind="binary", given="watched"),
+        Task(name="rating", kind="regression", given="watched"),
+    ]
+
+
+@pytest.fixture(scope="session")
+def predictions() -> pl.DataFrame:
+    """`liked` and `rating` are observed on the watched fifth of the rows."""
+    rng = np.random.default_rng(0)
+    rows = 2 * TEST_ROWS
+    user = rng.integers(USERS, size=rows)
+    appeal = rng.normal(size=rows) + rng.normal(0, 0.5, size=USERS)[user]
+    quality = rng.normal(size=rows)
+    watched = rng.random(rows) < probability(-1.9 + 1.5 * appeal)
+    rating = np.clip(np.round(3.5 + 0.6 * quality + 0.9 * rng.normal(size=rows)), 1, 5)
+    columns = {
+        "example_id": np.arange(rows),
+        "user_id": user,
+        "item_id": rng.integers(1600, size=rows),
+        "split": np.repeat(["validation", "test"], TEST_ROWS),
+        "label/watched": watched.astype(float),
+        "label/liked": np.where(watched, rating >= 4, np.nan),
+        "label/rating": np.where(watched, rating, np.nan),
+        "prediction/constant/watched": np.full(rows, 0.2),
+        "prediction/constant/liked": np.full(rows, 0.55),
+        "prediction/constant/rating": np.full(rows, 3.5),
+    }
+    for model, noise in NOISE.items():
+        columns[f"prediction/{model}/watched"] = probability(
+            -1.9 + 1.2 * (appeal + noise * rng.normal(size=rows))
+        )
+        believed = 0.6 * (quality + noise * rng.normal(size=rows))
+        columns[f"prediction/{model}/liked"] = probability(believed)
+        columns[f"prediction/{model}/rating"] = 3.5 + believed
+    frame = pl.DataFrame(columns).with_columns(pl.col("^label/.*$").fill_nan(None))
+    return frame.with_columns(pl.col("^prediction/.*$").cast(pl.Float32))
+
+
+@pytest.fixture(scope="session")
+def evaluation(predictions: pl.DataFrame, tasks: list[Task]) -> Evaluation:
+    return evaluate(predictions, tasks, bootstrap_samples=200)
+
+
+@pytest.fixture(scope="session")
+def training_log(tasks: list[Task]) -> list[dict[str, float]]:
+    return [
+        {"epoch": float(epoch)}
+        | {f"train_loss/{task.name}": 0.6 - 0.02 * epoch for task in tasks}
+        | {f"validation_loss/{task.name}": 0.6 - 0.02 * epoch + 0.002 * epoch**2 for task in tasks}
+        for epoch in range(1, 10)
+    ]
+
+
+def probability(logit: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-logit))

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import numpy as np
+import polars as pl
+import pytest
+
+from mtl_pipeline.evaluation.curves import (
+    MOST_POINTS,
+    label_groups,
+    precision_recall_points,
+    reliability,
+    roc_points,
+    thin,
+)
+from mtl_pipeline.evaluation.figures import ReportFigure, task_figures
+from mtl_pipeline.evaluation.palette import LIGHT
+from mtl_pipeline.spec import Task
+
+
+@pytest.fixture(scope="module")
+def figures(
+    predictions: pl.DataFrame, tasks: list[Task], training_log: list[dict[str, float]]
+) -> dict[str, list[ReportFigure]]:
+    return {
+        task.name: task_figures(predictions, task, "multi_task", training_log, 4.0, place)
+        for place, task in enumerate(tasks)
+    }
+
+
+def texts(figure: ReportFigure) -> list[str]:
+    return [
+        element.text or ""
+        for element in ElementTree.fromstring(figure.svg).iter()
+        if element.tag.endswith("text")
+    ]
+
+
+def test_each_kind_of_task_gets_its_figures(figures: dict[str, list[ReportFigure]]) -> None:
+    assert [figure.title for figure in figures["watched"]] == [
+        "Training curves",
+        "ROC curve",
+        "Precision and recall",
+        "Calibration",
+    ]
+    assert [figure.title for figure in figures["rating"]] == [
+        "Training curves",
+        "Predicted against actual",
+        "Error by label value",
+    ]
+
+
+def test_axes_are_named_with_units_and_models_with_text(figures: dict[str, list[ReportFigure]]) -> None:
+    training, roc, _, calibration = figures["watched"]
+    assert {"epoch (passes over the training rows)", "log-loss (nats per row)", "chosen epoch: 4"} <= set(
+        texts(training)
+    )
+    assert "false positive rate (share of negative rows)" in texts(roc)
+    assert {"constant", "popularity", "linear", "single_task", "multi_task"} <= set(texts(roc))
+    assert {"predicted probability", "observed share of positives", "rows"} <= set(texts(calibration))
+    assert "actual rating (label units)" in texts(figures["rating"][1])
+
+
+def test_ids_are_unique_on_the_page_and_references_resolve(figures: dict[str, list[ReportFigure]]) -> None:
+    ids: list[str] = []
+    for figure in (figure for of_task in figures.values() for figure in of_task):
+        elements = list(ElementTree.fromstring(figure.svg).iter())
+        own = [element.attrib["id"] for element in elements if "id" in element.attrib]
+        ids += own
+        for element in elements:
+            for name, value in element.attrib.items():
+                if name.endswith("href"):
+                    assert value[1:] in own
+                if name == "clip-path":
+                    assert value.removeprefix("url(#").removesuffix(")") in own
+    assert len(ids) == len(set(ids))
+
+
+def test_every_colour_follows_the_reader_s_colour_scheme(figures: dict[str, list[ReportFigure]]) -> None:
+    for figure in (figure for of_task in figures.values() for figure in of_task):
+        for element in ElementTree.fromstring(figure.svg).iter():
+            for part in element.attrib.get("style", "").split(";"):
+                assert "#" not in part or "var(--" in part
+        assert "var(--accent, " + LIGHT["accent"] in figure.svg
+        assert "<style" not in figure.svg  # it would apply to the whole page
+
+
+def test_the_same_figure_is_drawn_twice_alike(
+    figures: dict[str, list[ReportFigure]],
+    predictions: pl.DataFrame,
+    tasks: list[Task],
+    training_log: list[dict[str, float]],
+) -> None:
+    assert task_figures(predictions, tasks[2], "multi_task", training_log, 4.0, 2) == figures["rating"]
+
+
+def test_without_a_log_or_a_second_class_those_figures_are_left_out(
+    predictions: pl.DataFrame, tasks: list[Task]
+) -> None:
+    one_class = predictions.with_columns(pl.lit(1.0).alias("label/watched"))
+    titles = [figure.title for figure in task_figures(one_class, tasks[0], "multi_task", [], None, 0)]
+    assert titles == ["Calibration"]
+    unobserved = predictions.with_columns(pl.lit(None, dtype=pl.Float64).alias("label/rating"))
+    assert task_figures(unobserved, tasks[2], "multi_task", [], None, 0) == []
+
+
+def test_the_lowest_validation_loss_is_marked_when_no_epoch_is_named(
+    predictions: pl.DataFrame, tasks: list[Task], training_log: list[dict[str, float]]
+) -> None:
+    training = task_figures(predictions, tasks[2], "multi_task", training_log, None, 0)[0]
+    assert "lowest validation loss: 5" in texts(training)
+
+
+def test_a_dollar_is_a_dollar(predictions: pl.DataFrame) -> None:
+    task = Task.model_construct(name="$x$ <b>", kind="regression", label=None, given=None, weight=1.0)
+    renamed = predictions.select(
+        "example_id",
+        "user_id",
+        "split",
+        pl.col("label/rating").alias("label/$x$ <b>"),
+        pl.col("prediction/multi_task/rating").alias("prediction/multi_task/$x$ <b>"),
+    )
+    drawn = task_figures(renamed, task, "multi_task", [], None, 0)
+    assert "actual $x$ <b> (label units)" in texts(drawn[0])
+
+
+def test_curves_are_thinned_without_leaving_their_ends() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.random(50_000) < 0.2
+    scores = rng.random(50_000)
+    for x, y in (roc_points(labels, scores), precision_recall_points(labels, scores)):
+        assert len(x) <= MOST_POINTS + 2
+        assert len(x) == len(y)
+    false_positive_rate, true_positive_rate = roc_points(labels, scores)
+    assert (false_positive_rate[0], true_positive_rate[0]) == (0, 0)
+    assert (false_positive_rate[-1], true_positive_rate[-1]) == (1, 1)
+    short = np.arange(5.0)
+    assert thin(short, short)[0] is short
+
+
+def test_reliability_bins_of_a_case_worked_by_hand() -> None:
+    curve = reliability(np.array([0.0, 0, 1, 1, 0, 1]), np.array([0.1, 0.1, 0.1, 0.6, 0.8, 0.8]), bins=2)
+    assert curve.rows.tolist() == [3, 3]
+    assert curve.predicted == pytest.approx([0.1, 2.2 / 3])
+    assert curve.observed == pytest.approx([1 / 3, 2 / 3])
+
+
+def test_reliability_of_a_constant_is_one_bin() -> None:
+    curve = reliability(np.array([0.0, 1, 1, 0]), np.full(4, 0.5))
+    assert (curve.rows.tolist(), curve.observed.tolist()) == ([4], [0.5])
+
+
+def test_labels_are_grouped_by_value_or_else_by_quantile() -> None:
+    by_value = label_groups(np.array([1.0, 5, 1, 3]))
+    assert by_value.by_value
+    assert (by_value.centre.tolist(), by_value.rows.tolist()) == ([1, 3, 5], [2, 1, 1])
+    by_quantile = label_groups(np.random.default_rng(0).exponential(size=1200))
+    assert not by_quantile.by_value
+    assert by_quantile.rows.tolist() == [100] * 12

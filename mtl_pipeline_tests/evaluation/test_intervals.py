@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from sklearn.metrics import log_loss, roc_auc_score
+
+from mtl_pipeline.evaluation.intervals import (
+    BETTER,
+    UNDECIDED,
+    WORSE,
+    Interval,
+    Statistic,
+    log_losses,
+    mean_statistic,
+    percentile_interval,
+    resample,
+    roc_auc_statistic,
+    verdict,
+)
+
+ROWS, USERS = 3_000, 40
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+@pytest.mark.parametrize("distinct_scores", [1, 2, 7, 100, 1_000_000], ids="{} distinct scores".format)
+def test_weighted_roc_auc_is_that_of_scikit_learn_ties_included(
+    rng: np.random.Generator, distinct_scores: int
+) -> None:
+    labels = (rng.random(ROWS) < 0.3).astype(float)
+    scores = rng.integers(distinct_scores, size=ROWS) + 0.5 * labels.round() * (distinct_scores > 2)
+    each_row_a_user = roc_auc_statistic(labels, scores, np.arange(ROWS), ROWS)
+    assert each_row_a_user(np.ones(ROWS)) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
+    weights = rng.integers(5, size=ROWS).astype(float)
+    expected = roc_auc_score(labels, scores, sample_weight=weights)
+    assert each_row_a_user(weights) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_user_drawn_twice_counts_as_two_copies_of_all_its_rows(rng: np.random.Generator) -> None:
+    labels, scores, users = random_rows(rng)
+    copied = np.flatnonzero(users == 3)
+    twice = np.r_[np.arange(ROWS), copied]
+    weights = np.where(np.arange(USERS) == 3, 2.0, 1.0)
+    roc_auc = roc_auc_statistic(labels, scores, users, USERS)(weights)
+    assert roc_auc == pytest.approx(roc_auc_score(labels[twice], scores[twice]), abs=1e-12)
+    mean = mean_statistic(log_losses(labels, scores), users, USERS)(weights)
+    assert mean == pytest.approx(log_loss(labels[twice], scores[twice]), abs=1e-12)
+
+
+def test_log_losses_are_clipped_as_in_scikit_learn() -> None:
+    labels, probabilities = np.array([1.0, 0, 1, 0]), np.array([0.0, 0.0, 1.0, 1.0])
+    assert log_losses(labels, probabilities).mean() == pytest.approx(log_loss(labels, probabilities))
+
+
+def test_roc_auc_of_one_class_is_undefined() -> None:
+    labels, scores, users = np.array([1.0, 1, 0]), np.array([0.3, 0.2, 0.1]), np.array([0, 0, 1])
+    assert math.isnan(roc_auc_statistic(labels, scores, users, 2)(np.array([2.0, 0])))
+
+
+def test_resamples_that_miss_a_class_are_left_out_and_counted() -> None:
+    interval = percentile_interval(np.array([0.1, np.nan, 0.1, 0.1]))
+    assert (interval.low, interval.high) == (pytest.approx(0.1), pytest.approx(0.1))
+    assert "1 of 4" in interval.note
+
+
+def test_same_seed_same_resamples_whatever_the_threads(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statistic = roc_auc_statistic(*random_rows(rng), USERS)
+    first = resample([statistic], USERS, samples=50, seed=1)
+    monkeypatch.setattr("mtl_pipeline.evaluation.intervals.MOST_THREADS", 1)
+    assert np.array_equal(first, resample([statistic], USERS, samples=50, seed=1))
+    assert not np.array_equal(first, resample([statistic], USERS, samples=50, seed=2))
+
+
+def test_copying_every_row_of_every_user_gains_no_certainty(rng: np.random.Generator) -> None:
+    """What clustering is for: rows of one user are not independent."""
+    labels, scores, users = random_rows(rng)
+    once = resample([roc_auc_statistic(labels, scores, users, USERS)], USERS, 50, seed=0)
+    tenfold = roc_auc_statistic(np.tile(labels, 10), np.tile(scores, 10), np.tile(users, 10), USERS)
+    copied = resample([tenfold], USERS, 50, seed=0)
+    assert copied == pytest.approx(once, abs=1e-12)
+
+
+def test_intervals_of_a_mean_cover_it_nineteen_times_in_twenty(rng: np.random.Generator) -> None:
+    covered = 0
+    for trial in range(200):
+        user_means = rng.normal(size=100)
+        users = np.repeat(np.arange(100), 5)
+        statistic: Statistic = mean_statistic(user_means[users] + rng.normal(size=500), users, 100)
+        interval = percentile_interval(resample([statistic], 100, 200, seed=trial)[:, 0])
+        covered += interval.low <= 0 <= interval.high
+    assert 175 <= covered <= 199  # 190 expected, standard deviation 3
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "higher_is_better", "expected"),
+    [
+        (0.01, 0.02, True, BETTER),
+        (0.01, 0.02, False, WORSE),
+        (-0.02, -0.01, True, WORSE),
+        (-0.02, -0.01, False, BETTER),
+        (-0.01, 0.02, True, UNDECIDED),
+        (0.0, 0.02, True, UNDECIDED),
+        (0.0, 0.0, True, UNDECIDED),
+        (math.nan, math.nan, True, UNDECIDED),
+    ],
+)
+def test_a_verdict_needs_the_whole_interval_on_one_side_of_zero(
+    low: float, high: float, higher_is_better: bool, expected: str
+) -> None:
+    assert verdict(Interval(low, high), higher_is_better) == expected
+
+
+def random_rows(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Labels, tied scores in (0, 1) and users."""
+    labels = (rng.random(ROWS) < 0.3).astype(float)
+    scores = np.clip((0.3 + 0.1 * labels + 0.1 * rng.normal(size=ROWS)).round(2), 0.01, 0.99)
+    return labels, scores, rng.integers(USERS, size=ROWS)

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+
+from mtl_pipeline.evaluation.palette import DARK, LIGHT, colour_names
+
+
+def test_light_and_dark_name_the_same_colours() -> None:
+    assert LIGHT.keys() == DARK.keys()
+    assert len(set(LIGHT.values())) == len(LIGHT)  # a figure's colours are told apart by value
+
+
+def test_the_candidate_has_the_accent_and_baselines_do_not_share_a_colour() -> None:
+    names = colour_names(
+        ["constant", "popularity", "linear", "boosted", "single_task", "multi_task"], "multi_task"
+    )
+    assert names["multi_task"] == "accent"
+    assert len(set(names.values())) == len(names)
+
+
+@pytest.mark.parametrize("colours", [LIGHT, DARK], ids=["light", "dark"])
+@pytest.mark.parametrize("name", ["ink", "muted", "better", "worse", "undecided", "accent"])
+def test_text_colours_are_legible(colours: dict[str, str], name: str) -> None:
+    """Contrast of at least 4.5 : 1, level AA of the Web Content Accessibility Guidelines."""
+    for background in ("paper", "panel"):
+        lighter, darker = sorted([luminance(colours[name]), luminance(colours[background])], reverse=True)
+        assert (lighter + 0.05) / (darker + 0.05) >= 4.5
+
+
+def luminance(colour: str) -> float:
+    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (
+        channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4 for channel in channels
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -1,0 +1,96 @@
+"""The report in a real browser: light and dark, wide and narrow."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from mtl_pipeline.evaluation.palette import DARK, LIGHT
+from mtl_pipeline.evaluation.report import Facts, ReportContext, render_report
+from mtl_pipeline.evaluation.scoring import Evaluation
+
+selenium = pytest.importorskip("selenium")
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromium-driver")
+
+NARROW, WIDE = 360, 1280
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM or ""
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def page(
+    evaluation: Evaluation,
+    predictions: pl.DataFrame,
+    training_log: list[dict[str, float]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    facts = Facts(
+        rejected_rows={"a reason without any blank " + "x" * 200: 1},
+        fingerprints={"model": "9f2c" * 16},
+        versions={"torch": "2.13.0"},
+    )
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    context = ReportContext("y" * 120, predictions, training_log, 4.0, facts, "key: " + "z" * 300)
+    path.write_text(render_report(evaluation, context))
+    return path
+
+
+def open_page(browser: Any, page: Path, width: int, scheme: str) -> None:
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width == NARROW}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    browser.get(page.as_uri())
+
+
+@pytest.mark.parametrize("width", [NARROW, WIDE])
+def test_only_tables_scroll_sideways_never_the_page(browser: Any, page: Path, width: int) -> None:
+    open_page(browser, page, width, "light")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    overflowing = browser.execute_script(
+        "return [...document.querySelectorAll('p, li, h1, h2, h3, figure, dl, figcaption')]"
+        f".filter(element => element.getBoundingClientRect().right > {width}).map(element => element.textContent)"
+    )
+    assert overflowing == []
+
+
+@pytest.mark.parametrize(("scheme", "colours"), [("light", LIGHT), ("dark", DARK)])
+def test_text_tables_and_figures_take_the_colours_of_the_scheme(
+    browser: Any, page: Path, scheme: str, colours: dict[str, str]
+) -> None:
+    open_page(browser, page, WIDE, scheme)
+    shown = browser.execute_script(
+        "const of = (selector, property) => getComputedStyle(document.querySelector(selector))[property];"
+        "return [of('body', 'backgroundColor'), of('body', 'color'), of('svg text', 'fill')]"
+    )
+    assert shown[:2] == [rgb(colours["paper"]), rgb(colours["ink"])]
+    assert shown[2] in (rgb(colours["ink"]), rgb(colours["muted"]))
+
+
+def test_the_browser_has_nothing_to_complain_about(browser: Any, page: Path) -> None:
+    open_page(browser, page, WIDE, "light")
+    assert browser.get_log("browser") == []
+    assert browser.execute_script("return document.querySelectorAll('svg').length") == 11
+
+
+def rgb(colour: str) -> str:
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgb({red}, {green}, {blue})"

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from mtl_pipeline.evaluation.intervals import BETTER, UNDECIDED, WORSE
+from mtl_pipeline.evaluation.wording import (
+    MISSING,
+    ComparisonLine,
+    format_difference,
+    format_value,
+    verdict_sentence,
+)
+
+
+def line(baseline: str, verdict: str, interval: str = "[…]") -> ComparisonLine:
+    return ComparisonLine(baseline, "ROC-AUC", "↑", verdict, "+0.01", interval, "")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.85312, "0.853"), (12.3456, "12.35"), (1234.5, "1,234"), (-0.5, "−0.500"), (math.nan, MISSING)],
+)
+def test_values_show_about_four_digits(value: float, text: str) -> None:
+    assert format_value(value) == text
+
+
+def test_differences_show_on_which_side_of_zero_they_end() -> None:
+    assert format_difference(0.012, 0.008, 0.016) == ("+0.012", "[+0.008, +0.016]")
+    assert format_difference(0.0031, 0.00004, 0.0062) == ("+0.00310", "[+0.00004, +0.00620]")
+    assert format_difference(-0.0030, -0.0064, 0.0003) == ("−0.0030", "[−0.0064, +0.0003]")
+    assert format_difference(0.0, 0.0, 0.0) == ("0.000", "[0.000, 0.000]")
+    assert format_difference(0.2, math.nan, math.nan) == ("+0.200", MISSING)
+    assert format_difference(math.nan, math.nan, math.nan) == (MISSING, MISSING)
+
+
+def test_the_sentence_says_first_what_speaks_against_the_candidate() -> None:
+    lines = [
+        line("constant", BETTER),
+        line("popularity", BETTER),
+        line("linear", WORSE),
+        line("single_task", UNDECIDED),
+    ]
+    assert verdict_sentence("rating", "multi_task", lines) == (
+        "On rating, multi_task is worse than linear; it shows no difference from single_task; "
+        "it is better than constant and popularity."
+    )
+
+
+def test_better_than_all_is_said_only_then() -> None:
+    assert "every baseline" in verdict_sentence("t", "m", [line("a", BETTER), line("b", BETTER)])
+    assert "every baseline" not in verdict_sentence("t", "m", [line("a", BETTER), line("b", UNDECIDED)])
+
+
+def test_what_could_not_be_measured_is_not_called_equal() -> None:
+    sentence = verdict_sentence("t", "m", [line("a", UNDECIDED, MISSING)])
+    assert sentence == "On t, m cannot be compared with a."

@@ -1,0 +1,261 @@
+"""Every check finds the fault that it is there for, and nothing in outputs that are right."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.vectors import write_vectors
+from mtl_pipeline.warehouse.checks import (
+    Check,
+    baselines_checks,
+    embedding_checks,
+    evaluation_checks,
+    examples_checks,
+    model_checks,
+    recommendations_checks,
+    rejected_rows_checks,
+    run_checks,
+    table_checks,
+)
+from mtl_pipeline.warehouse.connection import open_warehouse
+from mtl_pipeline.warehouse.examples import build_examples
+from mtl_pipeline.warehouse.sql import quote_literal
+from mtl_pipeline.warehouse.tables import TABLES, build_rejected_rows, build_table, read_texts
+from mtl_pipeline_tests.conftest import TinyPipeline, write_tiny_pipeline
+
+ROWS_READ = {"users": 64, "items": 83, "interactions": 1506}
+DIMENSION = 4
+
+RECOMMENDATIONS = """
+    SELECT user_id, item_id, row_number() OVER (PARTITION BY user_id ORDER BY item_id) AS rank, 1 / rank AS score
+    FROM users CROSS JOIN items ANTI JOIN interactions USING (user_id, item_id)
+    QUALIFY rank <= 10
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> TinyPipeline:
+    """Outputs that are right."""
+    pipeline = write_tiny_pipeline(tmp_path_factory.mktemp("made") / "root")
+    paths = pipeline.paths
+    for table in TABLES:
+        build_table(paths, pipeline.spec, table)
+    build_rejected_rows(paths)
+    build_examples(paths, pipeline.spec)
+    for table, target in (("users", paths.user_embeddings), ("items", paths.item_embeddings)):
+        ids = read_texts(paths, table)["id"].combine_chunks()
+        hashes = pa.array([bytes(16)] * len(ids), pa.binary(16))
+        write_vectors(target, ids, np.ones((len(ids), DIMENSION), np.float32), hashes, {})
+    write_query(paths, RECOMMENDATIONS, paths.recommendations)
+    return pipeline
+
+
+@pytest.fixture
+def pipeline(made: TinyPipeline, tmp_path: Path) -> TinyPipeline:
+    """A copy to spoil."""
+    shutil.copytree(made.root, tmp_path / "root", symlinks=True)
+    return TinyPipeline(tmp_path / "root")
+
+
+def write_query(paths: PipelinePaths, query: str, target: Path) -> None:
+    """Replace a Parquet file by the result of a query that may read it."""
+    with open_warehouse(paths.warehouse, read_only=True) as connection:
+        frame = connection.sql(query).pl()
+    frame.write_parquet(target)
+
+
+def failing(pipeline: TinyPipeline, checks: list[Check], rows_read: int = 0) -> set[str]:
+    results = run_checks(pipeline.paths, checks, {"rows_read": rows_read})
+    return {result.check.name for result in results if not result.passed}
+
+
+def test_right_outputs_pass_every_check(made: TinyPipeline) -> None:
+    for table in TABLES:
+        assert failing(made, table_checks(made.spec, table), ROWS_READ[table]) == set()
+    for table in ("users", "items"):
+        assert failing(made, embedding_checks(made.paths, table)) == set()
+    assert failing(made, rejected_rows_checks()) == set()
+    assert failing(made, examples_checks(made.paths, made.spec)) == set()
+    assert failing(made, recommendations_checks(made.paths, made.spec)) == set()
+
+
+@pytest.mark.parametrize(
+    ("table", "fault", "found"),
+    [
+        ("users", "UPDATE users SET user_id = NULL WHERE user_id = 1", "keys_present"),
+        ("users", "UPDATE users SET user_id = 2 WHERE user_id = 1", "keys_unique"),
+        ("users", "DELETE FROM users WHERE user_id = 1", "every_row_accounted_for"),
+        ("users", "DELETE FROM users_rejected WHERE line = 62", "every_row_accounted_for"),
+        ("users", "UPDATE users SET text = ' ' WHERE user_id = 1", "texts_present"),
+        ("interactions", "DELETE FROM users WHERE user_id = 1", "users_known"),
+        ("interactions", "DELETE FROM items WHERE item_id = 1", "items_known"),
+        ("interactions", "UPDATE interactions SET liked = 2 WHERE user_id = 1", "liked_labels_valid"),
+        (
+            "interactions",
+            "ALTER TABLE interactions ALTER rating TYPE DOUBLE; UPDATE interactions SET rating = 'inf'",
+            "rating_labels_valid",
+        ),
+    ],
+)
+def test_faults_of_tables(pipeline: TinyPipeline, table: str, fault: str, found: str) -> None:
+    with open_warehouse(pipeline.paths.warehouse) as connection:
+        connection.execute(fault)
+    assert failing(pipeline, table_checks(pipeline.spec, table), ROWS_READ[table]) == {found}
+
+
+@pytest.mark.parametrize(
+    ("fault", "found"),
+    [
+        ("UPDATE rejected_rows SET reason = NULL WHERE line = 62", "rejections_explained"),
+        ("DELETE FROM items WHERE item_id > 20", "rejections_rare"),
+    ],
+)
+def test_faults_of_rejected_rows(pipeline: TinyPipeline, fault: str, found: str) -> None:
+    with open_warehouse(pipeline.paths.warehouse) as connection:
+        connection.execute(fault)
+    assert failing(pipeline, rejected_rows_checks()) == {found}
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("SELECT * REPLACE (example_id + 1 AS example_id) FROM {}", "example_ids_consecutive"),
+        (
+            "SELECT * REPLACE (CASE WHEN split <> 'test' THEN rating END AS rating) FROM {}",
+            "splits_not_empty",
+        ),
+        (
+            "SELECT * REPLACE (CASE split WHEN 'test' THEN 'validation' WHEN 'validation' THEN 'test' "
+            "ELSE split END AS split) FROM {}",
+            "splits_in_order_of_time",
+        ),
+        (
+            "SELECT * REPLACE (CASE WHEN watched = 0 THEN 1 ELSE liked END AS liked) FROM {}",
+            "liked_only_given_watched",
+        ),
+        (
+            "SELECT * REPLACE (first_value(item_id) OVER (PARTITION BY user_id ORDER BY watched DESC) "
+            "AS item_id) FROM {} ORDER BY example_id",
+            "negatives_never_met",
+        ),
+    ],
+)
+def test_faults_of_examples(pipeline: TinyPipeline, query: str, found: str) -> None:
+    path = pipeline.paths.examples / "examples.parquet"
+    write_query(pipeline.paths, query.format(quote_literal(path)), path)
+    assert failing(pipeline, examples_checks(pipeline.paths, pipeline.spec)) == {found}
+
+
+def test_statistics_that_are_not_finite(pipeline: TinyPipeline) -> None:
+    path = pipeline.paths.examples / "statistics.parquet"
+    pl.read_parquet(path).with_columns(standard_deviation=pl.lit(0.0)).write_parquet(path)
+    assert failing(pipeline, examples_checks(pipeline.paths, pipeline.spec)) == {"statistics_finite"}
+
+
+def test_faults_of_embeddings(pipeline: TinyPipeline) -> None:
+    ids = read_texts(pipeline.paths, "items")["id"].combine_chunks()
+    vectors = np.ones((len(ids), DIMENSION), np.float32)
+    vectors[3, 2] = np.nan
+    hashes = pa.array([bytes(16)] * len(ids), pa.binary(16))
+    write_vectors(pipeline.paths.item_embeddings, ids, vectors, hashes, {})
+    assert failing(pipeline, embedding_checks(pipeline.paths, "items")) == {"vectors_finite"}
+
+    write_vectors(pipeline.paths.item_embeddings, ids[:-1], np.ones_like(vectors)[:-1], hashes[:-1], {})
+    assert failing(pipeline, embedding_checks(pipeline.paths, "items")) == {"one_vector_per_row"}
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("FROM {} WHERE NOT (user_id = 1 AND rank = 10)", "ranks_complete"),
+        ("FROM {} WHERE user_id <> 1", "ranks_complete"),
+        (
+            "SELECT * REPLACE (CASE WHEN rank = 3 THEN 'nan' ELSE score END AS score) FROM {}",
+            "scores_fall_with_rank",
+        ),
+        ("SELECT * REPLACE (rank::DOUBLE AS score) FROM {}", "scores_fall_with_rank"),
+        (
+            "SELECT * REPLACE (seen AS item_id) FROM {} JOIN "
+            "(SELECT user_id, item_id AS seen, row_number() OVER (PARTITION BY user_id) AS rank "
+            "FROM interactions) USING (user_id, rank)",
+            "none_seen_before",
+        ),
+    ],
+)
+def test_faults_of_recommendations(pipeline: TinyPipeline, query: str, found: str) -> None:
+    path = pipeline.paths.recommendations
+    write_query(pipeline.paths, query.format(quote_literal(path)), path)
+    assert failing(pipeline, recommendations_checks(pipeline.paths, pipeline.spec)) == {found}
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_training_that_diverged(pipeline: TinyPipeline, loss: float) -> None:
+    path = pipeline.paths.model / "training_log.json"
+    path.parent.mkdir()
+    rounds = [{"epoch": 1, "train_loss/watched": 0.5}, {"epoch": 2, "train_loss/watched": 0.4}]
+    path.write_text(json.dumps(rounds))
+    assert failing(pipeline, model_checks(pipeline.paths)) == set()
+    rounds[1]["train_loss/watched"] = loss
+    path.write_text(json.dumps(rounds))
+    assert failing(pipeline, model_checks(pipeline.paths)) == {"losses_finite"}
+
+
+def test_faults_of_baselines(pipeline: TinyPipeline) -> None:
+    examples = pl.read_parquet(pipeline.paths.examples / "examples.parquet")
+    right = examples.filter(pl.col("split") != "train").select(
+        "example_id", pl.lit(0.5).alias("prediction/constant/watched")
+    )
+    path = pipeline.paths.baselines / "predictions.parquet"
+    path.parent.mkdir()
+
+    def found(predictions: pl.DataFrame) -> set[str]:
+        predictions.write_parquet(path)
+        return failing(pipeline, baselines_checks(pipeline.paths))
+
+    assert found(right) == set()
+    assert found(right[1:]) == {"every_example_predicted"}
+    assert found(pl.concat([right, right[:1]])) == {"every_example_predicted"}
+    for value in (None, math.nan, math.inf):
+        wrong = pl.when(pl.col("example_id") == right["example_id"][0]).then(value).otherwise(0.5)
+        assert found(right.with_columns(wrong.alias("prediction/constant/liked"))) == {"predictions_finite"}
+
+
+@pytest.mark.parametrize(("log_loss", "passes"), [(0.4, True), (0.6, False), (math.nan, False)])
+def test_model_that_does_not_beat_a_constant(pipeline: TinyPipeline, log_loss: float, passes: bool) -> None:
+    tasks = [task for task in pipeline.spec.tasks if task.name == "watched"]
+    spec = pipeline.spec.model_copy(update={"tasks": tasks})
+    rows = [
+        ("watched", "constant", "validation", "log_loss", 0.5),
+        ("watched", "multi_task", "validation", "log_loss", log_loss),
+        ("watched", "multi_task", "test", "log_loss", 0.1),
+    ]
+    pipeline.paths.evaluation.mkdir()
+    metrics = pl.DataFrame(rows, schema=["task", "model", "split", "metric", "value"], orient="row")
+    metrics.write_parquet(pipeline.paths.evaluation / "metrics.parquet")
+    expected = set() if passes else {"watched_beats_constant"}
+    assert failing(pipeline, evaluation_checks(pipeline.paths, spec)) == expected
+
+
+def test_offences_are_counted_and_shown(pipeline: TinyPipeline) -> None:
+    with open_warehouse(pipeline.paths.warehouse) as connection:
+        connection.execute("UPDATE users SET text = NULL WHERE user_id <= 9")
+    results = run_checks(pipeline.paths, table_checks(pipeline.spec, "users"), {"rows_read": 64})
+    (result,) = [result for result in results if not result.passed]
+    assert result.offences == 9
+    assert result.sample["user_id"].to_list() == [1, 2, 3, 4, 5]
+
+
+def test_missing_output_says_what_to_do(pipeline: TinyPipeline) -> None:
+    pipeline.paths.recommendations.unlink()
+    with pytest.raises(UserError, match="materialize it again"):
+        run_checks(pipeline.paths, recommendations_checks(pipeline.paths, pipeline.spec))

@@ -1,0 +1,61 @@
+-- impressions: the rows to learn from, and split_boundaries: the times that divide them.
+{%- if negatives %}
+-- The log holds positives only, so each positive gets {{ negatives }} negatives: items that this user
+-- meets in no interaction at any time, stamped with the time of the positive.
+--
+-- An unmet item is drawn by its rank among the user's unmet items, without listing them: the r-th
+-- unmet item (from 0) lies at place r + m, where m is the number of met items whose place, less the
+-- number of met items before it, is at most r. The k-th negative is drawn from the k-th of
+-- {{ negatives }} equal ranges of ranks, so no item repeats within one positive.
+{%- endif %}
+
+CREATE OR REPLACE TEMP TABLE split_boundaries AS
+SELECT
+    quantile_disc(timestamp, {{ train }}) AS validation_start,
+    quantile_disc(timestamp, {{ train + validation }}) AS test_start
+FROM interactions;
+
+{% if negatives -%}
+CREATE OR REPLACE TEMP TABLE item_places AS
+SELECT item_id, row_number() OVER (ORDER BY md5({{ seed | literal }} || item_id::VARCHAR), item_id) - 1 AS place
+FROM items;
+
+CREATE OR REPLACE TEMP TABLE met_items AS
+SELECT user_id, place, row_number() OVER (PARTITION BY user_id ORDER BY place) AS met_so_far
+FROM (SELECT DISTINCT user_id, item_id FROM interactions) JOIN item_places USING (item_id);
+
+CREATE OR REPLACE TEMP TABLE unmet_counts AS
+SELECT user_id, (SELECT count(*) FROM items) - count(*) AS unmet
+FROM met_items GROUP BY user_id;
+
+CREATE OR REPLACE TEMP TABLE draws AS
+SELECT user_id, timestamp, floor((draw + fraction) * unmet / draws)::BIGINT AS rank
+FROM (
+    SELECT
+        user_id, timestamp, unmet, draw,
+        least(unmet, {{ negatives }}) AS draws,
+        (md5_number_lower(concat_ws('|', {{ seed | literal }}, user_id, item_id, timestamp, draw)) >> 11)
+            / (1::UBIGINT << 53) AS fraction
+    FROM interactions
+    JOIN unmet_counts USING (user_id)
+    CROSS JOIN range({{ negatives }}) AS numbers(draw)
+    WHERE draw < unmet AND {{ root_label | identifier }} > 0
+);
+{%- endif %}
+
+CREATE OR REPLACE TEMP TABLE impressions AS
+SELECT user_id, item_id, timestamp, {{ labels | identifiers }}, false AS sampled
+FROM interactions
+{%- if negatives %}
+UNION ALL
+SELECT
+    user_id, item_places.item_id, timestamp,
+    {%- for label in labels %} {{ "0" if label == root_label else "NULL" }},{% endfor %} true
+FROM (
+    SELECT draws.user_id, draws.timestamp, draws.rank + coalesce(met_items.met_so_far, 0) AS place
+    FROM draws
+    ASOF LEFT JOIN (SELECT *, place - met_so_far + 1 AS unmet_before FROM met_items) AS met_items
+        ON draws.user_id = met_items.user_id AND draws.rank >= met_items.unmet_before
+) AS drawn
+JOIN item_places USING (place)
+{%- endif %};
