@@ -36,7 +36,7 @@ ui: .venv/.demo-installed .dagster_home/dagster.yaml  ## open the Dagster UI on 
 # One thread each: the workers share the cores.
 .PHONY: test
 test: .venv/.dev-installed  ## run the tests; OPTIONS='-k name' is passed to pytest
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) $(OPTIONS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(OPTIONS)
 
 .PHONY: lint
 lint: .venv/.dev-installed  ## check style and formatting

@@ -140,20 +140,20 @@ class Model(SpecModel):
     """Width of the trained projection of the text vectors."""
     experts: int = Field(default=4, ge=1)
     """Used by `mmoe` only."""
-    hidden: list[Annotated[int, Field(ge=1)]] = Field(default=[128, 64], min_length=1)
+    hidden: list[Annotated[int, Field(ge=1)]] = Field(default=[64, 32], min_length=1)
     """Layer widths of the shared bottom, or of each expert."""
     tower: list[Annotated[int, Field(ge=1)]] = [32]
     """Layer widths of each task's tower."""
-    dropout: float = Field(default=0.2, ge=0, lt=1)
-    id_dropout: float = Field(default=0.3, ge=0, lt=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    id_dropout: float = Field(default=0.6, ge=0, lt=1)
     """Share of ids replaced by the out-of-vocabulary row in training, so that it learns to stand in for new ones."""
 
 
 class Training(SpecModel):
     weighting: Literal["static", "uncertainty"] = "uncertainty"
     epochs: int = Field(default=20, ge=1)
-    patience: int = Field(default=3, ge=1)
-    """Evaluations without improvement on validation before training stops."""
+    patience: int = Field(default=4, ge=1)
+    """Validation rounds (two per epoch) without improvement before training stops."""
     batch_size: int = Field(default=2048, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)

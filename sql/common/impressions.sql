@@ -54,7 +54,11 @@ SELECT
 FROM (
     SELECT draws.user_id, draws.timestamp, draws.rank + coalesce(met_items.met_so_far, 0) AS place
     FROM draws
-    ASOF LEFT JOIN (SELECT *, place - met_so_far + 1 AS unmet_before FROM met_items) AS met_items
+    ASOF LEFT JOIN (
+        SELECT user_id, place - met_so_far + 1 AS unmet_before, max(met_so_far) AS met_so_far
+        FROM met_items
+        GROUP BY ALL
+    ) AS met_items
         ON draws.user_id = met_items.user_id AND draws.rank >= met_items.unmet_before
 ) AS drawn
 JOIN item_places USING (place)

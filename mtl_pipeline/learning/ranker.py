@@ -1,0 +1,144 @@
+"""The trained ranker as it is saved: weights, configuration and what the training split taught.
+
+A folder: model.safetensors, config.json, statistics.parquet, vocabulary.parquet, training_log.json.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import polars as pl
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.learning.dataset import TextVectors
+from mtl_pipeline.learning.encoding import CategoricalField, FeatureEncoder, Rows
+from mtl_pipeline.learning.network import MultiTaskNetwork, NetworkShape
+from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.spec import Model, PipelineSpec, Task
+
+ROWS_AT_ONCE = 16_384
+
+
+@dataclass(frozen=True)
+class LabelScale:
+    """Mean and deviation that regression labels were standardised with; 0 and 1 for binary tasks."""
+
+    mean: list[float]
+    deviation: list[float]
+
+
+@dataclass
+class Ranker:
+    """A network that can predict from encoded rows."""
+
+    network: MultiTaskNetwork
+    tasks: list[Task]
+    scale: LabelScale
+
+    def predict(self, rows: Rows) -> Tensor:
+        """float32 [rows, tasks] on the CPU: probabilities (binary) or values on the label's scale."""
+        self.network.eval()
+        device = next(self.network.parameters()).device
+        parts = []
+        with torch.inference_mode():
+            for start in range(0, len(rows), ROWS_AT_ONCE):
+                parts.append(self.network(rows[start : start + ROWS_AT_ONCE].to(device)).float().cpu())
+        outputs = torch.cat(parts) if parts else torch.empty(0, len(self.tasks))
+        columns = [
+            outputs[:, column].sigmoid()
+            if task.kind == "binary"
+            else outputs[:, column] * self.scale.deviation[column] + self.scale.mean[column]
+            for column, task in enumerate(self.tasks)
+        ]
+        return torch.stack(columns, 1)
+
+
+def save_ranker(
+    folder: Path,
+    ranker: Ranker,
+    shape: NetworkShape,
+    model: Model,
+    slots: dict[str, int],
+    text: TextVectors,
+) -> None:
+    """Write model.safetensors and config.json."""
+    save_file(
+        {name: tensor.contiguous().cpu() for name, tensor in ranker.network.state_dict().items()},
+        folder / "model.safetensors",
+    )
+    config = {
+        "model": model.model_dump(mode="json"),
+        "tasks": [task.model_dump(mode="json") for task in ranker.tasks],
+        "shape": asdict(shape),
+        "scale": asdict(ranker.scale),
+        "slots": slots,
+        "text_encoders": text.fingerprints,
+    }
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def load_ranker(
+    folder: Path, spec: PipelineSpec, text: TextVectors
+) -> tuple[Ranker, FeatureEncoder]:
+    """A saved ranker with the feature encoder it was trained with.
+
+    Raises UserError when there is none, or when it was trained for other tasks, other features or with
+    another text encoder.
+    """
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder} holds no model: materialize model first")
+    config = json.loads((folder / "config.json").read_text())
+    if config["tasks"] != [task.model_dump(mode="json") for task in spec.tasks]:
+        raise UserError(f"{folder} was trained for other tasks than defs.yaml declares: materialize model again")
+    if config["text_encoders"] != text.fingerprints:
+        raise UserError(
+            f"{folder} was trained with vectors of another text encoder: materialize model again"
+        )
+    encoder = FeatureEncoder(
+        spec,
+        pl.read_parquet(folder / "statistics.parquet"),
+        pl.read_parquet(folder / "vocabulary.parquet"),
+        config["slots"],
+        text.ids,
+    )
+    shape_values = config["shape"]
+    shape_values["fields"] = tuple(CategoricalField(**field) for field in shape_values["fields"])
+    shape = NetworkShape(**shape_values)
+    if list(shape.fields) != encoder.fields or shape.numerics != len(encoder.numeric_names):
+        raise UserError(
+            f"{folder} was trained on other features than defs.yaml declares: materialize model again"
+        )
+    network = MultiTaskNetwork(
+        Model(**config["model"]),
+        shape,
+        torch.from_numpy(text.users.vectors),
+        torch.from_numpy(text.items.vectors),
+    )
+    network.load_state_dict(load_file(folder / "model.safetensors"))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return Ranker(network.to(device), list(spec.tasks), LabelScale(**config["scale"])), encoder
+
+
+def predict_examples(paths: PipelinePaths, spec: PipelineSpec, folder: Path) -> pl.DataFrame:
+    """Labels and the saved model's predictions for all validation and test examples.
+
+    Columns: example_id, user_id, item_id, split, label/<task>, prediction/multi_task/<task>.
+    """
+    ranker, encoder = load_ranker(folder, spec, TextVectors.read(paths))
+    examples = pl.read_parquet(paths.examples / "examples.parquet").filter(pl.col("split") != "train")
+    predictions = ranker.predict(encoder.encode(examples))
+    return examples.select(
+        "example_id",
+        "user_id",
+        "item_id",
+        "split",
+        *(pl.col(task.name).alias(f"label/{task.name}") for task in spec.tasks),
+    ).with_columns(
+        pl.Series(f"prediction/multi_task/{task.name}", predictions[:, column].numpy())
+        for column, task in enumerate(spec.tasks)
+    )

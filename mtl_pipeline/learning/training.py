@@ -1,0 +1,253 @@
+"""Joint training: one loop over contiguous tensors, stopped by validation.
+
+The validation score is the mean over tasks of loss / loss of a constant answer, so that a task with
+large numbers does not decide alone when to stop.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mtl_pipeline.learning.dataset import Dataset
+from mtl_pipeline.learning.encoding import Rows
+from mtl_pipeline.learning.losses import loss_sums, task_losses
+from mtl_pipeline.learning.network import MultiTaskNetwork, NetworkShape
+from mtl_pipeline.learning.ranker import ROWS_AT_ONCE, LabelScale, Ranker, save_ranker
+from mtl_pipeline.learning.weighting import WEIGHTINGS
+from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.publishing import publish_folder
+from mtl_pipeline.spec import PipelineSpec, Task
+
+Log = Callable[[str], None]
+
+ROUNDS_PER_EPOCH = 2
+"""Validation rounds per epoch: small data can overfit within one."""
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """What training did, and how good its best round was on validation."""
+
+    rows: int
+    rounds: int
+    best_epoch: float
+    best_validation_score: float
+    """Mean over tasks of validation loss / loss of the training mean; below 1 = something was learned."""
+    validation_losses: dict[str, float]
+    parameters: int
+    device: str
+    seconds: float
+    rows_per_second: float
+    fingerprint: str
+
+
+@dataclass
+class Fit:
+    """A trained network with its log."""
+
+    ranker: Ranker
+    shape: NetworkShape
+    log: list[dict[str, float]]
+    best: dict[str, float]
+    rows: int
+    seconds: float
+
+
+def train_ranker(
+    paths: PipelinePaths, spec: PipelineSpec, *, target: Path, log: Log = print
+) -> TrainingSummary:
+    """Train the multi-task ranker and publish it at `target`.
+
+    Raises UserError when examples or text vectors are missing.
+    """
+    dataset = Dataset(paths, spec)
+    fit = fit_network(dataset, spec, spec.tasks, log)
+    with publish_folder(target) as folder:
+        save_ranker(folder, fit.ranker, fit.shape, spec.model, dataset.slots, dataset.text)
+        dataset.statistics.write_parquet(folder / "statistics.parquet")
+        dataset.vocabulary.write_parquet(folder / "vocabulary.parquet")
+        (folder / "training_log.json").write_text(json.dumps(fit.log, indent=1) + "\n")
+        weights = hashlib.sha256((folder / "model.safetensors").read_bytes())
+        weights.update((folder / "config.json").read_bytes())
+    epochs = fit.log[-1]["epoch"]
+    return TrainingSummary(
+        rows=fit.rows,
+        rounds=len(fit.log),
+        best_epoch=fit.best["epoch"],
+        best_validation_score=fit.best["score"],
+        validation_losses={task.name: fit.best[f"validation_loss/{task.name}"] for task in spec.tasks},
+        parameters=sum(parameter.numel() for parameter in fit.ranker.network.parameters()),
+        device=str(dataset.device),
+        seconds=round(fit.seconds, 2),
+        rows_per_second=round(fit.rows * epochs / fit.seconds),
+        fingerprint=weights.hexdigest(),
+    )
+
+
+def fit_network(dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task], log: Log) -> Fit:
+    """Train a network for some of the tasks; the best round on validation wins.
+
+    Rows on which none of the tasks is observed are left out. Same seed, same result on the same device
+    and number of threads.
+    """
+    torch.manual_seed(spec.seed)
+    settings, device = spec.training, dataset.device
+    columns = [dataset.encoder.tasks.index(task.name) for task in tasks]
+    scale = label_scale(dataset.train.labels[:, columns], tasks)
+    train = labelled_rows(dataset.train, columns, scale).to(device)
+    validation = labelled_rows(dataset.validation, columns, scale).to(device)
+    shape = NetworkShape(
+        users=len(dataset.encoder.vocabulary.get("user_id", ())),
+        items=len(dataset.encoder.vocabulary.get("item_id", ())),
+        fields=tuple(dataset.encoder.fields),
+        numerics=train.numeric.shape[1],
+        text_dimension=dataset.text.items.vectors.shape[1],
+        tasks=len(tasks),
+    )
+    network = MultiTaskNetwork(
+        spec.model,
+        shape,
+        torch.from_numpy(dataset.text.users.vectors),
+        torch.from_numpy(dataset.text.items.vectors),
+    ).to(device)
+    start_at_base_rates(network, train.labels, tasks)
+    weighting = WEIGHTINGS[settings.weighting](tasks).to(device)
+    optimizers = make_optimizers(network, weighting, settings.learning_rate, settings.weight_decay)
+    constant = constant_losses(train.labels, validation.labels, tasks)
+
+    started = time.perf_counter()
+    rounds: list[dict[str, float]] = []
+    best: dict[str, float] = {"score": float("inf")}
+    best_weights: dict[str, Tensor] = {}
+    for epoch in range(settings.epochs):
+        for part, losses in enumerate(
+            train_epoch(network, weighting, optimizers, train, tasks, settings.batch_size)
+        ):
+            measured = validation_losses(network, validation, tasks)
+            score = float(np.mean(measured / constant))
+            rounds.append(
+                {"epoch": epoch + (part + 1) / ROUNDS_PER_EPOCH, "score": score}
+                | {f"train_loss/{task.name}": float(loss) for task, loss in zip(tasks, losses, strict=True)}
+                | {f"validation_loss/{task.name}": float(loss) for task, loss in zip(tasks, measured, strict=True)}
+                | {
+                    f"weight/{task.name}": float(weight)
+                    for task, weight in zip(tasks, weighting.weights().detach().cpu(), strict=True)
+                }
+            )
+            log(describe_round(rounds[-1], tasks, time.perf_counter() - started))
+            if score < best["score"]:
+                best = rounds[-1]
+                best_weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        if len(rounds) - 1 - rounds.index(best) >= settings.patience:
+            break
+    seconds = time.perf_counter() - started
+    network.load_state_dict(best_weights)
+    ranker = Ranker(network, list(tasks), scale)
+    return Fit(ranker, shape, rounds, best, len(train), seconds)
+
+
+def train_epoch(
+    network: MultiTaskNetwork,
+    weighting: nn.Module,
+    optimizers: Sequence[torch.optim.Optimizer],
+    train: Rows,
+    tasks: Sequence[Task],
+    batch_size: int,
+) -> Iterator[np.ndarray]:
+    """One pass over the rows in random order. Yields the mean task losses of each part of the epoch."""
+    order = torch.randperm(len(train)).to(train.ids.device)
+    shuffled = train[order]
+    batches = [shuffled[start : start + batch_size] for start in range(0, len(train), batch_size)]
+    for part in np.array_split(np.arange(len(batches)), ROUNDS_PER_EPOCH):
+        network.train()
+        total = torch.zeros(len(tasks), device=order.device)
+        for index in part:
+            batch = batches[index]
+            losses = task_losses(network(batch), batch.labels, tasks)
+            for optimizer in optimizers:
+                optimizer.zero_grad()
+            weighting(losses).backward()
+            for optimizer in optimizers:
+                optimizer.step()
+            total += losses.detach()
+        yield (total / max(1, len(part))).cpu().numpy()
+
+
+def validation_losses(network: MultiTaskNetwork, rows: Rows, tasks: Sequence[Task]) -> np.ndarray:
+    """Mean loss of each task: float [tasks]; NaN-free, 0 where no label is observed."""
+    network.eval()
+    sums, counts = torch.zeros(len(tasks)), torch.zeros(len(tasks))
+    with torch.inference_mode():
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            part = rows[start : start + ROWS_AT_ONCE]
+            loss, count = loss_sums(network(part), part.labels, tasks)
+            sums, counts = sums + loss.cpu(), counts + count.cpu()
+    return (sums / counts.clamp(min=1)).numpy()
+
+
+def constant_losses(train: Tensor, validation: Tensor, tasks: Sequence[Task]) -> np.ndarray:
+    """Validation loss of each task for the training mean as the answer: float [tasks]."""
+    means = train.nanmean(0)
+    answers = torch.stack(
+        [mean.logit(eps=1e-6) if task.kind == "binary" else mean for mean, task in zip(means, tasks, strict=True)]
+    )
+    losses = task_losses(answers.expand(len(validation), -1), validation, tasks).cpu().numpy()
+    return np.where(losses > 0, losses, 1.0)
+
+
+def label_scale(labels: Tensor, tasks: Sequence[Task]) -> LabelScale:
+    """Mean and deviation of the observed training labels of regression tasks."""
+    mean, deviation = [0.0] * len(tasks), [1.0] * len(tasks)
+    for column, task in enumerate(tasks):
+        if task.kind == "regression":
+            observed = labels[:, column][~labels[:, column].isnan()].double()
+            mean[column] = float(observed.mean())
+            deviation[column] = float(observed.std(correction=0)) or 1.0
+    return LabelScale(mean, deviation)
+
+
+def labelled_rows(rows: Rows, columns: list[int], scale: LabelScale) -> Rows:
+    """The rows with at least one of the tasks observed, labels of these tasks only, standardised."""
+    labels = (rows.labels[:, columns] - torch.tensor(scale.mean)) / torch.tensor(scale.deviation)
+    return replace(rows, labels=labels)[(~labels.isnan()).any(1)]
+
+
+def start_at_base_rates(network: MultiTaskNetwork, labels: Tensor, tasks: Sequence[Task]) -> None:
+    """Start each binary tower at the logit of its base rate, so that training need not find it first."""
+    for tower, mean, task in zip(network.towers, labels.nanmean(0), tasks, strict=True):
+        if task.kind == "binary":
+            nn.init.constant_(tower[-1].bias, float(mean.logit(eps=1e-3)))  # type: ignore[index, union-attr]
+
+
+def make_optimizers(
+    network: MultiTaskNetwork, weighting: nn.Module, learning_rate: float, weight_decay: float
+) -> list[torch.optim.Optimizer]:
+    """AdamW for the network; Adam with sparse gradients for the id tables, which touch few rows a batch."""
+    tables = [network.user_id.table.weight, network.item_id.table.weight]
+    dense = [
+        parameter
+        for parameter in network.parameters()
+        if not any(parameter is table for table in tables)
+    ]
+    groups = [
+        {"params": dense, "weight_decay": weight_decay},
+        {"params": list(weighting.parameters()), "weight_decay": 0.0},
+    ]
+    return [
+        torch.optim.AdamW([group for group in groups if group["params"]], lr=learning_rate, fused=True),
+        torch.optim.SparseAdam(tables, lr=learning_rate),
+    ]
+
+
+def describe_round(entry: dict[str, float], tasks: Sequence[Task], seconds: float) -> str:
+    losses = ", ".join(f"{task.name} {entry[f'validation_loss/{task.name}']:.4f}" for task in tasks)
+    return f"epoch {entry['epoch']:.1f}, {seconds:.0f} s: validation loss {losses}; score {entry['score']:.4f}"
