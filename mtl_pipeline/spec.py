@@ -209,7 +209,9 @@ class PipelineSpec(SpecModel):
                 continue
             if task.given not in names or task.given == task.name:
                 others = ", ".join(name for name in names if name != task.name)
-                raise ValueError(f"task {task.name}: given names '{task.given}'; the other tasks are: {others}")
+                raise ValueError(
+                    f"task {task.name}: given names '{task.given}'; the other tasks are: {others}"
+                )
             if self.task(task.given).kind != "binary":
                 raise ValueError(f"task {task.name}: given names '{task.given}', which is not binary")
         for task in self.tasks:

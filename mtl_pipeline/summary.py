@@ -20,8 +20,14 @@ def print_summary(paths: PipelinePaths) -> None:
     metrics = pl.read_parquet(paths.evaluation / "metrics.parquet").filter(pl.col("split") == "test")
     comparisons = pl.read_parquet(paths.evaluation / "comparisons.parquet")
     with pl.Config(
-        tbl_rows=-1, tbl_cols=-1, tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True,
-        float_precision=4, tbl_width_chars=120, fmt_str_lengths=40, tbl_formatting="MARKDOWN",
+        tbl_rows=-1,
+        tbl_cols=-1,
+        tbl_hide_dataframe_shape=True,
+        tbl_hide_column_data_types=True,
+        float_precision=4,
+        tbl_width_chars=120,
+        fmt_str_lengths=40,
+        tbl_formatting="MARKDOWN",
     ):
         for (task, kind), rows in metrics.group_by("task", "kind", maintain_order=True):
             print(f"\n{task} on {rows['rows'].max():,} test rows")
@@ -30,8 +36,15 @@ def print_summary(paths: PipelinePaths) -> None:
             )
             print(table)
             print(
-                comparisons.filter((pl.col("task") == task) & (pl.col("metric") == SHOWN[str(kind)][0])).select(
-                    "metric", pl.col("baseline").alias("multi_task against"), "difference", "low", "high", "verdict"
+                comparisons.filter(
+                    (pl.col("task") == task) & (pl.col("metric") == SHOWN[str(kind)][0])
+                ).select(
+                    "metric",
+                    pl.col("baseline").alias("multi_task against"),
+                    "difference",
+                    "low",
+                    "high",
+                    "verdict",
                 )
             )
     print(f"\nReport: {paths.evaluation / 'report.html'}")

@@ -29,7 +29,8 @@ class TextVectors:
     @property
     def ids(self) -> dict[str, pl.Series]:
         return {
-            name: pl.Series(vectors.ids) for name, vectors in (("user_id", self.users), ("item_id", self.items))
+            name: pl.Series(vectors.ids)
+            for name, vectors in (("user_id", self.users), ("item_id", self.items))
         }
 
     @property

@@ -174,7 +174,9 @@ class MultiTaskNetwork(nn.Module):
         """Encoded rows → float32 [rows, tasks]: a logit (binary) or standardised value (regression)."""
         user, item = self.user_id(rows.ids[:, 0]), self.item_id(rows.ids[:, 1])
         user_text, item_text = self.user_text(rows.text[:, 0]), self.item_text(rows.text[:, 1])
-        match = self.user_side(torch.cat([user, user_text], 1)) * self.item_side(torch.cat([item, item_text], 1))
+        match = self.user_side(torch.cat([user, user_text], 1)) * self.item_side(
+            torch.cat([item, item_text], 1)
+        )
         inputs = torch.cat(
             [user, item, self.categorical(rows.categorical), rows.numeric, user_text, item_text, match], 1
         )

@@ -82,9 +82,7 @@ def save_ranker(
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
-def load_ranker(
-    folder: Path, spec: PipelineSpec, text: TextVectors
-) -> tuple[Ranker, FeatureEncoder]:
+def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ranker, FeatureEncoder]:
     """A saved ranker with the feature encoder it was trained with.
 
     Raises UserError when there is none, or when it was trained for other tasks, other features or with
@@ -94,11 +92,11 @@ def load_ranker(
         raise UserError(f"{folder} holds no model: materialize model first")
     config = json.loads((folder / "config.json").read_text())
     if config["tasks"] != [task.model_dump(mode="json") for task in spec.tasks]:
-        raise UserError(f"{folder} was trained for other tasks than defs.yaml declares: materialize model again")
-    if config["text_encoders"] != text.fingerprints:
         raise UserError(
-            f"{folder} was trained with vectors of another text encoder: materialize model again"
+            f"{folder} was trained for other tasks than defs.yaml declares: materialize model again"
         )
+    if config["text_encoders"] != text.fingerprints:
+        raise UserError(f"{folder} was trained with vectors of another text encoder: materialize model again")
     encoder = FeatureEncoder(
         spec,
         pl.read_parquet(folder / "statistics.parquet"),

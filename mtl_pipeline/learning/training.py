@@ -137,7 +137,10 @@ def fit_network(dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task], log
             rounds.append(
                 {"epoch": epoch + (part + 1) / ROUNDS_PER_EPOCH, "score": score}
                 | {f"train_loss/{task.name}": float(loss) for task, loss in zip(tasks, losses, strict=True)}
-                | {f"validation_loss/{task.name}": float(loss) for task, loss in zip(tasks, measured, strict=True)}
+                | {
+                    f"validation_loss/{task.name}": float(loss)
+                    for task, loss in zip(tasks, measured, strict=True)
+                }
                 | {
                     f"weight/{task.name}": float(weight)
                     for task, weight in zip(tasks, weighting.weights().detach().cpu(), strict=True)
@@ -198,7 +201,10 @@ def constant_losses(train: Tensor, validation: Tensor, tasks: Sequence[Task]) ->
     """Validation loss of each task for the training mean as the answer: float [tasks]."""
     means = train.nanmean(0)
     answers = torch.stack(
-        [mean.logit(eps=1e-6) if task.kind == "binary" else mean for mean, task in zip(means, tasks, strict=True)]
+        [
+            mean.logit(eps=1e-6) if task.kind == "binary" else mean
+            for mean, task in zip(means, tasks, strict=True)
+        ]
     )
     losses = task_losses(answers.expand(len(validation), -1), validation, tasks).cpu().numpy()
     return np.where(losses > 0, losses, 1.0)
@@ -234,9 +240,7 @@ def make_optimizers(
     """AdamW for the network; Adam with sparse gradients for the id tables, which touch few rows a batch."""
     tables = [network.user_id.table.weight, network.item_id.table.weight]
     dense = [
-        parameter
-        for parameter in network.parameters()
-        if not any(parameter is table for table in tables)
+        parameter for parameter in network.parameters() if not any(parameter is table for table in tables)
     ]
     groups = [
         {"params": dense, "weight_decay": weight_decay},
@@ -250,4 +254,6 @@ def make_optimizers(
 
 def describe_round(entry: dict[str, float], tasks: Sequence[Task], seconds: float) -> str:
     losses = ", ".join(f"{task.name} {entry[f'validation_loss/{task.name}']:.4f}" for task in tasks)
-    return f"epoch {entry['epoch']:.1f}, {seconds:.0f} s: validation loss {losses}; score {entry['score']:.4f}"
+    return (
+        f"epoch {entry['epoch']:.1f}, {seconds:.0f} s: validation loss {losses}; score {entry['score']:.4f}"
+    )

@@ -45,4 +45,7 @@ class UncertaintyWeighting(StaticWeighting):
         return self.declared * self.scale * torch.exp(-self.log_variance)
 
 
-WEIGHTINGS: dict[str, type[StaticWeighting]] = {"static": StaticWeighting, "uncertainty": UncertaintyWeighting}
+WEIGHTINGS: dict[str, type[StaticWeighting]] = {
+    "static": StaticWeighting,
+    "uncertainty": UncertaintyWeighting,
+}

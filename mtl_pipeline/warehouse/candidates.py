@@ -24,7 +24,9 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Itera
     frame has about ROWS_AT_ONCE rows, or one user's where the catalogue is larger.
     """
     with open_warehouse(paths.warehouse, read_only=True) as connection:
-        users, items = fetch_one(connection, "SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM items)")
+        users, items = fetch_one(
+            connection, "SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM items)"
+        )
         users_at_once = max(1, ROWS_AT_ONCE // max(1, items))
 
         def frames() -> Iterator[pl.DataFrame]:
@@ -33,6 +35,8 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Itera
                     render_sql(paths.common_sql / "candidates.sql", first=first, users=users_at_once)
                 )
                 table = add_features(connection, paths, spec, "candidates")
-                yield connection.sql(f"SELECT * EXCLUDE (timestamp) FROM {table} ORDER BY user_id, item_id").pl()
+                yield connection.sql(
+                    f"SELECT * EXCLUDE (timestamp) FROM {table} ORDER BY user_id, item_id"
+                ).pl()
 
         yield frames()

@@ -96,9 +96,7 @@ def write_parquet(connection: duckdb.DuckDBPyConnection, table: str, path: Path)
 def summarise_examples(
     connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, features: list[str]
 ) -> dict:
-    rows_by_split = dict(
-        connection.execute("SELECT split, count(*) FROM examples GROUP BY split").fetchall()
-    )
+    rows_by_split = dict(connection.execute("SELECT split, count(*) FROM examples GROUP BY split").fetchall())
     if empty := [split for split in SPLITS if not rows_by_split.get(split)]:
         raise UserError(
             f"the {' and '.join(empty)} split is empty: there are too few interactions, or too many share "

@@ -31,9 +31,7 @@ def describe_file(path: Path) -> RawFile:
     Raises UserError when the file is missing or empty.
     """
     if not path.is_file():
-        raise UserError(
-            f"{path} is missing: put the file there, or name another under `raw:` in defs.yaml"
-        )
+        raise UserError(f"{path} is missing: put the file there, or name another under `raw:` in defs.yaml")
     digest = hashlib.sha256()
     size = lines = 0
     last = b"\n"

@@ -90,9 +90,7 @@ def line_layout(path: Path, lines: int, records: int, dialect: Dialect) -> LineL
     return regular_layout(records)
 
 
-def register_rejects(
-    connection: duckdb.DuckDBPyConnection, file: str, layout: LineLayout
-) -> None:
+def register_rejects(connection: duckdb.DuckDBPyConnection, file: str, layout: LineLayout) -> None:
     """Replace the record numbers of scanned_rejects by lines, as unreadable_records and reject_positions."""
     rejects = connection.sql("SELECT * FROM scanned_rejects ORDER BY record").to_arrow_table()
     position = layout.position_of(rejects["record"].to_numpy())

@@ -49,8 +49,7 @@ def build_table(paths: PipelinePaths, spec: PipelineSpec, table: str) -> TableSu
     """
     with open_warehouse(paths.warehouse) as connection:
         connection.execute(
-            "CREATE OR REPLACE TEMP MACRO reject(column_name, why) AS "
-            "{'column': column_name, 'reason': why}"
+            "CREATE OR REPLACE TEMP MACRO reject(column_name, why) AS {'column': column_name, 'reason': why}"
         )
         scan = scan_raw_file(connection, paths, table, paths.raw / getattr(spec.raw, table))
         apply_pipeline_sql(connection, paths, spec, table, scan)
