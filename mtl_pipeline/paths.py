@@ -56,7 +56,7 @@ class PipelinePaths:
 
     @property
     def model(self) -> Path:
-        """Folder: `model.safetensors`, `config.json`, `statistics.parquet`, `vocabulary.parquet`, `training_log.json`."""
+        """Folder: weights, `config.json`, `statistics.parquet`, `vocabulary.parquet`, `training_log.json`."""
         return self.data / "model"
 
     @property

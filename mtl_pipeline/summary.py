@@ -29,16 +29,15 @@ def print_summary(paths: PipelinePaths) -> None:
         fmt_str_lengths=40,
         tbl_formatting="MARKDOWN",
     ):
-        for (task, kind), rows in metrics.group_by("task", "kind", maintain_order=True):
-            print(f"\n{task} on {rows['rows'].max():,} test rows")
-            table = rows.filter(pl.col("metric").is_in(SHOWN[str(kind)])).pivot(
+        for rows in metrics.partition_by("task", maintain_order=True):
+            task, kind = str(rows["task"][0]), str(rows["kind"][0])
+            print(f"\n{task} on {int(rows['rows'][0]):,} test rows")
+            table = rows.filter(pl.col("metric").is_in(SHOWN[kind])).pivot(
                 "metric", index="model", values="value"
             )
             print(table)
             print(
-                comparisons.filter(
-                    (pl.col("task") == task) & (pl.col("metric") == SHOWN[str(kind)][0])
-                ).select(
+                comparisons.filter((pl.col("task") == task) & (pl.col("metric") == SHOWN[kind][0])).select(
                     "metric",
                     pl.col("baseline").alias("multi_task against"),
                     "difference",

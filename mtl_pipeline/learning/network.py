@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +48,8 @@ class IdEmbedding(nn.Module):
 class CategoricalEmbedding(nn.Module):
     """All categorical features in one table; the values of a list-valued feature are averaged."""
 
+    offsets: Tensor
+
     def __init__(self, fields: Sequence[CategoricalField], dimension: int) -> None:
         super().__init__()
         self.fields = list(fields)
@@ -75,6 +78,8 @@ class CategoricalEmbedding(nn.Module):
 class TextProjection(nn.Module):
     """A trained projection of frozen text vectors, computed once per vector where that is cheaper."""
 
+    vectors: Tensor
+
     def __init__(self, vectors: Tensor, dimension: int) -> None:
         super().__init__()
         self.register_buffer("vectors", vectors, persistent=False)
@@ -88,7 +93,7 @@ class TextProjection(nn.Module):
 
 def perceptron(widths: Sequence[int], dropout: float) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for width_in, width_out in zip(widths, widths[1:], strict=False):
+    for width_in, width_out in pairwise(widths):
         layers += [nn.Linear(width_in, width_out), nn.ReLU(), nn.Dropout(dropout)]
     return nn.Sequential(*layers)
 
@@ -118,7 +123,7 @@ class MixtureOfExperts(nn.Module):
         self.first = nn.Linear(width, experts * hidden[0])
         self.deeper = nn.ParameterList()
         self.biases = nn.ParameterList()
-        for width_in, width_out in zip(hidden, hidden[1:], strict=False):
+        for width_in, width_out in pairwise(hidden):
             weight = torch.empty(experts, width_in, width_out)
             for expert in weight:
                 nn.init.kaiming_uniform_(expert.T, a=5**0.5)

@@ -231,7 +231,7 @@ def start_at_base_rates(network: MultiTaskNetwork, labels: Tensor, tasks: Sequen
     """Start each binary tower at the logit of its base rate, so that training need not find it first."""
     for tower, mean, task in zip(network.towers, labels.nanmean(0), tasks, strict=True):
         if task.kind == "binary":
-            nn.init.constant_(tower[-1].bias, float(mean.logit(eps=1e-3)))  # type: ignore[index, union-attr]
+            nn.init.constant_(tower[-1].bias, float(mean.logit(eps=1e-3)))  # type: ignore[index]
 
 
 def make_optimizers(

@@ -13,6 +13,8 @@ from mtl_pipeline.spec import Task
 class StaticWeighting(nn.Module):
     """The weights that the user declared."""
 
+    declared: Tensor
+
     def __init__(self, tasks: Sequence[Task]) -> None:
         super().__init__()
         self.register_buffer("declared", torch.tensor([task.weight for task in tasks]))
@@ -32,6 +34,8 @@ class UncertaintyWeighting(StaticWeighting):
 
     Declared weights multiply what is learned.
     """
+
+    scale: Tensor
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         super().__init__(tasks)

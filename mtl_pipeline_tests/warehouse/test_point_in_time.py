@@ -1,0 +1,64 @@
+"""Features of a row know only what happened strictly before it."""
+
+from pathlib import Path
+
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mtl_pipeline.warehouse.connection import open_warehouse
+from mtl_pipeline.warehouse.features import add_features
+from mtl_pipeline_tests.conftest import REPOSITORY, TinyPipeline
+
+EVENTS = st.lists(
+    st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(0, 60), st.integers(1, 5)), max_size=12
+)
+
+
+def history(events: list[tuple[int, int, int, int]], directory: Path) -> pl.DataFrame:
+    """History features of every pair on day 30."""
+    spec = TinyPipeline(REPOSITORY).spec
+    paths = TinyPipeline(REPOSITORY).paths
+    with open_warehouse(directory / "w.duckdb") as connection:
+        connection.execute(
+            "CREATE OR REPLACE TABLE users AS SELECT i AS user_id, 'F' AS gender, 'x' AS occupation, "
+            "'1' AS zip_region, 30 AS age FROM range(1, 4) AS t(i)"
+        )
+        connection.execute(
+            "CREATE OR REPLACE TABLE items AS SELECT i AS item_id, ['a'] AS genres, 1990 AS release_year "
+            "FROM range(1, 4) AS t(i)"
+        )
+        connection.execute(
+            "CREATE OR REPLACE TABLE interactions (user_id INTEGER, item_id INTEGER, timestamp TIMESTAMP, "
+            "watched INTEGER, liked INTEGER, rating INTEGER)"
+        )
+        for user, item, day, rating in events:
+            connection.execute(
+                "INSERT INTO interactions VALUES (?, ?, TIMESTAMP '2020-01-01' + to_days(?), 1, ?, ?)",
+                [user, item, day, int(rating >= 4), rating],
+            )
+        connection.execute(
+            "CREATE OR REPLACE TEMP TABLE moments AS SELECT user_id, item_id, "
+            "TIMESTAMP '2020-01-31' AS timestamp FROM users, items"
+        )
+        table = add_features(connection, paths, spec, "moments")
+        return connection.sql(f"SELECT * FROM {table} ORDER BY user_id, item_id").pl()
+
+
+@settings(max_examples=15, deadline=None)
+@given(earlier=EVENTS, later=EVENTS)
+def test_later_events_change_no_feature(
+    tmp_path_factory, earlier: list[tuple[int, int, int, int]], later: list[tuple[int, int, int, int]]
+) -> None:
+    directory = tmp_path_factory.mktemp("warehouse")
+    past = [(user, item, day % 30, rating) for user, item, day, rating in earlier]
+    future = [(user, item, 30 + day % 30, rating) for user, item, day, rating in later]
+    assert history(past, directory).equals(history(past + future, directory))
+
+
+def test_windows_and_means_by_hand(tmp_path: Path) -> None:
+    row = history([(1, 1, 29, 4), (2, 1, 10, 1), (2, 2, 0, 5), (1, 1, 30, 5)], tmp_path).row(0, named=True)
+    assert row["user_watched_count"] == 1
+    assert row["item_watched_count"] == 2
+    assert row["item_rating_mean"] == 2.5
+    assert row["item_liked_mean"] == 0.5
