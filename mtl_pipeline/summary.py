@@ -1,4 +1,5 @@
-"""The closing words of `make demo`: metrics per task against the baselines, and where the report is.
+"""The closing words of `make demo`: metrics per task against the baselines, seconds per asset, and where
+the report is.
 
 python -m mtl_pipeline.summary movielens
 """
@@ -6,29 +7,36 @@ python -m mtl_pipeline.summary movielens
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
+import dagster as dg
 import polars as pl
 
+from mtl_pipeline.components.timings import seconds_per_asset
 from mtl_pipeline.paths import PipelinePaths, project_root
 
 SHOWN = {"binary": ["roc_auc", "pr_auc", "log_loss", "f1"], "regression": ["rmse", "mae"]}
 
 
-def print_summary(paths: PipelinePaths) -> None:
-    """Print the test metrics of every model and the intervals of the comparisons."""
-    metrics = pl.read_parquet(paths.evaluation / "metrics.parquet").filter(pl.col("split") == "test")
-    comparisons = pl.read_parquet(paths.evaluation / "comparisons.parquet")
-    with pl.Config(
+def markdown_tables(decimals: int) -> pl.Config:
+    return pl.Config(
         tbl_rows=-1,
         tbl_cols=-1,
         tbl_hide_dataframe_shape=True,
         tbl_hide_column_data_types=True,
-        float_precision=4,
+        float_precision=decimals,
         tbl_width_chars=120,
         fmt_str_lengths=40,
         tbl_formatting="MARKDOWN",
-    ):
+    )
+
+
+def print_metrics(paths: PipelinePaths) -> None:
+    """Print the test metrics of every model and the intervals of the comparisons."""
+    metrics = pl.read_parquet(paths.evaluation / "metrics.parquet").filter(pl.col("split") == "test")
+    comparisons = pl.read_parquet(paths.evaluation / "comparisons.parquet")
+    with markdown_tables(decimals=4):
         for rows in metrics.partition_by("task", maintain_order=True):
             task, kind = str(rows["task"][0]), str(rows["kind"][0])
             print(f"\n{task} on {int(rows['rows'][0]):,} test rows")
@@ -46,8 +54,17 @@ def print_summary(paths: PipelinePaths) -> None:
                     "verdict",
                 )
             )
-    print(f"\nReport: {paths.evaluation / 'report.html'}")
-    print(f"Recommendations: {paths.recommendations}")
+
+
+def print_timings(paths: PipelinePaths) -> None:
+    """Print how long each asset took, where a lasting Dagster instance remembers it."""
+    if "DAGSTER_HOME" not in os.environ:
+        return
+    with dg.DagsterInstance.get() as instance:
+        timings = seconds_per_asset(instance, paths.pipeline)
+    with markdown_tables(decimals=1):
+        print(f"\nseconds per asset, {timings['seconds'].sum():.0f} in all")
+        print(timings)
 
 
 def main() -> int:
@@ -57,7 +74,10 @@ def main() -> int:
     if not (paths.evaluation / "metrics.parquet").is_file():
         print(f"{paths.evaluation} holds no evaluation: materialize the pipeline first", file=sys.stderr)
         return 1
-    print_summary(paths)
+    print_metrics(paths)
+    print_timings(paths)
+    print(f"\nReport: {paths.evaluation / 'report.html'}")
+    print(f"Recommendations: {paths.recommendations}")
     return 0
 
 

@@ -1,0 +1,109 @@
+"""The network: what each architecture shares, and what no task may see."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mtl_pipeline.learning.encoding import CategoricalField, Rows
+from mtl_pipeline.learning.network import (
+    CategoricalEmbedding,
+    IdEmbedding,
+    MixtureOfExperts,
+    MultiTaskNetwork,
+    NetworkShape,
+    SharedBottom,
+)
+from mtl_pipeline.spec import Model
+
+USERS, ITEMS, TASKS, ROWS = 5, 7, 3, 11
+FIELDS = (CategoricalField("gender", 2, 1), CategoricalField("genres", 4, 3))
+
+
+def network(architecture: str) -> MultiTaskNetwork:
+    torch.manual_seed(0)
+    model = Model.model_validate(
+        {"architecture": architecture, "experts": 3, "hidden": [12, 6], "tower": [4]}
+    )
+    shape = NetworkShape(USERS, ITEMS, FIELDS, numerics=2, text_dimension=8, tasks=TASKS)
+    return MultiTaskNetwork(model, shape, torch.randn(USERS, 8), torch.randn(ITEMS, 8)).eval()
+
+
+def rows() -> Rows:
+    generator = torch.Generator().manual_seed(1)
+
+    def integers(high: int, *size: int) -> torch.Tensor:
+        return torch.randint(high, size, generator=generator, dtype=torch.int32)
+
+    return Rows(
+        ids=integers(6, ROWS, 2),
+        categorical=torch.cat([integers(3, ROWS, 1), integers(5, ROWS, 3)], 1),
+        numeric=torch.randn(ROWS, 2, generator=generator),
+        text=integers(5, ROWS, 2),
+        labels=torch.zeros(ROWS, TASKS),
+    )
+
+
+@pytest.mark.parametrize("architecture", ["shared_bottom", "mmoe"])
+def test_one_logit_per_row_and_task_whatever_the_batch(architecture: str) -> None:
+    model, batch = network(architecture), rows()
+    outputs = model(batch)
+    assert outputs.shape == (ROWS, TASKS)
+    assert torch.allclose(torch.cat([model(batch[:4]), model(batch[4:])]), outputs, atol=1e-6)
+
+
+@pytest.mark.parametrize("architecture", ["shared_bottom", "mmoe"])
+def test_a_task_moves_the_shared_part_and_its_own_tower_only(architecture: str) -> None:
+    model = network(architecture)
+    model(rows())[:, 0].sum().backward()
+    moved = {
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None and parameter.grad.to_dense().abs().sum() > 0
+    }
+    assert {name.split(".")[1] for name in moved if name.startswith("towers.")} == {"0"}
+    assert any(name.startswith("shared.") for name in moved)
+    assert {"user_id.table.weight", "item_text.project.weight", "categorical.table.weight"} <= moved
+
+
+def test_shared_bottom_gives_every_task_the_same_and_experts_each_its_own_mixture() -> None:
+    inputs = torch.randn(4, 10, generator=torch.Generator().manual_seed(2))
+    torch.manual_seed(0)
+    first, second = SharedBottom(10, [6], 2, 0.0)(inputs)
+    assert torch.equal(first, second)
+    first, second = MixtureOfExperts(10, [6], 2, 0.0, experts=3)(inputs)
+    assert not torch.allclose(first, second)
+
+
+def test_batched_experts_compute_what_the_paper_writes() -> None:
+    """f(x) = sum over experts of softmax(gate(x)) · expert(x), with one perceptron per expert."""
+    torch.manual_seed(0)
+    experts = MixtureOfExperts(10, [6, 5], 2, 0.0, experts=3)
+    inputs = torch.randn(4, 10)
+    gates = experts.gates(inputs).view(4, 2, 3).softmax(-1)
+    expected = torch.zeros(2, 4, 5)
+    for expert in range(3):
+        hidden = (
+            inputs @ experts.first.weight[expert * 6 : (expert + 1) * 6].T
+            + experts.first.bias[expert * 6 : (expert + 1) * 6]
+        ).relu()
+        hidden = (hidden @ experts.deeper[0][expert] + experts.biases[0][expert]).relu()
+        expected += gates[:, :, expert].T.unsqueeze(-1) * hidden
+    assert torch.allclose(torch.stack(experts(inputs)), expected, atol=1e-6)
+
+
+def test_values_of_a_list_are_averaged_and_absent_ones_left_out() -> None:
+    torch.manual_seed(0)
+    embedding = CategoricalEmbedding(FIELDS, dimension=4)
+    table = embedding.table.weight
+    out = embedding(torch.tensor([[1, 2, 4, 0]], dtype=torch.int32))
+    genres_start = 3
+    assert torch.allclose(out[0, :4], table[1])
+    assert torch.allclose(out[0, 4:], (table[genres_start + 2] + table[genres_start + 4]) / 2)
+
+
+def test_hidden_ids_teach_the_row_of_strangers_in_training_only() -> None:
+    embedding = IdEmbedding(5, 2, hide=1.0)
+    ids = torch.tensor([3, 4])
+    assert torch.equal(embedding.train()(ids), embedding.table.weight[[0, 0]])
+    assert torch.equal(embedding.eval()(ids), embedding.table.weight[[3, 4]])
