@@ -15,8 +15,16 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 """Lower-case SQL identifier: names of columns, tasks and features."""
 
 RESERVED_COLUMNS = frozenset(
-    {"example_id", "user_id", "item_id", "timestamp", "split", "text", "source_file", "source_line"}
+    {"example_id", "user_id", "item_id", "timestamp", "split", "sampled", "source_file", "source_line"}
 )
+
+LOSSES = {
+    "binary": ("cross_entropy", "focal"),
+    "regression": ("squared_error", "absolute_error", "huber"),
+    "count": ("poisson",),
+    "multiclass": ("cross_entropy",),
+}
+"""Losses by kind of task; the first one is the default."""
 
 
 class SpecModel(BaseModel):
@@ -28,8 +36,10 @@ class SpecModel(BaseModel):
 class RawFiles(SpecModel):
     """CSV files with a header line, relative to `data/<pipeline>/raw/`."""
 
-    users: str = "users.csv"
-    items: str = "items.csv"
+    users: str | None = "users.csv"
+    """Null: the pipeline has no table of users."""
+    items: str | None = "items.csv"
+    """Null: the pipeline has no table of items."""
     interactions: str = "interactions.csv"
 
 
@@ -40,6 +50,13 @@ class ColumnFeatures(SpecModel):
     """VARCHAR columns, or VARCHAR[] columns for several values per row (genres, tags)."""
     numeric: list[Identifier] = []
     """Numeric columns; standardised with the mean and deviation of the training split."""
+
+
+class EntityFeatures(ColumnFeatures):
+    """Features of users or of items."""
+
+    text: Identifier | None = "text"
+    """VARCHAR column that the encoder turns into a vector; null where there is nothing to read."""
 
 
 class HistoryFeature(SpecModel):
@@ -60,8 +77,10 @@ class HistoryFeature(SpecModel):
 
 
 class Features(SpecModel):
-    users: ColumnFeatures = ColumnFeatures()
-    items: ColumnFeatures = ColumnFeatures()
+    users: EntityFeatures = EntityFeatures()
+    items: EntityFeatures = EntityFeatures()
+    interactions: ColumnFeatures = ColumnFeatures()
+    """What was known when the item was shown: device, position, hour. Unknown (NULL) for recommendations."""
     history: list[HistoryFeature] = []
 
 
@@ -69,17 +88,54 @@ class Task(SpecModel):
     """One thing to predict. A NULL label is not observed: it is masked, never filled."""
 
     name: Identifier
-    kind: Literal["binary", "regression"]
+    kind: Literal["binary", "regression", "count", "multiclass"]
     label: Identifier | None = None
     """Column of `interactions`; by default the task's name."""
     given: Identifier | None = None
     """The binary task that has to happen before this one can be observed (purchase given click)."""
+    loss: Literal["cross_entropy", "focal", "squared_error", "absolute_error", "huber", "poisson"] | None = (
+        None
+    )
+    """By default cross_entropy (binary, multiclass), squared_error (regression) or poisson (count)."""
     weight: float = Field(default=1.0, gt=0)
     """Static loss weight."""
+    positive_weight: float = Field(default=1.0, gt=0)
+    """Factor on the loss of positive labels; binary tasks with cross_entropy only."""
+    classes: list[str] = []
+    """The values that the label of a multiclass task may take."""
 
     @property
     def column(self) -> str:
         return self.label or self.name
+
+    @property
+    def loss_name(self) -> str:
+        return self.loss or LOSSES[self.kind][0]
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that the network gives for this task: one logit per class, or one."""
+        return len(self.classes) or 1
+
+    @model_validator(mode="after")
+    def check_loss(self) -> Task:
+        if self.loss_name not in LOSSES[self.kind]:
+            allowed = ", ".join(LOSSES[self.kind])
+            raise ValueError(
+                f"task {self.name}: a {self.kind} task has no loss {self.loss}; it may be: {allowed}"
+            )
+        if self.positive_weight != 1 and (self.kind, self.loss_name) != ("binary", "cross_entropy"):
+            raise ValueError(
+                f"task {self.name}: positive_weight goes with a binary task and cross_entropy only"
+            )
+        if self.kind == "multiclass" and len(self.classes) < 3:
+            raise ValueError(
+                f"task {self.name}: a multiclass task lists at least three classes; two are a binary task"
+            )
+        if self.kind != "multiclass" and self.classes:
+            raise ValueError(f"task {self.name}: classes goes with multiclass only")
+        refuse_repeats(f"task {self.name}: classes", self.classes)
+        return self
 
 
 class Negatives(SpecModel):
@@ -91,6 +147,8 @@ class Negatives(SpecModel):
 class Split(SpecModel):
     """Shares of the interactions, oldest first; what is left after both is the test split."""
 
+    hash_by: list[Identifier] | None = Field(default=None, min_length=1)
+    """Columns of `interactions` whose hash decides the split, where there is no time to split by."""
     train: float = Field(default=0.8, gt=0, lt=1)
     validation: float = Field(default=0.1, gt=0, lt=1)
 
@@ -162,7 +220,9 @@ class Training(SpecModel):
 class Recommendations(SpecModel):
     per_user: int = Field(default=10, ge=1)
     score: str | None = None
-    """SQL expression over the task names; by default the product of the binary tasks' probabilities."""
+    """SQL expression over the tasks' predictions: `<task>`, which is conditional on what it is `given`,
+    and for binary tasks with `given` also `<task>_entire_space`, the probability that the whole chain
+    happens. By default the sum of the entire-space probabilities of the last tasks of each chain."""
 
 
 class Schedule(SpecModel):
@@ -174,6 +234,8 @@ class PipelineSpec(SpecModel):
     """Everything a pipeline declares; the attributes of its `defs.yaml`."""
 
     raw: RawFiles = RawFiles()
+    ids: list[Literal["user_id", "item_id"]] = ["user_id", "item_id"]
+    """Which ids the interactions have; each becomes a trained embedding."""
     interaction_key: list[Identifier] = ["user_id", "item_id", "timestamp"]
     """Columns that identify an interaction; later lines with the same key are rejected as duplicates."""
     features: Features = Features()
@@ -187,6 +249,30 @@ class PipelineSpec(SpecModel):
     recommendations: Recommendations = Recommendations()
     schedule: Schedule = Schedule()
     seed: int = Field(default=0, ge=0)
+
+    @property
+    def entities(self) -> list[str]:
+        """The tables of users and items that the pipeline has."""
+        return [table for table in ("users", "items") if getattr(self.raw, table) is not None]
+
+    @property
+    def tables(self) -> list[str]:
+        return [*self.entities, "interactions"]
+
+    @property
+    def text_tables(self) -> list[str]:
+        """The tables whose text is embedded."""
+        return [table for table in self.entities if getattr(self.features, table).text]
+
+    @property
+    def timed(self) -> bool:
+        """Whether the interactions need a timestamp."""
+        return self.split.hash_by is None or bool(self.features.history) or self.negatives is not None
+
+    @property
+    def recommends(self) -> bool:
+        """Whether there are users to recommend items to."""
+        return len(self.ids) == 2
 
     @property
     def labels(self) -> list[str]:
@@ -225,19 +311,40 @@ class PipelineSpec(SpecModel):
         return self
 
     @model_validator(mode="after")
+    def check_ids(self) -> PipelineSpec:
+        refuse_repeats("ids", list(self.ids))
+        for table in ("users", "items"):
+            column = f"{table.removesuffix('s')}_id"
+            if table in self.entities and column not in self.ids:
+                raise ValueError(f"ids lacks {column}, but raw.{table} names a file; set raw.{table} to null")
+            features = getattr(self.features, table)
+            if table not in self.entities and (features.categorical or features.numeric):
+                raise ValueError(f"features.{table} names columns, but raw.{table} names no file")
+        absent = {"user_id", "item_id"} - set(self.ids)
+        if wrong := [column for column in self.interaction_key if column in absent]:
+            raise ValueError(f"interaction_key names {', '.join(wrong)}, which ids lacks; name other columns")
+        if "timestamp" in self.interaction_key and not self.timed:
+            raise ValueError("interaction_key names timestamp, which a pipeline split by hash need not have")
+        if self.negatives and not self.recommends:
+            raise ValueError("negatives: pairs can only be sampled where ids has user_id and item_id")
+        return self
+
+    @model_validator(mode="after")
     def check_features(self) -> PipelineSpec:
         columns = [
             *self.features.users.categorical,
             *self.features.users.numeric,
             *self.features.items.categorical,
             *self.features.items.numeric,
+            *self.features.interactions.categorical,
+            *self.features.interactions.numeric,
             *(feature.name for feature in self.features.history),
         ]
         refuse_repeats("features", columns)
         taken = RESERVED_COLUMNS | {task.column for task in self.tasks} | {task.name for task in self.tasks}
         if clash := sorted(taken & set(columns)):
             raise ValueError(f"features: {', '.join(clash)} may not be features: reserved or a label")
-        known = {"user_id", "item_id", *self.features.users.categorical, *self.features.items.categorical}
+        known = {*self.ids, *self.features.users.categorical, *self.features.items.categorical}
         for feature in self.features.history:
             if unknown := [column for column in feature.by if column not in known]:
                 raise ValueError(
