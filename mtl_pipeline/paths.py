@@ -38,16 +38,17 @@ class PipelinePaths:
         return self.root / "sql" / "common"
 
     @property
+    def truth(self) -> Path:
+        """True probabilities of a simulated pipeline. Only the evaluation looks at them."""
+        return self.data / "truth.parquet"
+
+    @property
     def warehouse(self) -> Path:
         return self.data / "warehouse.duckdb"
 
-    @property
-    def item_embeddings(self) -> Path:
-        return self.data / "embeddings" / "items.parquet"
-
-    @property
-    def user_embeddings(self) -> Path:
-        return self.data / "embeddings" / "users.parquet"
+    def embeddings(self, table: str) -> Path:
+        """Text vectors of `users` or `items`."""
+        return self.data / "embeddings" / f"{table}.parquet"
 
     @property
     def examples(self) -> Path:

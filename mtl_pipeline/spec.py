@@ -219,6 +219,9 @@ class Training(SpecModel):
 
 class Recommendations(SpecModel):
     per_user: int = Field(default=10, ge=1)
+    exclude: Literal["shown", "chosen", "nothing"] = "chosen"
+    """Items never recommended to a user: those of any earlier interaction, or of those on which the first
+    task happened, or none."""
     score: str | None = None
     """SQL expression over the tasks' predictions: `<task>`, which is conditional on what it is `given`,
     and for binary tasks with `given` also `<task>_entire_space`, the probability that the whole chain
@@ -265,6 +268,25 @@ class PipelineSpec(SpecModel):
         return [table for table in self.entities if getattr(self.features, table).text]
 
     @property
+    def key_columns(self) -> list[str]:
+        """Columns of the interaction key besides ids and time."""
+        return [column for column in self.interaction_key if column not in {*self.ids, "timestamp"}]
+
+    @property
+    def categorical_features(self) -> list[str]:
+        """In model order, without the ids."""
+        features = self.features
+        return [
+            *features.users.categorical,
+            *features.items.categorical,
+            *features.interactions.categorical,
+        ]
+
+    @property
+    def context_features(self) -> list[str]:
+        return [*self.features.interactions.categorical, *self.features.interactions.numeric]
+
+    @property
     def timed(self) -> bool:
         """Whether the interactions need a timestamp."""
         return self.split.hash_by is None or bool(self.features.history) or self.negatives is not None
@@ -280,6 +302,17 @@ class PipelineSpec(SpecModel):
 
     def task(self, name: str) -> Task:
         return next(task for task in self.tasks if task.name == name)
+
+    def chain(self, task: Task) -> list[Task]:
+        """The tasks that have to happen before `task`, the first one first, and `task` itself."""
+        return [*(self.chain(self.task(task.given)) if task.given else []), task]
+
+    @property
+    def entire_space_tasks(self) -> list[str]:
+        """Binary tasks that are conditional on another, so that their whole chain has a probability of its
+        own: p(click) · p(purchase given click) for purchase (Ma et al., SIGIR 2018,
+        https://arxiv.org/abs/1804.07931)."""
+        return [task.name for task in self.tasks if task.kind == "binary" and task.given]
 
     @property
     def root_task(self) -> Task:
@@ -325,6 +358,11 @@ class PipelineSpec(SpecModel):
             raise ValueError(f"interaction_key names {', '.join(wrong)}, which ids lacks; name other columns")
         if "timestamp" in self.interaction_key and not self.timed:
             raise ValueError("interaction_key names timestamp, which a pipeline split by hash need not have")
+        known = [*self.ids, *self.interaction_key, *self.context_features]
+        if unknown := [column for column in self.split.hash_by or [] if column not in known]:
+            raise ValueError(
+                f"split: hash_by names {', '.join(unknown)}; it may name: {', '.join(dict.fromkeys(known))}"
+            )
         if self.negatives and not self.recommends:
             raise ValueError("negatives: pairs can only be sampled where ids has user_id and item_id")
         return self
@@ -355,6 +393,11 @@ class PipelineSpec(SpecModel):
                     f"history: label names '{feature.label}'; the labels are: {', '.join(self.labels)}"
                 )
         return self
+
+
+def entire_space_name(task: str) -> str:
+    """Name of the probability that a task's whole chain happens."""
+    return f"{task}_entire_space"
 
 
 def refuse_repeats(what: str, names: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""What the model has to beat: constants, popularity, linear models, and one network per task."""
+"""What the model has to beat: constants, popularity, linear models, boosted trees, and one network per task."""
 
 import dagster as dg
 
@@ -13,13 +13,13 @@ def baselines_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     paths, spec = pipeline.paths, pipeline.spec
 
     @pipeline.asset(
-        reads=["examples", "item_embeddings", "user_embeddings"],
+        reads=["examples", *pipeline.embeddings],
         kinds={"scikitlearn", "pytorch", "parquet"},
         code_version=pipeline.code_version(settings=training_settings(spec)),
     )
     def baselines(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        """Predictions of simpler models for the validation and test rows: constant, popularity, linear
-        (logistic or ridge regression on the same features) and one network of the same size per task."""
+        """Predictions of simpler models for the validation and test rows: constant, popularity, linear,
+        boosted trees (on the same features) and one network of the same size per task."""
         from mtl_pipeline.learning.baselines import predict_baselines
 
         summary = predict_baselines(paths, spec, target=paths.baselines, log=context.log.info)

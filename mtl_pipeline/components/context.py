@@ -29,6 +29,11 @@ class PipelineContext:
     def key(self, asset: str) -> dg.AssetKey:
         return dg.AssetKey([self.name, asset])
 
+    @property
+    def embeddings(self) -> list[str]:
+        """The assets that hold text vectors."""
+        return [embeddings_name(table) for table in self.spec.text_tables]
+
     def asset(
         self,
         *,
@@ -65,6 +70,10 @@ class PipelineContext:
         for path in sql:
             digest.update(path.read_bytes() if path.is_file() else b"missing")
         return digest.hexdigest()[:16]
+
+
+def embeddings_name(table: str) -> str:
+    return f"{table.removesuffix('s')}_embeddings"
 
 
 def as_json(part: object) -> Any:

@@ -3,36 +3,39 @@
 import dagster as dg
 
 from mtl_pipeline.components.checks import asset_checks
-from mtl_pipeline.components.context import PipelineContext
+from mtl_pipeline.components.context import PipelineContext, embeddings_name
 from mtl_pipeline.components.progress import ProgressLog
 from mtl_pipeline.warehouse.checks import embedding_checks
 from mtl_pipeline.warehouse.tables import read_texts
 
-EMBEDDED = ("items", "users")
-
 
 def embedding_assets(pipeline: PipelineContext) -> list[dg.AssetsDefinition]:
-    return [embedding_asset(pipeline, table) for table in EMBEDDED]
+    return [embedding_asset(pipeline, table) for table in pipeline.spec.text_tables]
 
 
 def embedding_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinition:
     paths, encoder = pipeline.paths, pipeline.spec.encoder
-    target = paths.item_embeddings if table == "items" else paths.user_embeddings
+    target, text = paths.embeddings(table), getattr(pipeline.spec.features, table).text
 
     @pipeline.asset(
-        name=asset_name(table),
+        name=embeddings_name(table),
         reads=[table],
         kinds={"huggingface", "pytorch", "parquet"},
-        description=f"One vector per row of {table}: its `text`, read by the frozen encoder "
+        description=f"One vector per row of {table}: its `{text}`, read by the frozen encoder "
         f"`{encoder.package or encoder.hub or encoder.folder}` ({encoder.pooling} pooling). "
         "Texts that the last file already holds are not computed again.",
-        code_version=pipeline.code_version(settings=encoder.model_dump(exclude={"batch_size"})),
+        code_version=pipeline.code_version(
+            settings={
+                "encoder": encoder.model_dump(exclude={"batch_size"}),
+                "text": text,
+            }
+        ),
     )
     def embed(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         from mtl_pipeline.embedding import embed_texts
 
         progress = ProgressLog(context.log.info, f"{table}: texts embedded")
-        summary = embed_texts(read_texts(paths, table), encoder, target, progress=progress)
+        summary = embed_texts(read_texts(paths, pipeline.spec, table), encoder, target, progress=progress)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(summary.fingerprint),
             metadata={
@@ -54,10 +57,6 @@ def embedding_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinitio
 
 def embedding_asset_checks(pipeline: PipelineContext) -> list[dg.AssetChecksDefinition]:
     return [
-        asset_checks(pipeline, asset_name(table), embedding_checks(pipeline.paths, table))
-        for table in EMBEDDED
+        asset_checks(pipeline, embeddings_name(table), embedding_checks(pipeline.paths, table))
+        for table in pipeline.spec.text_tables
     ]
-
-
-def asset_name(table: str) -> str:
-    return f"{table.removesuffix('s')}_embeddings"

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from mtl_pipeline.evaluation.report import ReportContext
     from mtl_pipeline.evaluation.scoring import Evaluation
 
-READS = ("model", "baselines", "examples", "item_embeddings", "user_embeddings")
 VERSIONED = ("dagster", "duckdb", "polars", "scikit-learn", "torch", "transformers")
 FRAMES = ("metrics", "comparisons", "thresholds")
 
@@ -28,7 +27,7 @@ def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     paths, spec = pipeline.paths, pipeline.spec
 
     @pipeline.asset(
-        reads=READS,
+        reads=reads(pipeline),
         kinds={"scikitlearn", "html"},
         code_version=pipeline.code_version(settings={"tasks": spec.tasks, "seed": spec.seed}),
     )
@@ -51,6 +50,10 @@ def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         )
 
     return evaluation
+
+
+def reads(pipeline: PipelineContext) -> list[str]:
+    return ["model", "baselines", "examples", *pipeline.embeddings]
 
 
 def all_predictions(pipeline: PipelineContext) -> pl.DataFrame:
@@ -96,7 +99,7 @@ def publish_evaluation(pipeline: PipelineContext, measured: "Evaluation", contex
 def data_versions(context: dg.AssetExecutionContext, pipeline: PipelineContext) -> dict[str, str]:
     """What this evaluation was made from: the data version of each asset that it reads."""
     versions = {}
-    for asset in READS:
+    for asset in reads(pipeline):
         event = context.instance.get_latest_materialization_event(pipeline.key(asset))
         if event and event.asset_materialization and event.asset_materialization.tags:
             versions[asset] = event.asset_materialization.tags.get("dagster/data_version", "")[:16]

@@ -17,7 +17,7 @@ def examples_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     paths, spec = pipeline.paths, pipeline.spec
 
     @pipeline.asset(
-        reads=["users", "items", "interactions"],
+        reads=spec.tables,
         kinds={"duckdb", "sql", "parquet"},
         code_version=pipeline.code_version(
             sql=[paths.common_sql / name for name in SQL], settings=examples_settings(spec)
@@ -34,8 +34,7 @@ def examples_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
                 "dagster/uri": dg.MetadataValue.path(paths.examples),
                 "rows by split": counts_table(summary.rows_by_split, "split"),
                 "labels": label_table(summary),
-                "validation starts": summary.boundaries["validation"],
-                "test starts": summary.boundaries["test"],
+                **{f"{split} starts": time for split, time in summary.boundaries.items()},
                 "features": ", ".join(summary.features),
             },
         )
@@ -46,7 +45,9 @@ def examples_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
 def examples_settings(spec: PipelineSpec) -> dict:
     return {
         "features": spec.features,
-        "tasks": [(task.name, task.column, task.given) for task in spec.tasks],
+        "ids": spec.ids,
+        "key": spec.interaction_key,
+        "tasks": [(task.name, task.kind, task.column, task.given, task.classes) for task in spec.tasks],
         "negatives": spec.negatives,
         "split": spec.split,
         "seed": spec.seed,

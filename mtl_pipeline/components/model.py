@@ -14,7 +14,7 @@ def model_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     paths, spec = pipeline.paths, pipeline.spec
 
     @pipeline.asset(
-        reads=["examples", "item_embeddings", "user_embeddings"],
+        reads=["examples", *pipeline.embeddings],
         kinds={"pytorch"},
         code_version=pipeline.code_version(settings=training_settings(spec)),
     )

@@ -55,7 +55,6 @@ def define_pipeline(name: str, spec: PipelineSpec) -> dg.Definitions:
         model_asset(pipeline),
         baselines_asset(pipeline),
         evaluation_asset(pipeline),
-        recommendations_asset(pipeline),
     ]
     checks = [
         *table_asset_checks(pipeline),
@@ -64,8 +63,10 @@ def define_pipeline(name: str, spec: PipelineSpec) -> dg.Definitions:
         model_asset_checks(pipeline),
         baselines_asset_checks(pipeline),
         evaluation_asset_checks(pipeline),
-        recommendations_asset_checks(pipeline),
     ]
+    if spec.recommends:
+        assets.append(recommendations_asset(pipeline))
+        checks.append(recommendations_asset_checks(pipeline))
     job = dg.define_asset_job(
         name,
         # Selecting the group would leave the raw files out.

@@ -15,7 +15,6 @@ import dagster as dg
 
 from mtl_pipeline.components.context import PipelineContext, clear_failures
 from mtl_pipeline.warehouse.raw import RawFile, describe_file
-from mtl_pipeline.warehouse.tables import TABLES
 
 DATA_VERSION_TAG = "dagster/data_version"
 INPUT_DATA_VERSION_TAG = "dagster/input_data_version"
@@ -26,7 +25,7 @@ warnings.filterwarnings("ignore", "Parameter `execution_type`", dg.BetaWarning)
 
 
 def raw_file_assets(pipeline: PipelineContext) -> list[dg.SourceAsset]:
-    return [raw_file_asset(pipeline, table) for table in TABLES]
+    return [raw_file_asset(pipeline, table) for table in pipeline.spec.tables]
 
 
 def raw_file_asset(pipeline: PipelineContext, table: str) -> dg.SourceAsset:
@@ -58,7 +57,7 @@ def raw_file_sensor(pipeline: PipelineContext) -> dg.SensorDefinition:
     )
     def look(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         seen = json.loads(context.cursor or "{}")
-        present = {table: stamp for table in TABLES if (stamp := file_stamp(pipeline, table))}
+        present = {table: stamp for table in pipeline.spec.tables if (stamp := file_stamp(pipeline, table))}
         changed = [table for table, stamp in present.items() if seen.get(table) != stamp]
         return dg.SensorResult(
             asset_events=[observation(pipeline, table) for table in changed], cursor=json.dumps(present)

@@ -20,7 +20,7 @@ def recommendations_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     @pipeline.asset(
         # Nothing of the evaluation is read: its blocking checks keep a model from recommending that is
         # worse than a constant.
-        reads=["model", "users", "items", "interactions", "item_embeddings", "user_embeddings", "evaluation"],
+        reads=["model", *spec.tables, *pipeline.embeddings, "evaluation"],
         kinds={"pytorch", "duckdb", "parquet"},
         code_version=pipeline.code_version(settings=recommendation_settings(spec)),
     )
@@ -46,19 +46,19 @@ def recommendations_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
 def recommendation_settings(spec: PipelineSpec) -> dict:
     return {
         "recommendations": spec.recommendations,
-        "tasks": [(task.name, task.kind, task.given) for task in spec.tasks],
+        "tasks": [(task.name, task.kind, task.given, task.classes) for task in spec.tasks],
     }
 
 
 def first_recommendations(pipeline: PipelineContext) -> pl.DataFrame:
     """The first items of the first users, with their texts."""
-    texts = pl.DataFrame(read_texts(pipeline.paths, "items")).rename({"id": "item_id", "text": "item"})
     best = pl.scan_parquet(pipeline.paths.recommendations).filter(pl.col("rank") <= ITEMS_SHOWN)
-    return (
-        best.sort("user_id", "rank")
-        .head(USERS_SHOWN * ITEMS_SHOWN)
-        .collect()
-        .join(texts, on="item_id", how="left", maintain_order="left")
+    first = best.sort("user_id", "rank").head(USERS_SHOWN * ITEMS_SHOWN).collect()
+    if "items" not in pipeline.spec.text_tables:
+        return first
+    texts = pl.DataFrame(read_texts(pipeline.paths, pipeline.spec, "items"))
+    return first.join(
+        texts.rename({"id": "item_id", "text": "item"}), on="item_id", how="left", maintain_order="left"
     )
 
 

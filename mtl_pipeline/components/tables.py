@@ -8,11 +8,11 @@ from mtl_pipeline.components.metadata import column_schema, counts_table, markdo
 from mtl_pipeline.components.raw_files import record_version_read
 from mtl_pipeline.warehouse.checks import rejected_rows_checks, table_checks
 from mtl_pipeline.warehouse.tables import (
-    TABLES,
     TableSummary,
     build_rejected_rows,
     build_table,
     preview,
+    required_columns,
 )
 
 KINDS = {"duckdb", "sql"}
@@ -21,12 +21,12 @@ ROWS_READ = "rows read"
 
 
 def table_assets(pipeline: PipelineContext) -> list[dg.AssetsDefinition]:
-    return [*(table_asset(pipeline, table) for table in TABLES), rejected_rows_asset(pipeline)]
+    return [*(table_asset(pipeline, table) for table in pipeline.spec.tables), rejected_rows_asset(pipeline)]
 
 
 def table_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinition:
     sql = pipeline.paths.sql / f"{table}.sql"
-    referenced = ["users", "items"] if table == "interactions" else []
+    referenced = pipeline.spec.entities if table == "interactions" else []
 
     @pipeline.asset(
         name=table,
@@ -56,7 +56,11 @@ def table_settings(pipeline: PipelineContext, table: str) -> dict:
     """The parts of the specification that the cleaning of a table depends on."""
     spec = pipeline.spec
     if table == "interactions":
-        return {"raw": spec.raw.interactions, "key": spec.interaction_key, "labels": spec.labels}
+        return {
+            "raw": spec.raw.interactions,
+            "key": spec.interaction_key,
+            "columns": required_columns(spec, table),
+        }
     return {"raw": getattr(spec.raw, table), "features": getattr(spec.features, table)}
 
 
@@ -75,13 +79,13 @@ def table_metadata(pipeline: PipelineContext, summary: TableSummary) -> dict:
 
 def rejected_rows_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     @pipeline.asset(
-        reads=TABLES,
+        reads=pipeline.spec.tables,
         kinds=KINDS,
         code_version=pipeline.code_version(sql=[pipeline.paths.common_sql / "rejected_rows.sql"]),
     )
     def rejected_rows(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Every row that was refused, with its file, line, column and the reason."""
-        summary = build_rejected_rows(pipeline.paths)
+        summary = build_rejected_rows(pipeline.paths, pipeline.spec)
         context.log.info(f"rejected_rows: {summary.rows:,} rows")
         return dg.MaterializeResult(
             data_version=dg.DataVersion(summary.fingerprint),
@@ -100,8 +104,8 @@ def rejected_rows_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
 
 def table_asset_checks(pipeline: PipelineContext) -> list[dg.AssetChecksDefinition]:
     return [
-        *(checks_of_table(pipeline, table) for table in TABLES),
-        asset_checks(pipeline, "rejected_rows", rejected_rows_checks()),
+        *(checks_of_table(pipeline, table) for table in pipeline.spec.tables),
+        asset_checks(pipeline, "rejected_rows", rejected_rows_checks(pipeline.spec)),
     ]
 
 

@@ -1,23 +1,30 @@
 """What the multi-task ranker has to beat, predicted for the same rows.
 
-constant      the mean label of the training split
-popularity    the item's mean label so far, as one calibrated feature (or its share of positives)
-linear        logistic or ridge regression on all features and the leading components of the text vectors
-single_task   a network of the same size, for one task alone
+constant        the mean label of the training split (its class shares for a multiclass task)
+popularity      the same as linear, on the history of the item alone
+linear          logistic, multinomial, ridge or Poisson regression on all features and the leading
+                components of the text vectors
+boosted_trees   histogram-based gradient boosting (as in LightGBM) on the same inputs as linear
+single_task     a network of the same size, for one task alone
+
+scikit-learn's models are fitted on at most FITTED_ROWS rows, drawn at random.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
 from sklearn.decomposition import PCA
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
 
 from mtl_pipeline.learning.dataset import Dataset
 from mtl_pipeline.learning.encoding import CategoricalField, Rows
@@ -27,6 +34,10 @@ from mtl_pipeline.publishing import publish_folder
 from mtl_pipeline.spec import PipelineSpec, Task
 
 TEXT_COMPONENTS = 32
+FITTED_ROWS = 500_000
+
+Estimator = Any
+"""A scikit-learn classifier or regressor."""
 
 
 @dataclass(frozen=True)
@@ -51,32 +62,29 @@ def predict_baselines(
         seconds[model] = round(seconds.get(model, 0.0) + time.perf_counter() - started, 2)
         log(f"{model} for {task.name}: {time.perf_counter() - started:.1f} s")
 
-    design = DesignMatrix(dataset)
-    train_matrix, matrix = design.build(dataset.train), design.build(rows)
-    popularity = [dataset.encoder.numeric_names.index(name) for name in item_history(dataset, spec)]
+    design = DesignMatrix(dataset, spec)
+    matrix = design.build(rows)
+    popularity = [dataset.encoder.numeric_names.index(name) for name in item_history(spec)]
     for column, task in enumerate(spec.tasks):
         labels = dataset.train.labels[:, column].numpy()
-        observed = ~np.isnan(labels)
+        fitted = drawn_rows(np.flatnonzero(~np.isnan(labels)), spec.seed)
+        inputs, targets = design.build(dataset.train[torch.from_numpy(fitted)]), labels[fitted]
         started = time.perf_counter()
-        add("constant", task, np.full(len(rows), labels[observed].mean(dtype=np.float64)), started)
+        add("constant", task, constant_answers(task, labels[~np.isnan(labels)], len(rows)), started)
         if popularity:
             started = time.perf_counter()
             add(
                 "popularity",
                 task,
-                fit_linear(
-                    task,
-                    dataset.train.numeric.numpy()[observed][:, popularity],
-                    labels[observed],
-                    rows.numeric.numpy()[:, popularity],
-                ),
+                fit_predict(linear_model, task, inputs[:, popularity], targets, matrix[:, popularity]),
                 started,
             )
-        started = time.perf_counter()
-        add("linear", task, fit_linear(task, train_matrix[observed], labels[observed], matrix), started)
+        for name, model in (("linear", linear_model), ("boosted_trees", boosted_trees)):
+            started = time.perf_counter()
+            add(name, task, fit_predict(model, task, inputs, targets, matrix), started)
         started = time.perf_counter()
         fit = fit_network(dataset, spec, [task], lambda line: None)
-        add("single_task", task, fit.ranker.predict(rows)[:, 0].numpy(), started)
+        add("single_task", task, fit.ranker.predict(rows)[task.name], started)
 
     with publish_folder(target) as folder:
         predictions = evaluated.select("example_id").with_columns(
@@ -87,18 +95,59 @@ def predict_baselines(
     return BaselinesSummary(len(rows), seconds, fingerprint)
 
 
-def item_history(dataset: Dataset, spec: PipelineSpec) -> list[str]:
+def item_history(spec: PipelineSpec) -> list[str]:
     """The point-in-time statistics of the item alone: how popular and how well received it is so far."""
     return [feature.name for feature in spec.features.history if feature.by == ["item_id"]]
 
 
-def fit_linear(task: Task, inputs: np.ndarray, labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Fit logistic or ridge regression and predict `rows`; the mean where training has one label only."""
-    if task.kind == "regression":
-        return Ridge(alpha=1.0).fit(inputs, labels).predict(rows)
+def drawn_rows(rows: np.ndarray, seed: int) -> np.ndarray:
+    """At most FITTED_ROWS of the rows, in their order."""
+    if len(rows) <= FITTED_ROWS:
+        return rows
+    return np.sort(np.random.default_rng(seed).choice(rows, FITTED_ROWS, replace=False))
+
+
+def constant_answers(task: Task, labels: np.ndarray, rows: int) -> np.ndarray:
+    """The mean label, or the share of each class, for every row."""
+    if task.kind == "multiclass":
+        shares = np.bincount(labels.astype(np.int64), minlength=task.outputs) / len(labels)
+        return np.tile(shares, (rows, 1))
+    return np.full(rows, labels.mean(dtype=np.float64))
+
+
+def fit_predict(
+    model: Callable[[Task], Estimator], task: Task, inputs: np.ndarray, labels: np.ndarray, rows: np.ndarray
+) -> np.ndarray:
+    """Fit a model and predict `rows`: float64 [rows], or [rows, classes] for a multiclass task.
+
+    Where training has one label only, the answer is constant.
+    """
     if len(np.unique(labels)) == 1:
-        return np.full(len(rows), labels.mean(dtype=np.float64))
-    return LogisticRegression(max_iter=500).fit(inputs, labels).predict_proba(rows)[:, 1].astype(np.float64)
+        return constant_answers(task, labels, len(rows))
+    estimator = model(task).fit(inputs, labels)
+    if task.kind == "binary":
+        return estimator.predict_proba(rows)[:, 1].astype(np.float64)
+    if task.kind == "multiclass":
+        answers = np.zeros((len(rows), task.outputs))
+        answers[:, estimator.classes_.astype(np.int64)] = estimator.predict_proba(rows)
+        return answers
+    return estimator.predict(rows).astype(np.float64)
+
+
+def linear_model(task: Task) -> Estimator:
+    if task.kind == "regression":
+        return Ridge(alpha=1.0)
+    if task.kind == "count":
+        return PoissonRegressor(alpha=1e-4, max_iter=500)
+    return LogisticRegression(max_iter=500)
+
+
+def boosted_trees(task: Task) -> Estimator:
+    if task.kind == "regression":
+        return HistGradientBoostingRegressor(random_state=0)
+    if task.kind == "count":
+        return HistGradientBoostingRegressor(loss="poisson", random_state=0)
+    return HistGradientBoostingClassifier(random_state=0)
 
 
 class DesignMatrix:
@@ -107,11 +156,13 @@ class DesignMatrix:
     The components are those of the vectors of the training split's users and items.
     """
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Dataset, spec: PipelineSpec) -> None:
         self.fields: list[CategoricalField] = dataset.encoder.fields
         self.components = [
-            text_components(vectors.vectors, dataset.train.text[:, column].unique().numpy())
-            for column, vectors in enumerate((dataset.text.users, dataset.text.items))
+            text_components(
+                dataset.text.tables[table].vectors, dataset.train.text[:, column].unique().numpy()
+            )
+            for column, table in enumerate(spec.text_tables)
         ]
 
     def build(self, rows: Rows) -> np.ndarray:

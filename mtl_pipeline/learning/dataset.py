@@ -17,29 +17,29 @@ from mtl_pipeline.vectors import Vectors, read_vectors
 
 @dataclass(frozen=True)
 class TextVectors:
-    """Vectors of users and items, each in the order of its ids."""
+    """Vectors of the users and of the items, where they have text, each in the order of its ids."""
 
-    users: Vectors
-    items: Vectors
+    tables: dict[str, Vectors]
 
     @classmethod
-    def read(cls, paths: PipelinePaths) -> TextVectors:
-        return cls(read_vectors(paths.user_embeddings), read_vectors(paths.item_embeddings))
+    def read(cls, paths: PipelinePaths, spec: PipelineSpec) -> TextVectors:
+        return cls({table: read_vectors(paths.embeddings(table)) for table in spec.text_tables})
 
     @property
     def ids(self) -> dict[str, pl.Series]:
         return {
-            name: pl.Series(vectors.ids)
-            for name, vectors in (("user_id", self.users), ("item_id", self.items))
+            f"{table.removesuffix('s')}_id": pl.Series(vectors.ids) for table, vectors in self.tables.items()
         }
+
+    @property
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """float32 [rows, dimension] by table."""
+        return {table: torch.from_numpy(vectors.vectors) for table, vectors in self.tables.items()}
 
     @property
     def fingerprints(self) -> dict[str, str]:
         """Fingerprint of the encoder behind each set of vectors."""
-        return {
-            "users": self.users.metadata["encoder_fingerprint"],
-            "items": self.items.metadata["encoder_fingerprint"],
-        }
+        return {table: vectors.metadata["encoder_fingerprint"] for table, vectors in self.tables.items()}
 
 
 class Dataset:
@@ -52,7 +52,7 @@ class Dataset:
         self.examples = pl.read_parquet(path)
         self.statistics = pl.read_parquet(paths.examples / "statistics.parquet")
         self.vocabulary = pl.read_parquet(paths.examples / "vocabulary.parquet")
-        self.text = TextVectors.read(paths)
+        self.text = TextVectors.read(paths, spec)
         self.slots = list_slots(self.examples.filter(pl.col("split") == "train"))
         self.encoder = FeatureEncoder(spec, self.statistics, self.vocabulary, self.slots, self.text.ids)
 

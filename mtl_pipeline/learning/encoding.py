@@ -19,15 +19,15 @@ class Rows:
     """Encoded examples as contiguous tensors."""
 
     ids: torch.Tensor
-    """int32 [rows, 2]: vocabulary index of user and item; 0 = unknown."""
+    """int32 [rows, ids]: vocabulary index of each id that the pipeline has; 0 = unknown."""
     categorical: torch.Tensor
     """int32 [rows, slots]: vocabulary indices, one slot per value; 0 = unknown or absent."""
     numeric: torch.Tensor
     """float32 [rows, numerics]: standardised values, then a 0/1 flag per feature that can be missing."""
     text: torch.Tensor
-    """int32 [rows, 2]: row of the user's and of the item's text vector."""
+    """int32 [rows, texts]: row of the text vector of the user, of the item, where they have text."""
     labels: torch.Tensor
-    """float32 [rows, tasks]: NaN where not observed."""
+    """float32 [rows, tasks]: NaN where not observed; classes by their number from 0."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -59,9 +59,10 @@ class FeatureEncoder:
         slots: dict[str, int],
         text_ids: dict[str, pl.Series],
     ) -> None:
-        """`slots`: slots by list-valued feature; `text_ids`: the ids, by `user_id` and `item_id`, in the
-        order of their text vectors."""
+        """`slots`: slots by list-valued feature; `text_ids`: by `user_id` and `item_id`, where they have text,
+        the ids in the order of their text vectors."""
         self.tasks = [task.name for task in spec.tasks]
+        self.ids = list(spec.ids)
         self.statistics = statistics
         self.vocabulary = {
             str(feature): frame.sort("index")["value"]
@@ -69,7 +70,7 @@ class FeatureEncoder:
         }
         self.fields = [
             CategoricalField(name, len(self.vocabulary.get(name, ())), slots.get(name, 1))
-            for name in [*spec.features.users.categorical, *spec.features.items.categorical]
+            for name in spec.categorical_features
         ]
         self.text_ids = text_ids
 
@@ -85,13 +86,13 @@ class FeatureEncoder:
             for task in self.tasks
         ]
         return Rows(
-            ids=stack([self.index(frame[name], name) for name in ("user_id", "item_id")]),
+            ids=stack([self.index(frame[name], name) for name in self.ids], rows=len(frame)),
             categorical=stack(
                 [slot for field in self.fields for slot in self.slot_columns(frame[field.name], field)],
                 rows=len(frame),
             ),
             numeric=self.numeric(frame),
-            text=stack([self.text_row(frame[name], name) for name in ("user_id", "item_id")]),
+            text=stack([self.text_row(frame[name], name) for name in self.text_ids], rows=len(frame)),
             labels=torch.stack([to_tensor(label.cast(pl.Float32).fill_null(np.nan)) for label in labels], 1),
         )
 

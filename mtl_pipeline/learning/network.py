@@ -6,7 +6,7 @@ https://doi.org/10.1145/3219819.3220007).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -17,17 +17,19 @@ from torch.nn import functional
 from mtl_pipeline.learning.encoding import CategoricalField, Rows
 from mtl_pipeline.spec import Model
 
+SIDES = ("user", "item")
+
 
 @dataclass(frozen=True)
 class NetworkShape:
     """Sizes that come from the data."""
 
-    users: int
-    items: int
+    ids: dict[str, int]
+    """Vocabulary size by name of the id, in the order of `Rows.ids`."""
     fields: tuple[CategoricalField, ...]
     numerics: int
-    text_dimension: int
-    tasks: int
+    outputs: tuple[int, ...]
+    """Numbers to give for each task."""
 
 
 class IdEmbedding(nn.Module):
@@ -143,47 +145,82 @@ class MixtureOfExperts(nn.Module):
         return list(torch.einsum("rte,erh->trh", gates, hidden))
 
 
-class MultiTaskNetwork(nn.Module):
-    """Embeds the inputs, mixes them in the shared part, and ends in one logit per task."""
+class Match(nn.Module):
+    """The elementwise product of a projection of the user's side and one of the item's side."""
 
-    def __init__(self, model: Model, shape: NetworkShape, user_text: Tensor, item_text: Tensor) -> None:
+    def __init__(self, user_width: int, item_width: int, dimension: int) -> None:
         super().__init__()
-        self.user_id = IdEmbedding(shape.users, model.id_dimension, model.id_dropout)
-        self.item_id = IdEmbedding(shape.items, model.id_dimension, model.id_dropout)
+        self.user_side = nn.Linear(user_width, dimension)
+        self.item_side = nn.Linear(item_width, dimension)
+
+    def forward(self, user: Tensor, item: Tensor) -> Tensor:
+        return self.user_side(user) * self.item_side(item)
+
+
+class MultiTaskNetwork(nn.Module):
+    """Embeds the inputs, mixes them in the shared part, and ends in the outputs of each task.
+
+    Ids and texts are optional; where both a user and an item are there, their match is an input too.
+    """
+
+    def __init__(self, model: Model, shape: NetworkShape, texts: Mapping[str, Tensor]) -> None:
+        """`texts`: float32 [rows, dimension] by `users` and `items`, where they have text, in the order of
+        `Rows.text`."""
+        super().__init__()
+        self.ids = nn.ModuleDict(
+            {
+                name: IdEmbedding(size, model.id_dimension, model.id_dropout)
+                for name, size in shape.ids.items()
+            }
+        )
         self.categorical = CategoricalEmbedding(shape.fields, model.categorical_dimension)
-        self.user_text = TextProjection(user_text, model.text_dimension)
-        self.item_text = TextProjection(item_text, model.text_dimension)
+        self.texts = nn.ModuleDict(
+            {
+                table.removesuffix("s"): TextProjection(vectors, model.text_dimension)
+                for table, vectors in texts.items()
+            }
+        )
+        widths = {
+            side: model.id_dimension * (f"{side}_id" in self.ids)
+            + model.text_dimension * (side in self.texts)
+            for side in SIDES
+        }
+        self.match = (
+            Match(widths["user"], widths["item"], model.text_dimension) if all(widths.values()) else None
+        )
         width = (
-            2 * model.id_dimension
+            sum(widths.values())
             + len(shape.fields) * model.categorical_dimension
             + shape.numerics
-            + 3 * model.text_dimension
+            + (model.text_dimension if self.match else 0)
         )
-        self.user_side = nn.Linear(model.id_dimension + model.text_dimension, model.text_dimension)
-        self.item_side = nn.Linear(model.id_dimension + model.text_dimension, model.text_dimension)
+        tasks = len(shape.outputs)
         if model.architecture == "mmoe":
             self.shared: nn.Module = MixtureOfExperts(
-                width, model.hidden, shape.tasks, model.dropout, model.experts
+                width, model.hidden, tasks, model.dropout, model.experts
             )
         else:
-            self.shared = SharedBottom(width, model.hidden, shape.tasks, model.dropout)
+            self.shared = SharedBottom(width, model.hidden, tasks, model.dropout)
+        tower = [model.hidden[-1], *model.tower]
         self.towers = nn.ModuleList(
-            nn.Sequential(
-                perceptron([model.hidden[-1], *model.tower], 0.0),
-                nn.Linear(([model.hidden[-1], *model.tower])[-1], 1),
-            )
-            for _ in range(shape.tasks)
+            nn.Sequential(perceptron(tower, 0.0), nn.Linear(tower[-1], outputs)) for outputs in shape.outputs
         )
 
+    @property
+    def tables(self) -> list[nn.Parameter]:
+        """The id tables, of which a batch touches few rows."""
+        return [embedding.get_parameter("table.weight") for embedding in self.ids.values()]
+
     def forward(self, rows: Rows) -> Tensor:
-        """Encoded rows → float32 [rows, tasks]: a logit (binary) or standardised value (regression)."""
-        user, item = self.user_id(rows.ids[:, 0]), self.item_id(rows.ids[:, 1])
-        user_text, item_text = self.user_text(rows.text[:, 0]), self.item_text(rows.text[:, 1])
-        match = self.user_side(torch.cat([user, user_text], 1)) * self.item_side(
-            torch.cat([item, item_text], 1)
-        )
-        inputs = torch.cat(
-            [user, item, self.categorical(rows.categorical), rows.numeric, user_text, item_text, match], 1
-        )
-        mixtures = self.shared(inputs)
+        """Encoded rows → float32 [rows, outputs of all tasks]: logits (binary, multiclass), standardised
+        values (regression) or log rates (count)."""
+        parts: dict[str, list[Tensor]] = {side: [] for side in SIDES}
+        for column, (name, embedding) in enumerate(self.ids.items()):
+            parts[name.removesuffix("_id")].append(embedding(rows.ids[:, column]))
+        for column, (side, projection) in enumerate(self.texts.items()):
+            parts[side].append(projection(rows.text[:, column]))
+        inputs = [self.categorical(rows.categorical), rows.numeric, *parts["user"], *parts["item"]]
+        if self.match:
+            inputs.append(self.match(torch.cat(parts["user"], 1), torch.cat(parts["item"], 1)))
+        mixtures = self.shared(torch.cat(inputs, 1))
         return torch.cat([tower(mixture) for tower, mixture in zip(self.towers, mixtures, strict=True)], 1)

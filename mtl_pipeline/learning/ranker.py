@@ -9,6 +9,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import torch
 from safetensors.torch import load_file, save_file
@@ -26,7 +27,7 @@ ROWS_AT_ONCE = 16_384
 
 @dataclass(frozen=True)
 class LabelScale:
-    """Mean and deviation that regression labels were standardised with; 0 and 1 for binary tasks."""
+    """Mean and deviation that regression labels were standardised with; 0 and 1 for the other tasks."""
 
     mean: list[float]
     deviation: list[float]
@@ -40,22 +41,33 @@ class Ranker:
     tasks: list[Task]
     scale: LabelScale
 
-    def predict(self, rows: Rows) -> Tensor:
-        """float32 [rows, tasks] on the CPU: probabilities (binary) or values on the label's scale."""
+    def predict(self, rows: Rows) -> dict[str, np.ndarray]:
+        """By task, float32: probabilities [rows] (binary), values on the label's scale [rows] (regression),
+        expected counts [rows] (count) or probabilities of the classes [rows, classes] (multiclass)."""
         self.network.eval()
         device = next(self.network.parameters()).device
         parts = []
         with torch.inference_mode():
             for start in range(0, len(rows), ROWS_AT_ONCE):
                 parts.append(self.network(rows[start : start + ROWS_AT_ONCE].to(device)).float().cpu())
-        outputs = torch.cat(parts) if parts else torch.empty(0, len(self.tasks))
-        columns = [
-            outputs[:, column].sigmoid()
-            if task.kind == "binary"
-            else outputs[:, column] * self.scale.deviation[column] + self.scale.mean[column]
-            for column, task in enumerate(self.tasks)
-        ]
-        return torch.stack(columns, 1)
+        widths = [task.outputs for task in self.tasks]
+        outputs = torch.cat(parts) if parts else torch.empty(0, sum(widths))
+        return {
+            task.name: self.answers(part, column).numpy()
+            for column, (task, part) in enumerate(zip(self.tasks, outputs.split(widths, 1), strict=True))
+        }
+
+    def answers(self, outputs: Tensor, column: int) -> Tensor:
+        """From what the network gives for one task to what its label means."""
+        match self.tasks[column].kind:
+            case "binary":
+                return outputs[:, 0].sigmoid()
+            case "count":
+                return outputs[:, 0].exp()
+            case "multiclass":
+                return outputs.softmax(1)
+            case _:
+                return outputs[:, 0] * self.scale.deviation[column] + self.scale.mean[column]
 
 
 def save_ranker(
@@ -106,17 +118,13 @@ def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ra
     )
     shape_values = config["shape"]
     shape_values["fields"] = tuple(CategoricalField(**field) for field in shape_values["fields"])
+    shape_values["outputs"] = tuple(shape_values["outputs"])
     shape = NetworkShape(**shape_values)
     if list(shape.fields) != encoder.fields or shape.numerics != len(encoder.numeric_names):
         raise UserError(
             f"{folder} was trained on other features than defs.yaml declares: materialize model again"
         )
-    network = MultiTaskNetwork(
-        Model(**config["model"]),
-        shape,
-        torch.from_numpy(text.users.vectors),
-        torch.from_numpy(text.items.vectors),
-    )
+    network = MultiTaskNetwork(Model(**config["model"]), shape, text.tensors)
     network.load_state_dict(load_file(folder / "model.safetensors"))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return Ranker(network.to(device), list(spec.tasks), LabelScale(**config["scale"])), encoder
@@ -125,18 +133,13 @@ def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ra
 def predict_examples(paths: PipelinePaths, spec: PipelineSpec, folder: Path) -> pl.DataFrame:
     """Labels and the saved model's predictions for all validation and test examples.
 
-    Columns: example_id, user_id, item_id, split, label/<task>, prediction/multi_task/<task>.
+    Columns: example_id, ids, timestamp, further columns of the interaction key, split, label/<task>,
+    prediction/multi_task/<task> (an Array of one probability per class for a multiclass task).
     """
-    ranker, encoder = load_ranker(folder, spec, TextVectors.read(paths))
+    ranker, encoder = load_ranker(folder, spec, TextVectors.read(paths, spec))
     examples = pl.read_parquet(paths.examples / "examples.parquet").filter(pl.col("split") != "train")
     predictions = ranker.predict(encoder.encode(examples))
+    identity = dict.fromkeys(["example_id", *spec.ids, "timestamp", *spec.interaction_key, "split"])
     return examples.select(
-        "example_id",
-        "user_id",
-        "item_id",
-        "split",
-        *(pl.col(task.name).alias(f"label/{task.name}") for task in spec.tasks),
-    ).with_columns(
-        pl.Series(f"prediction/multi_task/{task.name}", predictions[:, column].numpy())
-        for column, task in enumerate(spec.tasks)
-    )
+        *identity, *(pl.col(task.name).alias(f"label/{task.name}") for task in spec.tasks)
+    ).with_columns(pl.Series(f"prediction/multi_task/{task}", values) for task, values in predictions.items())

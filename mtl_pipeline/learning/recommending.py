@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from mtl_pipeline.errors import UserError
@@ -16,7 +17,7 @@ from mtl_pipeline.learning.ranker import load_ranker
 from mtl_pipeline.learning.training import Log
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import publish_file
-from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.spec import PipelineSpec, entire_space_name
 
 
 @dataclass(frozen=True)
@@ -38,24 +39,27 @@ def recommend(
     target: Path,
     log: Log = print,
 ) -> RecommendationsSummary:
-    """Score the candidates and publish each user's best: user_id, item_id, rank, score and every task's
-    prediction.
+    """Score the candidates and publish each user's best: user_id, item_id, rank, score, every task's
+    prediction (of a multiclass task the most probable class), and `<task>_entire_space` for binary tasks
+    that are conditional on another.
 
-    Raises UserError when `recommendations.score` is no SQL expression over the task names.
+    Raises UserError when `recommendations.score` is no SQL expression over the predictions.
     """
     started = time.perf_counter()
-    ranker, encoder = load_ranker(paths.model, spec, TextVectors.read(paths))
-    tasks = [task.name for task in spec.tasks]
+    ranker, encoder = load_ranker(paths.model, spec, TextVectors.read(paths, spec))
     score = spec.recommendations.score or default_score(spec)
     best: list[pl.DataFrame] = []
     scored = 0
     for frame in candidates:
-        predictions = pl.DataFrame(ranker.predict(encoder.encode(frame)).numpy(), schema=tasks)
+        predictions = prediction_columns(ranker.predict(encoder.encode(frame)), spec)
         ranked = frame.select("user_id", "item_id").hstack(predictions)
         best.append(best_per_user(ranked, score, spec.recommendations.per_user))
         scored += len(frame)
         log(f"{scored:,} candidates scored")
-    result = pl.concat(best).select("user_id", "item_id", "rank", "score", *tasks)
+    result = pl.concat(best)
+    result = result.select(
+        "user_id", "item_id", "rank", "score", pl.exclude("user_id", "item_id", "rank", "score")
+    )
     with publish_file(target) as temporary:
         result.write_parquet(temporary)
         fingerprint = hashlib.sha256(temporary.read_bytes()).hexdigest()
@@ -70,10 +74,31 @@ def recommend(
     )
 
 
+def prediction_columns(predictions: Mapping[str, np.ndarray], spec: PipelineSpec) -> list[pl.Series]:
+    """What a score may name, and what stands beside each recommendation."""
+    columns = []
+    for task in spec.tasks:
+        values = predictions[task.name]
+        if task.kind == "multiclass":
+            columns.append(pl.Series(task.name, np.array(task.classes, dtype=object)[values.argmax(1)]))
+            continue
+        columns.append(pl.Series(task.name, values))
+        if task.name in spec.entire_space_tasks:
+            chain = [predictions[step.name] for step in spec.chain(task)]
+            columns.append(pl.Series(entire_space_name(task.name), np.prod(chain, axis=0)))
+    return columns
+
+
 def default_score(spec: PipelineSpec) -> str:
-    """The probability that everything binary happens."""
-    binary = [task.name for task in spec.tasks if task.kind == "binary"]
-    return " * ".join(binary or [spec.tasks[0].name])
+    """The expected number of goals that an item reaches: the sum of the probabilities, over the entire space,
+    of the binary tasks that no other binary task is conditional on; without any, the first task."""
+    binary = [task for task in spec.tasks if task.kind == "binary"]
+    steps = {task.given for task in binary}
+    goals = [task.name for task in binary if task.name not in steps]
+    return " + ".join(
+        entire_space_name(name) if name in spec.entire_space_tasks else name
+        for name in goals or [spec.tasks[0].name]
+    )
 
 
 def best_per_user(predictions: pl.DataFrame, score: str, per_user: int) -> pl.DataFrame:
@@ -83,7 +108,7 @@ def best_per_user(predictions: pl.DataFrame, score: str, per_user: int) -> pl.Da
     except pl.exceptions.PolarsError as error:
         raise UserError(
             f"recommendations.score in defs.yaml cannot be computed: {score!r} ({error}); "
-            "it is a SQL expression over the task names"
+            "it is a SQL expression over the tasks' predictions"
         ) from error
     return (
         scored.sort(["user_id", "score", "item_id"], descending=[False, True, False])

@@ -31,6 +31,8 @@ Log = Callable[[str], None]
 
 ROUNDS_PER_EPOCH = 2
 """Validation rounds per epoch: small data can overfit within one."""
+SMALLEST_RATE = 1e-4
+"""Base rates are kept this far from 0, where no logit or logarithm exists."""
 
 
 @dataclass(frozen=True)
@@ -106,19 +108,12 @@ def fit_network(dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task], log
     train = labelled_rows(dataset.train, columns, scale).to(device)
     validation = labelled_rows(dataset.validation, columns, scale).to(device)
     shape = NetworkShape(
-        users=len(dataset.encoder.vocabulary.get("user_id", ())),
-        items=len(dataset.encoder.vocabulary.get("item_id", ())),
+        ids={name: len(dataset.encoder.vocabulary.get(name, ())) for name in spec.ids},
         fields=tuple(dataset.encoder.fields),
         numerics=train.numeric.shape[1],
-        text_dimension=dataset.text.items.vectors.shape[1],
-        tasks=len(tasks),
+        outputs=tuple(task.outputs for task in tasks),
     )
-    network = MultiTaskNetwork(
-        spec.model,
-        shape,
-        torch.from_numpy(dataset.text.users.vectors),
-        torch.from_numpy(dataset.text.items.vectors),
-    ).to(device)
+    network = MultiTaskNetwork(spec.model, shape, dataset.text.tensors).to(device)
     start_at_base_rates(network, train.labels, tasks)
     weighting = WEIGHTINGS[settings.weighting](tasks).to(device)
     optimizers = make_optimizers(network, weighting, settings.learning_rate, settings.weight_decay)
@@ -198,16 +193,23 @@ def validation_losses(network: MultiTaskNetwork, rows: Rows, tasks: Sequence[Tas
 
 
 def constant_losses(train: Tensor, validation: Tensor, tasks: Sequence[Task]) -> np.ndarray:
-    """Validation loss of each task for the training mean as the answer: float [tasks]."""
-    means = train.nanmean(0)
-    answers = torch.stack(
-        [
-            mean.logit(eps=1e-6) if task.kind == "binary" else mean
-            for mean, task in zip(means, tasks, strict=True)
-        ]
-    )
+    """Validation loss of each task for the best constant answer of the training split: float [tasks]."""
+    answers = torch.cat([constant_outputs(train[:, column], task) for column, task in enumerate(tasks)])
     losses = task_losses(answers.expand(len(validation), -1), validation, tasks).cpu().numpy()
     return np.where(losses > 0, losses, 1.0)
+
+
+def constant_outputs(labels: Tensor, task: Task) -> Tensor:
+    """What the network would have to give for every row to answer with the base rate: float32 [outputs]."""
+    observed = labels[~labels.isnan()]
+    if task.kind == "binary":
+        return observed.mean().logit(eps=SMALLEST_RATE)[None]
+    if task.kind == "count":
+        return observed.mean().clamp(min=SMALLEST_RATE).log()[None]
+    if task.kind == "multiclass":
+        shares = torch.bincount(observed.long(), minlength=task.outputs) / len(observed)
+        return shares.clamp(min=SMALLEST_RATE).log()
+    return (observed.median() if task.loss_name == "absolute_error" else observed.mean())[None]
 
 
 def label_scale(labels: Tensor, tasks: Sequence[Task]) -> LabelScale:
@@ -228,17 +230,16 @@ def labelled_rows(rows: Rows, columns: list[int], scale: LabelScale) -> Rows:
 
 
 def start_at_base_rates(network: MultiTaskNetwork, labels: Tensor, tasks: Sequence[Task]) -> None:
-    """Start each binary tower at the logit of its base rate, so that training need not find it first."""
-    for tower, mean, task in zip(network.towers, labels.nanmean(0), tasks, strict=True):
-        if task.kind == "binary":
-            nn.init.constant_(tower[-1].bias, float(mean.logit(eps=1e-3)))  # type: ignore[index]
+    """Start each tower at the answer of its base rate, so that training need not find it first."""
+    for column, (tower, task) in enumerate(zip(network.towers, tasks, strict=True)):
+        tower.get_parameter("1.bias").data.copy_(constant_outputs(labels[:, column], task))
 
 
 def make_optimizers(
     network: MultiTaskNetwork, weighting: nn.Module, learning_rate: float, weight_decay: float
 ) -> list[torch.optim.Optimizer]:
     """AdamW for the network; Adam with sparse gradients for the id tables, which touch few rows a batch."""
-    tables = [network.user_id.table.weight, network.item_id.table.weight]
+    tables = network.tables
     dense = [
         parameter for parameter in network.parameters() if not any(parameter is table for table in tables)
     ]
@@ -246,10 +247,10 @@ def make_optimizers(
         {"params": dense, "weight_decay": weight_decay},
         {"params": list(weighting.parameters()), "weight_decay": 0.0},
     ]
-    return [
-        torch.optim.AdamW([group for group in groups if group["params"]], lr=learning_rate, fused=True),
-        torch.optim.SparseAdam(tables, lr=learning_rate),
+    optimizers: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW([group for group in groups if group["params"]], lr=learning_rate, fused=True)
     ]
+    return [*optimizers, torch.optim.SparseAdam(tables, lr=learning_rate)] if tables else optimizers
 
 
 def describe_round(entry: dict[str, float], tasks: Sequence[Task], seconds: float) -> str:

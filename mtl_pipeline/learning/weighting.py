@@ -29,8 +29,8 @@ class StaticWeighting(nn.Module):
 
 
 class UncertaintyWeighting(StaticWeighting):
-    """Learned noise variances: sum of loss / (c · variance) + log(variance) / 2, with c = 1 for cross-entropy
-    and 2 for squared error (Kendall, Gal and Cipolla, CVPR 2018, https://arxiv.org/abs/1705.07115).
+    """Learned noise variances: sum of loss / (c · variance) + log(variance) / 2, with c = 2 for regressions and 1
+    for everything that is a likelihood (Kendall, Gal and Cipolla, CVPR 2018, https://arxiv.org/abs/1705.07115).
 
     Declared weights multiply what is learned.
     """
@@ -40,7 +40,9 @@ class UncertaintyWeighting(StaticWeighting):
     def __init__(self, tasks: Sequence[Task]) -> None:
         super().__init__(tasks)
         self.log_variance = nn.Parameter(torch.zeros(len(tasks)))
-        self.register_buffer("scale", torch.tensor([1.0 if task.kind == "binary" else 0.5 for task in tasks]))
+        self.register_buffer(
+            "scale", torch.tensor([0.5 if task.kind == "regression" else 1.0 for task in tasks])
+        )
 
     def forward(self, losses: Tensor) -> Tensor:
         return (self.weights() * losses + self.declared * self.log_variance / 2).sum()

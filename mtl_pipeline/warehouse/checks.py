@@ -12,7 +12,13 @@ from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec, Task
 from mtl_pipeline.warehouse.connection import fetch_one, open_warehouse
-from mtl_pipeline.warehouse.sql import quote_identifier, quote_identifiers, quote_literal
+from mtl_pipeline.warehouse.features import entity_ids
+from mtl_pipeline.warehouse.sql import (
+    quote_identifier,
+    quote_identifiers,
+    quote_literal,
+    quote_literals,
+)
 from mtl_pipeline.warehouse.tables import table_key, table_references
 
 SAMPLE_ROWS = 5
@@ -92,50 +98,80 @@ def table_checks(spec: PipelineSpec, table: str) -> list[Check]:
         ),
     ]
     if table == "interactions":
-        return [*checks, *orphan_checks(), *label_checks(spec, "interactions")]
-    return [*checks, text_check(table, key)]
+        return [*checks, *orphan_checks(spec), *label_checks(spec, "interactions"), *chain_checks(spec)]
+    if table in spec.text_tables:
+        return [*checks, text_check(table, key, getattr(spec.features, table).text)]
+    return checks
 
 
-def text_check(table: str, key: list[str]) -> Check:
+def text_check(table: str, key: list[str], text: str) -> Check:
+    column = quote_identifier(text)
     return Check(
         "texts_present",
         "Every row has a text: one without gets a vector of zeros, which tells the model nothing.",
-        f"SELECT {quote_identifiers(key)}, text FROM {table} WHERE coalesce(trim(text), '') = ''",
+        f"SELECT {quote_identifiers(key)}, {column} FROM {table} WHERE coalesce(trim({column}), '') = ''",
         blocking=False,
     )
 
 
-def orphan_checks() -> list[Check]:
+def orphan_checks(spec: PipelineSpec) -> list[Check]:
     return [
         Check(
             f"{reference['name']}s_known",
             f"Every {reference['column']} is in {reference['table']}: an orphan would vanish in a join.",
             f"FROM interactions ANTI JOIN {reference['table']} USING ({reference['column']})",
         )
-        for reference in table_references("interactions")
+        for reference in table_references(spec, "interactions")
     ]
 
 
 def label_checks(spec: PipelineSpec, relation: str) -> list[Check]:
     """One check per task over a relation that has the task's label column."""
+    return [label_check(task, relation) for task in spec.tasks]
+
+
+def label_check(task: Task, relation: str) -> Check:
+    label = quote_identifier(task.column)
+    match task.kind:
+        case "binary":
+            domain, why = "0, 1", "other values have no cross-entropy"
+            holds = f"{label}::DOUBLE IN (0, 1)"
+        case "count":
+            domain, why = "a whole number from 0 on", "other values are no counts"
+            holds = f"isfinite({label}::DOUBLE) AND {label} >= 0 AND {label}::DOUBLE = floor({label}::DOUBLE)"
+        case "multiclass":
+            domain, why = f"one of {', '.join(task.classes)}", "defs.yaml declares no other class"
+            holds = f"{label}::VARCHAR IN ({quote_literals(task.classes)})"
+        case _:
+            domain, why = "finite", "one infinite label ruins the loss"
+            holds = f"isfinite({label}::DOUBLE)"
+    return Check(
+        f"{task.name}_labels_valid",
+        f"{task.column} is {domain} or NULL (not observed): {why}.",
+        f"FROM {relation} WHERE {label} IS NOT NULL AND NOT ({holds})",
+    )
+
+
+def chain_checks(spec: PipelineSpec) -> list[Check]:
+    """Labels that contradict the chain of tasks. Such rows are left out of the task's loss."""
     return [
         Check(
-            f"{task.name}_labels_valid",
-            f"{task.column} is 0, 1 or NULL (not observed): other values have no cross-entropy."
-            if task.kind == "binary"
-            else f"{task.column} is finite or NULL (not observed): one infinite label ruins the loss.",
-            f"FROM {relation} WHERE {quote_identifier(task.column)} IS NOT NULL AND NOT "
-            + (
-                f"{quote_identifier(task.column)}::DOUBLE IN (0, 1)"
-                if task.kind == "binary"
-                else f"isfinite({quote_identifier(task.column)}::DOUBLE)"
-            ),
+            f"{task.name}_follows_{task.given}",
+            f"Where {task.name} happened, {task.given} happened: else the log or sql/ is wrong.",
+            f"FROM interactions WHERE {quote_identifier(task.column)} > 0 "
+            f"AND {quote_identifier(spec.task(task.given).column)} IS DISTINCT FROM 1",
+            blocking=False,
         )
         for task in spec.tasks
+        if task.given and task.kind in ("binary", "count")
     ]
 
 
-def rejected_rows_checks() -> list[Check]:
+def rejected_rows_checks(spec: PipelineSpec) -> list[Check]:
+    kept = " UNION ALL ".join(
+        f"SELECT {quote_literal(table)} AS source_table, count(*) AS kept FROM {table}"
+        for table in spec.tables
+    )
     return [
         Check(
             "rejections_explained",
@@ -150,11 +186,7 @@ def rejected_rows_checks() -> list[Check]:
             f"""
             SELECT source_table, rejected, kept FROM (
                 SELECT source_table, count(*) AS rejected FROM rejected_rows GROUP BY source_table
-            ) JOIN (
-                SELECT 'users' AS source_table, count(*) AS kept FROM users
-                UNION ALL SELECT 'items', count(*) FROM items
-                UNION ALL SELECT 'interactions', count(*) FROM interactions
-            ) USING (source_table)
+            ) JOIN ({kept}) USING (source_table)
             WHERE rejected > {MOST_REJECTED} * (rejected + kept)
             """,
             blocking=False,
@@ -165,8 +197,7 @@ def rejected_rows_checks() -> list[Check]:
 def embedding_checks(paths: PipelinePaths, table: str) -> list[Check]:
     """Checks of the text vectors of users or items."""
     key = f"{table.removesuffix('s')}_id"
-    path = paths.user_embeddings if table == "users" else paths.item_embeddings
-    vectors = f"read_parquet({quote_literal(path)})"
+    vectors = f"read_parquet({quote_literal(paths.embeddings(table))})"
     return [
         Check(
             "one_vector_per_row",
@@ -207,17 +238,6 @@ def examples_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Check]:
             ),
         ),
         Check(
-            "splits_in_order_of_time",
-            "No row of a split is older than any row of the split before it: the future would leak.",
-            f"""
-            SELECT earlier.split, earlier.last, later.split AS next_split, later.first
-            FROM (SELECT split, max(timestamp) AS last FROM {examples} GROUP BY split) AS earlier
-            JOIN (SELECT split, min(timestamp) AS first FROM {examples} GROUP BY split) AS later
-                ON (earlier.split, later.split) IN (('train', 'validation'), ('validation', 'test'))
-            WHERE later.first < earlier.last
-            """,
-        ),
-        Check(
             "statistics_finite",
             "Means and deviations of the numeric features are finite and the deviations positive.",
             f"FROM {statistics} WHERE NOT (isfinite(mean) AND isfinite(standard_deviation) "
@@ -225,6 +245,8 @@ def examples_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Check]:
         ),
         *given_checks(spec, examples),
     ]
+    if spec.split.hash_by is None:
+        checks.append(time_order_check(examples))
     if spec.negatives:
         checks.append(
             Check(
@@ -236,6 +258,20 @@ def examples_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Check]:
             )
         )
     return checks
+
+
+def time_order_check(examples: str) -> Check:
+    return Check(
+        "splits_in_order_of_time",
+        "No row of a split is older than any row of the split before it: the future would leak.",
+        f"""
+        SELECT earlier.split, earlier.last, later.split AS next_split, later.first
+        FROM (SELECT split, max(timestamp) AS last FROM {examples} GROUP BY split) AS earlier
+        JOIN (SELECT split, min(timestamp) AS first FROM {examples} GROUP BY split) AS later
+            ON (earlier.split, later.split) IN (('train', 'validation'), ('validation', 'test'))
+        WHERE later.first < earlier.last
+        """,
+    )
 
 
 def given_checks(spec: PipelineSpec, examples: str) -> list[Check]:
@@ -291,7 +327,9 @@ def evaluation_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Check]:
 def beats_constant_check(paths: PipelinePaths, task: Task) -> Check:
     """Needs metrics.parquet: task, model, split, metric, value."""
     metrics = parquet(paths.evaluation / "metrics.parquet")
-    metric = "log_loss" if task.kind == "binary" else "rmse"
+    metric = {"binary": "log_loss", "multiclass": "log_loss", "count": "poisson_deviance"}.get(
+        task.kind, "rmse"
+    )
     scores = (
         f"SELECT any_value(value) FROM {metrics} WHERE task = {quote_literal(task.name)} "
         f"AND split = 'validation' AND metric = {quote_literal(metric)} AND model ="
@@ -308,22 +346,29 @@ def beats_constant_check(paths: PipelinePaths, task: Task) -> Check:
 def recommendations_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Check]:
     recommendations = parquet(paths.recommendations)
     wanted = spec.recommendations.per_user
+    met = {
+        "shown": "(SELECT DISTINCT user_id, item_id FROM interactions)",
+        "chosen": "(SELECT DISTINCT user_id, item_id FROM interactions "
+        f"WHERE {quote_identifier(spec.root_task.column)} > 0)",
+        "nothing": "(SELECT user_id, item_id FROM interactions LIMIT 0)",
+    }[spec.recommendations.exclude]
     return [
         Check(
-            "none_seen_before",
-            "No user is recommended an item of an earlier interaction.",
-            f"SELECT user_id, item_id FROM {recommendations} SEMI JOIN interactions USING (user_id, item_id)",
+            "none_excluded",
+            "No user is recommended an item that recommendations.exclude rules out.",
+            f"SELECT user_id, item_id FROM {recommendations} SEMI JOIN {met} USING (user_id, item_id)",
         ),
         Check(
             "ranks_complete",
-            f"Every user has items ranked 1 to {wanted}, or every unseen item where fewer are left.",
+            f"Every user has items ranked 1 to {wanted}, or every eligible item where fewer are left.",
             f"""
             SELECT user_id, expected, recommended, ranks
             FROM (
                 SELECT
                     user_id,
-                    least({wanted}, (SELECT count(*) FROM items) - count(DISTINCT item_id)) AS expected
-                FROM users LEFT JOIN interactions USING (user_id) GROUP BY user_id
+                    least({wanted}, (SELECT count(*) FROM {entity_ids(spec, "items")}) - count(item_id))
+                        AS expected
+                FROM {entity_ids(spec, "users")} LEFT JOIN {met} USING (user_id) GROUP BY user_id
             )
             LEFT JOIN (
                 SELECT user_id, count(DISTINCT item_id) AS recommended, list_sort(list(rank)) AS ranks

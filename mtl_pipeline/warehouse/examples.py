@@ -13,12 +13,11 @@ from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import publish_folder
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.connection import fetch_one, open_warehouse
-from mtl_pipeline.warehouse.features import add_features, categorical_features, numeric_features
+from mtl_pipeline.warehouse.features import add_features, entity_ids, numeric_features
 from mtl_pipeline.warehouse.sql import quote_identifier, quote_literal, render_sql
 from mtl_pipeline.warehouse.tables import column_types
 
 SPLITS = ("train", "validation", "test")
-ID_COLUMNS = ("user_id", "item_id")
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class ExamplesSummary:
     observed: dict[str, dict[str, int]]
     """Number of observed labels, by task and split."""
     boundaries: dict[str, str]
-    """ISO times at which the validation and the test split start."""
+    """ISO times at which the validation and the test split start; empty where a hash decides."""
     features: list[str]
     fingerprint: str
 
@@ -44,7 +43,8 @@ def build_examples(paths: PipelinePaths, spec: PipelineSpec) -> ExamplesSummary:
     warehouse is only read.
     Raises UserError when a split comes out empty.
     """
-    numeric, categorical = numeric_features(spec), categorical_features(spec)
+    numeric, categorical = numeric_features(spec), spec.categorical_features
+    features = [*categorical, *(name for name, _ in numeric)]
     with open_warehouse(paths.warehouse, read_only=True) as connection:
         sample_impressions(connection, paths, spec)
         source = add_features(connection, paths, spec, "impressions")
@@ -52,8 +52,17 @@ def build_examples(paths: PipelinePaths, spec: PipelineSpec) -> ExamplesSummary:
             render_sql(
                 paths.common_sql / "examples.sql",
                 source=source,
-                tasks=[(task.name, task.column) for task in spec.tasks],
-                features=[*categorical, *(name for name, _ in numeric)],
+                keys=example_keys(spec),
+                order=example_order(spec),
+                tasks=spec.tasks,
+                conditions={
+                    task.name: [step.column for step in spec.chain(task)[:-1]] for task in spec.tasks
+                },
+                features=features,
+                hash_by=spec.split.hash_by,
+                train=spec.split.train,
+                validation=spec.split.validation,
+                seed=spec.seed,
             )
         )
         types = column_types(connection, "examples")
@@ -61,14 +70,30 @@ def build_examples(paths: PipelinePaths, spec: PipelineSpec) -> ExamplesSummary:
             render_sql(
                 paths.common_sql / "statistics.sql",
                 numeric=numeric,
-                categorical=[(name, types[name].endswith("[]")) for name in [*ID_COLUMNS, *categorical]],
+                categorical=[(name, types[name].endswith("[]")) for name in [*spec.ids, *categorical]],
             )
         )
-        summary = summarise_examples(connection, spec, [*categorical, *(name for name, _ in numeric)])
+        summary = summarise_examples(connection, spec, features)
         with publish_folder(paths.examples) as folder:
             for table in ("examples", "statistics", "vocabulary"):
                 write_parquet(connection, table, folder / f"{table}.parquet")
             return ExamplesSummary(**summary, fingerprint=folder_fingerprint(folder))
+
+
+def example_keys(spec: PipelineSpec) -> list[str]:
+    """Ids, timestamp, and what else identifies an interaction."""
+    return [*spec.ids, "timestamp", *spec.key_columns]
+
+
+def example_order(spec: PipelineSpec) -> list[str]:
+    """By time; then by user, with the negatives of a moment behind its positives."""
+    return [
+        *(["timestamp"] if spec.timed else []),
+        *(["user_id"] if "user_id" in spec.ids else []),
+        "sampled",
+        *(["item_id"] if "item_id" in spec.ids else []),
+        *spec.key_columns,
+    ]
 
 
 def sample_impressions(
@@ -79,7 +104,13 @@ def sample_impressions(
             paths.common_sql / "impressions.sql",
             negatives=spec.negatives.per_positive if spec.negatives else 0,
             root_label=spec.root_task.column,
+            ids=spec.ids,
+            timed=spec.timed,
+            key_columns=spec.key_columns,
             labels=spec.labels,
+            context=spec.context_features,
+            items=entity_ids(spec, "items"),
+            hash_by=spec.split.hash_by,
             train=spec.split.train,
             validation=spec.split.validation,
             seed=spec.seed,
@@ -111,13 +142,16 @@ def summarise_examples(
         ).fetchall():
             rates.setdefault(task.name, {})[split] = mean
             observed.setdefault(task.name, {})[split] = count
-    validation_start, test_start = fetch_one(connection, "SELECT * FROM split_boundaries")
+    boundaries = {}
+    if spec.split.hash_by is None:
+        validation_start, test_start = fetch_one(connection, "SELECT * FROM split_boundaries")
+        boundaries = {"validation": validation_start.isoformat(), "test": test_start.isoformat()}
     return {
         "rows": sum(rows_by_split.values()),
         "rows_by_split": {split: rows_by_split[split] for split in SPLITS},
         "label_rates": rates,
         "observed": observed,
-        "boundaries": {"validation": validation_start.isoformat(), "test": test_start.isoformat()},
+        "boundaries": boundaries,
         "features": features,
     }
 

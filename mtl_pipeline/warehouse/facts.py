@@ -15,7 +15,7 @@ BY_TIME = "CASE split WHEN 'train' THEN 1 WHEN 'validation' THEN 2 ELSE 3 END"
 class DataFacts(TypedDict):
     rows_by_split: dict[str, int]
     split_boundaries: dict[str, tuple[str, str]]
-    """First and last time of each split, ISO."""
+    """First and last time of each split, ISO; empty where there is no time."""
     label_rates: dict[str, dict[str, float]]
     """Mean of the observed labels, by split and task."""
     rejected_rows: dict[str, int]
@@ -39,7 +39,7 @@ def describe_data(paths: PipelinePaths, spec: PipelineSpec) -> DataFacts:
     return DataFacts(
         rows_by_split={split: rows for split, rows, *_ in splits},
         split_boundaries={
-            split: (first.isoformat(), last.isoformat()) for split, _, first, last, *_ in splits
+            split: (first.isoformat(), last.isoformat()) for split, _, first, last, *_ in splits if first
         },
         label_rates={split: dict(zip(tasks, rates, strict=True)) for split, _, _, _, *rates in splits},
         rejected_rows=dict(rejected),

@@ -37,17 +37,22 @@ def add_features(
 
 
 def add_entity_features(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, rows: str) -> str:
-    users, items = spec.features.users, spec.features.items
-    user_columns = quote_identifiers([*users.categorical, *users.numeric])
-    item_columns = quote_identifiers([*items.categorical, *items.numeric])
     target = "rows_with_entities"
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE {target} AS SELECT * FROM {rows} "
-        f"JOIN (SELECT {', '.join(filter(None, ['user_id', user_columns]))} FROM users) USING (user_id) "
-        f"JOIN (SELECT {', '.join(filter(None, ['item_id', item_columns]))} FROM items) USING (item_id)"
-    )
+    joins = ""
+    for table in spec.entities:
+        key, features = f"{table.removesuffix('s')}_id", getattr(spec.features, table)
+        columns = quote_identifiers([key, *features.categorical, *features.numeric])
+        joins += f" JOIN (SELECT {columns} FROM {table}) USING ({key})"
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {target} AS SELECT * FROM {rows}{joins}")
     connection.execute(f"DROP TABLE {rows}")
     return target
+
+
+def entity_ids(spec: PipelineSpec, table: str) -> str:
+    """The relation that holds every user_id or item_id: the table, or what the interactions name."""
+    if table in spec.entities:
+        return table
+    return f"(SELECT DISTINCT {table.removesuffix('s')}_id FROM interactions)"
 
 
 def history_by_keys(spec: PipelineSpec) -> dict[tuple[str, ...], list[HistoryFeature]]:
@@ -60,14 +65,10 @@ def history_by_keys(spec: PipelineSpec) -> dict[tuple[str, ...], list[HistoryFea
 
 def numeric_features(spec: PipelineSpec) -> list[tuple[str, str]]:
     """Numeric features in model order, each with the transform that precedes standardisation."""
-    plain = [*spec.features.users.numeric, *spec.features.items.numeric]
+    features = spec.features
+    plain = [*features.users.numeric, *features.items.numeric, *features.interactions.numeric]
     history = [
         (feature.name, "log1p" if feature.statistic == "count" else "identity")
         for feature in spec.features.history
     ]
     return [(name, "identity") for name in plain] + history
-
-
-def categorical_features(spec: PipelineSpec) -> list[str]:
-    """Categorical features in model order, without the ids."""
-    return [*spec.features.users.categorical, *spec.features.items.categorical]

@@ -20,8 +20,17 @@ def quote_identifiers(names: Iterable[str]) -> str:
     return ", ".join(map(quote_identifier, names))
 
 
+def quote_literals(values: Iterable[object]) -> str:
+    return ", ".join(map(quote_literal, values))
+
+
+def listed_identifiers(names: Iterable[str]) -> str:
+    """Each name with a comma behind it, so that an empty list leaves nothing."""
+    return " ".join(f"{quote_identifier(name)}," for name in names)
+
+
 def render_sql(path: Path, /, **values: object) -> str:
-    """The SQL text of a template. Filters: `identifier`, `identifiers`, `literal`.
+    """The SQL text of a template. Filters: `identifier`, `identifiers`, `listed`, `literal`, `literals`.
 
     Raises jinja2.UndefinedError where the template needs a value that was not given.
     """
@@ -29,6 +38,10 @@ def render_sql(path: Path, /, **values: object) -> str:
         loader=jinja2.FileSystemLoader(path.parent), undefined=jinja2.StrictUndefined, autoescape=False
     )
     environment.filters.update(
-        identifier=quote_identifier, identifiers=quote_identifiers, literal=quote_literal
+        identifier=quote_identifier,
+        identifiers=quote_identifiers,
+        listed=listed_identifiers,
+        literal=quote_literal,
+        literals=quote_literals,
     )
     return environment.get_template(path.name).render(**values)

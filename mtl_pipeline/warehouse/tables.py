@@ -58,7 +58,7 @@ def build_table(paths: PipelinePaths, spec: PipelineSpec, table: str) -> TableSu
                 paths.common_sql / "clean.sql",
                 table=table,
                 key=table_key(spec, table),
-                references=table_references(table),
+                references=table_references(spec, table),
             )
         )
         return summarise_table(connection, table, scan.rows_read)
@@ -68,13 +68,12 @@ def table_key(spec: PipelineSpec, table: str) -> list[str]:
     return {"users": ["user_id"], "items": ["item_id"]}.get(table, spec.interaction_key)
 
 
-def table_references(table: str) -> list[dict[str, str]]:
+def table_references(spec: PipelineSpec, table: str) -> list[dict[str, str]]:
+    """The tables that a table's rows refer to, each with the column that does and the entity's name."""
     if table != "interactions":
         return []
-    return [
-        {"table": "users", "column": "user_id", "name": "user"},
-        {"table": "items", "column": "item_id", "name": "item"},
-    ]
+    names = [entity.removesuffix("s") for entity in spec.entities]
+    return [{"table": f"{name}s", "column": f"{name}_id", "name": name} for name in names]
 
 
 def apply_pipeline_sql(
@@ -106,9 +105,16 @@ def apply_pipeline_sql(
 def required_columns(spec: PipelineSpec, table: str) -> list[str]:
     """Columns that the specification expects of a canonical table."""
     if table == "interactions":
-        return list(dict.fromkeys([*spec.interaction_key, "user_id", "item_id", "timestamp", *spec.labels]))
+        time = ["timestamp"] if spec.timed else []
+        split = spec.split.hash_by or []
+        return list(
+            dict.fromkeys(
+                [*spec.interaction_key, *spec.ids, *time, *split, *spec.labels, *spec.context_features]
+            )
+        )
     features = getattr(spec.features, table)
-    return [*table_key(spec, table), "text", *features.categorical, *features.numeric]
+    text = [features.text] if features.text else []
+    return [*table_key(spec, table), *text, *features.categorical, *features.numeric]
 
 
 def column_types(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
@@ -143,10 +149,10 @@ def table_fingerprint(connection: duckdb.DuckDBPyConnection, table: str) -> str:
     return f"{count}-{first:x}-{second:x}"
 
 
-def build_rejected_rows(paths: PipelinePaths) -> RejectedSummary:
-    """Gather the refused rows of the three tables in `rejected_rows`."""
+def build_rejected_rows(paths: PipelinePaths, spec: PipelineSpec) -> RejectedSummary:
+    """Gather the refused rows of all tables in `rejected_rows`."""
     with open_warehouse(paths.warehouse) as connection:
-        connection.execute(render_sql(paths.common_sql / "rejected_rows.sql"))
+        connection.execute(render_sql(paths.common_sql / "rejected_rows.sql", tables=spec.tables))
         by_table = connection.execute(
             "SELECT source_table, count(*) FROM rejected_rows GROUP BY 1 ORDER BY 1"
         ).fetchall()
@@ -162,11 +168,11 @@ def build_rejected_rows(paths: PipelinePaths) -> RejectedSummary:
         )
 
 
-def read_texts(paths: PipelinePaths, table: str) -> pa.Table:
+def read_texts(paths: PipelinePaths, spec: PipelineSpec, table: str) -> pa.Table:
     """Columns `id` and `text` of users or items, in the order of the key."""
-    key = f"{table.removesuffix('s')}_id"
+    key, text = f"{table.removesuffix('s')}_id", quote_identifier(getattr(spec.features, table).text)
     with open_warehouse(paths.warehouse, read_only=True) as connection:
-        return connection.sql(f"SELECT {key} AS id, text FROM {table} ORDER BY id").to_arrow_table()
+        return connection.sql(f"SELECT {key} AS id, {text} AS text FROM {table} ORDER BY id").to_arrow_table()
 
 
 def preview(paths: PipelinePaths, table: str, limit: int = 5) -> pl.DataFrame:

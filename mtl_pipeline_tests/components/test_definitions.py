@@ -87,6 +87,7 @@ def test_every_check_says_what_must_hold(repository: dg.RepositoryDefinition) ->
     assert warnings == {
         "users/texts_present",
         "items/texts_present",
+        "interactions/liked_follows_watched",
         "rejected_rows/rejections_explained",
         "rejected_rows/rejections_rare",
     }

@@ -77,7 +77,7 @@ def test_the_folder_names_the_pipeline(edit: Edit) -> None:
             "      kind: binary",
             "      kind: binery",
             9,
-            "tasks.1.kind: Input should be 'binary' or 'regression' (got 'binery')",
+            "tasks.1.kind: Input should be 'binary', 'regression', 'count' or 'multiclass' (got 'binery')",
         ),
         (
             "given: click",

@@ -18,12 +18,10 @@ def prepared(tiny_pipeline: TinyPipeline) -> TinyPipeline:
     for table in TABLES:
         build_table(tiny_pipeline.paths, tiny_pipeline.spec, table)
     build_examples(tiny_pipeline.paths, tiny_pipeline.spec)
-    for table, target in (
-        ("users", tiny_pipeline.paths.user_embeddings),
-        ("items", tiny_pipeline.paths.item_embeddings),
-    ):
-        ids = read_texts(tiny_pipeline.paths, table)["id"].combine_chunks()
+    for table in ("users", "items"):
+        ids = read_texts(tiny_pipeline.paths, tiny_pipeline.spec, table)["id"].combine_chunks()
         vectors = np.random.default_rng(0).normal(size=(len(ids), 8)).astype(np.float32)
         hashes = pa.array([bytes(16)] * len(ids), pa.binary(16))
-        write_vectors(target, ids, vectors, hashes, {"encoder_fingerprint": "random", "encoder": "{}"})
+        metadata = {"encoder_fingerprint": "random", "encoder": "{}"}
+        write_vectors(tiny_pipeline.paths.embeddings(table), ids, vectors, hashes, metadata)
     return tiny_pipeline

@@ -6,7 +6,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mtl_pipeline.learning.baselines import fit_linear, predict_baselines, text_components
+from mtl_pipeline.learning import baselines
+from mtl_pipeline.learning.baselines import (
+    boosted_trees,
+    drawn_rows,
+    fit_predict,
+    linear_model,
+    predict_baselines,
+    text_components,
+)
 from mtl_pipeline.spec import Task
 from mtl_pipeline_tests.conftest import TinyPipeline
 
@@ -19,7 +27,7 @@ def test_every_baseline_predicts_every_held_out_row(prepared: TinyPipeline) -> N
     held_out = examples.filter(pl.col("split") != "train")
     assert predictions["example_id"].equals(held_out["example_id"])
     assert summary.rows == len(held_out)
-    models = ("constant", "popularity", "linear", "single_task")
+    models = ("constant", "popularity", "linear", "boosted_trees", "single_task")
     expected = {f"prediction/{model}/{task.name}" for model in models for task in spec.tasks}
     assert set(predictions.columns) - {"example_id"} == expected
 
@@ -29,20 +37,55 @@ def test_every_baseline_predicts_every_held_out_row(prepared: TinyPipeline) -> N
         assert constant == pytest.approx([train[task.name].mean()])
 
 
-def test_linear_model_finds_a_linear_truth() -> None:
-    rng = np.random.default_rng(0)
-    inputs = rng.normal(size=(4_000, 3))
-    truth = inputs @ [1.0, -2.0, 0.5]
-    rating = fit_linear(Task(name="rating", kind="regression"), inputs, truth, inputs)
-    assert np.abs(rating - truth).max() < 0.01
-    clicked = (rng.random(4_000) < 1 / (1 + np.exp(-truth))).astype(float)
-    click = fit_linear(Task(name="click", kind="binary"), inputs, clicked, inputs)
-    assert np.corrcoef(np.log(click / (1 - click)), truth)[0, 1] > 0.99
+BINARY = Task(name="click", kind="binary")
+REGRESSION = Task(name="rating", kind="regression")
+COUNT = Task(name="plays", kind="count")
+CLASSES = Task(name="mood", kind="multiclass", classes=["calm", "gay", "sad"])
+RNG = np.random.default_rng(0)
+INPUTS = RNG.normal(size=(4_000, 3))
+TRUTH = INPUTS @ [1.0, -2.0, 0.5]
 
 
-def test_one_label_only_gives_its_mean() -> None:
-    inputs = np.ones((5, 1))
-    assert fit_linear(Task(name="click", kind="binary"), inputs, np.ones(5), inputs).tolist() == [1.0] * 5
+def test_linear_models_find_a_linear_truth() -> None:
+    assert np.abs(fit_predict(linear_model, REGRESSION, INPUTS, TRUTH, INPUTS) - TRUTH).max() < 0.01
+
+    clicked = (RNG.random(4_000) < 1 / (1 + np.exp(-TRUTH))).astype(float)
+    click = fit_predict(linear_model, BINARY, INPUTS, clicked, INPUTS)
+    assert np.corrcoef(np.log(click / (1 - click)), TRUTH)[0, 1] > 0.99
+
+    plays = fit_predict(linear_model, COUNT, INPUTS, RNG.poisson(np.exp(TRUTH / 2)), INPUTS)
+    assert np.corrcoef(np.log(plays), TRUTH)[0, 1] > 0.99
+
+    mood = fit_predict(linear_model, CLASSES, INPUTS, np.digitize(TRUTH, [-1, 1]), INPUTS)
+    assert mood.shape == (4_000, 3)
+    assert np.allclose(mood.sum(1), 1)
+    assert (mood.argmax(1) == np.digitize(TRUTH, [-1, 1])).mean() > 0.95
+
+
+def test_boosted_trees_find_what_no_linear_model_can() -> None:
+    product = INPUTS[:, 0] * INPUTS[:, 1]
+    linear = fit_predict(linear_model, REGRESSION, INPUTS, product, INPUTS)
+    trees = fit_predict(boosted_trees, REGRESSION, INPUTS, product, INPUTS)
+    assert np.corrcoef(linear, product)[0, 1] < 0.2
+    assert np.corrcoef(trees, product)[0, 1] > 0.9
+
+
+def test_a_class_that_training_lacks_has_probability_0() -> None:
+    labels = np.tile([0, 2], 2_000)
+    answers = fit_predict(linear_model, CLASSES, INPUTS, labels, INPUTS)
+    assert (answers[:, 1] == 0).all()
+    assert np.allclose(answers.sum(1), 1)
+
+
+def test_one_label_only_gives_a_constant() -> None:
+    assert fit_predict(linear_model, BINARY, INPUTS, np.ones(4_000), INPUTS[:5]).tolist() == [1.0] * 5
+
+
+def test_at_most_so_many_rows_are_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baselines, "FITTED_ROWS", 10)
+    drawn = drawn_rows(np.arange(100), seed=0)
+    assert len(set(drawn.tolist())) == 10
+    assert np.array_equal(drawn, drawn_rows(np.arange(100), seed=0))
 
 
 def test_text_components_ignore_vectors_that_training_never_saw() -> None:

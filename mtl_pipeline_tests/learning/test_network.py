@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -16,7 +18,8 @@ from mtl_pipeline.learning.network import (
 )
 from mtl_pipeline.spec import Model
 
-USERS, ITEMS, TASKS, ROWS = 5, 7, 3, 11
+USERS, ITEMS, ROWS = 5, 7, 11
+OUTPUTS = (1, 1, 4)
 FIELDS = (CategoricalField("gender", 2, 1), CategoricalField("genres", 4, 3))
 
 
@@ -25,8 +28,9 @@ def network(architecture: str) -> MultiTaskNetwork:
     model = Model.model_validate(
         {"architecture": architecture, "experts": 3, "hidden": [12, 6], "tower": [4]}
     )
-    shape = NetworkShape(USERS, ITEMS, FIELDS, numerics=2, text_dimension=8, tasks=TASKS)
-    return MultiTaskNetwork(model, shape, torch.randn(USERS, 8), torch.randn(ITEMS, 8)).eval()
+    shape = NetworkShape({"user_id": USERS, "item_id": ITEMS}, FIELDS, numerics=2, outputs=OUTPUTS)
+    texts = {"users": torch.randn(USERS, 8), "items": torch.randn(ITEMS, 8)}
+    return MultiTaskNetwork(model, shape, texts).eval()
 
 
 def rows() -> Rows:
@@ -40,15 +44,15 @@ def rows() -> Rows:
         categorical=torch.cat([integers(3, ROWS, 1), integers(5, ROWS, 3)], 1),
         numeric=torch.randn(ROWS, 2, generator=generator),
         text=integers(5, ROWS, 2),
-        labels=torch.zeros(ROWS, TASKS),
+        labels=torch.zeros(ROWS, 3),
     )
 
 
 @pytest.mark.parametrize("architecture", ["shared_bottom", "mmoe"])
-def test_one_logit_per_row_and_task_whatever_the_batch(architecture: str) -> None:
+def test_outputs_of_every_task_whatever_the_batch(architecture: str) -> None:
     model, batch = network(architecture), rows()
     outputs = model(batch)
-    assert outputs.shape == (ROWS, TASKS)
+    assert outputs.shape == (ROWS, sum(OUTPUTS))
     assert torch.allclose(torch.cat([model(batch[:4]), model(batch[4:])]), outputs, atol=1e-6)
 
 
@@ -63,7 +67,19 @@ def test_a_task_moves_the_shared_part_and_its_own_tower_only(architecture: str) 
     }
     assert {name.split(".")[1] for name in moved if name.startswith("towers.")} == {"0"}
     assert any(name.startswith("shared.") for name in moved)
-    assert {"user_id.table.weight", "item_text.project.weight", "categorical.table.weight"} <= moved
+    assert {"ids.user_id.table.weight", "texts.item.project.weight", "categorical.table.weight"} <= moved
+
+
+@pytest.mark.parametrize("ids", [{}, {"user_id": USERS}, {"user_id": USERS, "item_id": ITEMS}])
+@pytest.mark.parametrize("texts", [(), ("items",)])
+def test_ids_and_texts_are_optional(ids: dict[str, int], texts: tuple[str, ...]) -> None:
+    model = Model(hidden=[6], tower=[])
+    shape = NetworkShape(ids, FIELDS, numerics=2, outputs=OUTPUTS)
+    made = MultiTaskNetwork(model, shape, {table: torch.randn(ITEMS, 8) for table in texts})
+    batch = rows()
+    batch = replace(batch, ids=batch.ids[:, : len(ids)], text=batch.text[:, : len(texts)])
+    assert made(batch).shape == (ROWS, sum(OUTPUTS))
+    assert (made.match is not None) == ("user_id" in ids and bool("item_id" in ids or texts))
 
 
 def test_shared_bottom_gives_every_task_the_same_and_experts_each_its_own_mixture() -> None:

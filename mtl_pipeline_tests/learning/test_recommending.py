@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 import pytest
 
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.learning.recommending import best_per_user, default_score
-from mtl_pipeline_tests.conftest import TinyPipeline
+from mtl_pipeline.learning.recommending import best_per_user, default_score, prediction_columns
+from mtl_pipeline.spec import PipelineSpec
 
 PREDICTIONS = pl.DataFrame(
     {
@@ -34,9 +35,33 @@ def test_score_is_any_sql_expression_over_the_tasks() -> None:
 
 
 def test_a_score_that_cannot_be_computed_is_refused_with_its_text() -> None:
-    with pytest.raises(UserError, match=r"'clicked \* 2'.*expression over the task names"):
+    with pytest.raises(UserError, match=r"'clicked \* 2'.*expression over the tasks' predictions"):
         best_per_user(PREDICTIONS, "clicked * 2", 1)
 
 
-def test_default_score_is_the_probability_that_everything_happens(tiny_pipeline: TinyPipeline) -> None:
-    assert default_score(tiny_pipeline.spec) == "watched * liked"
+def test_default_score_is_the_expected_number_of_goals() -> None:
+    assert default_score(spec("click", "purchase given click")) == "purchase_entire_space"
+    assert default_score(spec("click", "like given click", "share")) == "like_entire_space + share"
+
+
+def test_entire_space_is_the_product_along_the_chain() -> None:
+    predictions = {"click": np.array([0.5, 0.2]), "cart": np.array([0.5, 1.0]), "buy": np.array([0.1, 0.5])}
+    columns = prediction_columns(predictions, spec("click", "cart given click", "buy given cart"))
+    by_name = {column.name: column.to_list() for column in columns}
+    assert by_name["buy"] == [0.1, 0.5]
+    assert by_name["cart_entire_space"] == pytest.approx([0.25, 0.2])
+    assert by_name["buy_entire_space"] == pytest.approx([0.025, 0.1])
+    assert "click_entire_space" not in by_name
+
+
+def test_of_a_multiclass_task_the_most_probable_class_is_shown() -> None:
+    mood = {"name": "mood", "kind": "multiclass", "classes": ["calm", "gay", "sad"]}
+    pipeline = PipelineSpec.model_validate({"tasks": [mood]})
+    (column,) = prediction_columns({"mood": np.array([[0.1, 0.7, 0.2], [0.5, 0.4, 0.1]])}, pipeline)
+    assert column.to_list() == ["gay", "calm"]
+
+
+def spec(*tasks: str) -> PipelineSpec:
+    """Binary tasks, written as `name` or `name given other`."""
+    declared = [dict(zip(("name", "given"), task.split(" given "), strict=False)) for task in tasks]
+    return PipelineSpec.model_validate({"tasks": [{"kind": "binary", **task} for task in declared]})

@@ -50,12 +50,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> TinyPipeline:
     paths = pipeline.paths
     for table in TABLES:
         build_table(paths, pipeline.spec, table)
-    build_rejected_rows(paths)
+    build_rejected_rows(paths, pipeline.spec)
     build_examples(paths, pipeline.spec)
-    for table, target in (("users", paths.user_embeddings), ("items", paths.item_embeddings)):
-        ids = read_texts(paths, table)["id"].combine_chunks()
+    for table in ("users", "items"):
+        ids = read_texts(paths, pipeline.spec, table)["id"].combine_chunks()
         hashes = pa.array([bytes(16)] * len(ids), pa.binary(16))
-        write_vectors(target, ids, np.ones((len(ids), DIMENSION), np.float32), hashes, {})
+        write_vectors(paths.embeddings(table), ids, np.ones((len(ids), DIMENSION), np.float32), hashes, {})
     write_query(paths, RECOMMENDATIONS, paths.recommendations)
     return pipeline
 
@@ -84,7 +84,7 @@ def test_right_outputs_pass_every_check(made: TinyPipeline) -> None:
         assert failing(made, table_checks(made.spec, table), ROWS_READ[table]) == set()
     for table in ("users", "items"):
         assert failing(made, embedding_checks(made.paths, table)) == set()
-    assert failing(made, rejected_rows_checks()) == set()
+    assert failing(made, rejected_rows_checks(made.spec)) == set()
     assert failing(made, examples_checks(made.paths, made.spec)) == set()
     assert failing(made, recommendations_checks(made.paths, made.spec)) == set()
 
@@ -123,7 +123,7 @@ def test_faults_of_tables(pipeline: TinyPipeline, table: str, fault: str, found:
 def test_faults_of_rejected_rows(pipeline: TinyPipeline, fault: str, found: str) -> None:
     with open_warehouse(pipeline.paths.warehouse) as connection:
         connection.execute(fault)
-    assert failing(pipeline, rejected_rows_checks()) == {found}
+    assert failing(pipeline, rejected_rows_checks(pipeline.spec)) == {found}
 
 
 @pytest.mark.parametrize(
@@ -163,14 +163,14 @@ def test_statistics_that_are_not_finite(pipeline: TinyPipeline) -> None:
 
 
 def test_faults_of_embeddings(pipeline: TinyPipeline) -> None:
-    ids = read_texts(pipeline.paths, "items")["id"].combine_chunks()
+    ids = read_texts(pipeline.paths, pipeline.spec, "items")["id"].combine_chunks()
     vectors = np.ones((len(ids), DIMENSION), np.float32)
     vectors[3, 2] = np.nan
     hashes = pa.array([bytes(16)] * len(ids), pa.binary(16))
-    write_vectors(pipeline.paths.item_embeddings, ids, vectors, hashes, {})
+    write_vectors(pipeline.paths.embeddings("items"), ids, vectors, hashes, {})
     assert failing(pipeline, embedding_checks(pipeline.paths, "items")) == {"vectors_finite"}
 
-    write_vectors(pipeline.paths.item_embeddings, ids[:-1], np.ones_like(vectors)[:-1], hashes[:-1], {})
+    write_vectors(pipeline.paths.embeddings("items"), ids[:-1], np.ones_like(vectors)[:-1], hashes[:-1], {})
     assert failing(pipeline, embedding_checks(pipeline.paths, "items")) == {"one_vector_per_row"}
 
 
@@ -188,7 +188,7 @@ def test_faults_of_embeddings(pipeline: TinyPipeline) -> None:
             "SELECT * REPLACE (seen AS item_id) FROM {} JOIN "
             "(SELECT user_id, item_id AS seen, row_number() OVER (PARTITION BY user_id) AS rank "
             "FROM interactions) USING (user_id, rank)",
-            "none_seen_before",
+            "none_excluded",
         ),
     ],
 )

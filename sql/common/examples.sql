@@ -1,19 +1,42 @@
--- examples: each impression with its split and the features of its user and item.
+-- examples: each impression with its split, labels and features. The label of a task that is conditional
+-- on another counts only where all that it is conditional on happened.
 CREATE OR REPLACE TEMP TABLE examples AS
 SELECT
-    row_number() OVER (ORDER BY timestamp, user_id, sampled, item_id) - 1 AS example_id,
-    user_id,
-    item_id,
-    timestamp,
+    row_number() OVER (ORDER BY {{ order | identifiers }}) - 1 AS example_id,
+    {{ keys | identifiers }},
+    {%- if hash_by %}
+    CASE
+        WHEN hashed.share >= {{ train + validation }} THEN 'test'
+        WHEN hashed.share >= {{ train }} THEN 'validation'
+        ELSE 'train'
+    END AS split,
+    {%- else %}
     CASE
         WHEN timestamp >= test_start THEN 'test'
         WHEN timestamp >= validation_start THEN 'validation'
         ELSE 'train'
     END AS split,
-    {%- for task, label in tasks %}
-    {{ label | identifier }}::DOUBLE AS {{ task | identifier }},
+    {%- endif %}
+    {%- for task in tasks %}
+    {%- set label = task.column | identifier %}
+    {%- if task.kind == "multiclass" %}
+    {%- set label = "nullif(list_position([" ~ task.classes | literals ~ "], " ~ label ~ "::VARCHAR), 0) - 1" %}
+    {%- endif %}
+    {%- if conditions[task.name] %}
+    CASE WHEN {% for column in conditions[task.name] %}{{ column | identifier }} = 1{{ " AND " if not loop.last }}{% endfor %} THEN {{ label }} END
+    {%- else %}
+    {{ label }}
+    {%- endif %}::DOUBLE AS {{ task.name | identifier }},
     {%- endfor %}
     {{ features | identifiers }}
+{%- if hash_by %}
+FROM (
+    SELECT *, (md5_number_lower(concat_ws('|', {{ seed | literal }}, {{ hash_by | identifiers }})) >> 11)
+        / (1::UBIGINT << 53) AS share
+    FROM {{ source }}
+) AS hashed
+{%- else %}
 FROM {{ source }}
 CROSS JOIN split_boundaries
+{%- endif %}
 ORDER BY example_id;

@@ -9,30 +9,32 @@
 -- {{ negatives }} equal ranges of ranks, so no item repeats within one positive.
 {%- endif %}
 
+{% if not hash_by -%}
 CREATE OR REPLACE TEMP TABLE split_boundaries AS
 SELECT
     quantile_disc(timestamp, {{ train }}) AS validation_start,
     quantile_disc(timestamp, {{ train + validation }}) AS test_start
 FROM interactions;
+{%- endif %}
 
 {% if negatives -%}
 CREATE OR REPLACE TEMP TABLE item_places AS
 SELECT item_id, row_number() OVER (ORDER BY md5({{ seed | literal }} || item_id::VARCHAR), item_id) - 1 AS place
-FROM items;
+FROM {{ items }};
 
 CREATE OR REPLACE TEMP TABLE met_items AS
 SELECT user_id, place, row_number() OVER (PARTITION BY user_id ORDER BY place) AS met_so_far
 FROM (SELECT DISTINCT user_id, item_id FROM interactions) JOIN item_places USING (item_id);
 
 CREATE OR REPLACE TEMP TABLE unmet_counts AS
-SELECT user_id, (SELECT count(*) FROM items) - count(*) AS unmet
+SELECT user_id, (SELECT count(*) FROM item_places) - count(*) AS unmet
 FROM met_items GROUP BY user_id;
 
 CREATE OR REPLACE TEMP TABLE draws AS
-SELECT user_id, timestamp, floor((draw + fraction) * unmet / draws)::BIGINT AS rank
+SELECT user_id, timestamp, {{ context | listed }} floor((draw + fraction) * unmet / draws)::BIGINT AS rank
 FROM (
     SELECT
-        user_id, timestamp, unmet, draw,
+        user_id, timestamp, {{ context | listed }} unmet, draw,
         least(unmet, {{ negatives }}) AS draws,
         (md5_number_lower(concat_ws('|', {{ seed | literal }}, user_id, item_id, timestamp, draw)) >> 11)
             / (1::UBIGINT << 53) AS fraction
@@ -44,15 +46,16 @@ FROM (
 {%- endif %}
 
 CREATE OR REPLACE TEMP TABLE impressions AS
-SELECT user_id, item_id, timestamp, {{ labels | identifiers }}, false AS sampled
+SELECT {{ ids | listed }} {% if timed %}timestamp{% else %}NULL::TIMESTAMP AS timestamp{% endif %}, {{ key_columns | listed }} {{ labels | listed }} {{ context | listed }} false AS sampled
 FROM interactions
 {%- if negatives %}
 UNION ALL
 SELECT
-    user_id, item_places.item_id, timestamp,
-    {%- for label in labels %} {{ "0" if label == root_label else "NULL" }},{% endfor %} true
+    user_id, item_places.item_id, timestamp,{% for column in key_columns %} NULL,{% endfor %}
+    {%- for label in labels %} {{ "0" if label == root_label else "NULL" }},{% endfor %}
+    {{ context | listed }} true
 FROM (
-    SELECT draws.user_id, draws.timestamp, draws.rank + coalesce(met_items.met_so_far, 0) AS place
+    SELECT draws.* EXCLUDE (rank), draws.rank + coalesce(met_items.met_so_far, 0) AS place
     FROM draws
     ASOF LEFT JOIN (
         SELECT user_id, place - met_so_far + 1 AS unmet_before, max(met_so_far) AS met_so_far

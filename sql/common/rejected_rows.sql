@@ -1,8 +1,7 @@
--- Every row that was refused, of all three raw files.
+-- Every row that was refused, of all raw files.
 CREATE OR REPLACE TABLE rejected_rows AS
-SELECT * FROM users_rejected
-UNION ALL
-SELECT * FROM items_rejected
-UNION ALL
-SELECT * FROM interactions_rejected
+{%- for table in tables %}
+SELECT * FROM {{ table }}_rejected
+{{ "UNION ALL" if not loop.last }}
+{%- endfor %}
 ORDER BY source_table, file, line;
