@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils.logging import disable_progress_bar
 
 from mtl_pipeline.embedding.fingerprint import DTYPE
 from mtl_pipeline.embedding.pooling import POOLINGS
@@ -53,6 +54,7 @@ def load_encoder(files: EncoderFiles, settings: Encoder, device: str | None = No
     Raises UserError when the files are no text encoder that works with these settings.
     """
     source = files.source
+    disable_progress_bar()  # of reading weights: a thousand updates for a second's work
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             files.folder, local_files_only=True, trust_remote_code=False

@@ -1,0 +1,185 @@
+"""Examples of pipelines of every shape: what each row knows, and where each label counts."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.warehouse.candidates import build_candidates
+from mtl_pipeline.warehouse.examples import build_examples
+from mtl_pipeline.warehouse.tables import build_table
+from mtl_pipeline_tests.conftest import REPOSITORY
+
+SHOP_LOG = """
+SELECT TRY_CAST(visitor AS INTEGER) AS user_id, product AS item_id, TRY_CAST("at" AS TIMESTAMP) AS timestamp,
+    TRY_CAST(click AS INTEGER) AS click, TRY_CAST(purchase AS INTEGER) AS purchase,
+    TRY_CAST(stars AS INTEGER) AS stars, device, TRY_CAST(position AS INTEGER) AS position,
+    source_file, source_line, NULL::STRUCT("column" VARCHAR, reason VARCHAR) AS rejection
+FROM raw_interactions
+"""
+SHOP = {
+    "raw": {"users": None, "items": None},
+    "features": {
+        "interactions": {"categorical": ["device"], "numeric": ["position"]},
+        "history": [{"by": ["user_id"], "statistic": "count", "label": "purchase"}],
+    },
+    "tasks": [
+        {"name": "click", "kind": "binary"},
+        {"name": "purchase", "kind": "binary", "given": "click"},
+        {"name": "stars", "kind": "regression", "given": "purchase"},
+    ],
+}
+
+CENSUS_LOG = """
+SELECT TRY_CAST(person AS INTEGER) AS person, TRY_CAST(rich AS INTEGER) AS rich, degree,
+    TRY_CAST(jobs AS INTEGER) AS jobs, town, TRY_CAST(age AS INTEGER) AS age,
+    source_file, source_line, NULL::STRUCT("column" VARCHAR, reason VARCHAR) AS rejection
+FROM raw_interactions
+"""
+CENSUS = {
+    "raw": {"users": None, "items": None},
+    "ids": [],
+    "interaction_key": ["person"],
+    "features": {"interactions": {"categorical": ["town"], "numeric": ["age"]}},
+    "split": {"hash_by": ["person"]},
+    "tasks": [
+        {"name": "rich", "kind": "binary"},
+        {"name": "degree", "kind": "multiclass", "classes": ["none", "bachelor", "master"]},
+        {"name": "jobs", "kind": "count"},
+    ],
+}
+
+
+def prepare(root: Path, sql: str, attributes: dict, header: str, lines: list[str]) -> tuple:
+    """Paths and specification of a pipeline whose interactions are cleaned."""
+    paths, spec = PipelinePaths(root, "shop"), PipelineSpec.model_validate(attributes)
+    shutil.copytree(REPOSITORY / "sql" / "common", paths.common_sql)
+    paths.sql.mkdir()
+    (paths.sql / "interactions.sql").write_text(sql)
+    paths.raw.mkdir(parents=True)
+    (paths.raw / "interactions.csv").write_text("\n".join([header, *lines]) + "\n")
+    assert build_table(paths, spec, "interactions").rows_kept == len(lines)
+    return paths, spec
+
+
+def shop_lines(days: int = 20) -> list[str]:
+    """Visitor 1 sees two products a day; clicks the first, and buys it every other day."""
+    return [
+        line
+        for day in range(1, days + 1)
+        for line in (
+            f"1,a{day},2026-01-{day:02},1,{day % 2},{'4' if day % 2 else ''},phone,1",
+            f"1,b{day},2026-01-{day:02},0,0,,phone,2",
+        )
+    ]
+
+
+def shop(root: Path, **changes: object) -> tuple:
+    header = "visitor,product,at,click,purchase,stars,device,position"
+    return prepare(root, SHOP_LOG, SHOP | changes, header, shop_lines())
+
+
+def census(root: Path, **changes: object) -> tuple:
+    degrees = ["none", "bachelor", "master"]
+    lines = [
+        f"{person},{person % 2},{degrees[person % 3]},{person % 5},x{person % 7},30" for person in range(500)
+    ]
+    return prepare(root, CENSUS_LOG, CENSUS | changes, "person,rich,degree,jobs,town,age", lines)
+
+
+def examples(paths: PipelinePaths) -> pl.DataFrame:
+    return pl.read_parquet(paths.examples / "examples.parquet")
+
+
+def test_labels_count_only_where_all_that_they_are_conditional_on_happened(tmp_path: Path) -> None:
+    paths, spec = shop(tmp_path)
+    build_examples(paths, spec)
+    rows = examples(paths)
+    assert rows.filter(pl.col("click") == 0)["purchase"].null_count() == 20
+    assert rows.filter(pl.col("click") == 1)["purchase"].null_count() == 0
+    assert rows.filter(pl.col("purchase") == 1)["stars"].to_list() == [4.0] * 10
+    assert rows["stars"].count() == 10
+
+
+def test_context_of_an_interaction_is_a_feature_and_unknown_for_candidates(tmp_path: Path) -> None:
+    paths, spec = shop(tmp_path)
+    build_examples(paths, spec)
+    rows = examples(paths)
+    assert rows["device"].unique().to_list() == ["phone"]
+    assert rows["position"].to_list() == [1, 2] * 20
+    with build_candidates(paths, spec) as frames:
+        (candidates,) = frames
+    assert candidates["device"].null_count() == len(candidates)
+    assert candidates["position"].null_count() == len(candidates)
+    assert candidates["user_purchase_count"].unique().to_list() == [10.0]
+
+
+@pytest.mark.parametrize(("exclude", "left"), [("shown", 0), ("chosen", 20), ("nothing", 40)])
+def test_items_excluded_from_recommendation(tmp_path: Path, exclude: str, left: int) -> None:
+    paths, spec = shop(tmp_path, recommendations={"exclude": exclude})
+    with build_candidates(paths, spec) as frames:
+        assert sum(len(frame) for frame in frames) == left
+
+
+def test_sampled_negatives_share_the_context_of_their_positive(tmp_path: Path) -> None:
+    paths, spec = shop(tmp_path, negatives={"per_positive": 1})
+    root = examples_of_clicks_only(paths, spec)
+    negatives = root.filter(pl.col("click") == 0)
+    assert len(negatives) == 20
+    assert negatives["device"].unique().to_list() == ["phone"]
+    assert negatives["position"].unique().to_list() == [1]
+
+
+def examples_of_clicks_only(paths: PipelinePaths, spec: PipelineSpec) -> pl.DataFrame:
+    """The examples after the log lost its impressions without a click; other visitors met other products."""
+    log = paths.raw / "interactions.csv"
+    kept = [line for line in log.read_text().splitlines() if ",0,0," not in line]
+    others = [f"2,b{day},2026-01-{day:02},1,0,,phone,1" for day in range(1, 21)]
+    log.write_text("\n".join([*kept, *others]) + "\n")
+    build_table(paths, spec, "interactions")
+    build_examples(paths, spec)
+    return examples(paths).filter(pl.col("user_id") == 1)
+
+
+def test_without_time_a_hash_of_the_key_splits(tmp_path: Path) -> None:
+    paths, spec = census(tmp_path)
+    summary = build_examples(paths, spec)
+    assert summary.boundaries == {}
+    first = examples(paths)
+    assert 350 < (first["split"] == "train").sum() < 450
+    assert first.columns[:4] == ["example_id", "timestamp", "person", "split"]
+
+    lines = (paths.raw / "interactions.csv").read_text().splitlines()
+    (paths.raw / "interactions.csv").write_text("\n".join([lines[0], *reversed(lines[200:])]) + "\n")
+    build_table(paths, spec, "interactions")
+    build_examples(paths, spec)
+    both = examples(paths).join(first, on="person")
+    assert len(both) == 301
+    assert both["split"].equals(both["split_right"])
+
+
+def test_rows_of_one_user_stay_in_one_split_where_the_user_is_hashed(tmp_path: Path) -> None:
+    paths, spec = census(tmp_path, split={"hash_by": ["town"], "train": 0.5, "validation": 0.2})
+    build_examples(paths, spec)
+    splits = examples(paths).group_by("town").agg(pl.col("split").n_unique())
+    assert splits["split"].unique().to_list() == [1]
+
+
+def test_classes_are_numbered_as_declared(tmp_path: Path) -> None:
+    paths, spec = census(tmp_path)
+    build_examples(paths, spec)
+    rows = examples(paths)
+    assert (rows["degree"] == rows["person"] % 3).all()
+    assert (rows["jobs"] == rows["person"] % 5).all()
+
+
+def test_an_empty_split_is_refused(tmp_path: Path) -> None:
+    paths, spec = census(tmp_path, split={"hash_by": ["age"]})
+    with pytest.raises(UserError, match="split is empty"):
+        build_examples(paths, spec)
