@@ -222,6 +222,8 @@ class Recommendations(SpecModel):
     exclude: Literal["shown", "chosen", "nothing"] = "chosen"
     """Items never recommended to a user: those of any earlier interaction, or of those on which the first
     task happened, or none."""
+    newest_days: int | None = Field(default=None, gt=0)
+    """Recommend only items that became available within so many days before the last interaction (news)."""
     score: str | None = None
     """SQL expression over the tasks' predictions: `<task>`, which is conditional on what it is `given`,
     and for binary tasks with `given` also `<task>_entire_space`, the probability that the whole chain
@@ -243,6 +245,9 @@ class PipelineSpec(SpecModel):
     """Columns that identify an interaction; later lines with the same key are rejected as duplicates."""
     features: Features = Features()
     tasks: list[Task] = Field(min_length=1)
+    available_from: Identifier | None = None
+    """TIMESTAMP column of items: when each came into the catalogue. Negatives are sampled, and
+    recommendations made, among the items that were there. Absent, or NULL: always there."""
     negatives: Negatives | None = None
     """Absent: the log holds impressions that were not acted upon. Present: it holds positives only."""
     split: Split = Split()
@@ -363,6 +368,10 @@ class PipelineSpec(SpecModel):
             raise ValueError(
                 f"split: hash_by names {', '.join(unknown)}; it may name: {', '.join(dict.fromkeys(known))}"
             )
+        if self.available_from and "items" not in self.entities:
+            raise ValueError("available_from names a column of items, but raw.items names no file")
+        if self.recommendations.newest_days and not self.available_from:
+            raise ValueError("recommendations: newest_days needs available_from, the time an item was new")
         if self.negatives and not self.recommends:
             raise ValueError("negatives: pairs can only be sampled where ids has user_id and item_id")
         return self

@@ -49,6 +49,7 @@ def examples_settings(spec: PipelineSpec) -> dict:
         "key": spec.interaction_key,
         "tasks": [(task.name, task.kind, task.column, task.given, task.classes) for task in spec.tasks],
         "negatives": spec.negatives,
+        "available_from": spec.available_from,
         "split": spec.split,
         "seed": spec.seed,
     }

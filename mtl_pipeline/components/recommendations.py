@@ -46,6 +46,7 @@ def recommendations_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
 def recommendation_settings(spec: PipelineSpec) -> dict:
     return {
         "recommendations": spec.recommendations,
+        "available_from": spec.available_from,
         "tasks": [(task.name, task.kind, task.given, task.classes) for task in spec.tasks],
     }
 

@@ -61,7 +61,7 @@ def table_settings(pipeline: PipelineContext, table: str) -> dict:
             "key": spec.interaction_key,
             "columns": required_columns(spec, table),
         }
-    return {"raw": getattr(spec.raw, table), "features": getattr(spec.features, table)}
+    return {"raw": getattr(spec.raw, table), "columns": required_columns(spec, table)}
 
 
 def table_metadata(pipeline: PipelineContext, summary: TableSummary) -> dict:

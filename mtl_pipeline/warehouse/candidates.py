@@ -42,6 +42,8 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Itera
                         context=spec.context_features,
                         exclude=spec.recommendations.exclude,
                         root_label=spec.root_task.column,
+                        available_from=spec.available_from,
+                        newest_days=spec.recommendations.newest_days,
                         **relations,
                     )
                 )

@@ -257,7 +257,19 @@ def examples_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Check]:
                 f"USING (user_id, item_id) WHERE examples.{root} = 0",
             )
         )
+    if spec.negatives and spec.available_from:
+        checks.append(availability_check(spec, examples))
     return checks
+
+
+def availability_check(spec: PipelineSpec, examples: str) -> Check:
+    root, available = quote_identifier(spec.root_task.name), quote_identifier(spec.available_from or "")
+    return Check(
+        "negatives_available",
+        "Every negative was there at its time: one that was not would be told by its age.",
+        f"SELECT user_id, item_id, examples.timestamp, items.{available} FROM {examples} AS examples "
+        f"JOIN items USING (item_id) WHERE examples.{root} = 0 AND items.{available} > examples.timestamp",
+    )
 
 
 def time_order_check(examples: str) -> Check:

@@ -110,6 +110,7 @@ def sample_impressions(
             labels=spec.labels,
             context=spec.context_features,
             items=entity_ids(spec, "items"),
+            available_from=spec.available_from,
             hash_by=spec.split.hash_by,
             train=spec.split.train,
             validation=spec.split.validation,

@@ -114,7 +114,8 @@ def required_columns(spec: PipelineSpec, table: str) -> list[str]:
         )
     features = getattr(spec.features, table)
     text = [features.text] if features.text else []
-    return [*table_key(spec, table), *text, *features.categorical, *features.numeric]
+    time = [spec.available_from] if table == "items" and spec.available_from else []
+    return [*table_key(spec, table), *text, *time, *features.categorical, *features.numeric]
 
 
 def column_types(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ import pytest
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
-from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.spec import PipelineSpec, Recommendations
 from mtl_pipeline.warehouse.candidates import build_candidates
 from mtl_pipeline.warehouse.examples import build_examples
 from mtl_pipeline.warehouse.tables import build_table
@@ -23,7 +23,7 @@ SELECT TRY_CAST(visitor AS INTEGER) AS user_id, product AS item_id, TRY_CAST("at
     source_file, source_line, NULL::STRUCT("column" VARCHAR, reason VARCHAR) AS rejection
 FROM raw_interactions
 """
-SHOP = {
+SHOP: dict = {
     "raw": {"users": None, "items": None},
     "features": {
         "interactions": {"categorical": ["device"], "numeric": ["position"]},
@@ -42,7 +42,7 @@ SELECT TRY_CAST(person AS INTEGER) AS person, TRY_CAST(rich AS INTEGER) AS rich,
     source_file, source_line, NULL::STRUCT("column" VARCHAR, reason VARCHAR) AS rejection
 FROM raw_interactions
 """
-CENSUS = {
+CENSUS: dict = {
     "raw": {"users": None, "items": None},
     "ids": [],
     "interaction_key": ["person"],
@@ -56,7 +56,7 @@ CENSUS = {
 }
 
 
-def prepare(root: Path, sql: str, attributes: dict, header: str, lines: list[str]) -> tuple:
+def prepare(root: Path, sql: str, attributes: dict, header: str, lines: list[str]) -> tuple[PipelinePaths, PipelineSpec]:
     """Paths and specification of a pipeline whose interactions are cleaned."""
     paths, spec = PipelinePaths(root, "shop"), PipelineSpec.model_validate(attributes)
     shutil.copytree(REPOSITORY / "sql" / "common", paths.common_sql)
@@ -80,12 +80,12 @@ def shop_lines(days: int = 20) -> list[str]:
     ]
 
 
-def shop(root: Path, **changes: object) -> tuple:
+def shop(root: Path, **changes: object) -> tuple[PipelinePaths, PipelineSpec]:
     header = "visitor,product,at,click,purchase,stars,device,position"
     return prepare(root, SHOP_LOG, SHOP | changes, header, shop_lines())
 
 
-def census(root: Path, **changes: object) -> tuple:
+def census(root: Path, **changes: object) -> tuple[PipelinePaths, PipelineSpec]:
     degrees = ["none", "bachelor", "master"]
     lines = [
         f"{person},{person % 2},{degrees[person % 3]},{person % 5},x{person % 7},30" for person in range(500)
@@ -183,3 +183,52 @@ def test_an_empty_split_is_refused(tmp_path: Path) -> None:
     paths, spec = census(tmp_path, split={"hash_by": ["age"]})
     with pytest.raises(UserError, match="split is empty"):
         build_examples(paths, spec)
+
+
+CATALOGUE = """
+SELECT product AS item_id, TRY_CAST(since AS TIMESTAMP) AS since, source_file, source_line,
+    NULL::STRUCT("column" VARCHAR, reason VARCHAR) AS rejection
+FROM raw_items
+"""
+
+
+def test_negatives_and_recommendations_come_from_the_items_that_were_there(tmp_path: Path) -> None:
+    """Product a<n> comes on day n; always<n> has no date. A visitor takes a1 on day 5 and a9 on day 12."""
+    attributes = SHOP | {
+        "raw": {"users": None},
+        "features": {"items": {"text": None}},
+        "tasks": SHOP["tasks"][:1],
+        "available_from": "since",
+        "negatives": {"per_positive": 6},
+        "split": {"train": 0.4, "validation": 0.3},
+    }
+    header = "visitor,product,at,click,purchase,stars,device,position"
+    root = tmp_path / "root"
+    paths, spec = PipelinePaths(root, "shop"), PipelineSpec.model_validate(attributes)
+    paths.raw.mkdir(parents=True)
+    products = [f"a{day},2026-01-{day:02}" for day in range(1, 21)] + ["always1,", "always2,"]
+    (paths.raw / "items.csv").write_text("\n".join(["product,since", *products]) + "\n")
+    (paths.raw / "interactions.csv").write_text(
+        f"{header}\n1,a1,2026-01-05,1,,,phone,1\n1,a9,2026-01-12,1,,,phone,1\n2,a2,2026-01-20,1,,,phone,1\n"
+    )
+    shutil.copytree(REPOSITORY / "sql" / "common", paths.common_sql)
+    paths.sql.mkdir()
+    (paths.sql / "items.sql").write_text(CATALOGUE)
+    (paths.sql / "interactions.sql").write_text(SHOP_LOG)
+    build_table(paths, spec, "items")
+    build_table(paths, spec, "interactions")
+    build_examples(paths, spec)
+    negatives = (
+        examples(paths).filter(pl.col("click") == 0).group_by("timestamp").agg("item_id").sort("timestamp")
+    )
+    first, second, third = (set(items) for items in negatives["item_id"])
+    assert first == {"always1", "always2", "a2", "a3", "a4", "a5"}
+    assert len(second) == 6
+    assert second <= {"always1", "always2", *(f"a{day}" for day in range(2, 13))} - {"a9"}
+    assert len(third) == 6
+    assert "a2" not in third
+
+    newest = spec.model_copy(update={"recommendations": Recommendations(newest_days=3)})
+    with build_candidates(paths, newest) as frames:
+        candidates = pl.concat(frames)
+    assert set(candidates["item_id"]) == {"a17", "a18", "a19", "a20"}

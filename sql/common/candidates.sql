@@ -9,7 +9,13 @@ SELECT
     (SELECT {{ column | identifier }} FROM interactions LIMIT 0) AS {{ column | identifier }},
     {%- endfor %}
 FROM (SELECT user_id FROM {{ users }} ORDER BY user_id LIMIT {{ users_at_once }} OFFSET {{ first }})
-CROSS JOIN (SELECT item_id FROM {{ items }})
+CROSS JOIN (
+    SELECT item_id FROM {{ items }}
+    {%- if available_from %}
+    WHERE coalesce({{ available_from | identifier }}::TIMESTAMP, '-infinity')
+        {% if newest_days %}BETWEEN (SELECT max(timestamp) - INTERVAL {{ newest_days }} DAY FROM interactions) AND{% else %}<={% endif %} (SELECT max(timestamp) FROM interactions)
+    {%- endif %}
+)
 {%- if exclude == "shown" %}
 ANTI JOIN interactions USING (user_id, item_id)
 {%- elif exclude == "chosen" %}
