@@ -15,7 +15,17 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 """Lower-case SQL identifier: names of columns, tasks and features."""
 
 RESERVED_COLUMNS = frozenset(
-    {"example_id", "user_id", "item_id", "timestamp", "split", "sampled", "source_file", "source_line"}
+    {
+        "example_id",
+        "user_id",
+        "item_id",
+        "timestamp",
+        "known_at",
+        "split",
+        "sampled",
+        "source_file",
+        "source_line",
+    }
 )
 
 LOSSES = {
@@ -242,7 +252,10 @@ class PipelineSpec(SpecModel):
     ids: list[Literal["user_id", "item_id"]] = ["user_id", "item_id"]
     """Which ids the interactions have; each becomes a trained embedding."""
     interaction_key: list[Identifier] = ["user_id", "item_id", "timestamp"]
-    """Columns that identify an interaction; later lines with the same key are rejected as duplicates."""
+    """Columns that identify an interaction."""
+    repeats: Literal["reject", "merge"] = "reject"
+    """What becomes of interactions with the key of an earlier one. merge: they are events of one interaction,
+    which gets the earliest time, the largest value of each label, and else what the first line says."""
     features: Features = Features()
     tasks: list[Task] = Field(min_length=1)
     available_from: Identifier | None = None

@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 
 from mtl_pipeline.errors import UserError
+from mtl_pipeline.warehouse.sql import quote_identifier
 
 LOCK_PATIENCE_SECONDS = 60
 
@@ -51,3 +52,9 @@ def fetch_one(connection: duckdb.DuckDBPyConnection, query: str) -> tuple:
     """The single row that `query` yields."""
     (row,) = connection.execute(query).fetchall()
     return row
+
+
+def column_types(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
+    """SQL type by column name."""
+    rows = connection.execute(f"DESCRIBE {quote_identifier(table)}").fetchall()
+    return {row[0]: row[1] for row in rows}

@@ -12,10 +12,9 @@ from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import publish_folder
 from mtl_pipeline.spec import PipelineSpec
-from mtl_pipeline.warehouse.connection import fetch_one, open_warehouse
+from mtl_pipeline.warehouse.connection import column_types, fetch_one, open_warehouse
 from mtl_pipeline.warehouse.features import add_features, entity_ids, numeric_features
 from mtl_pipeline.warehouse.sql import quote_identifier, quote_literal, render_sql
-from mtl_pipeline.warehouse.tables import column_types
 
 SPLITS = ("train", "validation", "test")
 

@@ -6,7 +6,12 @@ import duckdb
 
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import HistoryFeature, PipelineSpec
+from mtl_pipeline.warehouse.connection import column_types
 from mtl_pipeline.warehouse.sql import quote_identifiers, render_sql
+
+KNOWN_AT = "known_at"
+"""Optional TIMESTAMP column of interactions: when all labels of the row were known, such as the time of a
+rating that came a week after its click. History features count an interaction from then on."""
 
 
 def add_features(
@@ -17,6 +22,7 @@ def add_features(
     The table is consumed. Returns the name of the temporary table that takes its place.
     """
     source = add_entity_features(connection, spec, rows)
+    known_at = KNOWN_AT if KNOWN_AT in column_types(connection, "interactions") else "timestamp"
     for number, (keys, features) in enumerate(history_by_keys(spec).items()):
         target = f"rows_with_history_{number}"
         connection.execute(
@@ -25,6 +31,7 @@ def add_features(
                 source=source,
                 target=target,
                 keys=keys,
+                known_at=known_at,
                 user_keys=[key for key in keys if key in spec.features.users.categorical],
                 item_keys=[key for key in keys if key in spec.features.items.categorical],
                 labels=list(dict.fromkeys(feature.label for feature in features)),

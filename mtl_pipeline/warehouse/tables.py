@@ -11,7 +11,7 @@ import pyarrow as pa
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
-from mtl_pipeline.warehouse.connection import fetch_one, open_warehouse
+from mtl_pipeline.warehouse.connection import column_types, fetch_one, open_warehouse
 from mtl_pipeline.warehouse.scan import PROVENANCE_COLUMNS, Scan, scan_raw_file
 from mtl_pipeline.warehouse.sql import quote_identifier, render_sql
 
@@ -116,11 +116,6 @@ def required_columns(spec: PipelineSpec, table: str) -> list[str]:
     text = [features.text] if features.text else []
     time = [spec.available_from] if table == "items" and spec.available_from else []
     return [*table_key(spec, table), *text, *time, *features.categorical, *features.numeric]
-
-
-def column_types(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
-    rows = connection.execute(f"DESCRIBE {quote_identifier(table)}").fetchall()
-    return {row[0]: row[1] for row in rows}
 
 
 def summarise_table(connection: duckdb.DuckDBPyConnection, table: str, rows_read: int) -> TableSummary:

@@ -56,7 +56,9 @@ CENSUS: dict = {
 }
 
 
-def prepare(root: Path, sql: str, attributes: dict, header: str, lines: list[str]) -> tuple[PipelinePaths, PipelineSpec]:
+def prepare(
+    root: Path, sql: str, attributes: dict, header: str, lines: list[str]
+) -> tuple[PipelinePaths, PipelineSpec]:
     """Paths and specification of a pipeline whose interactions are cleaned."""
     paths, spec = PipelinePaths(root, "shop"), PipelineSpec.model_validate(attributes)
     shutil.copytree(REPOSITORY / "sql" / "common", paths.common_sql)

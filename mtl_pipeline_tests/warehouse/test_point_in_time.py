@@ -6,6 +6,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.connection import open_warehouse
 from mtl_pipeline.warehouse.features import add_features
 from mtl_pipeline_tests.conftest import REPOSITORY, TinyPipeline
@@ -62,3 +63,26 @@ def test_windows_and_means_by_hand(tmp_path: Path) -> None:
     assert row["item_watched_count"] == 2
     assert row["item_rating_mean"] == 2.5
     assert row["item_liked_mean"] == 0.5
+
+
+def test_labels_count_from_the_time_they_were_known(tmp_path: Path) -> None:
+    """A purchase of day 2 that was confirmed on day 40 is history on day 41, not on day 30."""
+    with open_warehouse(tmp_path / "w.duckdb") as connection:
+        connection.execute(
+            "CREATE TABLE interactions AS SELECT 1 AS user_id, 1 AS item_id, 1 AS buy, "
+            "TIMESTAMP '2020-01-02' AS timestamp, TIMESTAMP '2020-02-09' AS known_at"
+        )
+        connection.execute(
+            "CREATE TEMP TABLE moments AS SELECT 1 AS user_id, 1 AS item_id, unnest([TIMESTAMP "
+            "'2020-01-30', '2020-02-10']) AS timestamp"
+        )
+        spec = PipelineSpec.model_validate(
+            {
+                "raw": {"users": None, "items": None},
+                "tasks": [{"name": "buy", "kind": "binary"}],
+                "features": {"history": [{"by": ["user_id"], "statistic": "count", "label": "buy"}]},
+            }
+        )
+        table = add_features(connection, TinyPipeline(REPOSITORY).paths, spec, "moments")
+        counts = connection.sql(f"SELECT user_buy_count FROM {table} ORDER BY timestamp").fetchall()
+    assert counts == [(0.0,), (1.0,)]

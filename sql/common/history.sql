@@ -1,6 +1,9 @@
 -- {{ target }}: the rows of {{ source }} with what was known about their
 -- {{ keys | join(" and ") }} before each row's own time. Only strictly earlier interactions count,
 -- so neither a row's own label nor one of the same moment can leak into its features.
+{%- if known_at != "timestamp" %} An interaction
+-- counts from the time at which its labels were known, {{ known_at }}.
+{%- endif %}
 
 CREATE OR REPLACE TEMP TABLE running_totals AS
 SELECT
@@ -12,7 +15,7 @@ SELECT
     {%- endfor %}
 FROM (
     SELECT
-        {{ keys | identifiers }}, timestamp,
+        {{ keys | identifiers }}, {{ known_at }} AS timestamp,
         {%- for label in labels %}
         count(*) FILTER (WHERE {{ label | identifier }} > 0)::DOUBLE AS positives_{{ label }},
         count({{ label | identifier }})::DOUBLE AS observed_{{ label }},
