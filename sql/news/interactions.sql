@@ -3,11 +3,11 @@
 SELECT
     TRY_CAST(user_id AS INTEGER) AS user_id,
     TRY_CAST(article_id AS INTEGER) AS item_id,
-    make_timestamp(TRY_CAST(timestamp AS BIGINT) * 1000) AS timestamp,
+    TRY(make_timestamp_ms(TRY_CAST(timestamp AS BIGINT))) AS timestamp,
     TRY_CAST(position AS INTEGER) AS position,
     device,
     TRY_CAST(age_hours AS INTEGER) AS age_hours,
-    extract(hour FROM make_timestamp(TRY_CAST(timestamp AS BIGINT) * 1000))::VARCHAR AS hour,
+    extract(hour FROM TRY(make_timestamp_ms(TRY_CAST(timestamp AS BIGINT))))::VARCHAR AS hour,
     TRY_CAST(click AS INTEGER) AS click,
     TRY_CAST(share AS INTEGER) AS share,
     TRY_CAST(comment AS INTEGER) AS comment,

@@ -5,7 +5,7 @@ SELECT
     headline AS title,
     section,
     TRY_CAST(minutes AS INTEGER) AS minutes,
-    make_timestamp(TRY_CAST(published AS BIGINT) * 1000) AS published,
+    TRY(make_timestamp_ms(TRY_CAST(published AS BIGINT))) AS published,
     nullif(concat_ws('. ', headline, summary), '') AS text,
     source_file,
     source_line,
