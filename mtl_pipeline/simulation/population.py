@@ -1,0 +1,109 @@
+"""Who there is and what there is to see: users and items with the traits that decide what happens.
+
+All arrays are in order of arrival, so that whoever is there on a day is a prefix.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mtl_pipeline.simulation.clock import DAYS
+from mtl_pipeline.simulation.language import TOPICS_PER_CATEGORY
+
+LATE_USERS = 0.25
+"""Share of the users who join after the first day."""
+LATE_ITEMS = 0.35
+USER_WEIGHT_SPREAD = 1.0
+ITEM_POPULARITY_EXPONENT = 0.8
+MOST_SECOND_WORDS = 2
+
+WORDS_OF_ITEM = 4
+
+Traits = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Users:
+    joined: np.ndarray
+    """int16 [users]: day of arrival, ascending."""
+    activity: np.ndarray
+    """float64 [users]: how often a user comes, relative to the others."""
+    taste: np.ndarray
+    """float32 [users, topics]: what a user likes, of mean 0 and deviation about 1."""
+    favourites: np.ndarray
+    """int8 [users, 2]: the categories of the two topics that a user likes best."""
+    traits: Traits = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.joined)
+
+
+@dataclass(frozen=True)
+class Items:
+    arrived: np.ndarray
+    """int16 [items]: first day on which an item is shown, ascending."""
+    popularity: np.ndarray
+    """float64 [items]: how often an item is shown, relative to the others of its category."""
+    main_topic: np.ndarray
+    """int8 [items]"""
+    second_topic: np.ndarray
+    """int8 [items]"""
+    second_words: np.ndarray
+    """int8 [items]: how many of WORDS_OF_ITEM words are of the second topic."""
+    traits: Traits = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.arrived)
+
+    @property
+    def category(self) -> np.ndarray:
+        return self.main_topic // TOPICS_PER_CATEGORY
+
+    @property
+    def second_share(self) -> np.ndarray:
+        """float32 [items]: weight of the second topic in what the item is about."""
+        return (self.second_words / WORDS_OF_ITEM).astype(np.float32)
+
+
+def draw_demographics(rng: np.random.Generator, count: int) -> Traits:
+    """Age in years (16 to 90) and gender (0 female, 1 male)."""
+    age = np.clip(np.rint(rng.gamma(9, 4.6, count)), 16, 90).astype(np.int16)
+    return {"age": age, "gender": rng.integers(2, size=count, dtype=np.int8)}
+
+
+def draw_users(rng: np.random.Generator, count: int, topics: int, demographics: Traits, own: float) -> Users:
+    """Users whose taste follows their age and gender, and for the share `own` of its variance nothing else."""
+    age = (demographics["age"] - 41) / 14
+    gender = demographics["gender"] * 2 - 1
+    drivers = np.stack([age, (age**2 - 1) / 1.5, gender], axis=1)
+    effects = rng.normal(size=(drivers.shape[1], topics)) / np.sqrt(drivers.shape[1])
+    taste = np.sqrt(1 - own) * (drivers @ effects) + np.sqrt(own) * rng.normal(size=(count, topics))
+    best_two = np.argpartition(-taste, 2, axis=1)[:, :2]
+    return Users(
+        joined=draw_arrivals(count, LATE_USERS),
+        activity=rng.lognormal(0, USER_WEIGHT_SPREAD, count),
+        taste=taste.astype(np.float32),
+        favourites=(best_two // TOPICS_PER_CATEGORY).astype(np.int8),
+        traits=demographics,
+    )
+
+
+def draw_items(rng: np.random.Generator, count: int, topics: int, arrived: np.ndarray) -> Items:
+    main = rng.integers(topics, size=count, dtype=np.int8)
+    step = rng.integers(1, topics, size=count, dtype=np.int8)
+    return Items(
+        arrived=arrived,
+        popularity=(1.0 + rng.permutation(count)) ** -ITEM_POPULARITY_EXPONENT,
+        main_topic=main,
+        second_topic=((main + step) % topics).astype(np.int8),
+        second_words=rng.integers(MOST_SECOND_WORDS + 1, size=count, dtype=np.int8),
+    )
+
+
+def draw_arrivals(count: int, late: float) -> np.ndarray:
+    """Days of arrival, ascending: the first day, and for the share `late` all later days evenly."""
+    at_start = count - round(count * late)
+    later = 1 + np.arange(count - at_start) * (DAYS - 1) // max(count - at_start, 1)
+    return np.concatenate([np.zeros(at_start), later]).astype(np.int16)

@@ -1,0 +1,189 @@
+"""The door of the simulator: draw a world, let its days pass, write its logs.
+
+Days pass one after the other, because what happened until midnight shapes the next day. Within a day
+rows are drawn in blocks with a generator of their own each, while other threads turn the blocks drawn
+before into CSV and Parquet. Memory holds the users, the items and a few blocks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.publishing import publish_file
+from mtl_pipeline.simulation.clock import DAYS, draw_times, rows_per_day
+from mtl_pipeline.simulation.exposure import Exposure
+from mtl_pipeline.simulation.history import History
+from mtl_pipeline.simulation.planting import Planter, structural_defects, to_line
+from mtl_pipeline.simulation.scenario import Scenario
+from mtl_pipeline.simulation.scenarios import SCENARIOS
+from mtl_pipeline.simulation.writing import Block, to_csv, write_logs
+
+VERSION = 1
+"""Raise it whenever the same seed gives other files."""
+FEWEST, MOST = 10_000, 100_000_000
+BLOCK_ROWS = 100_000
+CHUNK_ROWS = 50_000
+SUMMARY, TRUTH = "planted.json", "truth.parquet"
+FILES = (SUMMARY, TRUTH, "raw/users.csv", "raw/items.csv", "raw/interactions.csv")
+WORLD, USERS, ITEMS, IMPRESSIONS, PLANTING = range(5)  # streams of random numbers
+
+
+@dataclass(frozen=True)
+class PlantedRows:
+    """How many rows of a file must be rejected for one reason."""
+
+    file: str
+    column: str | None
+    reason: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class SimulationSummary:
+    """What was written. Counts of users, items and interactions leave the planted rows out."""
+
+    version: int
+    scenario: str
+    seed: int
+    dirty: bool
+    users: int
+    items: int
+    interactions: int
+    planted: list[PlantedRows]
+
+
+def simulate(
+    scenario: str,
+    folder: Path,
+    *,
+    interactions: int,
+    seed: int,
+    dirty: bool = True,
+    on_progress: Callable[[int], object] = lambda rows: None,
+) -> SimulationSummary:
+    """Write raw/users.csv, raw/items.csv and raw/interactions.csv, truth.parquet and planted.json below `folder`.
+
+    truth.parquet has a row for each good interaction: user_id, item_id, timestamp and, by task, the true
+    probability or expected value, given that the task before it happened. planted.json is the summary.
+    The same arguments give the same bytes. `on_progress` is told how many more interactions were written.
+
+    Raises UserError for an unknown scenario, a size out of bounds, or a folder that cannot be written.
+    """
+    if scenario not in SCENARIOS:
+        raise UserError(f"no scenario '{scenario}'; there are: {', '.join(SCENARIOS)}")
+    if not FEWEST <= interactions <= MOST:
+        raise UserError(f"interactions: {interactions:,} is not between {FEWEST:,} and {MOST:,}")
+    world = SCENARIOS[scenario]()
+    users, items = round(0.25 * interactions**0.8), round(0.6 * interactions**0.7)
+    world.populate(generator(seed, WORLD), users, items)
+    world.prepare()
+    planters = make_planters(world, interactions, dirty)
+    summary = SimulationSummary(
+        VERSION, scenario, seed, dirty, users, items, interactions,
+        planted=[row for file, planter in planters.items() for row in planted_rows(file, planter)],
+    )  # fmt: skip
+    try:
+        with ExitStack() as stack:
+            # The stack unwinds backwards: the summary is the last file to appear.
+            paths = {name: stack.enter_context(publish_file(folder / name)) for name in FILES}
+            paths[SUMMARY].write_text(json.dumps(asdict(summary), indent=2) + "\n")
+            write_entities(paths["raw/users.csv"], world.user_rows, planters["users.csv"], seed, USERS)
+            write_entities(paths["raw/items.csv"], world.item_rows, planters["items.csv"], seed, ITEMS)
+            write_logs(
+                paths["raw/interactions.csv"],
+                paths[TRUTH],
+                draw_blocks(world, interactions, seed),
+                planters["interactions.csv"],
+                lambda first: generator(seed, PLANTING, first),
+                on_progress,
+            )
+    except OSError as error:
+        raise UserError(
+            f"{folder}: cannot be written ({error}); check its permissions and the free space"
+        ) from error
+    return summary
+
+
+def read_summary(folder: Path) -> SimulationSummary | None:
+    """The summary of the files in `folder`; None where one of them is missing or the summary is not of this version."""
+    if not all((folder / name).exists() for name in FILES):
+        return None
+    content = json.loads((folder / SUMMARY).read_text())
+    if content.get("version") != VERSION:
+        return None
+    return SimulationSummary(**content | {"planted": [PlantedRows(**row) for row in content["planted"]]})
+
+
+def generator(seed: int, *stream: int) -> np.random.Generator:
+    """A generator of its own for each stream of numbers."""
+    return np.random.Generator(np.random.SFC64(np.random.SeedSequence([seed, *stream])))
+
+
+def make_planters(world: Scenario, interactions: int, dirty: bool) -> dict[str, Planter]:
+    defects = world.defects()
+    key = {"users.csv": "user_id", "items.csv": "item_id", "interactions.csv": "user_id, item_id, timestamp"}
+    headers = {
+        "users.csv": world.user_rows(generator(0), 0, 1).columns,
+        "items.csv": world.item_rows(generator(0), 0, 1).columns,
+        "interactions.csv": world.interaction_columns,
+    }
+    rows = {"users.csv": len(world.users), "items.csv": len(world.items), "interactions.csv": interactions}
+    return {
+        file: Planter(
+            header, [*defects[file], *structural_defects(header, key[file])] if dirty else [], rows[file]
+        )
+        for file, header in headers.items()
+    }
+
+
+def planted_rows(file: str, planter: Planter) -> Iterator[PlantedRows]:
+    """By column and reason, which several defects may share."""
+    counts: Counter[tuple[str | None, str]] = Counter()
+    for defect, rows in zip(planter.defects, planter.counts(), strict=True):
+        counts[defect.column, defect.reason] += rows
+    for (column, reason), rows in counts.items():
+        yield PlantedRows(file, column, reason, rows)
+
+
+def write_entities(
+    path: Path,
+    rows: Callable[[np.random.Generator, int, int], pl.DataFrame],
+    planter: Planter,
+    seed: int,
+    stream: int,
+) -> None:
+    with path.open("wb") as file:
+        file.write(to_line(planter.header))
+        for first in range(0, planter.rows, CHUNK_ROWS):
+            rng = generator(seed, stream, first)
+            chunk = rows(rng, first, min(first + CHUNK_ROWS, planter.rows))
+            file.write(planter.plant(rng, to_csv(chunk), first))
+
+
+def draw_blocks(world: Scenario, interactions: int, seed: int) -> Iterator[Block]:
+    """The interactions in order of time."""
+    categories = len(world.vocabulary.categories)
+    exposure = Exposure(world.users, world.items, categories, world.lifetime)
+    history = History(len(world.users), len(world.items), categories)
+    first = 0
+    for day, day_rows in enumerate(rows_per_day(interactions).tolist()):
+        offer = exposure.on(day)
+        for start in range(0, day_rows, BLOCK_ROWS):
+            rng = generator(seed, IMPRESSIONS, day, start)
+            times = draw_times(rng, day, day_rows, start, min(BLOCK_ROWS, day_rows - start))
+            shown = exposure.draw(rng, offer, times)
+            outcomes = world.outcomes(rng, shown, history)
+            clicked = outcomes.labels["click"] == 1
+            history.note(shown, world.category[shown.item], clicked, outcomes.converted)
+            yield Block(first, shown, world.context(shown), outcomes)
+            first += len(shown)
+        history.close_day()
