@@ -30,11 +30,6 @@ class PipelinePaths:
         return self.data / "raw"
 
     @property
-    def truth(self) -> Path:
-        """True probabilities of simulated interactions, for the evaluation only: no model may read them."""
-        return self.data / "truth.parquet"
-
-    @property
     def sql(self) -> Path:
         return self.root / "sql" / self.pipeline
 
