@@ -21,11 +21,11 @@ demo: export PYTHONWARNINGS := ignore:Function `asset_materialize_command`,ignor
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo 'Variables: PYTHON=$(PYTHON) PIPELINE=$(PIPELINE) PORT=$(PORT) WORKERS=$(WORKERS)'
+	@echo 'Variables: PYTHON=$(PYTHON) PIPELINE=$(PIPELINE) PORT=$(PORT) WORKERS=$(WORKERS) INTERACTIONS=$(INTERACTIONS)'
 
 .PHONY: demo
-demo: .venv/.demo-installed .dagster_home/dagster.yaml  ## fetch MovieLens 100K, run the whole pipeline, print its metrics
-	$(BIN)/python -m mtl_pipeline.demo $(PIPELINE)
+demo: .venv/.demo-installed .dagster_home/dagster.yaml  ## fetch or simulate the raw files, run the whole pipeline, print its metrics
+	$(BIN)/python -m mtl_pipeline.demo $(PIPELINE) $(if $(INTERACTIONS),--interactions $(INTERACTIONS))
 	$(BIN)/dagster asset materialize -m mtl_pipeline.definitions --select 'group:$(PIPELINE)'
 	$(BIN)/python -m mtl_pipeline.summary $(PIPELINE)
 
@@ -58,8 +58,8 @@ contracts: .venv/.dev-installed  ## check which package may import which, and th
 	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/dg check defs
 
 .PHONY: clean
-clean:  ## remove what the pipelines made, run history and caches; raw files and .venv stay
-	if [ -d data ]; then find data -mindepth 2 -maxdepth 2 ! -name raw -exec rm -rf {} +; fi
+clean:  ## remove what the pipelines made, run history and caches; raw files, their truth and .venv stay
+	if [ -d data ]; then find data -mindepth 2 -maxdepth 2 ! -name raw ! -name truth.parquet ! -name planted.json -exec rm -rf {} +; fi
 	rm -rf .dagster_home .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
 

@@ -42,7 +42,9 @@ class Vocabulary:
         """A random phrase of each level of a list of lists of phrases."""
         lists = self.other[name]
         phrases = pl.Series([phrase for phrases in lists for phrase in phrases])
-        return phrases.gather(levels.astype(np.int64) * len(lists[0]) + rng.integers(len(lists[0]), size=len(levels)))
+        return phrases.gather(
+            levels.astype(np.int64) * len(lists[0]) + rng.integers(len(lists[0]), size=len(levels))
+        )
 
 
 @cache
@@ -52,7 +54,9 @@ def load_vocabulary(scenario: str) -> Vocabulary:
     return Vocabulary(
         categories=list(topics),
         topics=[topic for category in topics.values() for topic in category],
-        words=pl.Series([word for category in topics.values() for words in category.values() for word in words]),
+        words=pl.Series(
+            [word for category in topics.values() for words in category.values() for word in words]
+        ),
         other=content,
     )
 

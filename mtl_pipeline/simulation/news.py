@@ -34,7 +34,7 @@ class News(Scenario):
 
     def populate(self, rng: np.random.Generator, users: int, items: int) -> None:
         topics = len(self.vocabulary.topics)
-        self.users = draw_users(rng, users, topics, draw_demographics(rng, users), own=0.55)
+        self.users = draw_users(rng, users, topics, draw_demographics(rng, users), own=0.45)
         self.users.traits.update(
             region=rng.integers(len(REGIONS), size=users, dtype=np.int8),
             subscriber=rng.random(users) < SUBSCRIBERS,

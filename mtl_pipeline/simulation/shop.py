@@ -20,11 +20,18 @@ from mtl_pipeline.simulation.population import (
     draw_items,
     draw_users,
 )
-from mtl_pipeline.simulation.scenario import NOT_OBSERVED, Outcomes, Scenario, happens, observed_where, sigmoid
+from mtl_pipeline.simulation.scenario import (
+    NOT_OBSERVED,
+    Outcomes,
+    Scenario,
+    happens,
+    observed_where,
+    sigmoid,
+)
 
 BAIT_SHARE = 0.25
 RATING_SPREAD = 0.6
-RATED_ON_DEVICE = np.array([0.4, 0.6, 0.5], dtype=np.float32)
+RATED_ON_DEVICE = np.array([0.65, 0.85, 0.75], dtype=np.float32)
 """Share of the purchases that are rated, by device."""
 STARS = np.array([1.5, 2.5, 3.5, 4.5], dtype=np.float32)
 """Where an opinion turns into one star more."""
@@ -38,7 +45,7 @@ class Shop(Scenario):
     def populate(self, rng: np.random.Generator, users: int, items: int) -> None:
         topics = len(self.vocabulary.topics)
         people = draw_demographics(rng, users)
-        self.users = draw_users(rng, users, topics, people, own=0.5)
+        self.users = draw_users(rng, users, topics, people, own=0.35)
         age = (people["age"] - 41) / 14
         # The young and some others look at the price more.
         people["thrift"] = np.exp(-0.3 * age + rng.normal(0, 0.4, users)).clip(0, 3).astype(np.float32)
@@ -52,7 +59,7 @@ class Shop(Scenario):
             dearness=dearness.astype(np.float32),
             quality=quality.astype(np.float32),
             bait=rng.random(items) < BAIT_SHARE,
-            appeal=rng.normal(0, 0.35, items).astype(np.float32),
+            appeal=rng.normal(0, 0.25, items).astype(np.float32),
         )
 
     def prepare(self) -> None:
@@ -60,7 +67,7 @@ class Shop(Scenario):
         traits = self.items.traits
         quality = levels_of(traits["quality"]).astype(np.float32) - 1.5
         bait = traits["bait"].astype(np.float32)
-        self.click_pull = 1.0 * bait + traits["appeal"] - 0.1 * quality
+        self.click_pull = 1.1 * bait + traits["appeal"] - 0.1 * quality
         self.purchase_pull = 0.75 * quality - 1.0 * bait
         self.opinion = 3.6 + 0.5 * quality - 0.9 * bait - 0.15 * traits["dearness"]
 

@@ -19,7 +19,7 @@ import polars as pl
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.publishing import publish_file
-from mtl_pipeline.simulation.clock import DAYS, draw_times, rows_per_day
+from mtl_pipeline.simulation.clock import draw_times, rows_per_day
 from mtl_pipeline.simulation.exposure import Exposure
 from mtl_pipeline.simulation.history import History
 from mtl_pipeline.simulation.planting import Planter, structural_defects, to_line

@@ -30,7 +30,7 @@ class Social(Scenario):
 
     def populate(self, rng: np.random.Generator, users: int, items: int) -> None:
         topics = len(self.vocabulary.topics)
-        self.users = draw_users(rng, users, topics, draw_demographics(rng, users), own=0.7)
+        self.users = draw_users(rng, users, topics, draw_demographics(rng, users), own=0.5)
         country = rng.integers(len(COUNTRIES), size=users)
         talkative_country = rng.normal(0, 0.5, len(COUNTRIES))
         self.users.traits.update(
@@ -43,7 +43,7 @@ class Social(Scenario):
             followers=np.rint(rng.lognormal(6, 1.5, items)).astype(np.int64),
             heat=rng.normal(size=items).astype(np.float32),
             bait=rng.random(items) < BAIT_SHARE,
-            appeal=rng.normal(0, 0.3, items).astype(np.float32),
+            appeal=rng.normal(0, 0.2, items).astype(np.float32),
         )
 
     def prepare(self) -> None:
@@ -70,7 +70,7 @@ class Social(Scenario):
             + 0.25 * history.trend[item]
             + self.click_circumstances(shown)
         )
-        like = sigmoid(-1.5 + 0.7 * affinity + self.like_pull[item] + 0.9 * loyalty)
+        like = sigmoid(-1.9 + 0.7 * affinity + self.like_pull[item] + 0.9 * loyalty)
         comment = sigmoid(
             -2.2
             + 0.2 * affinity
@@ -130,7 +130,9 @@ class Social(Scenario):
             }
         ).select(
             text=pl.concat_str(
-                pl.format("{} {}, {}, {} and {}; {}", "opening", "first", "second", "third", "fourth", "tone"),
+                pl.format(
+                    "{} {}, {}, {} and {}; {}", "opening", "first", "second", "third", "fourth", "tone"
+                ),
                 pl.when("baited").then(pl.concat_str(pl.lit(" ... "), "bait")).otherwise(pl.lit("")),
             )
         )
@@ -173,5 +175,3 @@ def top_topics(taste: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The topics that each user likes best and second best: int64 [users] twice."""
     best = np.argsort(-taste, axis=1, kind="stable")
     return best[:, 0], best[:, 1]
-
-

@@ -1,6 +1,6 @@
-"""Fetch the raw files of the demo: `python -m mtl_pipeline.demo movielens`.
+"""Fetch MovieLens 100K.
 
-MovieLens 100K (943 users, 1,682 movies, 100,000 ratings) may not be redistributed, so it is fetched
+It (943 users, 1,682 movies, 100,000 ratings) may not be redistributed, so it is fetched
 and never shipped. Two archives hold the same data: GroupLens' own, and the RecBole package, for
 machines that reach a package index and nothing else. Both are pinned by checksum and end as the
 same three CSV files.
@@ -10,7 +10,6 @@ F. Maxwell Harper and Joseph A. Konstan, The MovieLens Datasets: History and Con
 
 from __future__ import annotations
 
-import argparse
 import csv
 import hashlib
 import io
@@ -30,7 +29,6 @@ import requests
 from tqdm import tqdm
 
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.paths import PipelinePaths, project_root
 from mtl_pipeline.publishing import publish_file
 
 TERMS = "MovieLens 100K by GroupLens: for research, not to be redistributed (terms in the archive's README)."
@@ -269,31 +267,3 @@ def to_csv(columns: Sequence[str], rows: Rows) -> bytes:
 def sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def main(arguments: Sequence[str] | None = None, sources: Sequence[Source] = MOVIELENS) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m mtl_pipeline.demo", description="Fetch the raw files of the demo."
-    )
-    parser.add_argument("dataset", choices=["movielens"])
-    parser.add_argument(
-        "--force", action="store_true", help="fetch again and replace the files that are there"
-    )
-    parser.add_argument("--archive", type=Path, metavar="FILE", help="read this archive, do not download")
-    options = parser.parse_args(arguments)
-    print(TERMS)
-    try:
-        fetch(
-            PipelinePaths(project_root(), options.dataset).raw,
-            sources,
-            archive=options.archive,
-            force=options.force,
-        )
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from mtl_pipeline import demo
+from mtl_pipeline.demo import movielens
+from mtl_pipeline.demo.__main__ import main
 from mtl_pipeline.errors import UserError
 
 GENRES = ["unknown", "Action", "Animation", "Children's", "Comedy", "Crime", "Film-Noir", "Thriller"]
@@ -122,16 +123,16 @@ def web_server(published: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def grouplens(web_server: str, published: Path) -> demo.GroupLensArchive:
-    checksum = demo.sha256_of(published / "ml-100k.zip")
-    return demo.GroupLensArchive(f"{web_server}/ml-100k.zip", checksum)
+def grouplens(web_server: str, published: Path) -> movielens.GroupLensArchive:
+    checksum = movielens.sha256_of(published / "ml-100k.zip")
+    return movielens.GroupLensArchive(f"{web_server}/ml-100k.zip", checksum)
 
 
 @pytest.fixture
-def recbole(published: Path) -> demo.RecBoleWheel:
-    checksum = demo.sha256_of(published / "recbole-1.2.1-py3-none-any.whl")
+def recbole(published: Path) -> movielens.RecBoleWheel:
+    checksum = movielens.sha256_of(published / "recbole-1.2.1-py3-none-any.whl")
     options = ("--isolated", "--no-index", "--find-links", str(published))
-    return demo.RecBoleWheel("recbole==1.2.1", checksum, pip_options=options)
+    return movielens.RecBoleWheel("recbole==1.2.1", checksum, pip_options=options)
 
 
 @pytest.fixture
@@ -143,11 +144,11 @@ def refusing_address() -> str:
 
 
 @pytest.fixture
-def unreachable(refusing_address: str) -> list[demo.Source]:
+def unreachable(refusing_address: str) -> list[movielens.Source]:
     pip_options = ("--isolated", "--index-url", f"{refusing_address}/simple", "--retries", "0")
     return [
-        demo.GroupLensArchive(f"{refusing_address}/ml-100k.zip", "0" * 64),
-        demo.RecBoleWheel("recbole==1.2.1", "0" * 64, pip_options=pip_options),
+        movielens.GroupLensArchive(f"{refusing_address}/ml-100k.zip", "0" * 64),
+        movielens.RecBoleWheel("recbole==1.2.1", "0" * 64, pip_options=pip_options),
     ]
 
 
@@ -164,7 +165,7 @@ def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
 def test_both_archives_become_the_same_tables(
     source: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    demo.fetch(tmp_path / "raw", [request.getfixturevalue(source)])
+    movielens.fetch(tmp_path / "raw", [request.getfixturevalue(source)])
 
     assert read_csv(tmp_path / "raw" / "users.csv") == USERS
     assert read_csv(tmp_path / "raw" / "movies.csv") == MOVIES
@@ -173,15 +174,15 @@ def test_both_archives_become_the_same_tables(
 
 
 def test_the_second_source_is_used_when_the_first_does_not_answer(
-    unreachable: list[demo.Source], grouplens: demo.GroupLensArchive, tmp_path: Path
+    unreachable: list[movielens.Source], grouplens: movielens.GroupLensArchive, tmp_path: Path
 ) -> None:
-    demo.fetch(tmp_path / "raw", [unreachable[0], grouplens])
+    movielens.fetch(tmp_path / "raw", [unreachable[0], grouplens])
 
     assert read_csv(tmp_path / "raw" / "ratings.csv") == RATINGS
 
 
 def test_an_archive_with_another_checksum_is_refused(
-    grouplens: demo.GroupLensArchive, published: Path, tmp_path: Path
+    grouplens: movielens.GroupLensArchive, published: Path, tmp_path: Path
 ) -> None:
     expected = grouplens.sha256
     with zipfile.ZipFile(published / "ml-100k.zip", "a") as archive:
@@ -191,26 +192,26 @@ def test_an_archive_with_another_checksum_is_refused(
     with pytest.raises(
         UserError, match=rf"ml-100k\.zip has the sha256 {found}, expected {expected}: refused"
     ):
-        demo.fetch(tmp_path / "raw", [grouplens])
+        movielens.fetch(tmp_path / "raw", [grouplens])
     assert not (tmp_path / "raw").exists()
 
 
 def test_a_missing_page_is_reported_with_its_status(web_server: str, tmp_path: Path) -> None:
-    source = demo.GroupLensArchive(f"{web_server}/moved.zip", "0" * 64)
+    source = movielens.GroupLensArchive(f"{web_server}/moved.zip", "0" * 64)
 
     with pytest.raises(UserError, match="404"):
-        demo.fetch(tmp_path / "raw", [source])
+        movielens.fetch(tmp_path / "raw", [source])
 
 
 def test_no_source_answering_ends_with_exit_code_1_and_says_what_to_do(
-    unreachable: list[demo.Source],
+    unreachable: list[movielens.Source],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("MTL_PIPELINE_ROOT", str(tmp_path))
 
-    exit_code = demo.main(["movielens"], unreachable)
+    exit_code = main(["movielens"], unreachable)
 
     message = capfd.readouterr().err
     assert exit_code == 1
@@ -223,34 +224,36 @@ def test_no_source_answering_ends_with_exit_code_1_and_says_what_to_do(
 
 
 def test_an_archive_carried_over_by_hand_needs_no_network(
-    unreachable: list[demo.Source], recbole: demo.RecBoleWheel, published: Path, tmp_path: Path
+    unreachable: list[movielens.Source], recbole: movielens.RecBoleWheel, published: Path, tmp_path: Path
 ) -> None:
     wheel = published / "recbole-1.2.1-py3-none-any.whl"
     known = [unreachable[0], replace(recbole, address="unreachable==1")]
 
-    demo.fetch(tmp_path / "raw", known, archive=wheel)
+    movielens.fetch(tmp_path / "raw", known, archive=wheel)
 
     assert read_csv(tmp_path / "raw" / "movies.csv") == MOVIES
 
 
-def test_an_archive_that_does_not_exist_is_named(grouplens: demo.GroupLensArchive, tmp_path: Path) -> None:
+def test_an_archive_that_does_not_exist_is_named(
+    grouplens: movielens.GroupLensArchive, tmp_path: Path
+) -> None:
     with pytest.raises(UserError, match=r"absent\.zip: no such file"):
-        demo.fetch(tmp_path / "raw", [grouplens], archive=tmp_path / "absent.zip")
+        movielens.fetch(tmp_path / "raw", [grouplens], archive=tmp_path / "absent.zip")
 
 
 def test_a_second_run_downloads_and_writes_nothing(
-    grouplens: demo.GroupLensArchive,
-    unreachable: list[demo.Source],
+    grouplens: movielens.GroupLensArchive,
+    unreachable: list[movielens.Source],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("MTL_PIPELINE_ROOT", str(tmp_path))
     raw = tmp_path / "data" / "movielens" / "raw"
-    assert demo.main(["movielens"], [grouplens]) == 0
+    assert main(["movielens"], [grouplens]) == 0
     before = snapshot(raw)
 
-    assert demo.main(["movielens"], unreachable) == 0
+    assert main(["movielens"], unreachable) == 0
 
     assert snapshot(raw) == before
     printed = capsys.readouterr().out
@@ -259,43 +262,45 @@ def test_a_second_run_downloads_and_writes_nothing(
 
 
 def test_an_edited_file_is_kept_and_named_until_force(
-    grouplens: demo.GroupLensArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    grouplens: movielens.GroupLensArchive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     raw = tmp_path / "raw"
-    demo.fetch(raw, [grouplens])
+    movielens.fetch(raw, [grouplens])
     (raw / "ratings.csv").write_text("user_id,movie_id,rating,timestamp\n")
 
-    demo.fetch(raw, [grouplens])
+    movielens.fetch(raw, [grouplens])
     assert "ratings.csv changed since the download" in capsys.readouterr().out
     assert len(read_csv(raw / "ratings.csv")) == 1
 
-    demo.fetch(raw, [grouplens], force=True)
+    movielens.fetch(raw, [grouplens], force=True)
     assert read_csv(raw / "ratings.csv") == RATINGS
 
 
-def test_a_missing_file_is_fetched_again(grouplens: demo.GroupLensArchive, tmp_path: Path) -> None:
-    demo.fetch(tmp_path / "raw", [grouplens])
+def test_a_missing_file_is_fetched_again(grouplens: movielens.GroupLensArchive, tmp_path: Path) -> None:
+    movielens.fetch(tmp_path / "raw", [grouplens])
     (tmp_path / "raw" / "users.csv").unlink()
 
-    demo.fetch(tmp_path / "raw", [grouplens])
+    movielens.fetch(tmp_path / "raw", [grouplens])
 
     assert read_csv(tmp_path / "raw" / "users.csv") == USERS
 
 
 def test_a_failed_force_leaves_the_files_as_they_were(
-    grouplens: demo.GroupLensArchive, unreachable: list[demo.Source], tmp_path: Path
+    grouplens: movielens.GroupLensArchive, unreachable: list[movielens.Source], tmp_path: Path
 ) -> None:
-    demo.fetch(tmp_path / "raw", [grouplens])
+    movielens.fetch(tmp_path / "raw", [grouplens])
     before = snapshot(tmp_path / "raw")
 
     with pytest.raises(UserError, match="could not be fetched"):
-        demo.fetch(tmp_path / "raw", unreachable[:1], force=True)
+        movielens.fetch(tmp_path / "raw", unreachable[:1], force=True)
 
     assert snapshot(tmp_path / "raw") == before
 
 
-def test_a_folder_that_cannot_be_written_is_named(grouplens: demo.GroupLensArchive, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_named(
+    grouplens: movielens.GroupLensArchive, tmp_path: Path
+) -> None:
     (tmp_path / "data").write_text("a file where a folder belongs")
 
     with pytest.raises(UserError, match="data/raw: cannot be written"):
-        demo.fetch(tmp_path / "data" / "raw", [grouplens])
+        movielens.fetch(tmp_path / "data" / "raw", [grouplens])
