@@ -30,7 +30,9 @@ def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     @pipeline.asset(
         reads=READS,
         kinds={"scikitlearn", "html"},
-        code_version=pipeline.code_version(settings={"tasks": spec.tasks, "evaluation": spec.evaluation, "seed": spec.seed}),
+        code_version=pipeline.code_version(
+            settings={"tasks": spec.tasks, "evaluation": spec.evaluation, "seed": spec.seed}
+        ),
     )
     def evaluation(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Metrics of every model on the test split, with the thresholds that validation chose."""

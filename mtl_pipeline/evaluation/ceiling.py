@@ -33,9 +33,9 @@ def with_ceiling(
     named = [task for task in tasks if task.name in known.columns]
     truths = known.select(*key, *(pl.col(task.name).alias(ceiling_column(task)) for task in named))
     try:
-        types = {column: predictions.schema[column] for column in key}
+        types = [pl.col(column).cast(predictions.schema[column]) for column in key]
         joined = predictions.join(
-            truths.cast(types), on=list(key), how="left", validate="m:1", maintain_order="left"
+            truths.with_columns(types), on=list(key), how="left", validate="m:1", maintain_order="left"
         )
     except (pl.exceptions.ComputeError, pl.exceptions.InvalidOperationError) as error:
         raise UserError(

@@ -47,6 +47,23 @@ class Score:
     note: str = ""
 
 
+LOG_LOSS = Metric(
+    "log_loss",
+    "log-loss",
+    False,
+    "how surprised the probabilities are by what happened, in nats per row; 0 is perfect",
+)
+ACCURACY = Metric(
+    "accuracy",
+    "accuracy",
+    True,
+    "share of the rows predicted right: at the threshold, or of several classes the most probable",
+)
+RMSE = Metric(
+    "rmse", "RMSE", False, "root of the mean squared error, in the label's units; large errors weigh more"
+)
+MAE = Metric("mae", "MAE", False, "mean absolute error, in the label's units")
+
 METRICS: dict[str, tuple[Metric, ...]] = {
     "binary": (
         Metric(
@@ -68,19 +85,16 @@ METRICS: dict[str, tuple[Metric, ...]] = {
             True,
             "average precision over all thresholds; guessing scores the share of positive rows",
         ),
-        Metric(
-            "log_loss",
-            "log-loss",
-            False,
-            "how surprised the probabilities are by what happened, in nats per row; 0 is perfect",
-        ),
+        LOG_LOSS,
         Metric(
             "normalised_entropy",
             "norm. entropy",
             False,
             "log-loss over that of always answering these rows' own share of positives; 1 is no better than that",
         ),
-        Metric("brier", "Brier", False, "mean squared difference between probability and what happened (0 or 1)"),
+        Metric(
+            "brier", "Brier", False, "mean squared difference between probability and what happened (0 or 1)"
+        ),
         Metric(
             "ece",
             "ECE",
@@ -104,17 +118,12 @@ METRICS: dict[str, tuple[Metric, ...]] = {
             "share of the positive rows that are predicted positive",
             ranks_models=False,
         ),
-        Metric("accuracy", "accuracy", True, "share of the rows predicted right at the threshold"),
+        ACCURACY,
     ),
     "regression": (
-        Metric(
-            "rmse",
-            "RMSE",
-            False,
-            "root of the mean squared error, in the label's units; large errors weigh more",
-        ),
+        RMSE,
         Metric("mse", "MSE", False, "mean squared error, in the label's units squared"),
-        Metric("mae", "MAE", False, "mean absolute error, in the label's units"),
+        MAE,
         Metric(
             "r2",
             "R²",
@@ -136,17 +145,12 @@ METRICS: dict[str, tuple[Metric, ...]] = {
             True,
             "share of the deviance that is explained; always answering these rows' mean scores 0, 1 is perfect",
         ),
-        Metric("rmse", "RMSE", False, "root of the mean squared error, in counts; large errors weigh more"),
-        Metric("mae", "MAE", False, "mean absolute error, in counts"),
+        RMSE,
+        MAE,
     ),
     "multiclass": (
-        Metric(
-            "log_loss",
-            "log-loss",
-            False,
-            "how surprised the probabilities are by the class that came, in nats per row; 0 is perfect",
-        ),
-        Metric("accuracy", "accuracy", True, "share of the rows whose most probable class came"),
+        LOG_LOSS,
+        ACCURACY,
         Metric(
             "balanced_accuracy",
             "balanced accuracy",
@@ -348,7 +352,7 @@ def multiclass_scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str
         return undefined("multiclass", NO_ROWS)
     classes = np.arange(probabilities.shape[1])
     predicted = probabilities.argmax(axis=1)
-    occurring = np.intersect1d(classes, labels)
+    occurring = np.flatnonzero(np.bincount(labels.astype(np.int64)))
     _, recall, f1, _ = sklearn_metrics.precision_recall_fscore_support(
         labels, predicted, labels=occurring, zero_division=0
     )

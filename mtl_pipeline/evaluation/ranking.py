@@ -22,7 +22,9 @@ def score_levels(scores: np.ndarray) -> Levels:
     """One sort, of `scores` (rows,)."""
     order = np.argsort(scores)
     ordered = scores[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(scores) else np.zeros(0, np.int64)
+    starts = (
+        np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(scores) else np.zeros(0, np.int64)
+    )
     rows = np.diff(np.r_[starts, len(scores)])
     level = np.empty(len(scores), np.int32)
     level[order] = np.repeat(np.arange(len(rows), dtype=np.int32), rows)

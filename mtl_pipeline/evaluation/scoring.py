@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -289,7 +289,7 @@ def compare(
     return comparisons
 
 
-def resample_metrics(rows: TaskRows, kind: str, samples: int, seed: int) -> dict[Hashable, np.ndarray]:
+def resample_metrics(rows: TaskRows, kind: str, samples: int, seed: int) -> dict[intervals.Key, np.ndarray]:
     """(model, compared metric) → (samples,) values on the same resamples."""
     models = [model for model in rows.predictions if model != CEILING]
     losses = {
@@ -297,9 +297,8 @@ def resample_metrics(rows: TaskRows, kind: str, samples: int, seed: int) -> dict
         for model in models
         for name, loss in compared_losses(kind, rows.labels, rows.predictions[model]).items()
     }
-    statistics: dict[tuple[Hashable, ...], intervals.Statistic] = {
-        tuple(losses): intervals.mean_statistic(list(losses.values()), rows.clusters, rows.cluster_count)
-    }
+    mean = intervals.mean_statistic(list(losses.values()), rows.clusters, rows.cluster_count)
+    statistics: list[tuple[list[intervals.Key], intervals.Statistic]] = [(list(losses), mean)]
     if kind == "binary":
         ranked = in_threads(
             lambda model: intervals.roc_auc_statistic(
@@ -307,7 +306,7 @@ def resample_metrics(rows: TaskRows, kind: str, samples: int, seed: int) -> dict
             ),
             models,
         )
-        statistics |= {((model, "roc_auc"),): found for model, found in zip(models, ranked, strict=True)}
+        statistics += [([(model, "roc_auc")], found) for model, found in zip(models, ranked, strict=True)]
     losses.clear()
     resampled = intervals.resample(statistics, rows.cluster_count, samples, seed)
     return {key: np.sqrt(values) if key[1] == "rmse" else values for key, values in resampled.items()}
