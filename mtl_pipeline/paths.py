@@ -30,6 +30,11 @@ class PipelinePaths:
         return self.data / "raw"
 
     @property
+    def truth(self) -> Path:
+        """True probabilities of a simulated pipeline: the interactions' key and a column per task. May be absent."""
+        return self.data / "truth.parquet"
+
+    @property
     def sql(self) -> Path:
         return self.root / "sql" / self.pipeline
 

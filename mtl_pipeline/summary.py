@@ -16,7 +16,13 @@ import polars as pl
 from mtl_pipeline.components.timings import seconds_per_asset
 from mtl_pipeline.paths import PipelinePaths, project_root
 
-SHOWN = {"binary": ["roc_auc", "pr_auc", "log_loss", "f1"], "regression": ["rmse", "mae"]}
+SHOWN = {
+    "binary": ["roc_auc", "gauc", "pr_auc", "log_loss", "f1", "ceiling_share"],
+    "regression": ["rmse", "mae", "r2", "ceiling_share"],
+    "count": ["poisson_deviance", "d2", "rmse", "mae", "ceiling_share"],
+    "multiclass": ["log_loss", "accuracy", "balanced_accuracy", "macro_f1", "ceiling_share"],
+}
+"""Metrics by kind of task, the headline first. GAUC needs users, the way to the ceiling a simulator."""
 
 
 def markdown_tables(decimals: int) -> pl.Config:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mtl_pipeline.evaluation.scoring import Evaluation
 
 VERSIONED = ("dagster", "duckdb", "polars", "scikit-learn", "torch", "transformers")
-FRAMES = ("metrics", "comparisons", "thresholds")
+FRAMES = ("metrics", "comparisons", "thresholds", "whole_chains")
 
 
 def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
@@ -29,14 +29,21 @@ def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     @pipeline.asset(
         reads=reads(pipeline),
         kinds={"scikitlearn", "html"},
-        code_version=pipeline.code_version(settings={"tasks": spec.tasks, "seed": spec.seed}),
+        code_version=pipeline.code_version(
+            settings={"tasks": spec.tasks, "evaluation": spec.evaluation, "seed": spec.seed}
+        ),
     )
     def evaluation(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Metrics of every model on the test split, with the thresholds that validation chose."""
         from mtl_pipeline.evaluation.scoring import evaluate
 
         predictions = all_predictions(pipeline)
-        measured = evaluate(predictions, spec.tasks, seed=spec.seed)
+        measured = evaluate(
+            predictions,
+            spec.tasks,
+            bootstrap_samples=spec.evaluation.bootstrap_samples,
+            seed=spec.seed,
+        )
         publish_evaluation(pipeline, measured, report_context(context, pipeline, predictions))
         context.log.info(f"report: {paths.evaluation / 'report.html'}")
         return dg.MaterializeResult(
@@ -57,14 +64,20 @@ def reads(pipeline: PipelineContext) -> list[str]:
 
 
 def all_predictions(pipeline: PipelineContext) -> pl.DataFrame:
-    """The wide frame of validation and test rows: labels, the baselines' predictions, the model's last."""
+    """The wide frame of validation and test rows: labels, the baselines' predictions, the model's, and where the
+    data are simulated the true probabilities."""
+    from mtl_pipeline.evaluation.ceiling import with_ceiling
     from mtl_pipeline.learning.ranker import predict_examples
 
     own = predict_examples(pipeline.paths, pipeline.spec, pipeline.paths.model)
     baselines = pl.read_parquet(pipeline.paths.baselines / "predictions.parquet").select(
         "example_id", "^prediction/.*$"
     )
-    return own.join(baselines, on="example_id", how="left", maintain_order="left")
+    predictions = own.join(baselines, on="example_id", how="left", maintain_order="left")
+    if not pipeline.paths.truth.is_file():
+        return predictions
+    spec = pipeline.spec
+    return with_ceiling(predictions, pipeline.paths.truth, spec.interaction_key, spec.tasks)
 
 
 def report_context(

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn import metrics as sklearn_metrics
 
+if TYPE_CHECKING:
+    from mtl_pipeline.evaluation.metrics import ThresholdCounts
+
+Curve = tuple[np.ndarray, np.ndarray]
+"""x and y, (points,) each."""
 MOST_POINTS = 400
 MOST_LABEL_VALUES = 12
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """Rows in bins of predicted probability, about equally many in each; ties stay together."""
+    """Rows in bins of predicted probability, or expected count, about equally many in each; ties stay together."""
 
     predicted: np.ndarray
-    """(bins,) mean predicted probability."""
+    """(bins,) mean prediction."""
     observed: np.ndarray
-    """(bins,) share of positive rows."""
+    """(bins,) mean label: the share of positive rows, or the mean count."""
     rows: np.ndarray
     """(bins,) int."""
 
@@ -36,7 +42,7 @@ class LabelGroups:
     by_value: bool
 
 
-def thin(x: np.ndarray, y: np.ndarray, limit: int = MOST_POINTS) -> tuple[np.ndarray, np.ndarray]:
+def thin(x: np.ndarray, y: np.ndarray, limit: int = MOST_POINTS) -> Curve:
     """At most `limit` points of a curve, spread evenly along its length, both ends kept."""
     if len(x) <= limit:
         return x, y
@@ -46,19 +52,15 @@ def thin(x: np.ndarray, y: np.ndarray, limit: int = MOST_POINTS) -> tuple[np.nda
     return x[kept], y[kept]
 
 
-def roc_points(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def roc_points(counts: ThresholdCounts) -> Curve:
     """False positive rate and true positive rate."""
-    false_positive_rate, true_positive_rate, _ = sklearn_metrics.roc_curve(labels, probabilities)
-    return thin(false_positive_rate, true_positive_rate)
+    return thin(np.r_[0, counts.fall_out], np.r_[0, counts.recall])
 
 
-def precision_recall_points(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def precision_recall_points(counts: ThresholdCounts) -> Curve:
     """Recall and precision, from the first positive row that is found."""
-    precision, recall, _ = sklearn_metrics.precision_recall_curve(
-        labels, probabilities, drop_intermediate=True
-    )
-    found = recall > 0
-    return thin(recall[found], precision[found])
+    found = counts.true_positives > 0
+    return thin(counts.recall[found], counts.precision[found])
 
 
 def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = 10) -> Reliability:
@@ -86,3 +88,19 @@ def label_groups(labels: np.ndarray, most: int = MOST_LABEL_VALUES) -> LabelGrou
 def group_means(groups: LabelGroups, values: np.ndarray) -> np.ndarray:
     """(groups,) mean of `values` (rows,) in each group."""
     return np.bincount(groups.group, weights=values, minlength=len(groups.rows)) / groups.rows
+
+
+def confusion(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """(classes, classes): of the rows of each class, the share taken for each; NaN for a class without rows."""
+    classes = np.arange(probabilities.shape[1])
+    counts = sklearn_metrics.confusion_matrix(labels, probabilities.argmax(axis=1), labels=classes)
+    rows = counts.sum(axis=1, keepdims=True)
+    return np.divide(counts, rows, out=np.full(counts.shape, np.nan), where=rows > 0)
+
+
+def class_f1(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """(classes,) F1 of each class against the rest; NaN for a class that neither happens nor is predicted."""
+    classes = np.arange(probabilities.shape[1])
+    return sklearn_metrics.f1_score(
+        labels, probabilities.argmax(axis=1), labels=classes, average=None, zero_division=np.nan
+    )

@@ -6,7 +6,14 @@ import html
 import re
 from typing import TYPE_CHECKING
 
-from mtl_pipeline.evaluation.tables import metrics_table
+from mtl_pipeline.evaluation.predictions import CEILING
+from mtl_pipeline.evaluation.tables import (
+    ChainTable,
+    MetricsTable,
+    chain_tables,
+    metrics_table,
+    transfer_table,
+)
 from mtl_pipeline.evaluation.wording import arrow, comparison_lines, overall_sentence, task_verdicts
 
 if TYPE_CHECKING:
@@ -16,15 +23,20 @@ if TYPE_CHECKING:
 
 def to_markdown(evaluation: Evaluation) -> str:
     parts = ["## Verdict", verdict_list(evaluation)]
+    if transfers := transfer_grid(evaluation):
+        parts += ["## Joint training", transfers]
+    chains = {chain.task: chain for chain in chain_tables(evaluation)}
     for task in evaluation.tasks:
         parts += [f"## {escape(task.name)} ({task.kind})", task_table(evaluation, task)]
         parts += [
             f"### {escape(evaluation.candidate)} against each baseline",
             comparison_table(evaluation, task),
         ]
+        if task.name in chains:
+            parts.append(chain_grid(chains[task.name]))
     parts.append(
-        f"Test rows; thresholds chosen on validation. Intervals: 95 %, paired bootstrap over users, "
-        f"{evaluation.bootstrap_samples:,} resamples. ↑ higher is better, ↓ lower is better."
+        "Test rows; thresholds chosen on validation. Intervals: 95 %, paired bootstrap over "
+        f"{evaluation.resampled}, {evaluation.bootstrap_samples:,} resamples. ↑ higher is better, ↓ lower is better."
     )
     return "\n\n".join(parts) + "\n"
 
@@ -39,20 +51,52 @@ def verdict_list(evaluation: Evaluation) -> str:
             f"**{line.verdict}**{note(line.note)}"
             for line in verdict.lines
         ]
+        if verdict.ceiling:
+            lines.append(f"    - {escape(verdict.ceiling)}")
     return "\n".join(lines)
 
 
 def task_table(evaluation: Evaluation, task: Task) -> str:
     table = metrics_table(evaluation, task.name, task.kind)
+    notes = sorted({f"{row.model}: {cell.note}" for row in table.rows for cell in row.cells if cell.note})
+    return "\n\n".join([model_grid(table), *(f"– {escape(text)}" for text in notes)])
+
+
+def model_grid(table: MetricsTable) -> str:
     heads = [f"{metric.label} {arrow(metric.higher_is_better)}" for metric in table.metrics]
     rows = [
-        [escape(row.model), *(f"**{cell.text}**" if cell.best else cell.text for cell in row.cells)]
+        [model_name(row.model), *(f"**{cell.text}**" if cell.best else cell.text for cell in row.cells)]
         + ([row.threshold] if table.has_thresholds else [])
         for row in table.rows
     ]
-    notes = sorted({f"{row.model}: {cell.note}" for row in table.rows for cell in row.cells if cell.note})
-    grid = markdown_table(["model", *heads, *(["threshold"] if table.has_thresholds else [])], rows)
-    return "\n\n".join([grid, *(f"– {escape(text)}" for text in notes)])
+    return markdown_table(["model", *heads, *(["threshold"] if table.has_thresholds else [])], rows)
+
+
+def model_name(model: str) -> str:
+    return f"{model} (best possible)" if model == CEILING else escape(model)
+
+
+def chain_grid(chain: ChainTable) -> str:
+    notes = "".join(f"\n\n– {escape(note)}" for note in chain.notes)
+    return f"### Whole chain: {escape(chain.chain)}, {chain.rows:,} rows\n\n{model_grid(chain.table)}{notes}"
+
+
+def transfer_grid(evaluation: Evaluation) -> str:
+    """Empty where no model is trained for one task alone."""
+    rows = [
+        [
+            escape(row.task),
+            f"{row.metric} {row.arrow}",
+            row.alone,
+            row.together,
+            row.difference,
+            row.interval,
+            row.effect + note(row.note),
+        ]
+        for row in transfer_table(evaluation)
+    ]
+    heads = ["task", "metric", "alone", "together", "difference", "95 % interval", "joint training"]
+    return markdown_table(heads, rows) if rows else ""
 
 
 def comparison_table(evaluation: Evaluation, task: Task) -> str:

@@ -6,6 +6,8 @@ so that one drawing follows the reader's colour scheme and still stands alone.
 
 from __future__ import annotations
 
+from mtl_pipeline.evaluation.predictions import CEILING
+
 LIGHT = {
     "paper": "#ffffff",
     "panel": "#f6f7f9",
@@ -48,10 +50,10 @@ DASHES = [DASHED, DOTTED, (0, (5, 2, 1, 2)), (0, (8, 1.5))]
 
 
 def colour_names(models: list[str], candidate: str) -> dict[str, str]:
-    """Model → colour name: the accent for the candidate, one of the baselines' colours for every other."""
-    baselines = [model for model in models if model != candidate]
+    """Model → colour name: the accent for the candidate, ink for the ceiling, a baseline's for every other."""
+    baselines = [model for model in models if model not in (candidate, CEILING)]
     names = {model: BASELINES[place % len(BASELINES)] for place, model in enumerate(baselines)}
-    return names | {candidate: "accent"}
+    return names | {candidate: "accent"} | ({CEILING: "ink"} if CEILING in models else {})
 
 
 def css_variables(colours: dict[str, str]) -> str:

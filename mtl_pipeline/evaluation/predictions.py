@@ -1,7 +1,8 @@
 """The wide predictions frame: one row per validation or test example, one column per model and task.
 
-Columns: `example_id`, `user_id`, `item_id`, `split`, `label/<task>` (null = not observed) and
-`prediction/<model>/<task>` (a probability for a binary task, a value for a regression).
+Columns: `example_id`, `user_id` where there are users, `split`, `label/<task>` (null = not observed; the index of
+the class for a multiclass task) and `prediction/<model>/<task>`: a probability for a binary task, a value for a
+regression, an expected count for a count, and an array of a probability per class for a multiclass task.
 """
 
 from __future__ import annotations
@@ -14,18 +15,29 @@ import polars as pl
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.spec import Task
 
+CEILING = "ceiling"
+"""The model that answers with a simulator's true probabilities: nothing predicts better."""
+MOST_ROUNDING = 1e-3
+"""How far from 1 the probabilities of a multiclass row may add up: bfloat16 rounds that much."""
+
 
 @dataclass(frozen=True)
 class TaskRows:
-    """The rows of one split where one task's label is observed."""
+    """The rows of one split where one task's label is observed, sorted by cluster."""
 
     labels: np.ndarray
     """(rows,) float64."""
-    users: np.ndarray
-    """(rows,) int64: 0 … user_count - 1."""
-    user_count: int
+    clusters: np.ndarray
+    """(rows,) int64: 0 … cluster_count - 1. What the bootstrap draws: users, or rows where there are none."""
+    cluster_count: int
+    has_users: bool
     predictions: dict[str, np.ndarray]
-    """Model name → (rows,) float64."""
+    """Model name → (rows,) float64, or (rows, classes) for a multiclass task."""
+
+    @property
+    def users(self) -> int | None:
+        """How many users there are, where users are known."""
+        return self.cluster_count if self.has_users else None
 
 
 def label_column(task: str) -> str:
@@ -36,8 +48,12 @@ def prediction_column(model: str, task: str) -> str:
     return f"prediction/{model}/{task}"
 
 
+def has_users(predictions: pl.DataFrame) -> bool:
+    return "user_id" in predictions.columns
+
+
 def model_names(predictions: pl.DataFrame, task: str, candidate: str) -> list[str]:
-    """Models that predict `task`, in column order, the candidate last.
+    """Models that predict `task`: the baselines in column order, the candidate, and last the ceiling.
 
     Raises UserError when the candidate is not among them.
     """
@@ -52,42 +68,96 @@ def model_names(predictions: pl.DataFrame, task: str, candidate: str) -> list[st
             f"task {task}: the predictions hold no column {prediction_column(candidate, task)}; "
             f"models found: {', '.join(names) or 'none'}. Materialize the model again."
         )
-    return [name for name in names if name != candidate] + [candidate]
+    return sorted(names, key=lambda name: (name == CEILING, name == candidate))
 
 
 def check_predictions(predictions: pl.DataFrame, task: Task, models: list[str]) -> None:
-    """Refuse what no metric may hide: NaN, infinite or missing predictions, probabilities outside [0, 1].
+    """Refuse what no metric may hide: NaN, infinite, missing or impossible predictions.
 
-    All rows are looked at, also those whose label is not observed. Raises UserError naming task and model.
+    All rows are looked at, also those whose label is not observed; the ceiling is only known where it is.
+    Raises UserError naming task and model.
     """
     for model in models:
-        value = pl.col(prediction_column(model, task.name)).cast(pl.Float64)
+        check_type(predictions, task, model)
+        values = prediction_values(task, model)
+        rows = (
+            predictions.filter(pl.col(label_column(task.name)).is_not_null())
+            if model == CEILING
+            else predictions
+        )
+        where = f"task {task.name}, model {model}"
         refuse_rows(
-            predictions.filter(value.is_null() | ~value.is_finite()),
-            predictions.height,
-            f"task {task.name}, model {model}",
+            rows.filter(pl.any_horizontal(value.is_null() | ~value.is_finite() for value in values)),
+            rows.height,
+            where,
             "predictions are NaN, infinite or missing",
             "Look at that model's training log; a lower learning rate or cleaner numeric features may help",
         )
-        if task.kind == "binary":
+        if task.kind in ("binary", "multiclass"):
             refuse_rows(
-                predictions.filter(~value.is_between(0, 1)),
-                predictions.height,
-                f"task {task.name}, model {model}",
+                rows.filter(pl.any_horizontal(~value.is_between(0, 1) for value in values)),
+                rows.height,
+                where,
                 "predictions are outside [0, 1]",
-                "A binary task needs probabilities; apply the sigmoid to the model's output",
+                f"A {task.kind} task needs probabilities; apply the "
+                f"{'sigmoid' if task.kind == 'binary' else 'softmax'} to the model's output",
+            )
+        if task.kind == "multiclass":
+            refuse_rows(
+                rows.filter((pl.sum_horizontal(values) - 1).abs() > MOST_ROUNDING),
+                rows.height,
+                where,
+                "predictions do not add up to 1 over the classes",
+                "A multiclass task needs probabilities; apply the softmax to the model's output",
+            )
+        if task.kind == "count":
+            refuse_rows(
+                rows.filter(values[0] < 0),
+                rows.height,
+                where,
+                "predictions are below zero",
+                "A count task needs expected counts; apply the exponential to the model's output",
             )
 
 
+def prediction_values(task: Task, model: str) -> list[pl.Expr]:
+    """The numbers that a model predicts for a row: one, or one per class."""
+    column = pl.col(prediction_column(model, task.name))
+    if task.kind != "multiclass":
+        return [column.cast(pl.Float64)]
+    return [column.arr.get(place).cast(pl.Float64) for place in range(len(task.classes))]
+
+
+def check_type(predictions: pl.DataFrame, task: Task, model: str) -> None:
+    name = prediction_column(model, task.name)
+    found = predictions.schema[name]
+    width = found.shape[0] if isinstance(found, pl.Array) else 1
+    if width != task.outputs or isinstance(found, pl.Array) != (task.kind == "multiclass"):
+        wanted = f"an Array of {task.outputs} probabilities" if task.kind == "multiclass" else "one number"
+        raise UserError(
+            f"task {task.name}, model {model}: column {name} holds {found}; a {task.kind} task needs {wanted} "
+            "in each row. Materialize the model and the baselines again."
+        )
+
+
 def check_labels(predictions: pl.DataFrame, task: Task) -> None:
-    """Refuse infinite labels, and labels of a binary task other than 0 and 1. Raises UserError."""
+    """Refuse labels that the kind of task does not allow. Raises UserError."""
     label = pl.col(label_column(task.name)).cast(pl.Float64)
-    wrong = (label != 0) & (label != 1) if task.kind == "binary" else ~label.is_finite()
+    whole = label == label.floor()
+    wrong, what = {
+        "binary": ((label != 0) & (label != 1), "labels are neither 0, 1 nor null"),
+        "regression": (~label.is_finite(), "labels are NaN or infinite"),
+        "count": (~(label.is_finite() & whole & (label >= 0)), "labels are no whole numbers from 0 upwards"),
+        "multiclass": (
+            ~(whole & label.is_between(0, len(task.classes) - 1)),
+            f"labels are no class index from 0 to {len(task.classes) - 1}",
+        ),
+    }[task.kind]
     refuse_rows(
         predictions.filter(label.is_not_null() & wrong),
         predictions.height,
         f"task {task.name}",
-        "labels are neither 0, 1 nor null" if task.kind == "binary" else "labels are NaN or infinite",
+        what,
         f"Mend column {task.column} in the pipeline's interactions.sql",
     )
 
@@ -102,15 +172,27 @@ def refuse_rows(wrong: pl.DataFrame, rows: int, where: str, what: str, remedy: s
 
 def task_rows(predictions: pl.DataFrame, task: str, models: list[str], split: str) -> TaskRows:
     """The observed rows of `split` as arrays."""
-    observed = predictions.filter(pl.col("split") == split, pl.col(label_column(task)).is_not_null())
-    users = observed["user_id"].rank("dense").to_numpy().astype(np.int64) - 1
+    columns = [label_column(task), *(prediction_column(model, task) for model in models)]
+    users = ["user_id"] if has_users(predictions) else []
+    observed = predictions.lazy().filter(pl.col("split") == split, pl.col(columns[0]).is_not_null())
+    rows = observed.select(*users, *columns).collect()
+    labels, *predicted = (as_floats(rows[column]) for column in columns)
+    if not users:
+        clusters = np.arange(rows.height)
+    else:
+        clusters = rows["user_id"].rank("dense").to_numpy().astype(np.int64) - 1
+        order = np.argsort(clusters, kind="stable")
+        clusters, labels = clusters[order], labels[order]
+        predicted = [values[order] for values in predicted]
     return TaskRows(
-        labels=as_floats(observed[label_column(task)]),
-        users=users,
-        user_count=int(users.max()) + 1 if len(users) else 0,
-        predictions={model: as_floats(observed[prediction_column(model, task)]) for model in models},
+        labels=labels,
+        clusters=clusters,
+        cluster_count=int(clusters[-1]) + 1 if len(clusters) else 0,
+        has_users=bool(users),
+        predictions=dict(zip(models, predicted, strict=True)),
     )
 
 
 def as_floats(column: pl.Series) -> np.ndarray:
-    return column.cast(pl.Float64).to_numpy()
+    """(rows,) or, for an array column, (rows, width)."""
+    return column.to_numpy().astype(np.float64)

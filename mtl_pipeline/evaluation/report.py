@@ -14,10 +14,17 @@ import polars as pl
 from markupsafe import Markup
 
 from mtl_pipeline.evaluation.figures import ReportFigure, TrainingLog, task_figures
-from mtl_pipeline.evaluation.metrics import METRICS
+from mtl_pipeline.evaluation.metrics import CEILING_SHARE, Metric
 from mtl_pipeline.evaluation.palette import DARK, LIGHT, colour_names, css_variables
+from mtl_pipeline.evaluation.predictions import CEILING
 from mtl_pipeline.evaluation.scoring import Evaluation
-from mtl_pipeline.evaluation.tables import MetricsTable, metrics_table
+from mtl_pipeline.evaluation.tables import (
+    ChainTable,
+    MetricsTable,
+    chain_tables,
+    metrics_table,
+    transfer_table,
+)
 from mtl_pipeline.evaluation.wording import (
     MISSING,
     ComparisonLine,
@@ -25,6 +32,7 @@ from mtl_pipeline.evaluation.wording import (
     arrow,
     comparison_lines,
     overall_sentence,
+    rows_sentence,
     task_verdicts,
 )
 
@@ -32,8 +40,11 @@ MODEL_DESCRIPTIONS = {
     "constant": "the same answer for every row: the share of positives, or the mean, of the training rows",
     "popularity": "the item's past popularity or mean, whoever the user is",
     "linear": "logistic or ridge regression on the same features",
+    "boosted_trees": "gradient-boosted trees on histograms of the same features, one set of trees per task",
     "single_task": "the same network of the same size, trained for this task alone",
     "multi_task": "one network trained for all tasks together; the model that is put forward",
+    "ceiling": "the true probabilities or expectations of the simulator that made the data: the best possible, so it "
+    "takes no part in verdicts",
 }
 
 
@@ -81,6 +92,8 @@ class TaskSection:
     colours: Mapping[str, str]
     comparisons: list[ComparisonLine]
     notes: list[str]
+    chain: ChainTable | None
+    """Scores of the whole chain that ends in this task."""
     figures: list[ReportFigure]
 
 
@@ -98,20 +111,28 @@ def render_report(evaluation: Evaluation, context: ReportContext) -> str:
     sections = [
         task_section(evaluation, context, verdict, position) for position, verdict in enumerate(verdicts)
     ]
+    transfers = transfer_table(evaluation)
     models = list(dict.fromkeys(row.model for section in sections for row in section.table.rows))
-    kinds = dict.fromkeys(task.kind for task in evaluation.tasks)
     return template().render(
         evaluation=evaluation,
         context=context,
         overall=overall_sentence(evaluation.candidate, verdicts),
+        transfers=transfers,
         sections=sections,
+        ceiling=CEILING,
         data_tables=data_tables(context.facts),
         run_tables=run_tables(context.facts),
-        metrics=[metric for kind in kinds for metric in METRICS[kind]],
+        metrics=shown_metrics(sections),
         models=[(model, MODEL_DESCRIPTIONS[model]) for model in models if model in MODEL_DESCRIPTIONS],
         light=Markup(css_variables(LIGHT)),
         dark=Markup(css_variables(DARK)),
     )
+
+
+def shown_metrics(sections: Sequence[TaskSection]) -> list[Metric]:
+    """Every metric in a table, once, the way to the ceiling last."""
+    shown = dict.fromkeys(metric for section in sections for metric in section.table.metrics)
+    return sorted(shown, key=lambda metric: metric == CEILING_SHARE)
 
 
 def template() -> jinja2.Template:
@@ -122,7 +143,13 @@ def template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"arrow": arrow, "count": "{:,}".format, "trusted_svg": Markup}
+    environment.filters |= {
+        "arrow": arrow,
+        "count": "{:,}".format,
+        "rows_sentence": rows_sentence,
+        "trusted_svg": Markup,
+    }
+    environment.filters["rows_sentence"] = rows_sentence
     return environment.get_template("report.html.jinja")
 
 
@@ -137,6 +164,7 @@ def task_section(
         colours=colour_names([row.model for row in table.rows], evaluation.candidate),
         comparisons=comparison_lines(evaluation, task.name, task.kind),
         notes=section_notes(evaluation, task.name),
+        chain=next((chain for chain in chain_tables(evaluation) if chain.task == task.name), None),
         figures=task_figures(
             context.predictions,
             task,

@@ -6,33 +6,50 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from mtl_pipeline.evaluation import intervals
+from mtl_pipeline.evaluation.chains import chain_rows, whole_chains
 from mtl_pipeline.evaluation.markdown import to_markdown
 from mtl_pipeline.evaluation.metrics import (
+    CEILING_MEASURE,
+    CEILING_SHARE,
     COMPARED,
+    NO_ROWS,
+    WHOLE_CHAIN,
     Score,
     best_f1_threshold,
     binary_scores,
+    ceiling_share,
+    count_scores,
     metric,
+    multiclass_scores,
+    poisson_deviances,
+    ranking_scores,
     regression_scores,
+    threshold_counts,
 )
 from mtl_pipeline.evaluation.predictions import (
+    CEILING,
     TaskRows,
     check_labels,
     check_predictions,
+    has_users,
     model_names,
     task_rows,
 )
+from mtl_pipeline.evaluation.threads import in_threads
 from mtl_pipeline.spec import Task
 
 CANDIDATE = "multi_task"
 SPLITS = ("validation", "test")
-FEWEST_USERS = 2
-FEW_USERS = 30
+CONSTANT = "constant"
+FEWEST_CLUSTERS = 2
+FEW_CLUSTERS = 30
+SCORERS = {"regression": regression_scores, "count": count_scores, "multiclass": multiclass_scores}
 
 METRICS_SCHEMA = {
     "task": pl.String,
@@ -57,6 +74,15 @@ COMPARISONS_SCHEMA = {
     "note": pl.String,
 }
 THRESHOLDS_SCHEMA = {"task": pl.String, "model": pl.String, "threshold": pl.Float64, "note": pl.String}
+WHOLE_CHAINS_SCHEMA = {
+    "task": pl.String,
+    "chain": pl.String,
+    "model": pl.String,
+    "metric": pl.String,
+    "value": pl.Float64,
+    "rows": pl.Int64,
+    "note": pl.String,
+}
 
 
 @dataclass(frozen=True)
@@ -72,12 +98,21 @@ class Evaluation:
     minus baseline."""
     thresholds: pl.DataFrame
     """task, model, threshold, note: chosen on validation, binary tasks only."""
+    whole_chains: pl.DataFrame
+    """task, chain, model, metric, value, rows, note: on test rows, for binary tasks that are conditional on
+    another; the probability that all of the chain happens, over all rows where its first task was observed."""
     bootstrap_samples: int
     seed: int
+    resampled: str
+    """What the intervals are drawn over: 'users', or 'rows' where there are no users."""
 
     def models(self, task: str) -> list[str]:
-        """Models scored on `task`, the candidate last."""
+        """Models scored on `task`: baselines, the candidate, and the ceiling where there is one."""
         return self.metrics.filter(pl.col("task") == task)["model"].unique(maintain_order=True).to_list()
+
+    def metric_names(self, task: str) -> list[str]:
+        """Metrics of `task`, which depend on its kind and on whether there are users and a ceiling."""
+        return self.metrics.filter(pl.col("task") == task)["metric"].unique(maintain_order=True).to_list()
 
     def score(self, task: str, model: str, metric: str, split: str = "test") -> Score:
         """One cell of the metrics table."""
@@ -104,54 +139,98 @@ def evaluate(
 ) -> Evaluation:
     """Score the wide predictions frame of the validation and test rows.
 
-    Thresholds come from validation only; the candidate is compared with every other model on test rows,
-    with paired bootstrap intervals clustered by user. Raises UserError for NaN, infinite, missing or
-    impossible predictions, naming task and model.
+    Thresholds come from validation only; the candidate is compared with every other model but the ceiling on
+    test rows, with paired bootstrap intervals clustered by user where there are users. Raises UserError for
+    NaN, infinite, missing or impossible predictions, naming task and model.
     """
-    metrics: list[dict] = []
-    comparisons: list[dict] = []
-    thresholds: list[dict] = []
     for task in tasks:
-        models = model_names(predictions, task.name, candidate)
         check_labels(predictions, task)
-        check_predictions(predictions, task, models)
-        rows = {split: task_rows(predictions, task.name, models, split) for split in SPLITS}
-        chosen = choose_thresholds(rows["validation"], models) if task.kind == "binary" else {}
-        scores = {split: score_models(rows[split], task.kind, chosen) for split in SPLITS}
-        metrics += metric_rows(task, rows, scores)
-        comparisons += compare(rows["test"], task, scores["test"], candidate, bootstrap_samples, seed)
-        thresholds += [
-            {"task": task.name, "model": model, "threshold": score.value, "note": score.note}
-            for model, score in chosen.items()
-        ]
+        check_predictions(predictions, task, model_names(predictions, task.name, candidate))
+    measured = [evaluate_task(predictions, task, candidate, bootstrap_samples, seed) for task in tasks]
+    chains = [row for chain in whole_chains(tasks) for row in score_chain(predictions, chain, candidate)]
     return Evaluation(
         tasks=tuple(tasks),
         candidate=candidate,
-        metrics=pl.DataFrame(metrics, schema=METRICS_SCHEMA),
-        comparisons=pl.DataFrame(comparisons, schema=COMPARISONS_SCHEMA),
-        thresholds=pl.DataFrame(thresholds, schema=THRESHOLDS_SCHEMA),
+        metrics=pl.DataFrame([row for task in measured for row in task.metrics], schema=METRICS_SCHEMA),
+        comparisons=pl.DataFrame(
+            [row for task in measured for row in task.comparisons], schema=COMPARISONS_SCHEMA
+        ),
+        thresholds=pl.DataFrame(
+            [row for task in measured for row in task.thresholds], schema=THRESHOLDS_SCHEMA
+        ),
+        whole_chains=pl.DataFrame(chains, schema=WHOLE_CHAINS_SCHEMA),
         bootstrap_samples=bootstrap_samples,
         seed=seed,
+        resampled="users" if has_users(predictions) else "rows",
     )
 
 
-def choose_thresholds(validation: TaskRows, models: Sequence[str]) -> dict[str, Score]:
-    return {model: best_f1_threshold(validation.labels, validation.predictions[model]) for model in models}
+@dataclass(frozen=True)
+class TaskMeasured:
+    """Rows of the published frames."""
+
+    metrics: list[dict]
+    comparisons: list[dict]
+    thresholds: list[dict]
 
 
-def score_models(rows: TaskRows, kind: str, thresholds: Mapping[str, Score]) -> dict[str, dict[str, Score]]:
-    """Model → metric → score."""
-    return {
-        model: (
-            binary_scores(rows.labels, predicted, thresholds[model].value)
-            if kind == "binary"
-            else regression_scores(rows.labels, predicted)
-        )
-        for model, predicted in rows.predictions.items()
-    }
+def evaluate_task(
+    predictions: pl.DataFrame, task: Task, candidate: str, samples: int, seed: int
+) -> TaskMeasured:
+    models = model_names(predictions, task.name, candidate)
+    thresholds: dict[str, Score] = {}
+    metrics: list[dict] = []
+    comparisons: list[dict] = []
+    for split in SPLITS:
+        rows = task_rows(predictions, task.name, models, split)
+        scored = score_models(rows, task.kind, thresholds)
+        if task.kind == "binary" and split == "validation":
+            thresholds = {model: found.threshold for model, found in scored.items() if found.threshold}
+        scores = {model: found.scores for model, found in scored.items()}
+        metrics += metric_rows(task, split, rows, scores)
+        if split == "test":
+            comparisons = compare(rows, task, scores, candidate, samples, seed)
+    return TaskMeasured(
+        metrics,
+        comparisons,
+        [
+            {"task": task.name, "model": model, "threshold": score.value, "note": score.note}
+            for model, score in thresholds.items()
+        ],
+    )
 
 
-def metric_rows(task: Task, rows: Mapping[str, TaskRows], scores: Mapping[str, dict]) -> list[dict]:
+@dataclass(frozen=True)
+class ModelScores:
+    scores: dict[str, Score]
+    """Metric → score."""
+    threshold: Score | None = None
+    """The one that the scores are at; binary tasks only."""
+
+
+def score_models(rows: TaskRows, kind: str, thresholds: Mapping[str, Score]) -> dict[str, ModelScores]:
+    """Model → scores. For a binary task a model without a threshold gets the one with the best F1 on `rows`."""
+
+    def score(model: str) -> ModelScores:
+        labels, predicted = rows.labels, rows.predictions[model]
+        if kind != "binary":
+            return ModelScores(SCORERS[kind](labels, predicted))
+        counts = threshold_counts(labels, predicted) if len(labels) else None
+        threshold = thresholds.get(model) or best_f1_threshold(labels, predicted, counts)
+        users = rows.clusters if rows.has_users else None
+        return ModelScores(binary_scores(labels, predicted, threshold.value, users, counts), threshold)
+
+    scored = dict(zip(rows.predictions, in_threads(score, rows.predictions), strict=True))
+    if CEILING in scored and CONSTANT in scored:
+        loss = {model: found.scores[CEILING_MEASURE[kind]].value for model, found in scored.items()}
+        for model, found in scored.items():
+            found.scores[CEILING_SHARE.name] = ceiling_share(loss[model], loss[CONSTANT], loss[CEILING])
+    return scored
+
+
+def metric_rows(
+    task: Task, split: str, rows: TaskRows, scores: Mapping[str, Mapping[str, Score]]
+) -> list[dict]:
     return [
         {
             "task": task.name,
@@ -160,12 +239,11 @@ def metric_rows(task: Task, rows: Mapping[str, TaskRows], scores: Mapping[str, d
             "split": split,
             "metric": name,
             "value": score.value,
-            "rows": len(rows[split].labels),
-            "users": rows[split].user_count,
+            "rows": len(rows.labels),
+            "users": rows.users,
             "note": score.note,
         }
-        for split in SPLITS
-        for model, by_metric in scores[split].items()
+        for model, by_metric in scores.items()
         for name, score in by_metric.items()
     ]
 
@@ -179,18 +257,19 @@ def compare(
     seed: int,
 ) -> list[dict]:
     """The candidate against every baseline, per compared metric."""
-    enough_users = rows.user_count >= FEWEST_USERS
-    resampled = resample_metrics(rows, task.kind, samples, seed) if enough_users else {}
+    cluster = "user" if rows.has_users else "row"
+    enough = rows.cluster_count >= FEWEST_CLUSTERS
+    resampled = resample_metrics(rows, task.kind, samples, seed) if enough else {}
     comparisons = []
     for name, baseline in itertools.product(COMPARED[task.kind], rows.predictions):
-        if baseline == candidate:
+        if baseline in (candidate, CEILING):
             continue
         ours, theirs = scores[candidate][name], scores[baseline][name]
         if undefined := ours.note or theirs.note:
             interval = intervals.Interval(math.nan, math.nan, undefined)
-        elif not enough_users:
+        elif not enough:
             interval = intervals.Interval(
-                math.nan, math.nan, "no interval: the test rows are of one user only"
+                math.nan, math.nan, f"no interval: the test rows are of one {cluster} only"
             )
         else:
             interval = intervals.percentile_interval(resampled[candidate, name] - resampled[baseline, name])
@@ -204,30 +283,78 @@ def compare(
                 "low": interval.low,
                 "high": interval.high,
                 "verdict": intervals.verdict(interval, metric(task.kind, name).higher_is_better),
-                "note": interval.note or few_users_note(rows.user_count),
+                "note": interval.note or few_clusters_note(rows.cluster_count, cluster),
             }
         )
     return comparisons
 
 
-def resample_metrics(rows: TaskRows, kind: str, samples: int, seed: int) -> dict[tuple[str, str], np.ndarray]:
-    """(model, compared metric) → (samples,) values on the same resamples of users."""
-    statistics: dict[tuple[str, str], intervals.Statistic] = {}
-    for model, predicted in rows.predictions.items():
-        if kind == "binary":
-            losses = intervals.log_losses(rows.labels, predicted)
-            statistics[model, "roc_auc"] = intervals.roc_auc_statistic(
-                rows.labels, predicted, rows.users, rows.user_count
-            )
-            statistics[model, "log_loss"] = intervals.mean_statistic(losses, rows.users, rows.user_count)
-        else:
-            error = predicted - rows.labels
-            statistics[model, "rmse"] = intervals.mean_statistic(error**2, rows.users, rows.user_count)
-            statistics[model, "mae"] = intervals.mean_statistic(np.abs(error), rows.users, rows.user_count)
-    values = intervals.resample(list(statistics.values()), rows.user_count, samples, seed)
-    resampled = dict(zip(statistics, values.T, strict=True))
-    return {key: np.sqrt(column) if key[1] == "rmse" else column for key, column in resampled.items()}
+def resample_metrics(rows: TaskRows, kind: str, samples: int, seed: int) -> dict[intervals.Key, np.ndarray]:
+    """(model, compared metric) → (samples,) values on the same resamples."""
+    models = [model for model in rows.predictions if model != CEILING]
+    losses = {
+        (model, name): loss
+        for model in models
+        for name, loss in compared_losses(kind, rows.labels, rows.predictions[model]).items()
+    }
+    mean = intervals.mean_statistic(list(losses.values()), rows.clusters, rows.cluster_count)
+    statistics: list[tuple[list[intervals.Key], intervals.Statistic]] = [(list(losses), mean)]
+    if kind == "binary":
+        ranked = in_threads(
+            lambda model: intervals.roc_auc_statistic(
+                rows.labels, rows.predictions[model], rows.clusters, rows.cluster_count
+            ),
+            models,
+        )
+        statistics += [([(model, "roc_auc")], found) for model, found in zip(models, ranked, strict=True)]
+    losses.clear()
+    resampled = intervals.resample(statistics, rows.cluster_count, samples, seed)
+    return {key: np.sqrt(values) if key[1] == "rmse" else values for key, values in resampled.items()}
 
 
-def few_users_note(users: int) -> str:
-    return f"only {users} users: the interval is rough" if users < FEW_USERS else ""
+def compared_losses(kind: str, labels: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
+    """Compared metric → (rows,) what its mean is taken of; the squared errors for RMSE."""
+    match kind:
+        case "binary":
+            return {"log_loss": intervals.log_losses(labels, predicted)}
+        case "regression":
+            return {"rmse": (predicted - labels) ** 2, "mae": np.abs(predicted - labels)}
+        case "count":
+            return {
+                "poisson_deviance": poisson_deviances(labels, predicted),
+                "mae": np.abs(predicted - labels),
+            }
+        case _:
+            came = predicted[np.arange(len(labels)), labels.astype(np.int64)] / predicted.sum(axis=1)
+            return {
+                "log_loss": intervals.log_losses(np.ones(len(labels)), came),
+                "accuracy": (predicted.argmax(axis=1) == labels).astype(np.float64),
+            }
+
+
+def score_chain(predictions: pl.DataFrame, chain: Sequence[Task], candidate: str) -> list[dict[str, Any]]:
+    """Rows of the frame `whole_chains` for one chain."""
+    rows = chain_rows(predictions, chain, candidate, "test")
+
+    def score(model: str) -> dict[str, Score]:
+        if len(rows.labels) == 0:
+            return dict.fromkeys(WHOLE_CHAIN, Score(math.nan, NO_ROWS))
+        return ranking_scores(rows.labels, rows.predictions[model])
+
+    return [
+        {
+            "task": chain[-1].name,
+            "chain": " → ".join(task.name for task in chain),
+            "model": model,
+            "metric": name,
+            "value": found.value,
+            "rows": len(rows.labels),
+            "note": found.note,
+        }
+        for model, scores in zip(rows.predictions, in_threads(score, rows.predictions), strict=True)
+        for name, found in scores.items()
+    ]
+
+
+def few_clusters_note(clusters: int, cluster: str) -> str:
+    return f"only {clusters} {cluster}s: the interval is rough" if clusters < FEW_CLUSTERS else ""

@@ -1,4 +1,4 @@
-"""The side-by-side table of one task: rows are models, columns are metrics on the test split."""
+"""Tables that the HTML and the Markdown report share."""
 
 from __future__ import annotations
 
@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from mtl_pipeline.evaluation.metrics import METRICS, Metric
-from mtl_pipeline.evaluation.wording import format_value
+from mtl_pipeline.evaluation.intervals import BETTER, WORSE
+from mtl_pipeline.evaluation.metrics import CEILING_SHARE, METRICS, WHOLE_CHAIN, Metric, Score, metric
+from mtl_pipeline.evaluation.predictions import CEILING
+from mtl_pipeline.evaluation.wording import comparison_lines, format_value
 
 if TYPE_CHECKING:
     from mtl_pipeline.evaluation.scoring import Evaluation
+    from mtl_pipeline.spec import Task
+
+SINGLE_TASK = "single_task"
+EFFECTS = {BETTER: "helps", WORSE: "hurts"}
 
 
 @dataclass(frozen=True)
@@ -37,28 +43,131 @@ class MetricsTable:
     has_thresholds: bool
 
 
+@dataclass(frozen=True)
+class TransferRow:
+    """What joint training does to one task, in one metric."""
+
+    task: str
+    metric: str
+    arrow: str
+    alone: str
+    together: str
+    difference: str
+    interval: str
+    verdict: str
+    effect: str
+    """'helps', 'hurts' or the verdict."""
+    note: str
+
+
+@dataclass(frozen=True)
+class ChainTable:
+    task: str
+    chain: str
+    """'click → purchase'."""
+    rows: int
+    table: MetricsTable
+    notes: list[str]
+
+
 def metrics_table(evaluation: Evaluation, task: str, kind: str, split: str = "test") -> MetricsTable:
-    """Best values are marked, and so is every value that prints the same as the best."""
+    """Rows are models, columns are metrics. Best values are marked, and so is every value that prints the same as
+    the best; the ceiling takes no part in that."""
     models = evaluation.models(task)
-    columns = [metric_cells(evaluation, task, models, metric, split) for metric in METRICS[kind]]
+    measured = evaluation.metric_names(task)
+    metrics = tuple(metric for metric in (*METRICS[kind], CEILING_SHARE) if metric.name in measured)
+    columns = [[evaluation.score(task, model, metric.name, split) for model in models] for metric in metrics]
     thresholds = {
         row["model"]: format_value(row["threshold"])
         for row in evaluation.thresholds.filter(pl.col("task") == task).iter_rows(named=True)
     }
+    return side_by_side(models, metrics, columns, thresholds)
+
+
+def chain_tables(evaluation: Evaluation) -> list[ChainTable]:
+    """One table for each chain of binary tasks."""
+    tables = []
+    for frame in evaluation.whole_chains.partition_by("chain", maintain_order=True):
+        models = frame["model"].unique(maintain_order=True).to_list()
+        scores = {
+            (row["model"], row["metric"]): Score(row["value"], row["note"])
+            for row in frame.iter_rows(named=True)
+        }
+        metrics = tuple(metric("binary", name) for name in WHOLE_CHAIN)
+        columns = [[scores[model, column.name] for model in models] for column in metrics]
+        tables.append(
+            ChainTable(
+                task=frame["task"][0],
+                chain=frame["chain"][0],
+                rows=frame["rows"][0],
+                table=side_by_side(models, metrics, columns, {}),
+                notes=frame.filter(pl.col("note") != "")["note"].unique(maintain_order=True).to_list(),
+            )
+        )
+    return tables
+
+
+def side_by_side(
+    models: list[str],
+    metrics: tuple[Metric, ...],
+    columns: list[list[Score]],
+    thresholds: dict[str, str],
+) -> MetricsTable:
+    """`columns`: per metric one score for each of `models`."""
+    cells = [metric_cells(models, column, scores) for column, scores in zip(metrics, columns, strict=True)]
     rows = [
-        ModelRow(model, list(cells), thresholds.get(model, ""))
-        for model, cells in zip(models, zip(*columns, strict=True), strict=True)
+        ModelRow(model, list(row), thresholds.get(model, ""))
+        for model, row in zip(models, zip(*cells, strict=True), strict=True)
     ]
-    return MetricsTable(METRICS[kind], rows, bool(thresholds))
+    return MetricsTable(metrics, rows, bool(thresholds))
 
 
-def metric_cells(
-    evaluation: Evaluation, task: str, models: list[str], metric: Metric, split: str
-) -> list[Cell]:
-    scores = [evaluation.score(task, model, metric.name, split) for model in models]
-    defined = [score.value for score in scores if not math.isnan(score.value)]
-    best = ""
-    if defined and metric.ranks_models:
-        best = format_value(max(defined) if metric.higher_is_better else min(defined))
+def metric_cells(models: list[str], metric: Metric, scores: list[Score]) -> list[Cell]:
     texts = [format_value(score.value) for score in scores]
-    return [Cell(text, text == best, score.note) for text, score in zip(texts, scores, strict=True)]
+    in_the_race = {
+        model: score.value
+        for model, score in zip(models, scores, strict=True)
+        if model != CEILING and not math.isnan(score.value)
+    }
+    best = ""
+    if in_the_race and metric.ranks_models:
+        best = format_value((max if metric.higher_is_better else min)(in_the_race.values()))
+    return [
+        Cell(text, model in in_the_race and text == best, score.note)
+        for model, text, score in zip(models, texts, scores, strict=True)
+    ]
+
+
+def transfer_table(evaluation: Evaluation) -> list[TransferRow]:
+    """Each task trained jointly against alone, by the metrics that are compared; empty where no model is trained
+    for one task alone."""
+    return [
+        row
+        for task in evaluation.tasks
+        if SINGLE_TASK in evaluation.models(task.name)
+        for row in task_transfer(evaluation, task)
+    ]
+
+
+def task_transfer(evaluation: Evaluation, task: Task) -> list[TransferRow]:
+    compared = evaluation.comparisons.filter(pl.col("task") == task.name, pl.col("baseline") == SINGLE_TASK)[
+        "metric"
+    ].to_list()
+    lines = [
+        line for line in comparison_lines(evaluation, task.name, task.kind) if line.baseline == SINGLE_TASK
+    ]
+    return [
+        TransferRow(
+            task=task.name,
+            metric=line.metric,
+            arrow=line.arrow,
+            alone=format_value(evaluation.score(task.name, SINGLE_TASK, name).value),
+            together=format_value(evaluation.score(task.name, evaluation.candidate, name).value),
+            difference=line.difference,
+            interval=line.interval,
+            verdict=line.verdict,
+            effect=EFFECTS.get(line.outcome, line.outcome),
+            note=line.note,
+        )
+        for name, line in zip(compared, lines, strict=True)
+    ]

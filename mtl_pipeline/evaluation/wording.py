@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from mtl_pipeline.evaluation.intervals import BETTER, UNDECIDED, WORSE
-from mtl_pipeline.evaluation.metrics import headline, metric
+from mtl_pipeline.evaluation.metrics import CEILING_MEASURE, CEILING_SHARE, headline, metric
+from mtl_pipeline.evaluation.predictions import CEILING
 
 if TYPE_CHECKING:
     from mtl_pipeline.evaluation.scoring import Evaluation
+    from mtl_pipeline.spec import Task
 
 MISSING = "–"
 MOST_DECIMALS = 6
@@ -47,8 +49,11 @@ class TaskVerdict:
     arrow: str
     value: str
     sentence: str
+    ceiling: str
+    """How far the candidate has come to the best possible; empty where nobody knows that."""
     rows: int
-    users: int
+    users: int | None
+    """None where there are no users."""
     lines: list[ComparisonLine]
 
 
@@ -129,6 +134,7 @@ def task_verdicts(evaluation: Evaluation) -> list[TaskVerdict]:
                 arrow=arrow(first.higher_is_better),
                 value=format_value(score.value),
                 sentence=verdict_sentence(task.name, evaluation.candidate, lines),
+                ceiling=ceiling_sentence(evaluation, task),
                 rows=test_rows["rows"][0],
                 users=test_rows["users"][0],
                 lines=lines,
@@ -159,6 +165,31 @@ def verdict_sentence(task: str, candidate: str, lines: list[ComparisonLine]) -> 
         if outcome in outcomes
     ]
     return f"On {task}, {candidate} {'; it '.join(clauses)}."
+
+
+def ceiling_sentence(evaluation: Evaluation, task: Task) -> str:
+    """'In log-loss, multi_task has gone 83 % of the way from constant (0.512) to the ceiling (0.431).'"""
+    if CEILING_SHARE.name not in evaluation.metric_names(task.name):
+        return ""
+    measure = metric(task.kind, CEILING_MEASURE[task.kind])
+    share = evaluation.score(task.name, evaluation.candidate, CEILING_SHARE.name)
+    if share.note:
+        return f"How far {evaluation.candidate} has come to the ceiling cannot be said: {share.note}."
+    constant, ours, best = (
+        format_value(evaluation.score(task.name, model, measure.name).value)
+        for model in ("constant", evaluation.candidate, CEILING)
+    )
+    way = f"{share.value:.0%}".replace("%", "\u00a0%").replace("-", "−")
+    return (
+        f"In {measure.label}, {evaluation.candidate} ({ours}) has gone {way} of the way from constant "
+        f"({constant}) to the ceiling ({best})."
+    )
+
+
+def rows_sentence(verdict: TaskVerdict) -> str:
+    """'53,000 test rows of 166 users, where this label was observed.'"""
+    users = "" if verdict.users is None else f" of {verdict.users:,} users"
+    return f"{verdict.rows:,} test rows{users}, where this label was observed."
 
 
 def overall_sentence(candidate: str, verdicts: list[TaskVerdict]) -> str:

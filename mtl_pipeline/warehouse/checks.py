@@ -339,9 +339,12 @@ def evaluation_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Check]:
 def beats_constant_check(paths: PipelinePaths, task: Task) -> Check:
     """Needs metrics.parquet: task, model, split, metric, value."""
     metrics = parquet(paths.evaluation / "metrics.parquet")
-    metric = {"binary": "log_loss", "multiclass": "log_loss", "count": "poisson_deviance"}.get(
-        task.kind, "rmse"
-    )
+    metric = {
+        "binary": "log_loss",
+        "regression": "rmse",
+        "count": "poisson_deviance",
+        "multiclass": "log_loss",
+    }[task.kind]
     scores = (
         f"SELECT any_value(value) FROM {metrics} WHERE task = {quote_literal(task.name)} "
         f"AND split = 'validation' AND metric = {quote_literal(metric)} AND model ="

@@ -24,6 +24,54 @@ def tasks() -> list[Task]:
     ]
 
 
+CLASSES = ["drama", "comedy", "thriller", "documentary"]
+
+
+@pytest.fixture(scope="session")
+def other_tasks() -> list[Task]:
+    return [Task(name="visits", kind="count"), Task(name="genre", kind="multiclass", classes=CLASSES)]
+
+
+@pytest.fixture(scope="session")
+def other_predictions() -> pl.DataFrame:
+    """A count and classes, of rows that have no users, with the true expectations as the ceiling."""
+    rng = np.random.default_rng(1)
+    rows = 8_000
+    appeal = rng.normal(size=rows)
+    rate = np.exp(0.3 + 0.7 * appeal)
+    logits = np.outer(appeal, [1.5, -1.0, 0.4, 0.0]) + np.array([0.5, 0.2, 0.0, -1.5])
+    genre = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    frame = pl.DataFrame(
+        {
+            "example_id": np.arange(rows),
+            "split": np.repeat(["validation", "test"], rows // 2),
+            "label/visits": rng.poisson(rate).astype(float),
+            "label/genre": genre.astype(float),
+            "prediction/constant/visits": np.full(rows, 1.7),
+        }
+    )
+    skills = {"boosted_trees": 0.8, "single_task": 0.5, "multi_task": 0.3, "ceiling": 0.0}
+    for model, noise in skills.items():
+        believed = appeal + noise * rng.normal(size=rows)
+        frame = frame.with_columns(
+            pl.Series(f"prediction/{model}/visits", np.exp(0.3 + 0.7 * believed)),
+            class_column(f"prediction/{model}/genre", logits + noise * rng.normal(size=logits.shape)),
+        )
+    shares = np.tile(np.log(np.bincount(genre)), (rows, 1))
+    return frame.with_columns(class_column("prediction/constant/genre", shares))
+
+
+@pytest.fixture(scope="session")
+def other_evaluation(other_predictions: pl.DataFrame, other_tasks: list[Task]) -> Evaluation:
+    return evaluate(other_predictions, other_tasks, bootstrap_samples=200)
+
+
+def class_column(name: str, logits: np.ndarray) -> pl.Series:
+    """(rows, classes) logits as an array of float32 probabilities."""
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return pl.Series(name, shares.astype(np.float32), dtype=pl.Array(pl.Float32, logits.shape[1]))
+
+
 @pytest.fixture(scope="session")
 def predictions() -> pl.DataFrame:
     """`liked` and `rating` are observed on the watched fifth of the rows."""

@@ -8,6 +8,8 @@ import pytest
 
 from mtl_pipeline.evaluation.curves import (
     MOST_POINTS,
+    class_f1,
+    confusion,
     label_groups,
     precision_recall_points,
     reliability,
@@ -15,17 +17,23 @@ from mtl_pipeline.evaluation.curves import (
     thin,
 )
 from mtl_pipeline.evaluation.figures import ReportFigure, task_figures
+from mtl_pipeline.evaluation.metrics import threshold_counts
 from mtl_pipeline.evaluation.palette import LIGHT
 from mtl_pipeline.spec import Task
 
 
 @pytest.fixture(scope="module")
 def figures(
-    predictions: pl.DataFrame, tasks: list[Task], training_log: list[dict[str, float]]
+    predictions: pl.DataFrame,
+    tasks: list[Task],
+    training_log: list[dict[str, float]],
+    other_predictions: pl.DataFrame,
+    other_tasks: list[Task],
 ) -> dict[str, list[ReportFigure]]:
+    drawn = [(predictions, task) for task in tasks] + [(other_predictions, task) for task in other_tasks]
     return {
-        task.name: task_figures(predictions, task, "multi_task", training_log, 4.0, place)
-        for place, task in enumerate(tasks)
+        task.name: task_figures(frame, task, "multi_task", training_log, 4.0, place)
+        for place, (frame, task) in enumerate(drawn)
     }
 
 
@@ -49,6 +57,8 @@ def test_each_kind_of_task_gets_its_figures(figures: dict[str, list[ReportFigure
         "Predicted against actual",
         "Error by label value",
     ]
+    assert [figure.title for figure in figures["visits"]] == ["Calibration by decile", "Error by label value"]
+    assert [figure.title for figure in figures["genre"]] == ["Confusion matrix", "F1 by class"]
 
 
 def test_axes_are_named_with_units_and_models_with_text(figures: dict[str, list[ReportFigure]]) -> None:
@@ -60,6 +70,12 @@ def test_axes_are_named_with_units_and_models_with_text(figures: dict[str, list[
     assert {"constant", "popularity", "linear", "single_task", "multi_task"} <= set(texts(roc))
     assert {"predicted probability", "observed share of positives", "rows"} <= set(texts(calibration))
     assert "actual rating (label units)" in texts(figures["rating"][1])
+    assert {"expected visits (count per row)", "mean visits observed (count)", "rows"} <= set(
+        texts(figures["visits"][0])
+    )
+    confused, f1 = figures["genre"]
+    assert {"predicted genre (most probable class)", "actual genre", "documentary"} <= set(texts(confused))
+    assert {"F1 of the class against the rest", "genre (test rows)", "ceiling"} <= set(texts(f1))
 
 
 def test_ids_are_unique_on_the_page_and_references_resolve(figures: dict[str, list[ReportFigure]]) -> None:
@@ -129,10 +145,11 @@ def test_curves_are_thinned_without_leaving_their_ends() -> None:
     rng = np.random.default_rng(0)
     labels = rng.random(50_000) < 0.2
     scores = rng.random(50_000)
-    for x, y in (roc_points(labels, scores), precision_recall_points(labels, scores)):
+    counts = threshold_counts(labels, scores)
+    for x, y in (roc_points(counts), precision_recall_points(counts)):
         assert len(x) <= MOST_POINTS + 2
         assert len(x) == len(y)
-    false_positive_rate, true_positive_rate = roc_points(labels, scores)
+    false_positive_rate, true_positive_rate = roc_points(counts)
     assert (false_positive_rate[0], true_positive_rate[0]) == (0, 0)
     assert (false_positive_rate[-1], true_positive_rate[-1]) == (1, 1)
     short = np.arange(5.0)
@@ -158,3 +175,22 @@ def test_labels_are_grouped_by_value_or_else_by_quantile() -> None:
     by_quantile = label_groups(np.random.default_rng(0).exponential(size=1200))
     assert not by_quantile.by_value
     assert by_quantile.rows.tolist() == [100] * 12
+
+
+def test_a_confusion_matrix_and_f1_by_class_of_a_case_worked_by_hand() -> None:
+    labels = np.array([0.0, 0, 0, 2])
+    probabilities = np.eye(3)[[0, 0, 1, 2]]
+    shares = confusion(labels, probabilities)
+    assert shares[0] == pytest.approx([2 / 3, 1 / 3, 0])
+    assert np.isnan(shares[1]).all()  # no row is of the second class
+    assert shares[2] == pytest.approx([0, 0, 1])
+    assert class_f1(labels, probabilities) == pytest.approx([4 / 5, 0, 1])
+
+
+def test_the_loss_of_the_training_curves_is_named_after_the_task_s_loss(
+    predictions: pl.DataFrame, training_log: list[dict[str, float]]
+) -> None:
+    task = Task(name="rating", kind="regression", loss="huber")
+    assert "Huber loss (label units²)" in texts(
+        task_figures(predictions, task, "multi_task", training_log, None, 0)[0]
+    )

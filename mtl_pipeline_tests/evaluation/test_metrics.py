@@ -4,8 +4,18 @@ import math
 
 import numpy as np
 import pytest
+from sklearn import metrics as sklearn_metrics
 
-from mtl_pipeline.evaluation.metrics import best_f1_threshold, binary_scores, regression_scores
+from mtl_pipeline.evaluation.metrics import (
+    best_f1_threshold,
+    binary_scores,
+    ceiling_share,
+    count_scores,
+    multiclass_scores,
+    poisson_deviances,
+    regression_scores,
+    threshold_counts,
+)
 
 
 def test_binary_metrics_of_a_case_worked_by_hand() -> None:
@@ -21,6 +31,11 @@ def test_binary_metrics_of_a_case_worked_by_hand() -> None:
     assert scores["roc_auc"] == pytest.approx(5 / 6)  # of 3 × 2 pairs only (.4, .6) is ranked wrong
     assert scores["pr_auc"] == pytest.approx((1 + 1 + 3 / 4) / 3)  # precision where .9, .7 and .4 are found
     assert scores["log_loss"] == pytest.approx(-math.log(0.9 * 0.4 * 0.4 * 0.7 * 0.9) / 5)
+    base_entropy = -(0.6 * math.log(0.6) + 0.4 * math.log(0.4))  # three of five are positive
+    assert scores["normalised_entropy"] == pytest.approx(scores["log_loss"] / base_entropy)
+    assert scores["brier"] == pytest.approx((0.1**2 + 0.6**2 + 0.6**2 + 0.3**2 + 0.1**2) / 5)
+    assert scores["ece"] == pytest.approx((0.1 + 0.6 + 0.6 + 0.3 + 0.1) / 5)  # each row is a bin
+    assert "gauc" not in scores  # nobody said whose rows these are
 
 
 def test_regression_metrics_of_a_case_worked_by_hand() -> None:
@@ -28,6 +43,70 @@ def test_regression_metrics_of_a_case_worked_by_hand() -> None:
     assert scores["mse"].value == pytest.approx(5 / 3)
     assert scores["rmse"].value == pytest.approx(math.sqrt(5 / 3))
     assert scores["mae"].value == pytest.approx(1)
+    assert scores["r2"].value == pytest.approx(1 - 5 / 2)
+
+
+def test_count_metrics_of_a_case_worked_by_hand() -> None:
+    counts, expected = np.array([0.0, 2, 4]), np.array([1.0, 2, 2])
+    scores = {name: score.value for name, score in count_scores(counts, expected).items()}
+    deviance = 2 * (1 + 0 + (4 * math.log(4 / 2) - 4 + 2)) / 3
+    of_the_mean = 2 * (2 + 0 + (4 * math.log(4 / 2) - 4 + 2)) / 3
+    assert scores["poisson_deviance"] == pytest.approx(deviance)
+    assert scores["d2"] == pytest.approx(1 - deviance / of_the_mean)
+    assert scores["rmse"] == pytest.approx(math.sqrt(5 / 3))
+    assert scores["mae"] == pytest.approx(1)
+    assert poisson_deviances(counts, expected).mean() == pytest.approx(deviance)
+
+
+def test_an_expected_count_of_zero_is_wrong_only_where_something_happened() -> None:
+    assert count_scores(np.array([0.0, 1]), np.array([0.0, 1.0]))["poisson_deviance"].value < 1e-12
+    assert 10 < count_scores(np.array([1.0, 1]), np.array([0.0, 1.0]))["poisson_deviance"].value < math.inf
+
+
+def test_multiclass_metrics_of_a_case_worked_by_hand() -> None:
+    labels = np.array([0.0, 0, 1, 2])
+    probabilities = np.array([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4]])
+    scores = {name: score.value for name, score in multiclass_scores(labels, probabilities).items()}
+    assert scores["log_loss"] == pytest.approx(-math.log(0.6 * 0.2 * 0.8 * 0.4) / 4)
+    assert scores["accuracy"] == pytest.approx(3 / 4)  # the second row is taken for class 1
+    assert scores["balanced_accuracy"] == pytest.approx((1 / 2 + 1 + 1) / 3)
+    assert scores["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 1) / 3)
+    # Of 2 × 2 pairs of class 0 and the rest (.2, .3) is ranked wrong; the others are told apart.
+    assert scores["macro_roc_auc"] == pytest.approx((3 / 4 + 1 + 1) / 3)
+
+
+def test_a_class_that_never_comes_does_not_enter_the_means() -> None:
+    probabilities = np.array([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0.1, 0.8, 0.1]])
+    scores = multiclass_scores(np.array([0.0, 1, 1]), probabilities)
+    assert scores["macro_roc_auc"].value == 1
+    assert scores["balanced_accuracy"].value == 1
+    one_class = multiclass_scores(np.ones(3), probabilities)
+    assert one_class["macro_roc_auc"].note == "only one class: every observed label is class 1"
+    assert math.isfinite(one_class["log_loss"].value)
+
+
+def test_float32_probabilities_need_not_add_up_to_one_exactly() -> None:
+    probabilities = np.full((4, 3), 1 / 3, np.float32).astype(np.float64) * (1 + 1e-4)
+    assert multiclass_scores(np.array([0.0, 1, 2, 0]), probabilities)["log_loss"].value == pytest.approx(
+        math.log(3)
+    )
+
+
+@pytest.mark.parametrize("digits", [1, 2, 9], ids="scores of {} digits".format)
+def test_one_count_at_every_threshold_gives_what_scikit_learn_computes_apart(digits: int) -> None:
+    rng = np.random.default_rng(digits)
+    labels = (rng.random(2_000) < 0.2).astype(float)
+    scores = np.clip(0.3 + 0.2 * labels + 0.2 * rng.normal(size=2_000), 0, 1).round(digits)
+    counts = threshold_counts(labels, scores)
+    assert counts.roc_auc == pytest.approx(sklearn_metrics.roc_auc_score(labels, scores), abs=1e-12)
+    expected = sklearn_metrics.average_precision_score(labels, scores)
+    assert counts.average_precision == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_way_to_the_ceiling() -> None:
+    assert ceiling_share(model=0.5, constant=0.6, ceiling=0.4).value == pytest.approx(0.5)
+    assert ceiling_share(model=0.7, constant=0.6, ceiling=0.4).value == pytest.approx(-0.5)
+    assert "not better than the constant" in ceiling_share(0.5, constant=0.6, ceiling=0.6).note
 
 
 def test_threshold_maximises_f1() -> None:
@@ -64,5 +143,11 @@ def test_precision_is_undefined_when_nothing_is_called_positive() -> None:
 
 
 def test_no_rows_leave_everything_undefined() -> None:
-    for scores in (binary_scores(np.zeros(0), np.zeros(0), 0.5), regression_scores(np.zeros(0), np.zeros(0))):
+    none = np.zeros(0)
+    for scores in (
+        binary_scores(none, none, 0.5),
+        regression_scores(none, none),
+        count_scores(none, none),
+        multiclass_scores(none, np.zeros((0, 3))),
+    ):
         assert all(math.isnan(score.value) and score.note for score in scores.values())

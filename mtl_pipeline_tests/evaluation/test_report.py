@@ -51,7 +51,7 @@ def html(evaluation: Evaluation, predictions: pl.DataFrame, training_log: list[d
 
 def test_the_verdict_stands_before_the_tables(html: str) -> None:
     text = Page(html).text
-    verdict = text.index("On watched, multi_task is better than")
+    verdict = text.index("On watched, multi_task shows no difference from single_task; it is better than")
     assert verdict < text.index("Models side by side")
     assert re.search(r"\+0\.\d+ \[\+0\.\d+, \+0\.\d+\] against linear : better", text)
 

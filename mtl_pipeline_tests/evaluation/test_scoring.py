@@ -42,7 +42,7 @@ def comparison(evaluation: Evaluation, task: str, metric: str, baseline: str) ->
 
 def test_every_model_is_scored_on_every_task_metric_and_split(evaluation: Evaluation) -> None:
     assert evaluation.models("watched") == ["constant", "popularity", "linear", "single_task", "multi_task"]
-    assert evaluation.metrics.height == 5 * 2 * (7 + 7 + 3)
+    assert evaluation.metrics.height == 5 * 2 * (11 + 11 + 4)
     assert evaluation.metrics["value"].is_finite().all()
 
 

@@ -1,0 +1,103 @@
+"""How long the evaluation takes, and how much memory: a synthetic frame, three tasks, six models and a ceiling.
+
+python benchmarks/evaluation.py --rows 5000000 --users 100000 --samples 1000
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import polars as pl
+
+from mtl_pipeline.evaluation.report import ReportContext, render_report
+from mtl_pipeline.evaluation.scoring import evaluate
+from mtl_pipeline.spec import Task
+
+MODELS = ("constant", "popularity", "linear", "boosted_trees", "single_task", "multi_task")
+TASKS = (
+    Task(name="click", kind="binary"),
+    Task(name="purchase", kind="binary", given="click"),
+    Task(name="amount", kind="regression"),
+)
+
+
+def synthetic_frame(rows: int, validation_rows: int, users: int) -> pl.DataFrame:
+    """Every label observed but the purchases, which need a click; float32 predictions without ties, but for those
+    of `constant` and `popularity`. No `user_id` when `users` is 0."""
+    rng = np.random.default_rng(0)
+    count = rows + validation_rows
+    appeal = rng.normal(size=count)
+    click = rng.random(count) < 1 / (1 + np.exp(-appeal))
+    columns: dict[str, np.ndarray] = {
+        "example_id": np.arange(count),
+        "split": np.repeat(["validation", "test"], [validation_rows, rows]),
+        "label/click": click.astype(np.float32),
+        "label/purchase": np.where(click, rng.random(count) < 1 / (1 + np.exp(1 - appeal)), np.nan).astype(
+            np.float32
+        ),
+        "label/amount": (appeal + rng.normal(size=count)).astype(np.float32),
+    }
+    if users:
+        columns["user_id"] = rng.integers(users, size=count)
+    for place, model in enumerate(MODELS):
+        believed = appeal + (2.0 - 0.3 * place) * rng.normal(size=count)
+        if model == "constant":
+            believed = np.zeros(count)
+        if model == "popularity":
+            believed = believed.round(2)
+        for task in TASKS:
+            value = believed if task.kind == "regression" else 1 / (1 + np.exp(-believed / 2))
+            columns[f"prediction/{model}/{task.name}"] = value.astype(np.float32)
+    return pl.DataFrame(columns).with_columns(pl.col("label/purchase").fill_nan(None))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=5_000_000)
+    parser.add_argument("--validation-rows", type=int, default=1_000_000)
+    parser.add_argument("--users", type=int, default=100_000, help="0: no users, each row is its own cluster")
+    parser.add_argument("--samples", type=int, default=1_000)
+    parser.add_argument("--no-report", action="store_true", help="leave the drawing of the report out")
+    arguments = parser.parse_args()
+    with TemporaryDirectory() as folder:
+        # Through a file, as in the pipeline, so that making the frame does not count in the memory.
+        path = Path(folder) / "predictions.parquet"
+        made_in_a_child(arguments, path)
+        predictions = pl.read_parquet(path)
+    print(f"frame: {predictions.estimated_size('gb'):.2f} GB, peak so far {peak_gib():.2f} GiB")
+    start = time.perf_counter()
+    measured = evaluate(predictions, TASKS, bootstrap_samples=arguments.samples)
+    print(f"evaluate: {time.perf_counter() - start:.1f} s, peak {peak_gib():.2f} GiB")
+    if not arguments.no_report:
+        start = time.perf_counter()
+        page = render_report(measured, ReportContext("benchmark", predictions))
+        print(
+            f"report: {time.perf_counter() - start:.1f} s, {len(page) / 1e6:.2f} MB, peak {peak_gib():.2f} GiB"
+        )
+
+
+def made_in_a_child(arguments: argparse.Namespace, path: Path) -> None:
+    import multiprocessing
+
+    child = multiprocessing.get_context("spawn").Process(
+        target=write_frame, args=(arguments.rows, arguments.validation_rows, arguments.users, path)
+    )
+    child.start()
+    child.join()
+
+
+def write_frame(rows: int, validation_rows: int, users: int, path: Path) -> None:
+    synthetic_frame(rows, validation_rows, users).write_parquet(path)
+
+
+def peak_gib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+if __name__ == "__main__":
+    main()
