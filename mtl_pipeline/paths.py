@@ -43,11 +43,6 @@ class PipelinePaths:
         return self.root / "sql" / "common"
 
     @property
-    def truth(self) -> Path:
-        """True probabilities of a simulated pipeline. Only the evaluation looks at them."""
-        return self.data / "truth.parquet"
-
-    @property
     def warehouse(self) -> Path:
         return self.data / "warehouse.duckdb"
 
