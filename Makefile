@@ -21,11 +21,11 @@ demo: export PYTHONWARNINGS := ignore:Function `asset_materialize_command`,ignor
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo 'Variables: PYTHON=$(PYTHON) PIPELINE=$(PIPELINE) PORT=$(PORT) WORKERS=$(WORKERS) INTERACTIONS=$(INTERACTIONS)'
+	@echo 'Variables: PYTHON=$(PYTHON) PIPELINE=$(PIPELINE) PORT=$(PORT) WORKERS=$(WORKERS) INTERACTIONS=$(INTERACTIONS) FROM=$(FROM)'
 
 .PHONY: demo
 demo: .venv/.demo-installed .dagster_home/dagster.yaml  ## fetch or simulate the raw files, run the whole pipeline, print its metrics
-	$(BIN)/python -m mtl_pipeline.demo $(PIPELINE) $(if $(INTERACTIONS),--interactions $(INTERACTIONS))
+	$(BIN)/python -m mtl_pipeline.demo $(PIPELINE) $(if $(INTERACTIONS),--interactions $(INTERACTIONS)) $(if $(FROM),--from $(FROM))
 	$(BIN)/dagster asset materialize -m mtl_pipeline.definitions --select 'group:$(PIPELINE)'
 	$(BIN)/python -m mtl_pipeline.summary $(PIPELINE)
 

@@ -1,1 +1,1 @@
-"""Raw files for the demos: MovieLens is fetched, the other pipelines are simulated."""
+"""Raw files for the demos: MovieLens 100K is fetched, scenarios are simulated, others are brought by the user."""

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mtl_pipeline.demo import movielens, simulated
+from mtl_pipeline.demo import brought, movielens, simulated
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths, project_root
 from mtl_pipeline.simulation import SCENARIOS
@@ -22,6 +22,8 @@ def main(
         if options.pipeline == "movielens":
             print(movielens.TERMS)
             movielens.fetch(paths.raw, sources, archive=options.archive, force=options.force)
+        elif options.pipeline in brought.BROUGHT:
+            brought.bring(paths, options.source)
         else:
             simulated.simulate_once(paths, options.interactions, options.seed, force=options.force)
     except UserError as error:
@@ -47,6 +49,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
             help="default: %(default)s",
         )
         drawn.add_argument("--seed", type=int, default=0, metavar="S", help="default: %(default)s")
+    for name in brought.BROUGHT:
+        copied = pipelines.add_parser(name, help=f"put the files of {name} that you have fetched into place")
+        copied.add_argument("--from", type=Path, dest="source", metavar="FOLDER", help="copy them from here")
     for pipeline in pipelines.choices.values():
         pipeline.add_argument("--force", action="store_true", help="replace the files that are there")
     return parser.parse_args(arguments)
