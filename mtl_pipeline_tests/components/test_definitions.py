@@ -83,7 +83,11 @@ def test_every_check_says_what_must_hold(repository: dg.RepositoryDefinition) ->
     graph = repository.asset_graph
     specs = {key: graph.get_check_spec(key) for key in graph.asset_check_keys}
     assert all(spec.description for spec in specs.values())
-    warnings = {f"{key.asset_key.path[-1]}/{key.name}" for key, spec in specs.items() if not spec.blocking}
+    warnings = {
+        f"{key.asset_key.path[-1]}/{key.name}"
+        for key, spec in specs.items()
+        if key.asset_key.path[0] == "movielens" and not spec.blocking
+    }
     assert warnings == {
         "users/texts_present",
         "items/texts_present",
