@@ -77,14 +77,16 @@ def draw_users(rng: np.random.Generator, count: int, topics: int, demographics: 
     """Users whose taste follows their age and gender, and for the share `own` of its variance nothing else."""
     age = (demographics["age"] - 41) / 14
     gender = demographics["gender"] * 2 - 1
-    drivers = np.stack([age, (age**2 - 1) / 1.5, gender], axis=1)
-    effects = rng.normal(size=(drivers.shape[1], topics)) / np.sqrt(drivers.shape[1])
-    taste = np.sqrt(1 - own) * (drivers @ effects) + np.sqrt(own) * rng.normal(size=(count, topics))
+    drivers = np.stack([age, (age**2 - 1) / 1.5, gender], axis=1).astype(np.float32)
+    effects = rng.normal(0, np.sqrt((1 - own) / drivers.shape[1]), (drivers.shape[1], topics))
+    taste = rng.standard_normal((count, topics), dtype=np.float32)
+    taste *= np.float32(np.sqrt(own))
+    taste += drivers @ effects.astype(np.float32)
     best_two = np.argpartition(-taste, 2, axis=1)[:, :2]
     return Users(
         joined=draw_arrivals(count, LATE_USERS),
         activity=rng.lognormal(0, USER_WEIGHT_SPREAD, count),
-        taste=taste.astype(np.float32),
+        taste=taste,
         favourites=(best_two // TOPICS_PER_CATEGORY).astype(np.int8),
         traits=demographics,
     )
