@@ -18,7 +18,11 @@ def simulate_once(paths: PipelinePaths, interactions: int, seed: int, *, force: 
     another size or seed are replaced. Raises UserError where raw files lie that were not simulated.
     """
     present = read_summary(paths.data)
-    if present and (present.interactions, present.seed) == (interactions, seed) and not force:
+    if (
+        present
+        and (present.interactions, present.seed, present.dirty) == (interactions, seed, True)
+        and not force
+    ):
         print(f"{paths.raw}: {describe(present)} are there. Nothing to simulate; --force does it again.")
         return
     if not present and not force and any(paths.raw.glob("*.csv")):

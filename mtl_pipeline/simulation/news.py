@@ -111,7 +111,7 @@ class News(Scenario):
         return pl.DataFrame(
             {
                 "user_id": np.arange(first + 1, last + 1),
-                "age": blank_some(rng, pl.Series(traits["age"][first:last].astype(str)), 0.05),
+                "age": blank_some(rng, pl.Series(traits["age"][first:last]), 0.05),
                 "region": pl.Series(REGIONS).gather(traits["region"][first:last]),
                 "subscriber": traits["subscriber"][first:last].astype(np.int8),
                 "interests": blank_some(rng, interests, 0.3),
@@ -120,17 +120,12 @@ class News(Scenario):
 
     def item_rows(self, rng: np.random.Generator, first: int, last: int) -> pl.DataFrame:
         items, words, count = self.items, self.vocabulary, last - first
-        main, second = items.main_topic[first:last], items.second_topic[first:last]
-        second_words = items.second_words[first:last]
         texts = pl.DataFrame(
             {
                 "bait": words.draw_phrases(rng, "bait", count),
                 "baited": items.traits["bait"][first:last],
                 "opening": words.draw_phrases(rng, "openings", count),
-                "first": words.draw_words(rng, main),
-                "second": words.draw_words(rng, main),
-                "third": words.draw_words(rng, np.where(second_words >= 2, second, main)),
-                "fourth": words.draw_words(rng, np.where(second_words >= 1, second, main)),
+                **self.topic_words(rng, first, last),
                 "tone": words.draw_levels(rng, "tone", levels_of(items.traits["heat"][first:last])),
             }
         ).select(

@@ -15,11 +15,10 @@ from mtl_pipeline.simulation.language import TOPICS_PER_CATEGORY
 LATE_USERS = 0.25
 """Share of the users who join after the first day."""
 LATE_ITEMS = 0.35
-USER_WEIGHT_SPREAD = 1.0
-ITEM_POPULARITY_EXPONENT = 0.8
-MOST_SECOND_WORDS = 2
-
+ACTIVITY_SPREAD = 1.0
+POPULARITY_EXPONENT = 0.8
 WORDS_OF_ITEM = 4
+MOST_SECOND_WORDS = 2
 
 Traits = dict[str, np.ndarray]
 
@@ -85,7 +84,7 @@ def draw_users(rng: np.random.Generator, count: int, topics: int, demographics: 
     best_two = np.argpartition(-taste, 2, axis=1)[:, :2]
     return Users(
         joined=draw_arrivals(count, LATE_USERS),
-        activity=rng.lognormal(0, USER_WEIGHT_SPREAD, count),
+        activity=rng.lognormal(0, ACTIVITY_SPREAD, count),
         taste=taste,
         favourites=(best_two // TOPICS_PER_CATEGORY).astype(np.int8),
         traits=demographics,
@@ -97,7 +96,7 @@ def draw_items(rng: np.random.Generator, count: int, topics: int, arrived: np.nd
     step = rng.integers(1, topics, size=count, dtype=np.int8)
     return Items(
         arrived=arrived,
-        popularity=(1.0 + rng.permutation(count)) ** -ITEM_POPULARITY_EXPONENT,
+        popularity=(1.0 + rng.permutation(count)) ** -POPULARITY_EXPONENT,
         main_topic=main,
         second_topic=((main + step) % topics).astype(np.int8),
         second_words=rng.integers(MOST_SECOND_WORDS + 1, size=count, dtype=np.int8),

@@ -17,10 +17,11 @@ from mtl_pipeline.simulation.population import Items, Users
 
 DEVICES = ["phone", "desktop", "tablet"]
 NOT_OBSERVED = -1
+
+# On the logit of a click:
 POSITION_EFFECT = -0.45 * np.log(np.arange(1, 14, dtype=np.float32))
 DEVICE_EFFECT = np.array([0.0, -0.15, 0.15], dtype=np.float32)
 HOUR_EFFECT = (0.25 * np.cos((np.arange(24) - 20) / 12 * np.pi)).astype(np.float32)
-"""Of position (from 1), device and hour on the logit of a click."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,10 @@ class Outcomes:
 
 
 class Scenario(ABC):
-    """One world, drawn once. The draws of single rows take a generator of their own, so that any
-    order of blocks gives the same files."""
+    """One world, drawn once, then asked about single users, items and impressions.
+
+    What is drawn for these comes from the generator that is passed in, never from the world's own.
+    """
 
     name: ClassVar[str]
     tasks: ClassVar[tuple[str, ...]]
@@ -88,6 +91,15 @@ class Scenario(ABC):
         """Bring what `outcomes` looks up by item or user into the shape it needs."""
         self.category = self.items.category
         self.main_share = 1 - self.items.second_share
+
+    def topic_words(self, rng: np.random.Generator, first: int, last: int) -> dict[str, pl.Series]:
+        """Four words of each item, `first` to `fourth`, of which its second topic has its share."""
+        main, second = self.items.main_topic[first:last], self.items.second_topic[first:last]
+        second_words = self.items.second_words[first:last]
+        return {
+            place: self.vocabulary.draw_words(rng, np.where(second_words >= wanted, second, main))
+            for place, wanted in zip(("first", "second", "third", "fourth"), (4, 3, 2, 1), strict=True)
+        }
 
     def affinity(self, shown: Shown) -> np.ndarray:
         """float32 [rows]: how much the user likes what the item is about."""

@@ -106,7 +106,7 @@ class Shop(Scenario):
 
     def user_rows(self, rng: np.random.Generator, first: int, last: int) -> pl.DataFrame:
         traits = self.users.traits
-        age = pl.Series(traits["age"][first:last].astype(str))
+        age = pl.Series(traits["age"][first:last])
         gender = pl.Series(["F", "M"]).gather(traits["gender"][first:last])
         return pl.DataFrame(
             {
@@ -118,9 +118,7 @@ class Shop(Scenario):
 
     def item_rows(self, rng: np.random.Generator, first: int, last: int) -> pl.DataFrame:
         items, words, count = self.items, self.vocabulary, last - first
-        main, second = items.main_topic[first:last], items.second_topic[first:last]
-        second_words = items.second_words[first:last]
-        typical = np.array(words.other["typical_price"])[main]
+        typical = np.array(words.other["typical_price"])[items.main_topic[first:last]]
         price = np.round(typical * np.exp(0.5 * items.traits["dearness"][first:last].astype(np.float64)), 2)
         parts = pl.DataFrame(
             {
@@ -128,10 +126,7 @@ class Shop(Scenario):
                 "baited": items.traits["bait"][first:last],
                 "adjective": words.draw_phrases(rng, "adjectives", count),
                 "opening": words.draw_phrases(rng, "openings", count),
-                "first": words.draw_words(rng, main),
-                "second": words.draw_words(rng, main),
-                "third": words.draw_words(rng, np.where(second_words >= 2, second, main)),
-                "fourth": words.draw_words(rng, np.where(second_words >= 1, second, main)),
+                **self.topic_words(rng, first, last),
                 "quality": words.draw_levels(rng, "quality", levels_of(items.traits["quality"][first:last])),
             }
         )

@@ -76,13 +76,16 @@ def simulate(
     probability or expected value, given that the task before it happened. planted.json is the summary.
     The same arguments give the same bytes. `on_progress` is told how many more interactions were written.
 
-    Raises UserError for an unknown scenario, a size out of bounds, or a folder that cannot be written.
+    Raises UserError for an unknown scenario, a size or seed out of bounds, or a folder that cannot be written.
     """
     if scenario not in SCENARIOS:
         raise UserError(f"no scenario '{scenario}'; there are: {', '.join(SCENARIOS)}")
     if not FEWEST <= interactions <= MOST:
         raise UserError(f"interactions: {interactions:,} is not between {FEWEST:,} and {MOST:,}")
+    if seed < 0:
+        raise UserError(f"seed: {seed} is below 0")
     world = SCENARIOS[scenario]()
+    # Fewer than in proportion: the more there is, the more of it each user and item has.
     users, items = round(0.25 * interactions**0.8), round(0.6 * interactions**0.7)
     world.populate(generator(seed, WORLD), users, items)
     world.prepare()
@@ -106,6 +109,8 @@ def simulate(
                 lambda first: generator(seed, PLANTING, first),
                 on_progress,
             )
+            # Its absence shows that the other files may be of two minds, should this be killed now.
+            (folder / SUMMARY).unlink(missing_ok=True)
     except OSError as error:
         raise UserError(
             f"{folder}: cannot be written ({error}); check its permissions and the free space"
@@ -114,7 +119,7 @@ def simulate(
 
 
 def read_summary(folder: Path) -> SimulationSummary | None:
-    """The summary of the files in `folder`; None where one of them is missing or the summary is not of this version."""
+    """The summary of the files in `folder`; None where one is missing or another version wrote them."""
     if not all((folder / name).exists() for name in FILES):
         return None
     content = json.loads((folder / SUMMARY).read_text())

@@ -107,7 +107,7 @@ class Social(Scenario):
         return pl.DataFrame(
             {
                 "user_id": np.arange(first + 1, last + 1),
-                "age": blank_some(rng, pl.Series(traits["age"][first:last].astype(str)), 0.08),
+                "age": blank_some(rng, pl.Series(traits["age"][first:last]), 0.08),
                 "country": pl.Series(COUNTRIES).gather(traits["country"][first:last]),
                 "bio": blank_some(rng, bios["bio"], 0.12),
             }
@@ -115,15 +115,10 @@ class Social(Scenario):
 
     def item_rows(self, rng: np.random.Generator, first: int, last: int) -> pl.DataFrame:
         items, words, count = self.items, self.vocabulary, last - first
-        main, second = items.main_topic[first:last], items.second_topic[first:last]
-        second_words = items.second_words[first:last]
         posts = pl.DataFrame(
             {
                 "opening": words.draw_phrases(rng, "openings", count),
-                "first": words.draw_words(rng, main),
-                "second": words.draw_words(rng, main),
-                "third": words.draw_words(rng, np.where(second_words >= 2, second, main)),
-                "fourth": words.draw_words(rng, np.where(second_words >= 1, second, main)),
+                **self.topic_words(rng, first, last),
                 "tone": words.draw_levels(rng, "tone", levels_of(items.traits["heat"][first:last])),
                 "bait": words.draw_phrases(rng, "bait", count),
                 "baited": items.traits["bait"][first:last],

@@ -61,6 +61,24 @@ def test_what_cannot_be_simulated_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_negative_seed_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="seed: -1 is below 0"):
+        simulate("shop", tmp_path, interactions=10_000, seed=-1)
+
+
+def test_a_failure_leaves_the_old_files(tmp_path: Path) -> None:
+    simulate("shop", tmp_path, interactions=10_000, seed=0)
+    before = contents(tmp_path)
+
+    def fail(rows: int) -> None:
+        raise OSError("no space left")
+
+    with pytest.raises(UserError, match="no space left"):
+        simulate("shop", tmp_path, interactions=10_000, seed=1, on_progress=fail)
+    assert contents(tmp_path) == before
+    assert {path.name for path in tmp_path.rglob("*.*")} == {Path(name).name for name in FILES}
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "shop").write_text("a file where a folder belongs")
 
