@@ -221,7 +221,8 @@ class Training(SpecModel):
     weighting: Literal["static", "uncertainty"] = "uncertainty"
     epochs: int = Field(default=20, ge=1)
     patience: int = Field(default=4, ge=1)
-    """Validation rounds (two per epoch) without improvement before training stops."""
+    """Validation rounds (two per epoch) without improvement before a task is held at its best round;
+    training stops when all tasks are."""
     batch_size: int = Field(default=2048, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-4, ge=0)
