@@ -18,7 +18,7 @@ all rows is added to every resample; what is left is far below the width of the 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,23 +90,20 @@ def roc_auc_of_counts(counts: np.ndarray) -> np.ndarray:
     return np.divide(ranked_right.sum(axis=0), pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
 
 
-def mean_statistic(losses: Sequence[np.ndarray], clusters: np.ndarray, count: int) -> Statistic:
+def mean_statistic(losses: Iterable[np.ndarray], clusters: np.ndarray, count: int) -> Statistic:
     """The mean of each of `losses`, arrays (rows,)."""
     sums = [np.bincount(clusters, weights=loss, minlength=count) for loss in losses]
     sums.append(np.bincount(clusters, minlength=count).astype(np.float64))
+    width = len(sums)
+    cell = np.tile(np.arange(width, dtype=np.int32), count)
+    by_cluster = np.stack(sums, axis=1).reshape(-1)
 
     def means(totals: np.ndarray) -> np.ndarray:
         rows = totals[-1]
         return np.divide(totals[:-1], rows, out=np.full_like(totals[:-1], np.nan), where=rows > 0)
 
-    return Statistic(sparse.csc_array(np.array(sums)), means)
-
-
-def log_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """Log-loss of each row in nats, clipped as scikit-learn clips."""
-    smallest = np.finfo(np.float64).eps
-    clipped = np.clip(np.where(labels > 0, probabilities, 1 - probabilities), smallest, 1 - smallest)
-    return -np.log(clipped)
+    starts = width * np.arange(count + 1)
+    return Statistic(sparse.csc_array((by_cluster, cell, starts), shape=(width, count)), means)
 
 
 def resample(

@@ -87,15 +87,15 @@ def transfer_grid(evaluation: Evaluation) -> str:
         [
             escape(row.task),
             f"{row.metric} {row.arrow}",
-            row.alone,
-            row.together,
+            row.effect + note(row.note),
             row.difference,
             row.interval,
-            row.effect + note(row.note),
+            row.alone,
+            row.together,
         ]
         for row in transfer_table(evaluation)
     ]
-    heads = ["task", "metric", "alone", "together", "difference", "95 % interval", "joint training"]
+    heads = ["task", "metric", "joint training", "difference", "95 % interval", "alone", "together"]
     return markdown_table(heads, rows) if rows else ""
 
 

@@ -95,7 +95,7 @@ def predicted_against_actual(canvas: Canvas, rows: TaskRows) -> ReportFigure:
         markersize=3.5,
     )
     name_label_axis(axes, canvas, groups)
-    axes.set_ylabel(f"predicted {canvas.task.name} (label units)")
+    axes.set_ylabel(f"predicted {canvas.task.name} ({unit(canvas)})")
     add_legend(figure, axes)
     caption = (
         f"Lines: mean prediction per {group_word(groups)}. Boxes: the middle half of {canvas.candidate}'s "
@@ -122,7 +122,7 @@ def error_by_label(canvas: Canvas, rows: TaskRows) -> ReportFigure:
             markersize=3.5,
             **canvas.line_style(model),
         )
-    axes.set_ylabel("mean error (label units)")
+    axes.set_ylabel(f"mean error ({unit(canvas)})")
     gap = float(np.diff(groups.centre).min()) if len(groups.rows) > 1 else 1.0
     counts.bar(groups.centre, groups.rows, width=0.5 * gap, color=LIGHT["accent"], alpha=0.55, linewidth=0)
     count_rows(counts)
@@ -140,11 +140,15 @@ def box(values: np.ndarray) -> dict[str, Any]:
     return {"whislo": low, "q1": first, "med": median, "q3": third, "whishi": high, "fliers": []}
 
 
+def unit(canvas: Canvas) -> str:
+    return "count" if canvas.task.kind == "count" else "label units"
+
+
 def group_word(groups: LabelGroups) -> str:
     return "label value" if groups.by_value else f"group of labels ({len(groups.rows)} quantiles)"
 
 
 def name_label_axis(axes: Axes, canvas: Canvas, groups: LabelGroups) -> None:
-    axes.set_xlabel(f"actual {canvas.task.name} (label units)")
+    axes.set_xlabel(f"actual {canvas.task.name} ({unit(canvas)})")
     if groups.by_value:
         axes.set_xticks(groups.centre, [f"{value:g}" for value in groups.centre])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import polars as pl
 
 from mtl_pipeline.evaluation import intervals
 from mtl_pipeline.evaluation.chains import chain_rows, whole_chains
+from mtl_pipeline.evaluation.losses import compared_losses
 from mtl_pipeline.evaluation.markdown import to_markdown
 from mtl_pipeline.evaluation.metrics import (
     CEILING_MEASURE,
@@ -27,7 +28,6 @@ from mtl_pipeline.evaluation.metrics import (
     count_scores,
     metric,
     multiclass_scores,
-    poisson_deviances,
     ranking_scores,
     regression_scores,
     threshold_counts,
@@ -292,13 +292,17 @@ def compare(
 def resample_metrics(rows: TaskRows, kind: str, samples: int, seed: int) -> dict[intervals.Key, np.ndarray]:
     """(model, compared metric) → (samples,) values on the same resamples."""
     models = [model for model in rows.predictions if model != CEILING]
-    losses = {
-        (model, name): loss
-        for model in models
-        for name, loss in compared_losses(kind, rows.labels, rows.predictions[model]).items()
-    }
-    mean = intervals.mean_statistic(list(losses.values()), rows.clusters, rows.cluster_count)
-    statistics: list[tuple[list[intervals.Key], intervals.Statistic]] = [(list(losses), mean)]
+    keys: list[intervals.Key] = []
+
+    def losses() -> Iterator[np.ndarray]:
+        """One at a time: all of them are half a gigabyte of five million rows."""
+        for model in models:
+            for name, loss in compared_losses(kind, rows.labels, rows.predictions[model]).items():
+                keys.append((model, name))
+                yield loss
+
+    mean = intervals.mean_statistic(losses(), rows.clusters, rows.cluster_count)
+    statistics: list[tuple[list[intervals.Key], intervals.Statistic]] = [(keys, mean)]
     if kind == "binary":
         ranked = in_threads(
             lambda model: intervals.roc_auc_statistic(
@@ -307,29 +311,8 @@ def resample_metrics(rows: TaskRows, kind: str, samples: int, seed: int) -> dict
             models,
         )
         statistics += [([(model, "roc_auc")], found) for model, found in zip(models, ranked, strict=True)]
-    losses.clear()
     resampled = intervals.resample(statistics, rows.cluster_count, samples, seed)
     return {key: np.sqrt(values) if key[1] == "rmse" else values for key, values in resampled.items()}
-
-
-def compared_losses(kind: str, labels: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
-    """Compared metric → (rows,) what its mean is taken of; the squared errors for RMSE."""
-    match kind:
-        case "binary":
-            return {"log_loss": intervals.log_losses(labels, predicted)}
-        case "regression":
-            return {"rmse": (predicted - labels) ** 2, "mae": np.abs(predicted - labels)}
-        case "count":
-            return {
-                "poisson_deviance": poisson_deviances(labels, predicted),
-                "mae": np.abs(predicted - labels),
-            }
-        case _:
-            came = predicted[np.arange(len(labels)), labels.astype(np.int64)] / predicted.sum(axis=1)
-            return {
-                "log_loss": intervals.log_losses(np.ones(len(labels)), came),
-                "accuracy": (predicted.argmax(axis=1) == labels).astype(np.float64),
-            }
 
 
 def score_chain(predictions: pl.DataFrame, chain: Sequence[Task], candidate: str) -> list[dict[str, Any]]:

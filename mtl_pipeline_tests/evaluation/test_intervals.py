@@ -14,13 +14,13 @@ from mtl_pipeline.evaluation.intervals import (
     WORSE,
     Interval,
     Statistic,
-    log_losses,
     mean_statistic,
     percentile_interval,
     resample,
     roc_auc_statistic,
     verdict,
 )
+from mtl_pipeline.evaluation.losses import log_losses
 
 ROWS, USERS = 3_000, 40
 ROC_AUC = ("a model", "roc_auc")

@@ -38,3 +38,18 @@ def test_names_cannot_break_out_of_their_cell(predictions: pl.DataFrame) -> None
     assert "\n# heading" not in markdown
     assert escape("multi_task") == "multi_task"
     assert escape("a|b") == r"a\|b"
+
+
+def test_the_ceiling_is_marked_and_what_was_resampled_is_said(
+    evaluation: Evaluation, other_evaluation: Evaluation
+) -> None:
+    assert "| ceiling (best possible) |" in other_evaluation.to_markdown()
+    assert "of the way from constant" in other_evaluation.to_markdown()
+    assert "paired bootstrap over rows, 200 resamples" in other_evaluation.to_markdown()
+    assert "paired bootstrap over users, 200 resamples" in evaluation.to_markdown()
+
+
+def test_joint_training_and_whole_chains_have_their_tables(evaluation: Evaluation) -> None:
+    markdown = evaluation.to_markdown()
+    assert markdown.index("## Joint training") < markdown.index("## watched")
+    assert "### Whole chain: watched → liked, 53,000 rows" in markdown

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
+from mtl_pipeline.evaluation.losses import poisson_deviances
 from mtl_pipeline.evaluation.metrics import (
     best_f1_threshold,
     binary_scores,
     ceiling_share,
     count_scores,
     multiclass_scores,
-    poisson_deviances,
     regression_scores,
     threshold_counts,
 )

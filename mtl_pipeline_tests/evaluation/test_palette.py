@@ -15,6 +15,7 @@ def test_the_candidate_has_the_accent_and_baselines_do_not_share_a_colour() -> N
         ["constant", "popularity", "linear", "boosted", "single_task", "multi_task"], "multi_task"
     )
     assert names["multi_task"] == "accent"
+    assert colour_names(["linear", "multi_task", "ceiling"], "multi_task")["ceiling"] == "ink"
     assert len(set(names.values())) == len(names)
 
 

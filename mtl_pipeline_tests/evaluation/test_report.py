@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import polars as pl
@@ -8,6 +9,7 @@ import pytest
 
 from mtl_pipeline.evaluation.report import Facts, ReportContext, render_report
 from mtl_pipeline.evaluation.scoring import Evaluation, evaluate
+from mtl_pipeline.evaluation.tables import transfer_table
 from mtl_pipeline.spec import Task
 
 HOSTILE = "\"><script>alert('x')</script><img src=x onerror=alert(1)> & {{ 7 * 7 }}"
@@ -124,3 +126,68 @@ def test_facts_are_optional_and_undefined_metrics_give_their_reason(
     text = Page(render_report(evaluation, ReportContext("movielens", one_class))).text
     assert "only one class: every observed label is 1" in text
     assert "On liked, multi_task cannot be compared with" in text
+
+
+@pytest.fixture(scope="module")
+def other_text(other_evaluation: Evaluation, other_predictions: pl.DataFrame) -> str:
+    return Page(render_report(other_evaluation, ReportContext("counts and classes", other_predictions))).text
+
+
+def test_what_joint_training_does_to_each_task_is_the_first_table(html: str, evaluation: Evaluation) -> None:
+    text = Page(html).text
+    assert text.index("Does joint training help?") < text.index("Models side by side")
+    assert re.search(r"watched ROC-AUC ↑ (no difference shown|helps|hurts) [+−]0\.\d+ \[", text)
+    worse = evaluation.comparisons.with_columns(
+        pl.lit("worse").alias("verdict"), pl.lit(-0.02).alias("low"), pl.lit(-0.01).alias("high")
+    )
+    assert {row.effect for row in transfer_table(replace(evaluation, comparisons=worse))} == {"hurts"}
+
+
+def test_without_a_single_task_model_there_is_no_such_table(
+    predictions: pl.DataFrame, tasks: list[Task]
+) -> None:
+    alone = predictions.drop("^prediction/single_task/.*$")
+    evaluation = evaluate(alone, tasks, bootstrap_samples=5)
+    assert "joint training" not in Page(render_report(evaluation, ReportContext("movielens", alone))).text
+    assert "Joint training" not in evaluation.to_markdown()
+
+
+def test_the_whole_chain_has_its_own_table(html: str) -> None:
+    text = Page(html).text
+    assert "Whole chain: watched → liked" in text
+    assert "over the 53,000 test rows where the first label was observed" in text
+
+
+def test_the_page_says_what_was_resampled(html: str, other_text: str) -> None:
+    assert "paired bootstrap over users, 200 resamples" in Page(html).text
+    assert "test rows of 166 users, where" in Page(html).text
+    assert "paired bootstrap over rows (there are no users), 200 resamples" in other_text
+    assert "4,000 test rows, where this label was observed" in other_text
+    assert "in which every row counts" in other_text
+
+
+def test_the_ceiling_is_marked_and_the_way_to_it_is_said(other_text: str) -> None:
+    assert re.search(r"ceiling best possible", other_text)
+    assert re.search(
+        r"In deviance, multi_task \(\S+\) has gone \d\d % of the way from constant \(\S+\) to the ceiling",
+        other_text,
+    )
+    assert "the true probabilities or expectations of the simulator" in other_text
+    assert "better than every baseline" in other_text  # the ceiling is none
+
+
+def test_a_ceiling_no_better_than_constant_is_not_divided_by(other_predictions: pl.DataFrame) -> None:
+    useless = other_predictions.with_columns(
+        pl.col("prediction/constant/visits").alias("prediction/ceiling/visits")
+    )
+    evaluation = evaluate(useless, [Task(name="visits", kind="count")], bootstrap_samples=5)
+    text = Page(render_report(evaluation, ReportContext("visits", useless))).text
+    assert "cannot be said: on these rows the ceiling is not better than the constant answer" in text
+
+
+def test_hostile_class_names_stay_text(other_predictions: pl.DataFrame) -> None:
+    task = Task(name="genre", kind="multiclass", classes=["<img src=x>", "$x$", '"><b>', HOSTILE])
+    evaluation = evaluate(other_predictions, [task], bootstrap_samples=5)
+    page = Page(render_report(evaluation, ReportContext("genre", other_predictions)))
+    assert not {"script", "img", "b"} & {tag for tag, _ in page.tags}
+    assert "<img src=x>" in page.text

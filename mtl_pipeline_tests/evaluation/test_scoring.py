@@ -189,3 +189,97 @@ def test_integer_labels_and_text_users_are_fine() -> None:
     evaluation = evaluate(rows, [WATCHED], bootstrap_samples=1)
     assert evaluation.score("watched", "linear", "roc_auc").value == pytest.approx(expected)
     assert evaluation.metrics["users"].unique().to_list() == [20]
+
+
+def test_every_kind_of_task_is_compared_by_its_own_metrics(
+    evaluation: Evaluation, other_evaluation: Evaluation
+) -> None:
+    def compared(measured: Evaluation, task: str) -> list[str]:
+        return measured.comparisons.filter(pl.col("task") == task)["metric"].unique().sort().to_list()
+
+    assert compared(evaluation, "watched") == ["log_loss", "roc_auc"]
+    assert compared(evaluation, "rating") == ["mae", "rmse"]
+    assert compared(other_evaluation, "visits") == ["mae", "poisson_deviance"]
+    assert compared(other_evaluation, "genre") == ["accuracy", "log_loss"]
+
+
+def test_planted_skill_is_found_in_counts_and_classes(other_evaluation: Evaluation) -> None:
+    for task, metric in (("visits", "poisson_deviance"), ("visits", "mae"), ("genre", "log_loss")):
+        for baseline in ("constant", "boosted_trees"):
+            found = comparison(other_evaluation, task, metric, baseline)
+            assert found["verdict"] == "better"
+            assert found["low"] < found["difference"] < found["high"]
+
+
+def test_without_users_each_row_is_drawn_by_itself(other_evaluation: Evaluation) -> None:
+    assert other_evaluation.resampled == "rows"
+    assert other_evaluation.metrics["users"].null_count() == other_evaluation.metrics.height
+    nobody = frame().drop("user_id")
+    evaluation = evaluate(nobody, [WATCHED], bootstrap_samples=50)
+    assert "gauc" not in evaluation.metric_names("watched")
+    as_users = evaluate(nobody.with_columns(user_id=pl.col("example_id")), [WATCHED], bootstrap_samples=50)
+    assert evaluation.comparisons.drop("note").equals(as_users.comparisons.drop("note"))
+    few = evaluate(nobody.group_by("split").head(25), [WATCHED], bootstrap_samples=50).comparisons
+    assert "only 25 rows" in few["note"][0]
+
+
+def test_the_order_of_the_rows_changes_nothing(predictions: pl.DataFrame, tasks: list[Task]) -> None:
+    some = predictions.filter(pl.col("user_id") < 20)
+    found = [
+        evaluate(rows, tasks, bootstrap_samples=20).comparisons
+        for rows in (some, some.sample(fraction=1, shuffle=True, seed=1))
+    ]
+    for column in ("difference", "low", "high"):
+        assert found[0][column].to_numpy() == pytest.approx(found[1][column].to_numpy(), abs=1e-12)
+
+
+GENRE = Task(name="genre", kind="multiclass", classes=["a", "b", "c"])
+VISITS = Task(name="visits", kind="count")
+
+
+@pytest.mark.parametrize(
+    ("shares", "message"),
+    [
+        ([0.5, 0.5, 0.5], "do not add up to 1 over the classes"),
+        ([1.5, -0.5, 0.0], r"outside \[0, 1\].*softmax"),
+        ([0.5, 0.5, math.nan], "NaN, infinite or missing"),
+        (None, "NaN, infinite or missing"),
+        ([0.5, 0.5], r"column prediction/multi_task/genre holds Array.* needs an Array of 3 probabilities"),
+    ],
+)
+def test_probabilities_of_classes_that_cannot_be_are_refused(shares: list | None, message: str) -> None:
+    width = len(shares) if shares else 3
+    column = pl.Series([shares] * 400, dtype=pl.Array(pl.Float32, width))
+    rows = frame(**{"label/genre": np.arange(400) % 3, "prediction/multi_task/genre": column})
+    with pytest.raises(UserError, match=f"task genre, model multi_task: .*{message}"):
+        evaluate(rows, [GENRE])
+
+
+def test_one_number_is_no_prediction_of_classes() -> None:
+    rows = frame(**{"label/genre": np.arange(400) % 3, "prediction/multi_task/genre": np.zeros(400)})
+    with pytest.raises(UserError, match="holds Float64; a multiclass task needs an Array of 3"):
+        evaluate(rows, [GENRE])
+
+
+@pytest.mark.parametrize(
+    ("task", "label", "message"),
+    [
+        (GENRE, 3, "no class index from 0 to 2"),
+        (GENRE, 0.5, "no class index from 0 to 2"),
+        (VISITS, -1, "no whole numbers from 0 upwards"),
+        (VISITS, 1.5, "no whole numbers from 0 upwards"),
+    ],
+)
+def test_labels_that_the_kind_of_task_does_not_allow_are_refused(
+    task: Task, label: float, message: str
+) -> None:
+    column = f"prediction/multi_task/{task.name}"
+    rows = frame(**{f"label/{task.name}": np.full(400, label), column: np.zeros(400)})
+    with pytest.raises(UserError, match=f"task {task.name}: 400 of 400 labels are {message}"):
+        evaluate(rows, [task])
+
+
+def test_an_expected_count_below_zero_is_refused() -> None:
+    rows = frame(**{"label/visits": np.ones(400), "prediction/multi_task/visits": np.full(400, -0.1)})
+    with pytest.raises(UserError, match="predictions are below zero"):
+        evaluate(rows, [VISITS])
