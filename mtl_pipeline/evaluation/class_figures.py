@@ -12,7 +12,7 @@ from mtl_pipeline.evaluation.threads import in_threads
 
 MOST_NUMBERED = 10
 """A confusion matrix of more classes has no room for numbers."""
-MOST_ALPHA = 0.6
+MOST_ALPHA = 0.5
 """Text on the darkest cell stays legible, in light and dark."""
 LONGEST_NAME = 18
 MARKERS = "os^vDP*X"

@@ -35,10 +35,13 @@ def browser() -> Iterator[Any]:
     driver.quit()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=["chain", "counts and classes"])
 def page(
+    request: pytest.FixtureRequest,
     evaluation: Evaluation,
     predictions: pl.DataFrame,
+    other_evaluation: Evaluation,
+    other_predictions: pl.DataFrame,
     training_log: list[dict[str, float]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
@@ -47,9 +50,12 @@ def page(
         fingerprints={"model": "9f2c" * 16},
         versions={"torch": "2.13.0"},
     )
+    measured, frame = (
+        (evaluation, predictions) if request.param == "chain" else (other_evaluation, other_predictions)
+    )
     path = tmp_path_factory.mktemp("report") / "report.html"
-    context = ReportContext("y" * 120, predictions, training_log, 4.0, facts, "key: " + "z" * 300)
-    path.write_text(render_report(evaluation, context))
+    context = ReportContext("y" * 120, frame, training_log, 4.0, facts, "key: " + "z" * 300)
+    path.write_text(render_report(measured, context))
     return path
 
 
@@ -88,7 +94,18 @@ def test_text_tables_and_figures_take_the_colours_of_the_scheme(
 def test_the_browser_has_nothing_to_complain_about(browser: Any, page: Path) -> None:
     open_page(browser, page, WIDE, "light")
     assert browser.get_log("browser") == []
-    assert browser.execute_script("return document.querySelectorAll('svg').length") == 11
+    figures = browser.execute_script("return document.querySelectorAll('figure').length")
+    assert figures > 3
+    assert browser.execute_script("return document.querySelectorAll('figure svg').length") == figures
+
+
+def test_on_a_wide_screen_no_table_of_metrics_needs_to_scroll(browser: Any, page: Path) -> None:
+    open_page(browser, page, WIDE, "light")
+    hidden = browser.execute_script(
+        "return [...document.querySelectorAll('table.metrics')]"
+        ".filter(table => table.scrollWidth > table.parentElement.clientWidth).length"
+    )
+    assert hidden == 0
 
 
 def rgb(colour: str) -> str:

@@ -14,6 +14,7 @@ import pytest
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.spec import Task
 from mtl_pipeline.vectors import write_vectors
 from mtl_pipeline.warehouse.checks import (
     Check,
@@ -244,6 +245,30 @@ def test_model_that_does_not_beat_a_constant(pipeline: TinyPipeline, log_loss: f
     metrics.write_parquet(pipeline.paths.evaluation / "metrics.parquet")
     expected = set() if passes else {"watched_beats_constant"}
     assert failing(pipeline, evaluation_checks(pipeline.paths, spec)) == expected
+
+
+@pytest.mark.parametrize(
+    ("task", "metric"),
+    [
+        (Task(name="rating", kind="regression"), "rmse"),
+        (Task(name="visits", kind="count"), "poisson_deviance"),
+        (Task(name="genre", kind="multiclass", classes=["a", "b", "c"]), "log_loss"),
+    ],
+    ids=lambda value: getattr(value, "kind", value),
+)
+def test_a_constant_is_beaten_in_the_metric_of_the_kind_of_task(
+    pipeline: TinyPipeline, task: Task, metric: str
+) -> None:
+    spec = pipeline.spec.model_copy(update={"tasks": [task]})
+    pipeline.paths.evaluation.mkdir()
+    for ours, expected in ((0.4, set()), (0.6, {f"{task.name}_beats_constant"})):
+        rows = [
+            (task.name, "constant", "validation", metric, 0.5),
+            (task.name, "multi_task", "validation", metric, ours),
+        ]
+        metrics = pl.DataFrame(rows, schema=["task", "model", "split", "metric", "value"], orient="row")
+        metrics.write_parquet(pipeline.paths.evaluation / "metrics.parquet")
+        assert failing(pipeline, evaluation_checks(pipeline.paths, spec)) == expected
 
 
 def test_offences_are_counted_and_shown(pipeline: TinyPipeline) -> None:
