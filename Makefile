@@ -53,8 +53,9 @@ types: .venv/.dev-installed  ## check types
 	$(BIN)/mypy
 
 .PHONY: contracts
-contracts: .venv/.dev-installed  ## check which package may import which, and that Dagster loads the definitions
+contracts: .venv/.dev-installed  ## check which package may import which, and that Dagster takes every defs.yaml
 	$(BIN)/lint-imports
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/dg check yaml
 	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/dg check defs
 
 .PHONY: clean
