@@ -99,7 +99,8 @@ def next_steps(done: Scaffolded, root: Path) -> str:
             *(f"wrote {path}" for path in shown),
             "",
             f"1. {decide}",
-            "2. Check it: .venv/bin/dg check defs",
-            f"3. Run it: .venv/bin/dagster asset materialize -m mtl_pipeline.definitions --select 'group:{name}'",
+            "2. Check it, at no cost: "
+            f".venv/bin/dagster asset list -m mtl_pipeline.definitions --select 'group:{name}'",
+            f"3. Run it: make run PIPELINE={name}",
         ]
     )

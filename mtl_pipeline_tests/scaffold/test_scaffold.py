@@ -130,7 +130,10 @@ def test_event_log(scaffold: Scaffold) -> None:
 
 
 def test_the_time_of_an_item_may_be_when_it_came(scaffold: Scaffold) -> None:
-    items = [[*ITEMS[0], "createdAt"], *([*row, f"2025-{n % 12 + 1:02}-01"] for n, row in enumerate(ITEMS[1:], 1))]
+    items = [
+        [*ITEMS[0], "createdAt"],
+        *([*row, f"2025-{n % 12 + 1:02}-01"] for n, row in enumerate(ITEMS[1:], 1)),
+    ]
     pipeline = scaffold(users=USERS, items=items, interactions=IMPRESSIONS)
     assert "  # available_from: created_at" in pipeline.text.splitlines()
     pipeline.defs.write_text(pipeline.text.replace("# available_from", "available_from"))
@@ -296,8 +299,9 @@ def test_command_line(
         "wrote data/shop/raw/log.csv",
         "",
         "1. Read mtl_pipeline/defs/shop/defs.yaml and decide what is marked DECIDE; read the rules in sql/shop/.",
-        "2. Check it: .venv/bin/dg check defs",
-        "3. Run it: .venv/bin/dagster asset materialize -m mtl_pipeline.definitions --select 'group:shop'",
+        "2. Check it, at no cost: "
+        ".venv/bin/dagster asset list -m mtl_pipeline.definitions --select 'group:shop'",
+        "3. Run it: make run PIPELINE=shop",
     ]
     assert (root / "data/shop/raw/log.csv").readlink() == log
     assert main(["shop", "--interactions", str(log)]) == 1
