@@ -9,10 +9,10 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constrain
 export PYTHONUNBUFFERED := 1
 
 # Run history, kept inside the checkout so that the UI shows what the command line did. Tests leave it alone.
-demo ui: export DAGSTER_HOME := $(CURDIR)/.dagster_home
+demo run ui: export DAGSTER_HOME := $(CURDIR)/.dagster_home
 
 # `dagster asset materialize` says at each start that `dg launch` will follow it, which takes three times as long.
-demo: export PYTHONWARNINGS := ignore:Function `asset_materialize_command`,ignore:Parameter `include_sources`
+demo run: export PYTHONWARNINGS := ignore:Function `asset_materialize_command`,ignore:Parameter `include_sources`
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -26,6 +26,10 @@ help:  ## show this list
 .PHONY: demo
 demo: .venv/.demo-installed .dagster_home/dagster.yaml  ## fetch or simulate the raw files, run the whole pipeline, print its metrics
 	$(BIN)/python -m mtl_pipeline.demo $(PIPELINE) $(if $(INTERACTIONS),--interactions $(INTERACTIONS)) $(if $(FROM),--from $(FROM))
+	$(MAKE) --no-print-directory run
+
+.PHONY: run
+run: .venv/.demo-installed .dagster_home/dagster.yaml  ## run a pipeline on the raw files that are there, print its metrics
 	$(BIN)/dagster asset materialize -m mtl_pipeline.definitions --select 'group:$(PIPELINE)'
 	$(BIN)/python -m mtl_pipeline.summary $(PIPELINE)
 
@@ -53,8 +57,9 @@ types: .venv/.dev-installed  ## check types
 	$(BIN)/mypy
 
 .PHONY: contracts
-contracts: .venv/.dev-installed  ## check which package may import which, and that Dagster loads the definitions
+contracts: .venv/.dev-installed  ## check which package may import which, and that Dagster takes every defs.yaml
 	$(BIN)/lint-imports
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/dg check yaml
 	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/dg check defs
 
 .PHONY: clean

@@ -6,12 +6,14 @@ are refused here, before anything runs.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Iterator
 from typing import Annotated, Literal
+from zoneinfo import available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
+Identifier = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 """Lower-case SQL identifier: names of columns, tasks and features."""
 
 RESERVED_COLUMNS = frozenset(
@@ -37,10 +39,22 @@ LOSSES = {
 """Losses by kind of task; the first one is the default."""
 
 
-class SpecModel(BaseModel):
-    """Base of every part of the specification: unknown keys are errors, values are frozen."""
+class SpecError(ValueError):
+    """Keys that are well-formed each, but do not go together."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    def __init__(self, message: str, *place: str | int) -> None:
+        super().__init__(message)
+        self.place = place
+        """Keys and list positions that lead from the model under validation to what is wrong."""
+
+
+class SpecModel(BaseModel):
+    """Base of every part of the specification: unknown keys are errors, values are frozen.
+
+    The string below an attribute is its description, in the JSON schema and in docs/defs.md.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class RawFiles(SpecModel):
@@ -51,6 +65,7 @@ class RawFiles(SpecModel):
     items: str | None = "items.csv"
     """Null: the pipeline has no table of items."""
     interactions: str = "interactions.csv"
+    """What users did, one line an event or impression."""
 
 
 class ColumnFeatures(SpecModel):
@@ -73,9 +88,11 @@ class HistoryFeature(SpecModel):
     """A statistic over strictly earlier interactions that share the columns in `by`."""
 
     by: list[Identifier] = Field(min_length=1)
+    """Ids or categorical features of users and items."""
     statistic: Literal["count", "mean"]
-    label: Identifier
     """`count` counts earlier rows whose label is positive; `mean` averages the earlier labels observed."""
+    label: Identifier
+    """Column of a task's label."""
     within_days: int | None = Field(default=None, gt=0)
     """Look back only this far; by default over all earlier time."""
 
@@ -87,18 +104,23 @@ class HistoryFeature(SpecModel):
 
 
 class Features(SpecModel):
+    """What the model sees besides the ids."""
+
     users: EntityFeatures = EntityFeatures()
     items: EntityFeatures = EntityFeatures()
     interactions: ColumnFeatures = ColumnFeatures()
     """What was known when the item was shown: device, position, hour. Unknown (NULL) for recommendations."""
     history: list[HistoryFeature] = []
+    """Statistics over earlier interactions; the interaction itself and all later ones are left out."""
 
 
 class Task(SpecModel):
     """One thing to predict. A NULL label is not observed: it is masked, never filled."""
 
     name: Identifier
+    """Name of its predictions."""
     kind: Literal["binary", "regression", "count", "multiclass"]
+    """What the label is: 0 or 1, a number, a count from 0 on, or one of `classes`."""
     label: Identifier | None = None
     """Column of `interactions`; by default the task's name."""
     given: Identifier | None = None
@@ -131,20 +153,22 @@ class Task(SpecModel):
     def check_loss(self) -> Task:
         if self.loss_name not in LOSSES[self.kind]:
             allowed = ", ".join(LOSSES[self.kind])
-            raise ValueError(
-                f"task {self.name}: a {self.kind} task has no loss {self.loss}; it may be: {allowed}"
+            raise SpecError(
+                f"task {self.name}: a {self.kind} task has no loss {self.loss}; it may be: {allowed}", "loss"
             )
         if self.positive_weight != 1 and (self.kind, self.loss_name) != ("binary", "cross_entropy"):
-            raise ValueError(
-                f"task {self.name}: positive_weight goes with a binary task and cross_entropy only"
+            raise SpecError(
+                f"task {self.name}: positive_weight goes with a binary task and cross_entropy only",
+                "positive_weight",
             )
         if self.kind == "multiclass" and len(self.classes) < 3:
-            raise ValueError(
-                f"task {self.name}: a multiclass task lists at least three classes; two are a binary task"
+            raise SpecError(
+                f"task {self.name}: a multiclass task lists at least three classes; two are a binary task",
+                "classes",
             )
         if self.kind != "multiclass" and self.classes:
-            raise ValueError(f"task {self.name}: classes goes with multiclass only")
-        refuse_repeats(f"task {self.name}: classes", self.classes)
+            raise SpecError(f"task {self.name}: classes goes with multiclass only", "classes")
+        refuse_repeats(f"task {self.name}: classes", self.classes, "classes")
         return self
 
 
@@ -152,6 +176,7 @@ class Negatives(SpecModel):
     """Unobserved user-item pairs sampled as negative examples of the root task."""
 
     per_positive: int = Field(default=4, ge=0, le=100)
+    """Pairs sampled for each interaction, with its time."""
 
 
 class Split(SpecModel):
@@ -160,12 +185,14 @@ class Split(SpecModel):
     hash_by: list[Identifier] | None = Field(default=None, min_length=1)
     """Columns of `interactions` whose hash decides the split, where there is no time to split by."""
     train: float = Field(default=0.8, gt=0, lt=1)
+    """Share of the training split: weights, statistics and vocabularies come from it."""
     validation: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the validation split: it decides when training stops."""
 
     @model_validator(mode="after")
     def leave_rows_for_test(self) -> Split:
         if self.train + self.validation >= 1:
-            raise ValueError(
+            raise SpecError(
                 f"split: train {self.train} + validation {self.validation} leaves no test rows; "
                 "their sum must be below 1"
             )
@@ -184,17 +211,20 @@ class Encoder(SpecModel):
     revision: str | None = None
     """Commit, tag or branch of the hub id; pin a commit for reproducible runs."""
     pooling: Literal["mean", "cls"] = "mean"
+    """How the vectors of a text's tokens become one: their mean, or the first token's."""
     max_tokens: int = Field(default=256, ge=2)
+    """Longer texts are cut."""
     batch_size: int = Field(default=32, ge=1)
+    """Texts encoded at once."""
 
     @model_validator(mode="after")
     def name_one_source(self) -> Encoder:
         sources = [name for name in ("package", "hub", "folder") if getattr(self, name)]
         if len(sources) != 1:
             given = ", ".join(sources) or "none"
-            raise ValueError(f"encoder: name exactly one of package, hub, folder (got: {given})")
+            raise SpecError(f"encoder: name exactly one of package, hub, folder (got: {given})")
         if self.revision and not self.hub:
-            raise ValueError("encoder: revision goes with hub only")
+            raise SpecError("encoder: revision goes with hub only", "revision")
         return self
 
 
@@ -202,8 +232,11 @@ class Model(SpecModel):
     """Architecture of the multi-task ranker."""
 
     architecture: Literal["shared_bottom", "mmoe"] = "mmoe"
+    """One bottom for all tasks, or a mixture of experts with a gate for each task."""
     id_dimension: int = Field(default=16, ge=1)
+    """Width of the embedding of each id."""
     categorical_dimension: int = Field(default=8, ge=1)
+    """Width of the embedding of each categorical feature."""
     text_dimension: int = Field(default=32, ge=1)
     """Width of the trained projection of the text vectors."""
     experts: int = Field(default=4, ge=1)
@@ -213,23 +246,34 @@ class Model(SpecModel):
     tower: list[Annotated[int, Field(ge=1)]] = [32]
     """Layer widths of each task's tower."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of units dropped in training."""
     id_dropout: float = Field(default=0.6, ge=0, lt=1)
     """Share of ids replaced by the out-of-vocabulary row in training, so that it learns to stand in for new ones."""
 
 
 class Training(SpecModel):
+    """How the ranker is trained."""
+
     weighting: Literal["static", "uncertainty"] = "uncertainty"
+    """How the tasks' losses are added up: by `weight` alone, or also by learned uncertainty."""
     epochs: int = Field(default=20, ge=1)
+    """At most so many passes over the training split."""
     patience: int = Field(default=4, ge=1)
     """Validation rounds (two per epoch) without improvement before a task is held at its best round;
     training stops when all tasks are."""
     batch_size: int = Field(default=2048, ge=1)
+    """Rows of one step."""
     learning_rate: float = Field(default=1e-3, gt=0)
+    """Step size of the optimiser."""
     weight_decay: float = Field(default=1e-4, ge=0)
+    """Pull of the weights towards zero."""
 
 
 class Recommendations(SpecModel):
+    """What is recommended to each user."""
+
     per_user: int = Field(default=10, ge=1)
+    """Items for each user."""
     exclude: Literal["shown", "chosen", "nothing"] = "chosen"
     """Items never recommended to a user: those of any earlier interaction, or of those on which the first
     task happened, or none."""
@@ -242,13 +286,28 @@ class Recommendations(SpecModel):
 
 
 class Evaluation(SpecModel):
+    """How sure the report is of what it says."""
+
     bootstrap_samples: int = Field(default=500, ge=1)
     """Resamples behind each interval; more of them steady its ends."""
 
 
 class Schedule(SpecModel):
+    """When the whole pipeline runs. The schedule is off until it is switched on in the UI."""
+
     cron: str = "0 2 * * *"
+    """Minute, hour, day of the month, month, day of the week."""
     timezone: str = "UTC"
+    """Of the IANA database: `UTC`, `Europe/Berlin`."""
+
+    @model_validator(mode="after")
+    def know_the_timezone(self) -> Schedule:
+        if self.timezone not in available_timezones():
+            raise SpecError(
+                f"schedule: there is no timezone '{self.timezone}'; one looks like: UTC, Europe/Berlin",
+                "timezone",
+            )
+        return self
 
 
 class PipelineSpec(SpecModel):
@@ -264,6 +323,7 @@ class PipelineSpec(SpecModel):
     which gets the earliest time, the largest value of each label, and else what the first line says."""
     features: Features = Features()
     tasks: list[Task] = Field(min_length=1)
+    """What to predict, at least one."""
     available_from: Identifier | None = None
     """TIMESTAMP column of items: when each came into the catalogue. Negatives are sampled, and
     recommendations made, among the items that were there. Absent, or NULL: always there."""
@@ -277,6 +337,7 @@ class PipelineSpec(SpecModel):
     recommendations: Recommendations = Recommendations()
     schedule: Schedule = Schedule()
     seed: int = Field(default=0, ge=0)
+    """Of everything random: negatives, weights, the order of rows."""
 
     @property
     def entities(self) -> list[str]:
@@ -347,80 +408,128 @@ class PipelineSpec(SpecModel):
     @model_validator(mode="after")
     def check_tasks(self) -> PipelineSpec:
         names = [task.name for task in self.tasks]
-        refuse_repeats("tasks", names)
-        for task in self.tasks:
+        refuse_repeats("tasks", names, "tasks")
+        for position, task in enumerate(self.tasks):
+            place = ("tasks", position, "given")
             if task.given is None:
                 continue
             if task.given not in names or task.given == task.name:
-                others = ", ".join(name for name in names if name != task.name)
-                raise ValueError(
-                    f"task {task.name}: given names '{task.given}'; the other tasks are: {others}"
+                others = ", ".join(name for name in names if name != task.name) or "none"
+                raise SpecError(
+                    f"task {task.name}: given names '{task.given}'; the other tasks are: {others}", *place
                 )
             if self.task(task.given).kind != "binary":
-                raise ValueError(f"task {task.name}: given names '{task.given}', which is not binary")
-        for task in self.tasks:
+                raise SpecError(f"task {task.name}: given names '{task.given}', which is not binary", *place)
+        for position, task in enumerate(self.tasks):
             seen = [task.name]
             while (parent := self.task(seen[-1]).given) is not None:
                 if parent in seen:
-                    raise ValueError(f"tasks: given forms a cycle: {' -> '.join([*seen, parent])}")
+                    cycle = " -> ".join([*seen, parent])
+                    raise SpecError(f"tasks: given forms a cycle: {cycle}", "tasks", position, "given")
                 seen.append(parent)
         if self.negatives and self.root_task.kind != "binary":
-            raise ValueError(f"negatives: the root task '{self.root_task.name}' must be binary")
+            raise SpecError(f"negatives: the root task '{self.root_task.name}' must be binary", "negatives")
         return self
 
     @model_validator(mode="after")
     def check_ids(self) -> PipelineSpec:
-        refuse_repeats("ids", list(self.ids))
+        refuse_repeats("ids", list(self.ids), "ids")
         for table in ("users", "items"):
             column = f"{table.removesuffix('s')}_id"
             if table in self.entities and column not in self.ids:
-                raise ValueError(f"ids lacks {column}, but raw.{table} names a file; set raw.{table} to null")
+                raise SpecError(
+                    f"ids lacks {column}, but raw.{table} names a file; set raw.{table} to null", "ids"
+                )
             features = getattr(self.features, table)
             if table not in self.entities and (features.categorical or features.numeric):
-                raise ValueError(f"features.{table} names columns, but raw.{table} names no file")
+                raise SpecError(
+                    f"features.{table} names columns, but raw.{table} names no file", "features", table
+                )
         absent = {"user_id", "item_id"} - set(self.ids)
         if wrong := [column for column in self.interaction_key if column in absent]:
-            raise ValueError(f"interaction_key names {', '.join(wrong)}, which ids lacks; name other columns")
+            raise SpecError(
+                f"interaction_key names {', '.join(wrong)}, which ids lacks; name other columns",
+                "interaction_key",
+            )
         if "timestamp" in self.interaction_key and not self.timed:
-            raise ValueError("interaction_key names timestamp, which a pipeline split by hash need not have")
+            raise SpecError(
+                "interaction_key names timestamp, which a pipeline split by hash need not have",
+                "interaction_key",
+            )
         known = [*self.ids, *self.interaction_key, *self.context_features]
         if unknown := [column for column in self.split.hash_by or [] if column not in known]:
-            raise ValueError(
-                f"split: hash_by names {', '.join(unknown)}; it may name: {', '.join(dict.fromkeys(known))}"
+            raise SpecError(
+                f"split: hash_by names {', '.join(unknown)}; it may name: {', '.join(dict.fromkeys(known))}",
+                "split",
+                "hash_by",
             )
         if self.available_from and "items" not in self.entities:
-            raise ValueError("available_from names a column of items, but raw.items names no file")
+            raise SpecError(
+                "available_from names a column of items, but raw.items names no file", "available_from"
+            )
         if self.recommendations.newest_days and not self.available_from:
-            raise ValueError("recommendations: newest_days needs available_from, the time an item was new")
+            raise SpecError(
+                "recommendations: newest_days needs available_from, the time an item was new",
+                "recommendations",
+                "newest_days",
+            )
         if self.negatives and not self.recommends:
-            raise ValueError("negatives: pairs can only be sampled where ids has user_id and item_id")
+            raise SpecError(
+                "negatives: pairs can only be sampled where ids has user_id and item_id", "negatives"
+            )
         return self
 
     @model_validator(mode="after")
     def check_features(self) -> PipelineSpec:
-        columns = [
-            *self.features.users.categorical,
-            *self.features.users.numeric,
-            *self.features.items.categorical,
-            *self.features.items.numeric,
-            *self.features.interactions.categorical,
-            *self.features.interactions.numeric,
-            *(feature.name for feature in self.features.history),
-        ]
-        refuse_repeats("features", columns)
+        places = list(self.feature_places())
         taken = RESERVED_COLUMNS | {task.column for task in self.tasks} | {task.name for task in self.tasks}
-        if clash := sorted(taken & set(columns)):
-            raise ValueError(f"features: {', '.join(clash)} may not be features: reserved or a label")
+        seen: set[str] = set()
+        for column, place in places:
+            if column in seen:
+                raise SpecError(f"features: declared more than once: {column}", *place)
+            if column in taken:
+                raise SpecError(f"features: {column} may not be a feature: reserved or a label", *place)
+            seen.add(column)
         known = {*self.ids, *self.features.users.categorical, *self.features.items.categorical}
-        for feature in self.features.history:
+        for position, feature in enumerate(self.features.history):
+            place = ("features", "history", position)
             if unknown := [column for column in feature.by if column not in known]:
-                raise ValueError(
-                    f"history: by names {', '.join(unknown)}; it may name: {', '.join(sorted(known))}"
+                raise SpecError(
+                    f"history: by names {', '.join(unknown)}; it may name: {', '.join(sorted(known))}",
+                    *place,
+                    "by",
                 )
             if feature.label not in self.labels:
-                raise ValueError(
-                    f"history: label names '{feature.label}'; the labels are: {', '.join(self.labels)}"
+                raise SpecError(
+                    f"history: label names '{feature.label}'; the labels are: {', '.join(self.labels)}",
+                    *place,
+                    "label",
                 )
+        return self
+
+    def feature_places(self) -> Iterator[tuple[str, tuple[str | int, ...]]]:
+        """The name of every feature, with the keys that lead to it."""
+        for table in ("users", "items", "interactions"):
+            for kind in ("categorical", "numeric"):
+                for position, column in enumerate(getattr(getattr(self.features, table), kind)):
+                    yield column, ("features", table, kind, position)
+        for position, feature in enumerate(self.features.history):
+            yield feature.name, ("features", "history", position)
+
+    @model_validator(mode="after")
+    def check_score(self) -> PipelineSpec:
+        score = self.recommendations.score
+        if score is None:
+            return self
+        names = set(columns_of_expression(score, "recommendations", "score"))
+        known = [task.name for task in self.tasks]
+        known += [entire_space_name(task) for task in self.entire_space_tasks]
+        if unknown := sorted(names - set(known)) or (not names and ["no prediction"]):
+            raise SpecError(
+                f"recommendations.score names {', '.join(unknown)}; it may name: {', '.join(known)}",
+                "recommendations",
+                "score",
+            )
         return self
 
 
@@ -429,6 +538,17 @@ def entire_space_name(task: str) -> str:
     return f"{task}_entire_space"
 
 
-def refuse_repeats(what: str, names: list[str]) -> None:
-    if repeated := [name for name, count in Counter(names).items() if count > 1]:
-        raise ValueError(f"{what}: declared more than once: {', '.join(repeated)}")
+def columns_of_expression(expression: str, *place: str | int) -> list[str]:
+    """The columns that an SQL expression names. Raises SpecError where it is none."""
+    import polars as pl
+
+    try:
+        return pl.sql_expr(expression).meta.root_names()
+    except pl.exceptions.PolarsError as error:
+        raise SpecError(f"{'.'.join(map(str, place))} is no SQL expression: {error}", *place) from None
+
+
+def refuse_repeats(what: str, names: list[str], *place: str | int) -> None:
+    for position, name in enumerate(names):
+        if name in names[:position]:
+            raise SpecError(f"{what}: declared more than once: {name}", *place, position)

@@ -1,6 +1,7 @@
 """Loading every pipeline below defs/, with messages that a user can act upon."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -9,8 +10,14 @@ import dagster as dg
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from mtl_pipeline.components.declaration import did_you_mean
+from mtl_pipeline.components.yaml_lines import line_of
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.schema import COMPONENT_TYPE
+from mtl_pipeline.spec import PipelineSpec, SpecError
+
+FILE_KEYS = ["type", "attributes", "requirements", "post_processing", "template_vars_module"]
+"""What Dagster knows at the top of a defs.yaml."""
 
 
 def load_pipelines(package: Path) -> dg.Definitions:
@@ -22,10 +29,19 @@ def load_pipelines(package: Path) -> dg.Definitions:
     try:
         return dg.load_from_defs_folder(path_within_project=package)
     except Exception as error:
-        message = next(filter(None, map(explain, causes(error))), None)
+        message = next(filter(None, map(explain, causes(error))), None) or wrong_type(package)
         if message is None:
             raise
     raise UserError(message)
+
+
+def wrong_type(package: Path) -> str | None:
+    """Dagster's error about an unknown `type` does not say in which file."""
+    for file in sorted(package.glob("defs/**/defs.yaml")):
+        declared = str(yaml.safe_load(file.read_text()).get("type"))
+        if declared.startswith("mtl_pipeline.") and declared != COMPONENT_TYPE:
+            return f"{file}:{line_of(file, ['type'])}: type: there is no {declared}; it is: {COMPONENT_TYPE}"
+    return None
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -45,23 +61,47 @@ def explain(error: BaseException) -> str | None:
 
 
 def explain_value(details: Any) -> str:
-    """One wrong value. Dagster puts its place in the first part of `loc`: `attributes.<path> at <file>:<line>`."""
+    """One wrong value: `<file>:<line>: <keys>: <what is wrong and what is allowed>`.
+
+    Dagster puts the place in the first part of `loc`: `attributes.<path> at <file>:<line>`.
+    """
     location = str(details["loc"][0]) if details["loc"] else ""
     path, _, place = location.partition(" at ")
-    keys = path.split(".")[1:]
-    message = details["msg"].removeprefix("Value error, ")
-    if details["type"] == "extra_forbidden":
-        allowed = keys_allowed(PipelineSpec, keys[:-1])
-        message = f"there is no such key; the keys are: {', '.join(allowed)}"
-    elif details["type"] != "missing" and keys:
-        message += f" (got {details['input']!r})"
-    return ": ".join(filter(None, [place, ".".join(keys), message]))
+    keys = [int(key) if key.isdigit() else key for key in path.split(".") if key]
+    error = details.get("ctx", {}).get("error")
+    if isinstance(error, SpecError):
+        keys += error.place
+    file = Path(place.rpartition(":")[0])
+    if file.is_file():
+        place = f"{file}:{line_of(file, keys)}"
+    if isinstance(error, SpecError):
+        return f"{place}: {error}"
+    shown = ".".join(map(str, keys[1:] if keys[:1] == ["attributes"] else keys))
+    return ": ".join(filter(None, [place, shown, what_is_wrong(details, keys)]))
 
 
-def keys_allowed(model: type[BaseModel], path: list[str]) -> list[str]:
-    """The keys of the mapping at `path` in the specification."""
-    for key in path:
-        if key.isdigit():
+def what_is_wrong(details: Any, keys: Sequence[str | int]) -> str:
+    kind, value = details["type"], details["input"]
+    if kind == "extra_forbidden":
+        known = keys_allowed(keys[:-1])
+        return f"there is no such key{did_you_mean(str(keys[-1]), known)}; the keys are: {', '.join(known)}"
+    if kind == "missing":
+        return "this key is missing"
+    if kind == "string_pattern_mismatch":
+        return f"a name is made of lower-case letters, digits and _, and starts with a letter (got {value!r})"
+    if kind == "literal_error":
+        known = re.findall(r"'([^']*)'", details["ctx"]["expected"])
+        return f"{details['msg']} (got {value!r}){did_you_mean(str(value), known)}"
+    return f"{details['msg'].removeprefix('Value error, ')} (got {value!r})"
+
+
+def keys_allowed(path: Sequence[str | int]) -> list[str]:
+    """The keys of the mapping at `path` in a defs.yaml."""
+    if not path:
+        return FILE_KEYS
+    model: type[BaseModel] = PipelineSpec
+    for key in path[1:]:
+        if isinstance(key, int):
             continue
         nested = nested_model(model.model_fields[key].annotation)
         if nested is None:

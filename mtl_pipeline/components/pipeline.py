@@ -1,5 +1,6 @@
 """The component: one folder below defs/ becomes one pipeline."""
 
+import re
 from typing import Any, Self
 
 import dagster as dg
@@ -7,18 +8,21 @@ from pydantic import BaseModel
 
 from mtl_pipeline.components.baselines import baselines_asset, baselines_asset_checks
 from mtl_pipeline.components.context import PipelineContext
+from mtl_pipeline.components.declaration import check_declaration
 from mtl_pipeline.components.embeddings import embedding_asset_checks, embedding_assets
 from mtl_pipeline.components.evaluation import evaluation_asset, evaluation_asset_checks
 from mtl_pipeline.components.examples import examples_asset, examples_asset_checks
 from mtl_pipeline.components.model import model_asset, model_asset_checks
 from mtl_pipeline.components.raw_files import raw_file_assets, raw_file_sensor
 from mtl_pipeline.components.recommendations import recommendations_asset, recommendations_asset_checks
+from mtl_pipeline.components.scaffolding import PipelineScaffolder
 from mtl_pipeline.components.tables import table_asset_checks, table_assets
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths, project_root
-from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.spec import NAME_PATTERN, PipelineSpec
 
 
+@dg.scaffold_with(PipelineScaffolder)
 class MultiTaskPipeline(dg.Component):
     """A multi-task recommender, from raw CSV files to recommendations.
 
@@ -36,9 +40,15 @@ class MultiTaskPipeline(dg.Component):
 
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
+        file, name = context.path / "defs.yaml", context.path.name
         if not isinstance(attributes, PipelineSpec):
-            raise UserError(f"{context.path / 'defs.yaml'}: attributes is missing; it must name the tasks")
-        return cls(context.path.name, attributes)
+            raise UserError(f"{file}: attributes is missing; it must name the tasks")
+        if not re.fullmatch(NAME_PATTERN, name):
+            raise UserError(
+                f"{context.path}: a folder that names a pipeline has a name such as news or shop_2"
+            )
+        check_declaration(file, PipelineContext(name, attributes, PipelinePaths(project_root(), name)))
+        return cls(name, attributes)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         return define_pipeline(self.name, self.spec)

@@ -11,6 +11,7 @@ import pyarrow as pa
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.warehouse.binding import REJECT_MACRO
 from mtl_pipeline.warehouse.connection import column_types, fetch_one, open_warehouse
 from mtl_pipeline.warehouse.scan import PROVENANCE_COLUMNS, Scan, scan_raw_file
 from mtl_pipeline.warehouse.sql import quote_identifier, render_sql
@@ -48,9 +49,7 @@ def build_table(paths: PipelinePaths, spec: PipelineSpec, table: str) -> TableSu
     Raises UserError when the file or the pipeline's SQL cannot be used.
     """
     with open_warehouse(paths.warehouse) as connection:
-        connection.execute(
-            "CREATE OR REPLACE TEMP MACRO reject(column_name, why) AS {'column': column_name, 'reason': why}"
-        )
+        connection.execute(REJECT_MACRO)
         scan = scan_raw_file(connection, paths, table, paths.raw / getattr(spec.raw, table))
         apply_pipeline_sql(connection, paths, spec, table, scan)
         connection.execute(

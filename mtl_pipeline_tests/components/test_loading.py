@@ -9,9 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mtl_pipeline.components import load_pipelines
 from mtl_pipeline.errors import UserError
+from mtl_pipeline.paths import ROOT_VARIABLE, PipelinePaths
+from mtl_pipeline.spec import Model, PipelineSpec
+from mtl_pipeline.warehouse.tables import build_table
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -21,27 +25,56 @@ attributes:
   features:
     users:
       numeric: [age]
+    history:
+      - {by: [user_id], statistic: count, label: click}
   tasks:
     - {name: click, kind: binary}
     - name: purchase
       kind: binary
       given: click
+  negatives: {per_positive: 4}
 """
+
+SQL = {
+    "users": "SELECT user_id, TRY_CAST(age AS INTEGER) AS age, name AS text",
+    "items": "SELECT item_id, title AS text",
+    "interactions": "SELECT user_id, item_id, timestamp::TIMESTAMP AS timestamp, "
+    "click::INTEGER AS click, purchase::INTEGER AS purchase",
+}
+PROVENANCE = ", source_file, source_line, CASE WHEN false THEN reject('', '') END AS rejection FROM raw_"
+HEADERS = {
+    "users": "user_id,age,name",
+    "items": "item_id,title",
+    "interactions": "user_id,item_id,timestamp,click,purchase",
+}
 
 Edit = Callable[[str, str], Path]
 
 
 @pytest.fixture
-def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with the SQL and the raw files of the pipeline `orders`."""
+    monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path))
+    shutil.copytree(REPOSITORY / "sql/common", tmp_path / "sql/common")
+    for folder in ("sql/orders", "data/orders/raw"):
+        (tmp_path / folder).mkdir(parents=True)
+    for table, query in SQL.items():
+        (tmp_path / f"sql/orders/{table}.sql").write_text(f"{query}{PROVENANCE}{table}\n")
+        (tmp_path / f"data/orders/raw/{table}.csv").write_text(HEADERS[table] + "\n")
+    return tmp_path
+
+
+@pytest.fixture
+def edit(root: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
     """Write the good defs.yaml with one replacement; returns the package to load."""
-    package = tmp_path / "shop"
+    package = root / "shop"
     folder = package / "defs" / "orders"
     folder.mkdir(parents=True)
     for module in (package, package / "defs"):
         (module / "__init__.py").touch()
     settings = (REPOSITORY / "pyproject.toml").read_text().replace('"mtl_pipeline', '"shop')
-    (tmp_path / "pyproject.toml").write_text(settings)
-    monkeypatch.syspath_prepend(str(tmp_path))
+    (root / "pyproject.toml").write_text(settings)
+    monkeypatch.syspath_prepend(str(root))
     for name in [name for name in sys.modules if name.split(".")[0] == "shop"]:
         monkeypatch.delitem(sys.modules, name)
 
@@ -53,53 +86,364 @@ def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
     return write
 
 
+def refusal(package: Path) -> str:
+    """The message with which the pipelines are refused, without the path of defs.yaml."""
+    with pytest.raises(UserError) as error:
+        load_pipelines(package)
+    return str(error.value).replace(f"{package}/defs/orders/", "")
+
+
 def test_the_folder_names_the_pipeline(edit: Edit) -> None:
     definitions = load_pipelines(edit("", ""))
     assert {key.path[0] for key in definitions.resolve_asset_graph().get_all_asset_keys()} == {"orders"}
 
 
+SHORTEST = """\
+type: mtl_pipeline.components.MultiTaskPipeline
+attributes:
+  tasks:
+    - {name: click, kind: binary}
+"""
+ROWS = {"users": "1,30,Ann", "items": "10,Hat", "interactions": "1,10,2026-01-01 10:00:00,1,0"}
+
+
+def test_the_shortest_declaration_works(edit: Edit, root: Path) -> None:
+    """Everything else has a default."""
+    assert len(SHORTEST.splitlines()) < 25
+    package = edit(GOOD, SHORTEST)
+    assert load_pipelines(package).resolve_asset_graph().get_all_asset_keys()
+    spec = PipelineSpec.model_validate(yaml.safe_load(SHORTEST)["attributes"])
+    for table, row in ROWS.items():
+        with (root / f"data/orders/raw/{table}.csv").open("a") as file:
+            file.write(row + "\n")
+        assert build_table(PipelinePaths(root, "orders"), spec, table).rows_kept == 1
+
+
+REFUSALS = [
+    # keys
+    (
+        "numeric: [age]",
+        "numbers: [age]",
+        (
+            "defs.yaml:5: features.users.numbers: there is no such key (did you mean numeric?); the k"
+            "eys are: categorical, numeric, text"
+        ),
+    ),
+    (
+        "  tasks:\n",
+        "  modle: {}\n  tasks:\n",
+        "defs.yaml:8: modle: there is no such key (did you mean model?); the keys are: "
+        + ", ".join(PipelineSpec.model_fields),
+    ),
+    (
+        "  tasks:\n",
+        "  model: {depth: 3}\n  tasks:\n",
+        "defs.yaml:8: model.depth: there is no such key; the keys are: " + ", ".join(Model.model_fields),
+    ),
+    (
+        "attributes:",
+        "atributes:",
+        (
+            "defs.yaml:2: atributes: there is no such key (did you mean attributes?); the keys are: t"
+            "ype, attributes, requirements, post_processing, template_vars_module"
+        ),
+    ),
+    # values
+    (
+        "      kind: binary",
+        "      kind: binery",
+        (
+            "defs.yaml:11: tasks.1.kind: Input should be 'binary', 'regression', 'count' or 'multicla"
+            "ss' (got 'binery') (did you mean binary?)"
+        ),
+    ),
+    ("      kind: binary\n", "", "defs.yaml:10: tasks.1.kind: this key is missing"),
+    (GOOD[GOOD.index("  tasks") :], "  seed: 1\n", "defs.yaml:2: tasks: this key is missing"),
+    (
+        "numeric: [age]",
+        "numeric: age",
+        "defs.yaml:5: features.users.numeric: Input should be a valid array (got 'age')",
+    ),
+    (
+        "name: purchase",
+        "name: Purchase",
+        (
+            "defs.yaml:10: tasks.1.name: a name is made of lower-case letters, digits and _, and star"
+            "ts with a letter (got 'Purchase')"
+        ),
+    ),
+    (
+        "  tasks:\n",
+        "  training: {epochs: 0}\n  tasks:\n",
+        "defs.yaml:8: training.epochs: Input should be greater than or equal to 1 (got 0)",
+    ),
+    (
+        "  tasks:\n",
+        "  training: {learning_rate: .inf}\n  tasks:\n",
+        "defs.yaml:8: training.learning_rate: Input should be a finite number (got inf)",
+    ),
+    (
+        "  tasks:\n",
+        "  seed: soon\n  tasks:\n",
+        (
+            "defs.yaml:8: seed: Input should be a valid integer, unable to parse string as an integer"
+            " (got 'soon')"
+        ),
+    ),
+    # tasks
+    (
+        "given: click",
+        "given: clack",
+        "defs.yaml:12: task purchase: given names 'clack'; the other tasks are: click",
+    ),
+    (
+        "given: click",
+        "given: purchase",
+        "defs.yaml:12: task purchase: given names 'purchase'; the other tasks are: click",
+    ),
+    (
+        "{name: click, kind: binary}",
+        "{name: click, kind: binary, given: purchase}",
+        "defs.yaml:9: tasks: given forms a cycle: click -> purchase -> click",
+    ),
+    (
+        "{name: click, kind: binary}",
+        "{name: click, kind: regression}\n    - {name: x, kind: binary}",
+        "defs.yaml:13: task purchase: given names 'click', which is not binary",
+    ),
+    ("name: purchase", "name: click", "defs.yaml:10: tasks: declared more than once: click"),
+    (
+        "given: click",
+        "given: click\n      loss: huber",
+        ("defs.yaml:13: task purchase: a binary task has no loss huber; it may be: cross_entropy, focal"),
+    ),
+    (
+        "given: click",
+        "given: click\n      loss: focal\n      positive_weight: 2",
+        ("defs.yaml:14: task purchase: positive_weight goes with a binary task and cross_entropy only"),
+    ),
+    (
+        "given: click",
+        "given: click\n      classes: [a, b]",
+        "defs.yaml:13: task purchase: classes goes with multiclass only",
+    ),
+    (
+        "kind: binary\n      given: click",
+        "kind: multiclass\n      classes: [a, b]",
+        (
+            "defs.yaml:12: task purchase: a multiclass task lists at least three classes; two are a b"
+            "inary task"
+        ),
+    ),
+    (
+        "kind: binary\n      given: click",
+        "kind: multiclass\n      classes:\n        - a\n        - b\n        - a",
+        "defs.yaml:15: task purchase: classes: declared more than once: a",
+    ),
+    # features, split, encoder, ids
+    (
+        "label: click",
+        "label: clock",
+        "defs.yaml:7: history: label names 'clock'; the labels are: click, purchase",
+    ),
+    ("by: [user_id]", "by: [user]", "defs.yaml:7: history: by names user; it may name: item_id, user_id"),
+    ("numeric: [age]", "numeric: [age, age]", "defs.yaml:5: features: declared more than once: age"),
+    (
+        "numeric: [age]",
+        "numeric: [click]",
+        "defs.yaml:5: features: click may not be a feature: reserved or a label",
+    ),
+    (
+        "  tasks:\n",
+        "  split: {train: 0.9, validation: 0.1}\n  tasks:\n",
+        ("defs.yaml:8: split: train 0.9 + validation 0.1 leaves no test rows; their sum must be below 1"),
+    ),
+    (
+        "  tasks:\n",
+        "  encoder: {package: a, hub: b}\n  tasks:\n",
+        "defs.yaml:8: encoder: name exactly one of package, hub, folder (got: package, hub)",
+    ),
+    (
+        "  tasks:\n",
+        "  encoder: {package: a, revision: b}\n  tasks:\n",
+        "defs.yaml:8: encoder: revision goes with hub only",
+    ),
+    (
+        "  tasks:\n",
+        "  ids: [user_id]\n  tasks:\n",
+        "defs.yaml:8: ids lacks item_id, but raw.items names a file; set raw.items to null",
+    ),
+    (
+        "  tasks:\n",
+        "  raw: {users: null}\n  tasks:\n",
+        "defs.yaml:4: features.users names columns, but raw.users names no file",
+    ),
+    (
+        "  tasks:\n",
+        "  split: {hash_by: [session]}\n  tasks:\n",
+        "defs.yaml:8: split: hash_by names session; it may name: user_id, item_id, timestamp",
+    ),
+    # schedule, recommendations, catalogue
+    (
+        "  tasks:\n",
+        "  recommendations: {newest_days: 3}\n  tasks:\n",
+        "defs.yaml:8: recommendations: newest_days needs available_from, the time an item was new",
+    ),
+    (
+        "  tasks:\n",
+        "  available_from: added\n  tasks:\n",
+        "defs.yaml:8: available_from: sql/orders/items.sql delivers no column added; "
+        "it delivers: item_id, text",
+    ),
+    (
+        "  tasks:\n",
+        "  schedule:\n    cron: nightly\n  tasks:\n",
+        (
+            "defs.yaml:9: schedule.cron: not a cron schedule: 'nightly'; it has five fields: minute, "
+            "hour, day of the month, month, day of the week"
+        ),
+    ),
+    (
+        "  tasks:\n",
+        "  schedule:\n    timezone: Mars\n  tasks:\n",
+        "defs.yaml:9: schedule: there is no timezone 'Mars'; one looks like: UTC, Europe/Berlin",
+    ),
+    (
+        "  tasks:\n",
+        "  recommendations: {score: click + buy}\n  tasks:\n",
+        ("defs.yaml:8: recommendations.score names buy; it may name: click, purchase, purchase_entire_space"),
+    ),
+    (
+        "  tasks:\n",
+        "  recommendations: {score: click +}\n  tasks:\n",
+        ("defs.yaml:8: recommendations.score is no SQL expression: unable to parse 'click +' as Expr"),
+    ),
+    (
+        "  tasks:\n",
+        "  recommendations: {score: '1'}\n  tasks:\n",
+        (
+            "defs.yaml:8: recommendations.score names no prediction; it may name: click, purchase, pu"
+            "rchase_entire_space"
+        ),
+    ),
+    # columns that the SQL does not deliver
+    (
+        "numeric: [age]",
+        "numeric: [aged]",
+        (
+            "defs.yaml:5: features.users.numeric: sql/orders/users.sql delivers no column aged (did y"
+            "ou mean age?); it delivers: user_id, age, text"
+        ),
+    ),
+    (
+        "numeric: [age]",
+        "text: bio",
+        (
+            "defs.yaml:5: features.users.text: sql/orders/users.sql delivers no column bio; it delive"
+            "rs: user_id, age, text"
+        ),
+    ),
+    (
+        "name: purchase",
+        "name: bought",
+        (
+            "defs.yaml:10: label of task bought: sql/orders/interactions.sql delivers no column bough"
+            "t; it delivers: user_id, item_id, timestamp, click, purchase"
+        ),
+    ),
+    (
+        "given: click",
+        "given: click\n      label: bought",
+        (
+            "defs.yaml:13: label of task purchase: sql/orders/interactions.sql delivers no column bou"
+            "ght; it delivers: user_id, item_id, timestamp, click, purchase"
+        ),
+    ),
+    (
+        "  tasks:\n",
+        "  interaction_key: [user_id, session]\n  tasks:\n",
+        (
+            "defs.yaml:8: interaction_key: sql/orders/interactions.sql delivers no column session; it"
+            " delivers: user_id, item_id, timestamp, click, purchase"
+        ),
+    ),
+    # the file itself
+    (
+        "MultiTaskPipeline",
+        "MultitaskPipeline",
+        (
+            "defs.yaml:1: type: there is no mtl_pipeline.components.MultitaskPipeline; it is: mtl_pip"
+            "eline.components.MultiTaskPipeline"
+        ),
+    ),
+    ("type: mtl_pipeline.components.MultiTaskPipeline\n", "", "defs.yaml:1: type: this key is missing"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "message"), REFUSALS)
+def test_message_names_file_line_and_what_is_allowed(edit: Edit, old: str, new: str, message: str) -> None:
+    assert refusal(edit(old, new)) == message
+
+
+WRONG_TYPES = [
+    ("users", "TRY_CAST(age AS INTEGER)", "age", "5: features.users.numeric", "age as VARCHAR", "a number"),
+    ("users", "name AS text", "1 AS text", "4: features.users.text", "text as INTEGER", "a string"),
+    ("interactions", "::TIMESTAMP", "", "2: time of the interactions", "timestamp as VARCHAR", "a time"),
+    ("interactions", "click::INTEGER", "click", "9: label of task click", "click as VARCHAR", "a number"),
+]
+
+
+@pytest.mark.parametrize(("table", "old", "new", "place", "found", "wanted"), WRONG_TYPES)
+def test_columns_of_the_wrong_type_are_refused(
+    edit: Edit, root: Path, table: str, old: str, new: str, place: str, found: str, wanted: str
+) -> None:
+    path = root / f"sql/orders/{table}.sql"
+    path.write_text(path.read_text().replace(old, new))
+    assert refusal(edit("", "")) == (
+        f"defs.yaml:{place}: sql/orders/{table}.sql delivers {found}; it must be {wanted}: TRY_CAST it"
+    )
+
+
+def test_the_name_of_the_folder_is_checked(edit: Edit) -> None:
+    package = edit("", "")
+    (package / "defs/orders").rename(package / "defs/My-Orders")
+    assert refusal(package) == (
+        f"{package}/defs/My-Orders: a folder that names a pipeline has a name such as news or shop_2"
+    )
+
+
+def test_every_undelivered_column_is_named_at_once(edit: Edit, root: Path) -> None:
+    (root / "sql/orders/items.sql").write_text("SELECT title FROM raw_items")
+    assert [line.split(";")[0] for line in refusal(edit("[age]", "[size]")).splitlines()] == [
+        "defs.yaml:5: features.users.numeric: sql/orders/users.sql delivers no column size",
+        "defs.yaml:2: key of items: sql/orders/items.sql delivers no column item_id",
+        "defs.yaml:3: features.items.text: sql/orders/items.sql delivers no column text",
+        "defs.yaml:2: rows of items: sql/orders/items.sql delivers no column source_file",
+        "defs.yaml:2: rows of items: sql/orders/items.sql delivers no column source_line",
+        "defs.yaml:2: rows of items: sql/orders/items.sql delivers no column rejection",
+    ]
+
+
 @pytest.mark.parametrize(
-    ("old", "new", "line", "message"),
+    ("query", "message"),
     [
-        (
-            "numeric:",
-            "numbers:",
-            5,
-            "features.users.numbers: there is no such key; the keys are: categorical, numeric",
-        ),
-        (
-            "  tasks:\n",
-            "  model: {depth: 3}\n  tasks:\n",
-            6,
-            "model.depth: there is no such key; the keys are: architecture, ",
-        ),
-        (
-            "      kind: binary",
-            "      kind: binery",
-            9,
-            "tasks.1.kind: Input should be 'binary', 'regression', 'count' or 'multiclass' (got 'binery')",
-        ),
-        (
-            "given: click",
-            "given: clack",
-            2,
-            "task purchase: given names 'clack'; the other tasks are: click",
-        ),
-        (
-            "numeric: [age]",
-            "numeric: age",
-            5,
-            "features.users.numeric: Input should be a valid array (got 'age')",
-        ),
+        ("SELECT user_id,\nFROM FROM raw_users", ":2: not valid SQL: Parser Error: syntax error at or near"),
+        ("SELECT user_id\n{% if %}", ":2: not a valid template: Expected an expression"),
     ],
 )
-def test_message_names_file_line_and_what_is_allowed(
-    edit: Edit, old: str, new: str, line: int, message: str
+def test_invalid_sql_is_refused_even_before_there_is_a_raw_file(
+    edit: Edit, root: Path, query: str, message: str
 ) -> None:
-    package = edit(old, new)
-    with pytest.raises(UserError) as error:
-        load_pipelines(package)
-    assert f"{package}/defs/orders/defs.yaml:{line}: {message}" in str(error.value)
+    (root / "sql/orders/users.sql").write_text(query)
+    (root / "data/orders/raw/users.csv").unlink()
+    assert refusal(edit("", "")).startswith(f"{root}/sql/orders/users.sql{message}")
+
+
+@pytest.mark.parametrize("content", ["user_id,years,name\n", "", "\xff\xfe", "user_id,user_id\n", None])
+def test_a_broken_raw_file_is_left_to_the_run(edit: Edit, root: Path, content: str | None) -> None:
+    file = root / "data/orders/raw/users.csv"
+    file.unlink() if content is None else file.write_text(content, encoding="latin-1")
+    load_pipelines(edit("", ""))
 
 
 def test_missing_attributes(edit: Edit) -> None:

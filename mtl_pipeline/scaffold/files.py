@@ -1,0 +1,98 @@
+"""The text of the files that a pipeline consists of."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from pathlib import Path
+from textwrap import wrap
+
+import jinja2
+
+from mtl_pipeline.scaffold.plan import PipelinePlan, TablePlan, reference
+from mtl_pipeline.schema import SCHEMA_FILE, Section, spec_sections
+from mtl_pipeline.warehouse.sql import quote_literal
+
+WIDTH = 106
+TEMPLATES = Path(__file__).parent / "templates"
+EXAMPLE = TEMPLATES / "example"
+WRITTEN = {"raw", "ids", "interaction_key", "repeats", "available_from", "features", "tasks", "negatives"}
+"""Keys that the template of defs.yaml writes itself, with or without comments."""
+
+
+def table_sql(table: TablePlan) -> str:
+    text = environment().get_template("table.sql.jinja").render(table=table) + "\n"
+    # The file is a template itself: what came from the data must not act as one.
+    return f"{{% raw %}}\n{text}{{% endraw %}}\n" if re.search(r"\{[{%#]", text) else text
+
+
+def defs_yaml(plan: PipelinePlan, *, placeholders: bool) -> str:
+    written = WRITTEN | ({"split"} if not plan.timed else set())
+    text = (
+        environment()
+        .get_template("defs.yaml.jinja")
+        .render(
+            plan=plan,
+            placeholders=placeholders,
+            schema=f"../../../{SCHEMA_FILE}",
+            history=list(history(plan)),
+            defaults="\n".join(default_lines(spec_sections(), written)),
+        )
+    )
+    return text + "\n"
+
+
+def environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, autoescape=False
+    )
+    environment.filters.update(literal=quote_literal, reference=reference, yaml=scalar, one_line=one_line)
+    return environment
+
+
+def history(plan: PipelinePlan) -> Iterator[str]:
+    """What users did and items met with before: a count of the first task, means of the others."""
+    if not plan.timed:
+        return
+    first, *others = plan.tasks
+    for column in plan.ids:
+        if first.kind == "binary":
+            yield f"{{by: [{column}], statistic: count, label: {first.name}}}"
+            if column == "item_id":
+                yield f"{{by: [{column}], statistic: count, label: {first.name}, within_days: 30}}"
+        rated = plan.tasks if not plan.negatives else others
+        for task in rated:
+            yield f"{{by: [{column}], statistic: mean, label: {task.name}}}"
+
+
+def default_lines(section: Section, written: Collection[str], depth: int = 0) -> Iterator[str]:
+    """Each key below its meaning, commented out. Without the first `# ` of each line it is YAML."""
+    margin = "  # " + "  " * depth
+    for key in section.keys:
+        if key.name in written:
+            continue
+        yield from (f"{margin}# {line}" for line in wrap(key.meaning, WIDTH - len(margin)))
+        if key.section and isinstance(key.default, dict):
+            yield f"{margin}{key.name}:"
+            yield from default_lines(filled(key.section, key.default), (), depth + 1)
+        else:
+            yield f"{margin}{key.name}: {json.dumps(key.default)}"
+
+
+def one_line(text: str) -> str:
+    """For comments, which end with the line."""
+    return " ".join(text.split())
+
+
+def scalar(text: str) -> str:
+    """A string in YAML: quoted only where it must be."""
+    return text if re.fullmatch(r"[A-Za-z][\w.-]*", text) else json.dumps(text)
+
+
+def filled(section: Section, values: dict[str, object]) -> Section:
+    """The section with what its parent fills in by default, such as the encoder's package."""
+    return replace(
+        section, keys=[replace(key, default=values.get(key.name, key.default)) for key in section.keys]
+    )

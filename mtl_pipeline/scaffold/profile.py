@@ -1,0 +1,200 @@
+"""What the columns of a raw CSV file hold: counted in DuckDB, over all rows."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.warehouse.connection import fetch_one
+from mtl_pipeline.warehouse.scan import PROVENANCE_COLUMNS, scan_raw_file
+from mtl_pipeline.warehouse.sql import quote_identifier, quote_literal
+
+MOST = 0.95
+"""A column is of a type when so large a share of its values is: the rest are dirty."""
+MOST_VALUES = 20
+"""Distinct values up to which they are listed."""
+SAMPLE_ROWS = 10_000
+"""Values that are looked at for formats of times and separators of lists, which takes long."""
+LONGEST_PART = 40
+"""Characters of a value in a list."""
+SEPARATORS = ("|", ";", ",")
+
+TIME_FORMATS = {
+    "seconds": "TRY(make_timestamp(TRY_CAST({} AS BIGINT) * 1000000))",
+    "milliseconds": "TRY(make_timestamp(TRY_CAST({} AS BIGINT) * 1000))",
+    "microseconds": "TRY(make_timestamp(TRY_CAST({} AS BIGINT)))",
+    "ISO with offset": "TRY_CAST({} AS TIMESTAMPTZ) AT TIME ZONE 'UTC'",
+    "ISO": "TRY_CAST({} AS TIMESTAMP)",
+    "day/month/year": "try_strptime({}, ['%d/%m/%Y %H:%M:%S', '%d/%m/%Y %H:%M', '%d/%m/%Y'])",
+    "month/day/year": "try_strptime({}, ['%m/%d/%Y %H:%M:%S', '%m/%d/%Y %H:%M', '%m/%d/%Y'])",
+    "day.month.year": "try_strptime({}, ['%d.%m.%Y %H:%M:%S', '%d.%m.%Y %H:%M', '%d.%m.%Y'])",
+}
+"""How a string becomes a TIMESTAMP in UTC, NULL where it is none; the first that fits is taken."""
+
+PLAUSIBLE_TIMES = "BETWEEN TIMESTAMP '1990-01-01' AND TIMESTAMP '2100-01-01'"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a raw file. Counts are of rows; blank fields are not present."""
+
+    name: str
+    rows: int
+    present: int
+    distinct: int
+    whole: int
+    """Whole numbers that fit 64 bits and have no leading zeros."""
+    numbers: int
+    booleans: int
+    links: int
+    minimum: float | None
+    maximum: float | None
+    length: float
+    """Mean number of characters."""
+    values: list[str]
+    """The distinct values, most frequent first, where there are at most MOST_VALUES."""
+    time_format: str | None
+    """A key of TIME_FORMATS."""
+    separator: str | None
+    """Between the values of a field that lists several."""
+
+    def mostly(self, count: int) -> bool:
+        return self.present > 0 and count >= MOST * self.present
+
+    @property
+    def words(self) -> list[str]:
+        return snake_case(self.name).split("_")
+
+    @property
+    def unique(self) -> bool:
+        """Whether it may be the key of its table; a few repeated or missing ones are dirt."""
+        return self.rows > 0 and self.distinct >= 0.9 * self.rows
+
+    @property
+    def numeric(self) -> bool:
+        return self.mostly(self.numbers)
+
+    @property
+    def boolean(self) -> bool:
+        return self.mostly(self.booleans)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One raw file, which lies in the connection as raw_<table>."""
+
+    table: str
+    path: Path
+    rows: int
+    columns: dict[str, Column]
+
+
+def profile_file(
+    connection: duckdb.DuckDBPyConnection, paths: PipelinePaths, table: str, path: Path
+) -> Profile:
+    """Read a CSV file as a run would, and count what its columns hold.
+
+    Raises UserError where the file is missing, empty or without a usable header.
+    """
+    scan = scan_raw_file(connection, paths, table, path)
+    columns = [name for name in scan.columns if name not in PROVENANCE_COLUMNS]
+    return Profile(
+        table,
+        path,
+        scan.rows_read,
+        {name: profile_column(connection, f"raw_{table}", name) for name in columns},
+    )
+
+
+def profile_column(connection: duckdb.DuckDBPyConnection, table: str, name: str) -> Column:
+    value = quote_identifier(name)
+    counts = fetch_one(
+        connection,
+        f"""
+        SELECT
+            count(*), count({value}), count(DISTINCT {value}),
+            count(*) FILTER (
+                regexp_full_match({value}, '-?(0|[1-9][0-9]*)') AND TRY_CAST({value} AS BIGINT) IS NOT NULL
+            ),
+            count(*) FILTER (isfinite(TRY_CAST({value} AS DOUBLE)) AND NOT regexp_matches({value}, '^0[0-9]')),
+            count(TRY_CAST({value} AS BOOLEAN)),
+            count(*) FILTER (regexp_matches({value}, '^https?://')),
+            min(TRY_CAST({value} AS DOUBLE)) FILTER (isfinite(TRY_CAST({value} AS DOUBLE))),
+            max(TRY_CAST({value} AS DOUBLE)) FILTER (isfinite(TRY_CAST({value} AS DOUBLE))),
+            coalesce(avg(length({value})), 0)
+        FROM {table}
+        """,
+    )
+    (rows, present, distinct, whole, numbers, booleans, links, minimum, maximum, length) = counts
+    with_values = f"(SELECT {value} AS value FROM {table} WHERE {value} IS NOT NULL)"
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE sample AS FROM {with_values} USING SAMPLE reservoir({SAMPLE_ROWS} ROWS) "
+        "REPEATABLE (0)"
+    )
+    return Column(
+        name=name,
+        rows=rows,
+        present=present,
+        distinct=distinct,
+        whole=whole,
+        numbers=numbers,
+        booleans=booleans,
+        links=links,
+        minimum=minimum,
+        maximum=maximum,
+        length=length,
+        values=frequent_values(connection, table, value) if distinct <= MOST_VALUES else [],
+        time_format=find_time_format(connection),
+        separator=find_separator(connection),
+    )
+
+
+def frequent_values(connection: duckdb.DuckDBPyConnection, table: str, value: str) -> list[str]:
+    rows = connection.execute(
+        f"SELECT {value} FROM {table} WHERE {value} IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1"
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def find_time_format(connection: duckdb.DuckDBPyConnection) -> str | None:
+    """The first format that most values of `sample` have. Numbers must be plausible times."""
+    conditions = {name: f"{sql.format('value')} {PLAUSIBLE_TIMES}" for name, sql in TIME_FORMATS.items()}
+    conditions["ISO with offset"] += r" AND regexp_matches(value, ':\d\d(\.\d+)?[+-]\d\d')"
+    counted = ", ".join(f"count(*) FILTER ({condition})" for condition in conditions.values())
+    present, *counts = fetch_one(connection, f"SELECT count(*), {counted} FROM sample")
+    fitting = [name for name, count in zip(conditions, counts, strict=True) if count >= MOST * present > 0]
+    return fitting[0] if fitting else None
+
+
+def find_separator(connection: duckdb.DuckDBPyConnection) -> str | None:
+    """The separator of lists: in a fifth of the fields of `sample`, with short parts that come again."""
+    for separator in SEPARATORS:
+        present, listed, parts, distinct, longest = fetch_one(
+            connection,
+            f"""
+            WITH lists AS (SELECT string_split(value, {quote_literal(separator)}) AS parts FROM sample)
+            SELECT
+                (SELECT count(*) FROM lists),
+                (SELECT count(*) FROM lists WHERE len(parts) > 1),
+                count(*), count(DISTINCT trim(part)), coalesce(max(length(part)), 0)
+            FROM (SELECT unnest(parts) AS part FROM lists)
+            """,
+        )
+        if listed >= 0.2 * present > 0 and distinct <= parts / 2 and longest <= LONGEST_PART:
+            return separator
+    return None
+
+
+def words(text: str) -> list[str]:
+    return text.split()
+
+
+def snake_case(name: str) -> str:
+    """A lower-case SQL identifier: personId -> person_id, "Sign-up date" -> sign_up_date."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name.strip())
+    plain = re.sub(r"[^a-z0-9]+", "_", spaced.lower()).strip("_")
+    return plain if plain[:1].isalpha() else f"column_{plain}".rstrip("_")

@@ -1,0 +1,200 @@
+"""The keys of a defs.yaml as a JSON schema for editors and as a page for people.
+
+`python -m mtl_pipeline.schema` writes both to docs/. Everything in them comes from mtl_pipeline/spec.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mtl_pipeline.paths import project_root
+from mtl_pipeline.spec import PipelineSpec
+
+COMPONENT_TYPE = "mtl_pipeline.components.MultiTaskPipeline"
+SCHEMA_FILE = "docs/defs-schema.json"
+REFERENCE_FILE = "docs/defs.md"
+
+INTRODUCTION = f"""\
+# The keys of a defs.yaml
+
+A pipeline is declared in `mtl_pipeline/defs/<pipeline>/defs.yaml`; the folder names the pipeline. The file
+has two keys: `type: {COMPONENT_TYPE}` and `attributes`, whose keys follow.
+(Dagster's own keys `requirements`, `post_processing` and `template_vars_module` may stand beside them.) Only
+`tasks` is required.
+
+A *name* is made of lower-case letters, digits and `_`, and starts with a letter. A wrong key or value, and a
+column that the pipeline's SQL does not deliver, is refused when the definitions load, with file and line.
+
+Editors that speak the YAML language server complete and check the keys where the file begins with
+`# yaml-language-server: $schema=../../../{SCHEMA_FILE}`.
+
+This page and the schema are written by `python -m mtl_pipeline.schema` from `mtl_pipeline/spec.py`. What Dagster
+makes of the same: `dg utils inspect-component {COMPONENT_TYPE} --defs-yaml-json-schema`.
+"""
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of a mapping in defs.yaml."""
+
+    name: str
+    type: str
+    required: bool
+    default: Any
+    meaning: str
+    section: Section | None
+    """The mapping below the key, or that the items of its list are."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A mapping in defs.yaml."""
+
+    path: str
+    """Keys that lead to it; `[]` stands for the items of a list."""
+    meaning: str
+    keys: list[Key]
+
+
+def defs_schema() -> dict[str, Any]:
+    """The JSON schema of a whole defs.yaml."""
+    attributes = without_titles(PipelineSpec.model_json_schema())
+    definitions = attributes.pop("$defs")
+    of_dagster = {"description": "Dagster's own; see its documentation of components."}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "defs.yaml of a pipeline",
+        "type": "object",
+        "required": ["type", "attributes"],
+        "additionalProperties": False,
+        "properties": {
+            "type": {"const": COMPONENT_TYPE, "description": "What the folder declares: a pipeline."},
+            "attributes": attributes,
+            "requirements": of_dagster,
+            "post_processing": of_dagster,
+            "template_vars_module": of_dagster,
+        },
+        "$defs": definitions,
+    }
+
+
+def without_titles(schema: dict[str, Any]) -> dict[str, Any]:
+    """Pydantic repeats each key as its title, which editors then show instead of the description."""
+    return {
+        key: {name: without_titles(value) for name, value in part.items()}
+        if key in ("properties", "$defs")
+        else [without_titles(item) if isinstance(item, dict) else item for item in part]
+        if isinstance(part, list)
+        else without_titles(part)
+        if isinstance(part, dict) and key != "default"
+        else part
+        for key, part in schema.items()
+        if key != "title"
+    }
+
+
+def spec_sections() -> Section:
+    """The keys below `attributes`."""
+    schema = PipelineSpec.model_json_schema()
+    return read_section(schema, schema["$defs"], "")
+
+
+def read_section(model: dict[str, Any], definitions: dict[str, Any], path: str) -> Section:
+    required = model.get("required", [])
+    keys = [
+        read_key(name, part, definitions, path, name in required)
+        for name, part in model["properties"].items()
+    ]
+    return Section(path, flowing(model.get("description", "")), keys)
+
+
+def read_key(name: str, part: dict[str, Any], definitions: dict[str, Any], path: str, required: bool) -> Key:
+    here = f"{path}.{name}" if path else name
+    core = without_null(part)
+    mapping, suffix = core, ""
+    if core.get("type") == "array":
+        mapping, suffix = core["items"], "[]"
+    section = None
+    if "$ref" in mapping:
+        model = definitions[mapping["$ref"].rpartition("/")[2]]
+        section = read_section(model, definitions, here + suffix)
+    meaning = flowing(part.get("description", "")) or (section.meaning if section else "")
+    return Key(name, type_in_words(part), required, part.get("default"), meaning, section)
+
+
+def without_null(part: dict[str, Any]) -> dict[str, Any]:
+    return next((option for option in part.get("anyOf", []) if option.get("type") != "null"), part)
+
+
+def type_in_words(part: dict[str, Any]) -> str:
+    """`integer ≥ 1`, `"mean" or "cls"`, `list of names or null`."""
+    if "anyOf" in part:
+        return " or ".join(type_in_words(option) for option in part["anyOf"])
+    if "enum" in part:
+        return " or ".join(f"`{value}`" for value in part["enum"])
+    if "$ref" in part:
+        return "mapping"
+    if part["type"] == "array":
+        return f"list of: {type_in_words(part['items'])}"
+    bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    limits = ", ".join(f"{sign} {part[bound]}" for bound, sign in bounds.items() if bound in part)
+    return f"{'name' if 'pattern' in part else part['type']} {limits}".strip()
+
+
+def flowing(text: str) -> str:
+    """A docstring as one line."""
+    return " ".join(text.split())
+
+
+def reference() -> str:
+    """The page docs/defs.md."""
+    return "\n".join([INTRODUCTION, *section_lines(spec_sections())])
+
+
+def section_lines(section: Section) -> Iterator[str]:
+    yield f"## {f'`{section.path}`' if section.path else 'attributes'}\n"
+    if section.meaning:
+        yield f"{section.meaning}\n"
+    yield "| key | type | default | meaning |\n| --- | --- | --- | --- |"
+    for key in section.keys:
+        cells = (f"`{key.name}`", key.type, default_in_words(key), key.meaning)
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    yield ""
+    for key in section.keys:
+        if key.section:
+            yield from section_lines(key.section)
+
+
+def default_in_words(key: Key) -> str:
+    if key.required:
+        return "required"
+    if isinstance(key.default, dict):
+        given = {name: value for name, value in key.default.items() if changed(key, name, value)}
+        return f"`{json.dumps(given)}`" if given else "see below"
+    return f"`{json.dumps(key.default)}`"
+
+
+def changed(key: Key, name: str, value: Any) -> bool:
+    """Whether a mapping's default says something else than the default of the mapping's own key."""
+    own = {inner.name: inner.default for inner in key.section.keys} if key.section else {}
+    return not isinstance(value, dict) and own.get(name) != value
+
+
+def write_schema(root: Path) -> list[Path]:
+    """Write the schema and the page below `root`; returns their paths."""
+    schema = json.dumps(defs_schema(), indent=2, ensure_ascii=False) + "\n"
+    written = []
+    for name, text in {SCHEMA_FILE: schema, REFERENCE_FILE: reference()}.items():
+        path = root / name
+        path.write_text(text)
+        written.append(path)
+    return written
+
+
+if __name__ == "__main__":
+    for path in write_schema(project_root()):
+        print(f"wrote {path}")

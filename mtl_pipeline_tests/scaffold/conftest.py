@@ -1,0 +1,122 @@
+"""Differently shaped logs of the same made-up shop, and the scaffold of each."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mtl_pipeline.paths import ROOT_VARIABLE, PipelinePaths
+from mtl_pipeline.scaffold import scaffold_pipeline
+from mtl_pipeline.spec import PipelineSpec
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+Rows = Sequence[Sequence[object]]
+Scaffold = Callable[..., "Pipeline"]
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What a scaffold wrote."""
+
+    paths: PipelinePaths
+    defs: Path
+
+    @property
+    def text(self) -> str:
+        return self.defs.read_text()
+
+    @property
+    def spec(self) -> PipelineSpec:
+        return PipelineSpec.model_validate(yaml.safe_load(self.text)["attributes"])
+
+    def sql(self, table: str) -> str:
+        return (self.paths.sql / f"{table}.sql").read_text()
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project without pipelines."""
+    shutil.copytree(REPOSITORY / "sql/common", tmp_path / "root/sql/common")
+    monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "root"))
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def scaffold(root: Path, tmp_path: Path) -> Scaffold:
+    """Write CSV files, given as header and rows by table, and scaffold the pipeline `shop` from them."""
+
+    def run(named: dict[str, str] | None = None, **tables: Rows) -> Pipeline:
+        files = {table: write_csv(tmp_path / f"my_{table}.csv", rows) for table, rows in tables.items()}
+        paths = PipelinePaths(root, "shop")
+        defs = root / "mtl_pipeline/defs/shop"
+        scaffold_pipeline(paths, defs, files, named=named)
+        return Pipeline(paths, defs / "defs.yaml")
+
+    return run
+
+
+def write_csv(path: Path, rows: Rows) -> Path:
+    with path.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+    return path
+
+
+USERS: Rows = [
+    ["userId", "country", "age", "bio"],
+    *[[n, ["DE", "FR"][n % 2], 20 + n, f"Person {n} knits a lot and drinks tea"] for n in range(1, 101)],
+]
+ITEMS: Rows = [
+    ["sku", "title", "tags", "country", "price", "url"],
+    *[
+        [
+            f"A{n}",
+            f"Item number {n}",
+            ["red|wool", "blue|wool", "red|silk"][n % 3],
+            ["IN", "PE"][n % 2],
+            n + 0.5,
+            f"https://shop.example/{n}",
+        ]
+        for n in range(1, 41)
+    ],
+]
+IMPRESSIONS: Rows = [
+    ["visitorId", "sku", "shownAt", "click", "purchase", "device", "secondsWatched"],
+    *[
+        [
+            n % 20 + 1,
+            f"A{n % 10 + 1}",
+            1_767_225_600_000 + n * 60_000,
+            int(n % 3 > 0),
+            int(n % 6 == 1),
+            ["phone", "desk"][n % 2],
+            n % 7,
+        ]
+        for n in range(120)
+    ],
+]
+"""Shown items in epoch milliseconds; a purchase is always clicked."""
+
+RATINGS: Rows = [
+    ["user_id", "movie_id", "rating", "timestamp"],
+    *[[n % 20 + 1, n // 20 + 1, 0.5 + n % 10 / 2, 1_000_000_000 + n] for n in range(100)],
+]
+MOVIES: Rows = [
+    ["movie_id", "title", "genres"],
+    *[[n, f"Movie {n}", ["Drama, Comedy", "Drama", "Horror, Comedy"][n % 3]] for n in range(1, 31)],
+]
+EVENTS: Rows = [
+    ["customer", "product_id", "event_type", "event_time"],
+    *[
+        [f"c{n % 20}", n % 10, event, f"2026-01-{day:02}T10:00:00+02:00"]
+        for n in range(40)
+        for day, event in enumerate(["view", "add to cart", "buy"][: n % 3 + 1], start=1)
+    ],
+]
+"""Views, some followed by `add to cart`, some of those by `buy`."""

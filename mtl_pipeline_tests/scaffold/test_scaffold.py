@@ -1,0 +1,308 @@
+"""A scaffolded pipeline loads, cleans its files, and says what there is to decide."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mtl_pipeline.components.context import PipelineContext
+from mtl_pipeline.components.declaration import check_declaration
+from mtl_pipeline.components.pipeline import define_pipeline
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.scaffold import scaffold_pipeline
+from mtl_pipeline.scaffold.__main__ import main
+from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.warehouse.connection import open_warehouse
+from mtl_pipeline.warehouse.tables import build_table
+from mtl_pipeline_tests.scaffold.conftest import (
+    EVENTS,
+    IMPRESSIONS,
+    ITEMS,
+    MOVIES,
+    RATINGS,
+    USERS,
+    Pipeline,
+    Rows,
+    Scaffold,
+    write_csv,
+)
+
+VIEWERS: Rows = [["user_id", "age"], *([n, n] for n in range(1, 21))]
+SHAPES: dict[str, dict[str, Rows]] = {
+    "impressions": {"users": USERS, "items": ITEMS, "interactions": IMPRESSIONS},
+    "ratings": {"users": VIEWERS, "items": MOVIES, "interactions": RATINGS},
+    "ratings without users": {"items": MOVIES, "interactions": RATINGS},
+    "event log": {"interactions": EVENTS},
+    "pairs without times": {
+        "items": ITEMS,
+        "interactions": [row[:2] + row[3:5] for row in map(list, IMPRESSIONS)],
+    },
+    "answers without ids": {
+        "interactions": [["age", "income"], *([20 + n, ["low", "high"][n % 4 == 0]] for n in range(40))]
+    },
+}
+
+
+def rows_of(pipeline: Pipeline, query: str) -> list[tuple]:
+    with open_warehouse(pipeline.paths.warehouse) as connection:
+        return connection.execute(query).fetchall()
+
+
+def build(pipeline: Pipeline, bad_rows: int = 0) -> None:
+    """Clean every table and see that each row is accounted for."""
+    for table in pipeline.spec.tables:
+        summary = build_table(pipeline.paths, pipeline.spec, table)
+        with (pipeline.paths.raw / getattr(pipeline.spec.raw, table)).open(newline="") as file:
+            below_header = len(list(csv.reader(file))) - 1
+        assert summary.rows_read == below_header
+        if pipeline.spec.repeats == "reject":
+            assert summary.rows_kept + summary.rows_rejected == below_header
+        if table != "interactions":
+            assert summary.rows_rejected == bad_rows
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_shape_loads_and_is_cleaned(scaffold: Scaffold, shape: str) -> None:
+    pipeline = scaffold(**SHAPES[shape])
+    context = PipelineContext("shop", pipeline.spec, pipeline.paths)
+    check_declaration(pipeline.defs, context)
+    assert define_pipeline("shop", pipeline.spec).resolve_asset_graph().get_all_asset_keys()
+    build(pipeline)
+
+
+def test_impressions(scaffold: Scaffold) -> None:
+    pipeline = scaffold(**SHAPES["impressions"])
+    spec = pipeline.spec
+    assert spec.interaction_key == ["user_id", "item_id", "timestamp"]
+    assert [(task.name, task.kind, task.given) for task in spec.tasks] == [
+        ("click", "binary", None),
+        ("purchase", "binary", "click"),
+    ]
+    assert spec.negatives is None, "what was shown and left alone is logged"
+    assert spec.features.users.categorical == ["country"]
+    assert spec.features.users.numeric == ["age"]
+    assert spec.features.items.categorical == ["tags", "item_country"], "names of features are unique"
+    assert spec.features.items.numeric == ["price"]
+    assert spec.features.interactions.numeric == [], "seconds watched would give the click away"
+    assert "device (2 values), seconds_watched (a number)" in pipeline.text
+    assert "-- Left out: url (links)." in pipeline.sql("items")
+    build(pipeline)
+    assert rows_of(pipeline, "SELECT * FROM items WHERE item_id = 'A1'") == [
+        ("A1", ["blue", "wool"], "PE", 1.5, "Item number 1. blue, wool", "my_items.csv", 2)
+    ]
+    assert rows_of(
+        pipeline, "SELECT min(timestamp)::VARCHAR, sum(click), sum(purchase) FROM interactions"
+    ) == [("2026-01-01 00:00:00", 80, 20)]
+
+
+def test_ratings(scaffold: Scaffold) -> None:
+    pipeline = scaffold(**SHAPES["ratings"])
+    assert [(task.name, task.kind, task.given) for task in pipeline.spec.tasks] == [
+        ("interacted", "binary", None),
+        ("liked", "binary", "interacted"),
+        ("rating", "regression", "interacted"),
+    ]
+    assert pipeline.spec.negatives is not None, "a rating is only there where somebody watched"
+    assert pipeline.spec.interaction_key == ["user_id", "item_id"]
+    assert "(TRY_CAST(rating AS DOUBLE) >= 4)::INTEGER AS liked" in pipeline.sql("interactions")
+    assert "list_transform(string_split(genres, ','), lambda part: trim(part)) AS genres" in pipeline.sql(
+        "items"
+    )
+
+
+def test_event_log(scaffold: Scaffold) -> None:
+    pipeline = scaffold(interactions=EVENTS)
+    assert [(task.name, task.given) for task in pipeline.spec.tasks] == [
+        ("view", None),
+        ("add_to_cart", "view"),
+        ("buy", "view"),
+    ]
+    assert pipeline.spec.raw.users is None
+    assert pipeline.spec.interaction_key == ["user_id", "item_id"]
+    assert pipeline.spec.repeats == "merge"
+    assert "(event_type = 'add to cart')::INTEGER AS add_to_cart" in pipeline.sql("interactions")
+    assert "TRY_CAST(event_time AS TIMESTAMPTZ) AT TIME ZONE 'UTC'" in pipeline.sql("interactions")
+
+
+def test_the_time_of_an_item_may_be_when_it_came(scaffold: Scaffold) -> None:
+    items = [
+        [*ITEMS[0], "createdAt"],
+        *([*row, f"2025-{n % 12 + 1:02}-01"] for n, row in enumerate(ITEMS[1:], 1)),
+    ]
+    pipeline = scaffold(users=USERS, items=items, interactions=IMPRESSIONS)
+    assert "  # available_from: created_at" in pipeline.text.splitlines()
+    pipeline.defs.write_text(pipeline.text.replace("# available_from", "available_from"))
+    check_declaration(pipeline.defs, PipelineContext("shop", pipeline.spec, pipeline.paths))
+    build(pipeline)
+
+
+def test_without_times_the_split_is_by_hash(scaffold: Scaffold) -> None:
+    spec = scaffold(**SHAPES["pairs without times"]).spec
+    assert spec.split.hash_by == ["user_id"]
+    assert not spec.timed
+
+
+def test_without_ids(scaffold: Scaffold) -> None:
+    pipeline = scaffold(**SHAPES["answers without ids"])
+    assert pipeline.spec.ids == []
+    assert pipeline.spec.interaction_key == ["source_line"]
+    assert "(income = 'high')::INTEGER AS income" in pipeline.sql("interactions")
+
+
+def test_bad_rows_are_refused_with_a_reason(scaffold: Scaffold) -> None:
+    users = [*USERS, ["abc", "DE", 30, ""], ["3.7", "DE", 30, ""], [99, "DE", "nan", ""], [1, "FR", 3, ""]]
+    items = [*ITEMS, ["", "No key", "", "", 1, ""], ["B1", "Half a price", "", "", "1.5 EUR", ""]]
+    impressions = [
+        *IMPRESSIONS,
+        [1, "A1", "yesterday", 0, 0, "phone", 0],
+        [1, "A1", 99_999_999_999_999_999, 0, 0, "phone", 0],
+        [1, "A1", 1_767_225_600_000, 2, 0, "phone", 0],
+        [777, "A1", 1_767_225_600_000, 0, 0, "phone", 0],
+    ]
+    pipeline = scaffold(users=users, items=items, interactions=impressions)
+    for table in pipeline.spec.tables:
+        build_table(pipeline.paths, pipeline.spec, table)
+    assert rows_of(
+        pipeline,
+        """SELECT line, "column", reason FROM (FROM users_rejected UNION ALL FROM items_rejected
+        UNION ALL FROM interactions_rejected) ORDER BY file, line""",
+    ) == [
+        (122, "shownAt", "not a time from 1970 to 2100 (milliseconds)"),
+        (123, "shownAt", "not a time from 1970 to 2100 (milliseconds)"),
+        (124, "click", "neither 0 nor 1"),
+        (125, "user_id", "unknown user"),
+        (42, "sku", "missing"),
+        (43, "price", "not a number"),
+        (102, "userId", "not a whole number"),
+        (103, "userId", "not a whole number"),
+        (104, "age", "not a number"),
+        (105, "user_id", "duplicate"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["order", "like", "select me", 'a "quoted" one', "{{ x }}", "Größe", "2nd"])
+def test_awkward_column_names(scaffold: Scaffold, name: str) -> None:
+    items = [[*ITEMS[0], name], *([*row, n % 4 * 1.5] for n, row in enumerate(ITEMS[1:]))]
+    pipeline = scaffold(users=USERS, items=items, interactions=IMPRESSIONS)
+    assert len(pipeline.spec.features.items.numeric) == 2
+    build(pipeline)
+
+
+def test_awkward_event_types(scaffold: Scaffold) -> None:
+    types = ["{% if %}", "it's", "a\nb", "a b", "# x"]
+    events: list[list[object]] = [["user_id", "item_id", "event", "time"]]
+    events += [[n % 20 + 1, f"A{n % 10 + 1}", types[n % 5], f"2026-01-01 10:{n % 60:02}"] for n in range(100)]
+    pipeline = scaffold(users=USERS, items=ITEMS, interactions=events)
+    assert len({task.name for task in pipeline.spec.tasks}) == 5
+    build(pipeline)
+
+
+def test_a_key_with_leading_zeros_stays_a_string(scaffold: Scaffold) -> None:
+    rows: list[list[object]] = [["user_id", "item_id", "timestamp", "click"]]
+    rows += [[f"{n % 20:03}", n % 10, f"0{n % 9 + 1}/01/2026 10:00", n % 2] for n in range(60)]
+    sql = scaffold(interactions=rows).sql("interactions")
+    assert "\n    user_id,\n    TRY_CAST(item_id AS BIGINT) AS item_id," in sql
+    assert "day/month/year, UTC (or the other way round? look)" in sql
+
+
+def test_commented_defaults_are_the_defaults(scaffold: Scaffold) -> None:
+    """Uncommented, they are valid and change nothing."""
+    pipeline = scaffold(**SHAPES["impressions"])
+    written, _, optional = pipeline.text.partition("# What follows is optional; these are the defaults.\n")
+    uncommented = re.sub(r"^  # ", "  ", optional, flags=re.MULTILINE)
+    declared = yaml.safe_load(written + uncommented)["attributes"]
+    assert {"split", "encoder", "model", "training", "recommendations", "schedule", "seed"} < set(declared)
+    assert PipelineSpec.model_validate(declared) == pipeline.spec
+
+
+def test_template_without_files(root: Path) -> None:
+    paths, defs = PipelinePaths(root, "shop"), root / "mtl_pipeline/defs/shop"
+    done = scaffold_pipeline(paths, defs, {})
+    pipeline = Pipeline(paths, defs / "defs.yaml")
+    assert done.placeholders
+    assert "# PLACEHOLDERS: no CSV files were given." in pipeline.text
+    assert [path.name for path in done.written] == ["defs.yaml", "users.sql", "items.sql", "interactions.sql"]
+    assert not list(paths.raw.iterdir())
+    check_declaration(pipeline.defs, PipelineContext("shop", pipeline.spec, paths))
+
+
+@pytest.mark.parametrize("name", ["Shop", "my-shop", "1shop", "../shop", ""])
+def test_names_are_lower_case_identifiers(root: Path, name: str) -> None:
+    with pytest.raises(UserError, match="cannot name a pipeline: use lower-case letters"):
+        scaffold_pipeline(PipelinePaths(root, name), root / "defs" / name, {})
+    assert [path.name for path in root.iterdir()] == ["sql"]
+
+
+@pytest.mark.parametrize(
+    "taken", ["mtl_pipeline/defs/shop/defs.yaml", "sql/shop/old.sql", "data/shop/raw/my.csv"]
+)
+def test_nothing_is_overwritten(root: Path, tmp_path: Path, taken: str) -> None:
+    (root / taken).parent.mkdir(parents=True)
+    (root / taken).write_text("mine")
+    file = write_csv(tmp_path / "my.csv", IMPRESSIONS)
+    before = sorted(root.rglob("*"))
+    with pytest.raises(
+        UserError, match="exists already: remove it or choose another name; nothing was written"
+    ):
+        scaffold_pipeline(
+            PipelinePaths(root, "shop"), root / "mtl_pipeline/defs/shop", {"interactions": file}
+        )
+    assert sorted(root.rglob("*")) == before
+    assert (root / taken).read_text() == "mine"
+
+
+def test_files_that_lie_in_the_raw_folder_stay(root: Path) -> None:
+    paths = PipelinePaths(root, "shop")
+    paths.raw.mkdir(parents=True)
+    file = write_csv(paths.raw / "log.csv", IMPRESSIONS)
+    done = scaffold_pipeline(paths, root / "mtl_pipeline/defs/shop", {"interactions": file})
+    assert file not in done.written
+    assert file.is_file()
+
+
+def test_refusals_name_the_file_and_what_to_do(scaffold: Scaffold, tmp_path: Path) -> None:
+    strangers = [["code", "title"], *([f"Z{n}", f"No {n}"] for n in range(10))]
+    with pytest.raises(
+        UserError, match=r"no column of .*my_interactions.csv holds the ids of .*my_items.csv"
+    ):
+        scaffold(items=strangers, interactions=IMPRESSIONS)
+    with pytest.raises(
+        UserError, match=r"my_interactions\.csv has no column who; its columns are: visitorId, "
+    ):
+        scaffold(interactions=IMPRESSIONS, named={"user_id": "who"})
+    with pytest.raises(UserError, match="--interactions is missing"):
+        scaffold(items=ITEMS)
+    with pytest.raises(UserError, match=r"my_interactions\.csv has no rows below its header"):
+        scaffold(interactions=IMPRESSIONS[:1])
+
+
+def test_named_columns_win(scaffold: Scaffold) -> None:
+    spec_named = {"user_id": "device", "timestamp": "shownAt"}
+    sql = scaffold(interactions=IMPRESSIONS, named=spec_named).sql("interactions")
+    assert "device AS user_id" in sql
+
+
+def test_command_line(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mtl_pipeline.__file__", str(root / "mtl_pipeline/__init__.py"))
+    log = write_csv(tmp_path / "log.csv", IMPRESSIONS)
+    assert main(["shop", "--interactions", str(log), "--link"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "wrote mtl_pipeline/defs/shop/defs.yaml",
+        "wrote sql/shop/interactions.sql",
+        "wrote data/shop/raw/log.csv",
+        "",
+        "1. Read mtl_pipeline/defs/shop/defs.yaml and decide what is marked DECIDE; read the rules in sql/shop/.",
+        "2. Check it, at no cost: "
+        ".venv/bin/dagster asset list -m mtl_pipeline.definitions --select 'group:shop'",
+        "3. Run it: make run PIPELINE=shop",
+    ]
+    assert (root / "data/shop/raw/log.csv").readlink() == log
+    assert main(["shop", "--interactions", str(log)]) == 1
+    assert "defs/shop exists already" in capsys.readouterr().err
