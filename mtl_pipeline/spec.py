@@ -58,7 +58,12 @@ class SpecModel(BaseModel):
 
 
 class RawFiles(SpecModel):
-    """CSV files with a header line, relative to `data/<pipeline>/raw/`."""
+    """Where the raw rows lie, relative to `data/<pipeline>/raw/`, and how CSV files are written.
+
+    Each table names one file (`users.csv`), a pattern (`events-*.csv`), a file per day
+    (`events-{date}.csv`, any YYYY-MM-DD), or an s3://, gs:// or https:// address. Files are CSV, CSV with
+    gzip (`.gz`) or Parquet (`.parquet`); all files of a table need the same columns.
+    """
 
     users: str | None = "users.csv"
     """Null: the pipeline has no table of users."""
@@ -66,6 +71,37 @@ class RawFiles(SpecModel):
     """Null: the pipeline has no table of items."""
     interactions: str = "interactions.csv"
     """What users did, one line an event or impression."""
+    delimiter: str | None = Field(default=None, min_length=1, max_length=4)
+    """Of CSV files, up to four characters; by default comma, semicolon, tab or bar, as the header shows."""
+    quote: Literal['"', "'", ""] = '"'
+    """Around fields that hold delimiters or line breaks; empty where quotes are plain characters."""
+    encoding: Literal["utf-8", "latin-1"] = "utf-8"
+    """Of CSV files."""
+    columns: dict[Literal["users", "items", "interactions"], Annotated[list[str], Field(min_length=1)]] = {}
+    """Column names, by table, of CSV files without a header line."""
+
+    def columns_of(self, table: str) -> list[str] | None:
+        """Column names where the CSV files of a table have no header line."""
+        return {str(name): columns for name, columns in self.columns.items()}.get(table)
+
+    @property
+    def how_written(self) -> tuple[str | None, str, str]:
+        return self.delimiter, self.quote, self.encoding
+
+    @model_validator(mode="after")
+    def name_delimiter_without_header(self) -> RawFiles:
+        if self.columns and not self.delimiter:
+            raise ValueError("raw: columns needs `delimiter:` too: there is no header line to find it in")
+        return self
+
+
+class Warehouse(SpecModel):
+    """What DuckDB may use while it builds tables and examples."""
+
+    memory_limit: Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?\s?[KMGT]i?B$")] = "4GB"
+    """What does not fit goes to files beside the warehouse for the time being."""
+    threads: int | None = Field(default=None, ge=1)
+    """By default one per core."""
 
 
 class ColumnFeatures(SpecModel):
@@ -336,6 +372,7 @@ class PipelineSpec(SpecModel):
     evaluation: Evaluation = Evaluation()
     recommendations: Recommendations = Recommendations()
     schedule: Schedule = Schedule()
+    warehouse: Warehouse = Warehouse()
     seed: int = Field(default=0, ge=0)
     """Of everything random: negatives, weights, the order of rows."""
 

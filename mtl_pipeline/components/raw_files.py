@@ -1,7 +1,7 @@
-"""Raw files: where lineage starts. Their content hash is their data version.
+"""Raw files: where lineage starts. The hash of their content is their data version.
 
-A version is put on record in three ways: when the asset is observed, when the sensor sees that the
-file changed, and when the asset that reads the file starts. The last one makes any run exact, also
+A version is put on record in three ways: when the asset is observed, when the sensor sees that a
+file came, changed or went, and when the asset that reads the file starts. The last one makes any run exact, also
 one that observes nothing: Dagster itself looks up the versions of inputs before the asset runs, and
 at that time the file's last observation may be missing or out of date.
 """
@@ -9,16 +9,16 @@ at that time the file's last observation may be missing or out of date.
 import json
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 
 import dagster as dg
 
 from mtl_pipeline.components.context import PipelineContext, clear_failures
-from mtl_pipeline.warehouse.raw import RawFile, describe_file
+from mtl_pipeline.warehouse.raw import RawDescription, describe_raw_files, file_stamps, is_pattern
 
 DATA_VERSION_TAG = "dagster/data_version"
 INPUT_DATA_VERSION_TAG = "dagster/input_data_version"
 SECONDS_BETWEEN_LOOKS = 30
+FILES_LISTED = 20
 
 # Dagster says at every start that its own handling of observable assets is in beta.
 warnings.filterwarnings("ignore", "Parameter `execution_type`", dg.BetaWarning)
@@ -29,19 +29,24 @@ def raw_file_assets(pipeline: PipelineContext) -> list[dg.SourceAsset]:
 
 
 def raw_file_asset(pipeline: PipelineContext, table: str) -> dg.SourceAsset:
-    path = raw_file_path(pipeline, table)
+    pattern = getattr(pipeline.spec.raw, table)
+    files, file = (
+        ("files", "a file that came, changed or went") if is_pattern(pattern) else ("file", "a changed file")
+    )
 
     @dg.observable_source_asset(
         key=raw_file_key(pipeline, table),
         group_name=pipeline.name,
-        description=f"`{path.name}`, as it was delivered. Observing it hashes the file: a changed file "
+        description=f"`{pattern}`, as delivered. Observing it hashes the {files}: {file} "
         f"shows {table} as out of sync.",
-        tags={"dagster/kind/csv": ""},
+        tags={f"dagster/kind/{'parquet' if pattern.endswith('.parquet') else 'csv'}": ""},
     )
     @clear_failures()
     def raw_file() -> dg.ObserveResult:
-        file = describe_file(path)
-        return dg.ObserveResult(data_version=dg.DataVersion(file.sha256), metadata=file_metadata(file))
+        described = describe_raw_files(pipeline.paths, pipeline.spec.raw, table)
+        return dg.ObserveResult(
+            data_version=dg.DataVersion(described.version), metadata=file_metadata(described)
+        )
 
     return raw_file
 
@@ -51,14 +56,18 @@ def raw_file_sensor(pipeline: PipelineContext) -> dg.SensorDefinition:
 
     @dg.sensor(
         name=f"{pipeline.name}_raw_files",
-        description="Observes a raw file whenever it changed, so that the UI shows what is out of sync.",
+        description="Observes raw files whenever one came, changed or went, so that the UI shows what is "
+        "out of sync.",
         minimum_interval_seconds=SECONDS_BETWEEN_LOOKS,
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def look(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         seen = json.loads(context.cursor or "{}")
-        present = {table: stamp for table in pipeline.spec.tables if (stamp := file_stamp(pipeline, table))}
-        changed = [table for table, stamp in present.items() if seen.get(table) != stamp]
+        stamps = {
+            table: file_stamps(pipeline.paths, pipeline.spec.raw, table) for table in pipeline.spec.tables
+        }
+        present = {table: files for table, files in stamps.items() if files}
+        changed = [table for table, files in present.items() if seen.get(table) != files]
         return dg.SensorResult(
             asset_events=[observation(pipeline, table) for table in changed], cursor=json.dumps(present)
         )
@@ -69,7 +78,7 @@ def raw_file_sensor(pipeline: PipelineContext) -> dg.SensorDefinition:
 def record_version_read(
     context: dg.AssetExecutionContext, pipeline: PipelineContext, table: str
 ) -> Mapping[str, str]:
-    """Observe a raw file just before it is read. Returns the tags that say so on what is made of it."""
+    """Observe raw files just before they are read. Returns the tags that say so on what is made of it."""
     event = observation(pipeline, table)
     context.log_event(event)
     assert event.data_version is not None
@@ -77,32 +86,31 @@ def record_version_read(
 
 
 def observation(pipeline: PipelineContext, table: str) -> dg.AssetObservation:
-    file = describe_file(raw_file_path(pipeline, table))
+    described = describe_raw_files(pipeline.paths, pipeline.spec.raw, table)
     return dg.AssetObservation(
         asset_key=raw_file_key(pipeline, table),
-        metadata=file_metadata(file),
-        tags={DATA_VERSION_TAG: file.sha256},
+        metadata=file_metadata(described),
+        tags={DATA_VERSION_TAG: described.version},
     )
 
 
-def file_metadata(file: RawFile) -> dict[str, dg.MetadataValue]:
-    return {
-        "dagster/uri": dg.MetadataValue.text(str(file.path)),
-        "lines below the header": dg.MetadataValue.int(file.lines - 1),
-        "bytes": dg.MetadataValue.int(file.bytes),
-        "sha256": dg.MetadataValue.text(file.sha256),
+def file_metadata(described: RawDescription) -> dict[str, dg.MetadataValue]:
+    """Size and version; the address of a single file, or the names of the first of several."""
+    files = described.files
+    names = "\n".join(f"- {file.name}" for file in files[:FILES_LISTED])
+    more = f"\n- and {len(files) - FILES_LISTED:,} more" if len(files) > FILES_LISTED else ""
+    metadata: dict[str, dg.MetadataValue] = {
+        "bytes": dg.MetadataValue.int(described.bytes),
+        "sha256": dg.MetadataValue.text(described.version),
     }
-
-
-def file_stamp(pipeline: PipelineContext, table: str) -> list[int] | None:
-    path = raw_file_path(pipeline, table)
-    if not path.is_file() or not (status := path.stat()).st_size:
-        return None
-    return [status.st_size, status.st_mtime_ns]
-
-
-def raw_file_path(pipeline: PipelineContext, table: str) -> Path:
-    return pipeline.paths.raw / getattr(pipeline.spec.raw, table)
+    if described.rows is not None:
+        metadata["lines below the header"] = dg.MetadataValue.int(described.rows)
+    if len(files) == 1:
+        metadata["dagster/uri"] = dg.MetadataValue.text(files[0].path)
+    else:
+        metadata["number of files"] = dg.MetadataValue.int(len(files))
+        metadata["files"] = dg.MetadataValue.md(names + more)
+    return metadata
 
 
 def raw_file_key(pipeline: PipelineContext, table: str) -> dg.AssetKey:

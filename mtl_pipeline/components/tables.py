@@ -16,7 +16,7 @@ from mtl_pipeline.warehouse.tables import (
 )
 
 KINDS = {"duckdb", "sql"}
-CLEANING_SQL = ("scan.sql", "number_lines.sql", "clean.sql")
+CLEANING_SQL = ("scan.sql", "rejects.sql", "number_lines.sql", "clean.sql", "publish.sql")
 ROWS_READ = "rows read"
 
 
@@ -55,13 +55,10 @@ def table_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinition:
 def table_settings(pipeline: PipelineContext, table: str) -> dict:
     """The parts of the specification that the cleaning of a table depends on."""
     spec = pipeline.spec
+    raw = [getattr(spec.raw, table), spec.raw.columns_of(table), *spec.raw.how_written]
     if table == "interactions":
-        return {
-            "raw": spec.raw.interactions,
-            "key": spec.interaction_key,
-            "columns": required_columns(spec, table),
-        }
-    return {"raw": getattr(spec.raw, table), "columns": required_columns(spec, table)}
+        return {"raw": raw, "key": spec.interaction_key, "columns": required_columns(spec, table)}
+    return {"raw": raw, "columns": required_columns(spec, table)}
 
 
 def table_metadata(pipeline: PipelineContext, summary: TableSummary) -> dict:

@@ -9,9 +9,12 @@ from pathlib import Path
 import duckdb
 
 from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.spec import RawFiles
 from mtl_pipeline.warehouse.connection import fetch_one
-from mtl_pipeline.warehouse.scan import PROVENANCE_COLUMNS, scan_raw_file
-from mtl_pipeline.warehouse.sql import quote_identifier, quote_literal
+from mtl_pipeline.warehouse.dialect import read_dialect
+from mtl_pipeline.warehouse.raw import find_raw_files
+from mtl_pipeline.warehouse.scan import open_scan
+from mtl_pipeline.warehouse.sql import quote_identifier, quote_identifiers, quote_literal
 
 MOST = 0.95
 """A column is of a type when so large a share of its values is: the rest are dirty."""
@@ -100,14 +103,17 @@ def profile_file(
 
     Raises UserError where the file is missing, empty or without a usable header.
     """
-    scan = scan_raw_file(connection, paths, table, path)
-    columns = [name for name in scan.columns if name not in PROVENANCE_COLUMNS]
-    return Profile(
-        table,
-        path,
-        scan.rows_read,
-        {name: profile_column(connection, f"raw_{table}", name) for name in columns},
+    raw = RawFiles(interactions=str(path))
+    files = find_raw_files(paths, raw, "interactions")
+    dialect = read_dialect(files, raw, "interactions")
+    scan = open_scan(connection, paths, table, files, dialect)
+    connection.execute(f"DROP VIEW raw_{table}")
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE raw_{table} AS SELECT {quote_identifiers(scan.columns)} FROM csv_records"
     )
+    (rows,) = fetch_one(connection, f"SELECT count(*) FROM raw_{table}")
+    columns = {name: profile_column(connection, f"raw_{table}", name) for name in scan.columns}
+    return Profile(table, path, rows, columns)
 
 
 def profile_column(connection: duckdb.DuckDBPyConnection, table: str, name: str) -> Column:

@@ -11,7 +11,8 @@ from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.connection import column_types
-from mtl_pipeline.warehouse.raw import read_dialect
+from mtl_pipeline.warehouse.dialect import read_dialect
+from mtl_pipeline.warehouse.raw import find_raw_files, is_remote
 from mtl_pipeline.warehouse.scan import PROVENANCE_COLUMNS
 from mtl_pipeline.warehouse.sql import quote_identifier, render_sql
 
@@ -53,9 +54,12 @@ def delivered_columns(
 
 
 def raw_columns(paths: PipelinePaths, spec: PipelineSpec, table: str) -> list[str] | None:
-    """The columns that the raw file's header names; None where there is no such file or header."""
+    """The columns of the raw files; None where there is no usable header, or finding it would take long."""
+    if is_remote(getattr(spec.raw, table)):
+        return None
     try:
-        return read_dialect(paths.raw / getattr(spec.raw, table)).columns
+        files = find_raw_files(paths, spec.raw, table)
+        return None if files[0].is_parquet else read_dialect(files[:1], spec.raw, table).columns
     except (OSError, UserError):
         return None
 

@@ -10,16 +10,20 @@ from pathlib import Path
 import duckdb
 
 from mtl_pipeline.errors import UserError
+from mtl_pipeline.spec import Warehouse
 from mtl_pipeline.warehouse.sql import quote_identifier
 
 LOCK_PATIENCE_SECONDS = 60
 
 
 @contextmanager
-def open_warehouse(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_warehouse(
+    path: Path, *, read_only: bool = False, settings: Warehouse | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """Connect to the warehouse file for as long as the `with` block lasts.
 
-    A writer excludes every other process, so a locked file is tried again for a minute.
+    What does not fit in `settings.memory_limit` goes to `<path>.tmp` for the time being. A writer
+    excludes every other process, so a locked file is tried again for a minute.
     Raises UserError when it stays locked, or when a reader comes before the first writer.
     """
     if read_only and not path.exists():
@@ -28,9 +32,30 @@ def open_warehouse(path: Path, *, read_only: bool = False) -> Iterator[duckdb.Du
     connection = connect_patiently(path, read_only)
     try:
         connection.execute("SET enable_progress_bar = false")
+        apply_settings(connection, settings or Warehouse())
         yield connection
     finally:
         connection.close()
+
+
+def apply_settings(connection: duckdb.DuckDBPyConnection, settings: Warehouse) -> None:
+    connection.execute(f"SET memory_limit = '{settings.memory_limit}'")
+    if settings.threads:
+        connection.execute(f"SET threads = {settings.threads}")
+
+
+def load_httpfs(connection: duckdb.DuckDBPyConnection, path: str) -> None:
+    """Let the connection read s3://, gs:// and https:// paths, with the secrets that DuckDB has stored.
+
+    Raises UserError where DuckDB's extension for them is not installed.
+    """
+    try:
+        connection.execute("LOAD httpfs")
+    except duckdb.Error as error:
+        raise UserError(
+            f"{path}: reading it needs DuckDB's httpfs extension; install it once with "
+            "python -c \"import duckdb; duckdb.sql('INSTALL httpfs')\""
+        ) from error
 
 
 def connect_patiently(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:

@@ -1,154 +1,232 @@
-"""Raw CSV files as they lie on disk: what they contain, and on which line each record starts."""
+"""Raw files as they lie on disk or in a bucket: which ones a pipeline reads, and their content hashes."""
 
 from __future__ import annotations
 
-import csv
+import gzip
 import hashlib
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import IO
 
+import duckdb
 import numpy as np
 
 from mtl_pipeline.errors import UserError
+from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.spec import RawFiles
+from mtl_pipeline.warehouse.connection import load_httpfs
+from mtl_pipeline.warehouse.sql import quote_literal
 
-CHUNK_BYTES = 64 * 2**20
+CHUNK_BYTES = 2**20
+DATE_GLOB = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
+MAGIC = re.compile(r"[*?\[]")
+REMOTE = re.compile(r"^(s3|gcs|gs|r2|https?)://")
+PARQUET_SUFFIXES = (".parquet", ".pq")
+UNREADABLE_SUFFIXES = (".zip", ".zst", ".bz2", ".xz", ".7z", ".tar")
 
 
 @dataclass(frozen=True)
 class RawFile:
-    """A raw file's identity and size."""
+    """One raw file."""
 
-    path: Path
-    sha256: str
+    path: str
+    """Absolute path or URL."""
+    name: str
+    """As it stands in `source_file`: relative to `data/<pipeline>/raw/`."""
+
+    @property
+    def is_remote(self) -> bool:
+        return is_remote(self.path)
+
+    @property
+    def is_parquet(self) -> bool:
+        return self.path.endswith(PARQUET_SUFFIXES)
+
+    @property
+    def is_compressed(self) -> bool:
+        return self.path.endswith(".gz")
+
+
+@dataclass(frozen=True)
+class RawDescription:
+    """Identity and size of the raw files of one table."""
+
+    files: list[RawFile]
+    version: str
+    """SHA-256 over content and, where a pattern names the files, their names; of remote files over size and time."""
     bytes: int
-    lines: int
-    """Physical lines, header included."""
+    rows: int | None
+    """Lines below the header, or rows of Parquet; unknown of remote files."""
 
 
-def describe_file(path: Path) -> RawFile:
-    """Hash and measure a raw file in one pass.
+def is_remote(path: str) -> bool:
+    return REMOTE.match(path) is not None
 
-    Raises UserError when the file is missing or empty.
+
+def is_pattern(path: str) -> bool:
+    return "{date}" in path or MAGIC.search(path) is not None
+
+
+def find_raw_files(paths: PipelinePaths, raw: RawFiles, table: str) -> list[RawFile]:
+    """The files of users, items or interactions, sorted by name.
+
+    A pattern may hold `*`, `?`, `[…]`, `**` and `{date}`, which stands for YYYY-MM-DD.
+    Raises UserError when there are none, or when CSV and Parquet are mixed.
     """
-    if not path.is_file():
-        raise UserError(f"{path} is missing: put the file there, or name another under `raw:` in defs.yaml")
-    digest = hashlib.sha256()
-    size = lines = 0
-    last = b"\n"
-    with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            digest.update(chunk)
-            size += len(chunk)
-            lines += chunk.count(b"\n")
-            last = chunk[-1:]
-    if size == 0:
-        raise UserError(f"{path} is empty: it needs a header line and rows")
-    return RawFile(path, digest.hexdigest(), size, lines + (last != b"\n"))
+    pattern = getattr(raw, table)
+    files = remote_files(pattern) if is_remote(pattern) else local_files(paths.raw, pattern)
+    if not files:
+        where = (
+            f"no file in {paths.raw} matches {pattern}" if is_pattern(pattern) else f"{pattern} is missing"
+        )
+        if not is_remote(pattern) and not is_pattern(pattern):
+            where = f"{paths.raw / pattern} is missing"
+        raise UserError(f"{where}: put the file there, or name another under `raw: {table}:` in defs.yaml")
+    for file in files:
+        if file.path.endswith(UNREADABLE_SUFFIXES):
+            raise UserError(f"{file.path}: unpack it first; CSV, CSV with gzip (.gz) and Parquet can be read")
+    if len({file.is_parquet for file in files}) > 1:
+        raise UserError(f"raw: {table}: {pattern} matches CSV and Parquet files; name one kind only")
+    return files
 
 
-@dataclass(frozen=True)
-class Dialect:
-    """How a CSV file is written, read off its header line."""
+def local_files(folder: Path, pattern: str) -> list[RawFile]:
+    if (folder / pattern).is_file():
+        return [RawFile(str(folder / pattern), pattern)]
+    if not is_pattern(pattern):
+        return []
+    expanded = pattern.replace("{date}", DATE_GLOB)
+    anchor = Path(pattern).anchor
+    found = (Path(anchor) if anchor else folder).glob(expanded.removeprefix(anchor))
+    files = [
+        RawFile(str(path), str(path.relative_to(folder) if path.is_relative_to(folder) else path))
+        for path in found
+        if path.is_file()
+    ]
+    return sorted(files, key=lambda file: file.name)
 
-    columns: list[str]
-    delimiter: str
-    new_line: str
+
+def remote_files(pattern: str) -> list[RawFile]:
+    if not is_pattern(pattern):
+        return [RawFile(pattern, pattern)]
+    expanded = pattern.replace("{date}", DATE_GLOB)
+    rows = remote_query(f"SELECT file FROM glob({quote_literal(expanded)}) ORDER BY file", pattern)
+    return [RawFile(path, path) for (path,) in rows]
 
 
-def read_dialect(path: Path) -> Dialect:
-    """Column names, delimiter (comma, semicolon, tab or bar) and line ending of a CSV file.
+def remote_query(query: str, path: str) -> list[tuple]:
+    with duckdb.connect() as connection:
+        load_httpfs(connection, path)
+        try:
+            return connection.execute(query).fetchall()
+        except duckdb.Error as error:
+            raise UserError(f"{path} cannot be read: {error}") from error
 
-    Raises UserError when a column has no name or two columns share one.
+
+def describe_raw_files(paths: PipelinePaths, raw: RawFiles, table: str) -> RawDescription:
+    """Hash and measure the raw files of a table. Hashes are kept as long as size and time stay the same.
+
+    Raises UserError when there are none, or when one is empty.
     """
-    with path.open("rb") as stream:
-        first_line = stream.readline()
-    try:
-        header = first_line.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: line 1 is not UTF-8; convert the file to UTF-8") from error
-    delimiter = max(",;\t|", key=header.count)
-    columns = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
-    if not columns or "" in columns:
-        raise UserError(f"{path}: line 1 must name every column, got: {header.strip() or '(blank)'}")
-    if repeated := sorted({name for name in columns if columns.count(name) > 1}):
-        raise UserError(f"{path}: line 1 names a column twice: {', '.join(repeated)}")
-    return Dialect(columns, delimiter, "\\r\\n" if first_line.endswith(b"\r\n") else "\\n")
-
-
-@dataclass(frozen=True)
-class LineLayout:
-    """Where records and lines part ways: quoted line breaks and blank lines.
-
-    A record's position counts the records from the header (0) on, blank lines left out.
-    """
-
-    records: int
-    """Records below the header."""
-    shift_positions: np.ndarray
-    """int64 [shifts], ascending: records after this position …"""
-    extra_lines: np.ndarray
-    """int64 [shifts]: … lie this many lines further down than their position says."""
-    blank_ordinals: np.ndarray
-    """int64 [blanks], ascending: place of each blank line, counting header, records and blank lines from 1."""
-
-    def line_of(self, position: np.ndarray) -> np.ndarray:
-        """Line numbers (from 1) of the records at these positions."""
-        shifts_before = np.searchsorted(self.shift_positions, position, side="left")
-        return 1 + position + np.concatenate(([0], self.extra_lines))[shifts_before]
-
-    def position_of(self, ordinal: np.ndarray) -> np.ndarray:
-        """Positions of the records with these places among header, records and blank lines."""
-        return ordinal - 1 - np.searchsorted(self.blank_ordinals, ordinal)
-
-
-def regular_layout(records: int) -> LineLayout:
-    """The layout of a file with one record on every line."""
-    nothing = np.empty(0, dtype=np.int64)
-    return LineLayout(records, nothing, nothing, nothing)
-
-
-def scan_line_layout(path: Path, new_line_bytes: int) -> LineLayout:
-    """Find quoted line breaks and blank lines by the parity of the quote characters before them.
-
-    Takes 9 bytes of memory per line. A stray quote inside an unquoted field misleads it: compare
-    `records` with what the CSV reader found.
-    """
-    newlines, outside_quotes = find_newlines(path)
-    record_ends = newlines[outside_quotes]
-    end_lines = np.flatnonzero(outside_quotes) + 1
-    record_bytes = np.diff(record_ends, prepend=-1) - new_line_bytes
-    blank = record_bytes <= 0
-    position = np.cumsum(~blank) - 1
-    extra_lines = np.diff(end_lines, prepend=0) - np.where(blank, 0, 1)
-    total_extra = np.cumsum(extra_lines)
-    last_of_position = np.append(position[1:] != position[:-1], True)
-    shifted = last_of_position & (total_extra > np.append(0, total_extra[:-1]))
-    return LineLayout(
-        records=int((~blank).sum()) - 1,
-        shift_positions=position[shifted],
-        extra_lines=total_extra[shifted],
-        blank_ordinals=np.flatnonzero(blank) + 1,
+    files = find_raw_files(paths, raw, table)
+    if files[0].is_remote:
+        stamps = [remote_stamp(file) for file in files]
+        lines = [f"{file.path} {size} {time}" for file, (size, time) in zip(files, stamps, strict=True)]
+        return RawDescription(files, digest_lines(lines), sum(size for size, _ in stamps), None)
+    measures = [measure_file(file) for file in files]
+    if is_pattern(getattr(raw, table)):
+        lines = [f"{file.name} {measure.sha256}" for file, measure in zip(files, measures, strict=True)]
+        version = digest_lines(lines)
+    else:
+        version = measures[0].sha256
+    header_lines = 0 if table in raw.columns or files[0].is_parquet else 1
+    return RawDescription(
+        files,
+        version,
+        sum(measure.bytes for measure in measures),
+        sum(measure.rows - header_lines for measure in measures),
     )
 
 
-def find_newlines(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Byte offsets of all line ends (int64 [lines]) and whether each lies outside quotes (bool [lines]).
+def digest_lines(lines: list[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
-    A last line without a line end gets one at the end of the file.
-    """
-    offsets, outside_quotes = [], []
-    offset = quotes_before = 0
-    with path.open("rb") as stream:
+
+def file_stamps(paths: PipelinePaths, raw: RawFiles, table: str) -> dict[str, list[int | str]] | None:
+    """Size and time of each file of a table, by name; None where there is nothing to read yet."""
+    try:
+        files = find_raw_files(paths, raw, table)
+    except UserError:
+        if is_remote(getattr(raw, table)):
+            raise
+        return None
+    stamps: dict[str, list[int | str]] = {
+        file.name: [*(remote_stamp(file) if file.is_remote else local_stamp(file))] for file in files
+    }
+    return stamps if all(size for size, _ in stamps.values()) else None
+
+
+def local_stamp(file: RawFile) -> tuple[int, int]:
+    status = Path(file.path).stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def remote_stamp(file: RawFile) -> tuple[int, str]:
+    query = f"SELECT size, last_modified::VARCHAR FROM read_blob({quote_literal(file.path)})"
+    ((size, time),) = remote_query(query, file.path)
+    return size, str(time)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Content hash and size of one local file."""
+
+    sha256: str
+    bytes: int
+    rows: int
+    """Physical lines, header included, or rows of Parquet."""
+
+
+def measure_file(file: RawFile) -> Measure:
+    size, time = local_stamp(file)
+    if size == 0:
+        raise UserError(f"{file.path} is empty: it needs a header line and rows")
+    return Measure(hash_content(file, size, time), size, count_rows(file, size, time))
+
+
+@lru_cache(maxsize=10_000)
+def hash_content(file: RawFile, size: int, time: int) -> str:
+    with Path(file.path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@lru_cache(maxsize=10_000)
+def count_rows(file: RawFile, size: int, time: int) -> int:
+    if file.is_parquet:
+        with duckdb.connect() as connection:
+            query = f"SELECT num_rows FROM parquet_file_metadata({quote_literal(file.path)})"
+            return connection.execute(query).fetchall()[0][0]
+    return count_lines(file)
+
+
+def count_lines(file: RawFile) -> int:
+    """Physical lines of a local CSV file, header included."""
+    lines, last = 0, b"\n"
+    for chunk in read_chunks(file):
+        lines += int(np.count_nonzero(np.frombuffer(chunk, np.uint8) == ord("\n")))
+        last = chunk[-1:]
+    return lines + (last != b"\n")
+
+
+def open_bytes(file: RawFile) -> IO[bytes]:
+    """The content of a local file, decompressed."""
+    return gzip.open(file.path) if file.is_compressed else Path(file.path).open("rb")  # type: ignore[return-value]
+
+
+def read_chunks(file: RawFile) -> Iterator[bytes]:
+    with open_bytes(file) as stream:
         while chunk := stream.read(CHUNK_BYTES):
-            data = np.frombuffer(chunk, dtype=np.uint8)
-            newlines = np.flatnonzero(data == ord("\n"))
-            quotes = np.flatnonzero(data == ord('"'))
-            offsets.append(newlines + offset)
-            outside_quotes.append((np.searchsorted(quotes, newlines) + quotes_before) % 2 == 0)
-            offset += len(chunk)
-            quotes_before += len(quotes)
-            ends_open = chunk[-1:] != b"\n"
-    if ends_open:
-        offsets.append(np.array([offset]))
-        outside_quotes.append(np.array([True]))
-    return np.concatenate(offsets), np.concatenate(outside_quotes)
+            yield chunk

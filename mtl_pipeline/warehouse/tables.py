@@ -13,7 +13,15 @@ from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.binding import REJECT_MACRO
 from mtl_pipeline.warehouse.connection import column_types, fetch_one, open_warehouse
-from mtl_pipeline.warehouse.scan import PROVENANCE_COLUMNS, Scan, scan_raw_file
+from mtl_pipeline.warehouse.dialect import read_dialect
+from mtl_pipeline.warehouse.raw import find_raw_files
+from mtl_pipeline.warehouse.scan import (
+    PROVENANCE_COLUMNS,
+    Scan,
+    open_scan,
+    register_contents,
+    run_pipeline_sql,
+)
 from mtl_pipeline.warehouse.sql import quote_identifier, render_sql
 
 TABLES = ("users", "items", "interactions")
@@ -43,23 +51,23 @@ class RejectedSummary:
 
 
 def build_table(paths: PipelinePaths, spec: PipelineSpec, table: str) -> TableSummary:
-    """Clean one raw CSV file into its canonical table; the old table stays until the new one is whole.
+    """Clean the raw files of one table; the old table stays until the new one is whole.
 
     Every raw row ends up in the table or, with file, line, column and reason, in <table>_rejected.
-    Raises UserError when the file or the pipeline's SQL cannot be used.
+    Raises UserError when a file or the pipeline's SQL cannot be used.
     """
-    with open_warehouse(paths.warehouse) as connection:
+    files = find_raw_files(paths, spec.raw, table)
+    dialect = None if files[0].is_parquet else read_dialect(files, spec.raw, table)
+    with open_warehouse(paths.warehouse, settings=spec.warehouse) as connection:
         connection.execute(REJECT_MACRO)
-        scan = scan_raw_file(connection, paths, table, paths.raw / getattr(spec.raw, table))
-        apply_pipeline_sql(connection, paths, spec, table, scan)
+        scan = open_scan(connection, paths, table, files, dialect)
+        apply_pipeline_sql(connection, paths, spec, scan)
+        key, references = table_key(spec, table), table_references(spec, table)
         connection.execute(
-            render_sql(
-                paths.common_sql / "clean.sql",
-                table=table,
-                key=table_key(spec, table),
-                references=table_references(spec, table),
-            )
+            render_sql(paths.common_sql / "clean.sql", table=table, key=key, references=references)
         )
+        register_contents(connection, scan)
+        connection.execute(render_sql(paths.common_sql / "publish.sql", table=table))
         return summarise_table(connection, table, scan.rows_read)
 
 
@@ -76,29 +84,26 @@ def table_references(spec: PipelineSpec, table: str) -> list[dict[str, str]]:
 
 
 def apply_pipeline_sql(
-    connection: duckdb.DuckDBPyConnection,
-    paths: PipelinePaths,
-    spec: PipelineSpec,
-    table: str,
-    scan: Scan,
+    connection: duckdb.DuckDBPyConnection, paths: PipelinePaths, spec: PipelineSpec, scan: Scan
 ) -> None:
-    """Run sql/<pipeline>/<table>.sql over raw_<table> into the temporary table `cleaned`."""
-    path = paths.sql / f"{table}.sql"
+    """Run sql/<pipeline>/<table>.sql over raw_<table>: see run_pipeline_sql for what comes out."""
+    path = paths.sql / f"{scan.table}.sql"
     if not path.is_file():
-        raise UserError(f"{path} is missing: it must turn raw_{table} into the table {table}")
+        raise UserError(f"{path} is missing: it must turn raw_{scan.table} into the table {scan.table}")
+    query = render_sql(path).strip().rstrip(";")
     try:
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE cleaned AS {render_sql(path)}")
+        delivered = [row[0] for row in connection.execute(f"DESCRIBE {query}").fetchall()]
+        required = [*required_columns(spec, scan.table), *PROVENANCE_COLUMNS, "rejection"]
+        if missing := [column for column in required if column not in delivered]:
+            raise UserError(
+                f"{path} must deliver the column(s) {', '.join(missing)}; it delivers {', '.join(delivered)}"
+            )
+        run_pipeline_sql(connection, paths, scan, query)
     except duckdb.Error as error:
         raise UserError(
-            f"{path} failed on {paths.raw / getattr(spec.raw, table)} "
-            f"(its header: {', '.join(scan.columns)}): {error}"
+            f"{path} failed on {paths.raw / getattr(spec.raw, scan.table)} "
+            f"(its columns: {', '.join(scan.columns)}): {error}"
         ) from error
-    delivered = column_types(connection, "cleaned")
-    required = [*required_columns(spec, table), *PROVENANCE_COLUMNS, "rejection"]
-    if missing := [column for column in required if column not in delivered]:
-        raise UserError(
-            f"{path} must deliver the column(s) {', '.join(missing)}; it delivers {', '.join(delivered)}"
-        )
 
 
 def required_columns(spec: PipelineSpec, table: str) -> list[str]:

@@ -73,6 +73,29 @@ def test_sensor_observes_each_changed_file_once(project: Project) -> None:
     assert observed(look(first.cursor)) == ["raw_users"]
 
 
+def test_sensor_sees_files_of_a_pattern_come_and_go(project: Project) -> None:
+    raw = project.pipeline.paths.raw
+    daily = project.pipeline.spec.raw.model_copy(update={"interactions": "day-{date}.csv"})
+    spec = project.pipeline.spec.model_copy(update={"raw": daily})
+    sensor = raw_file_sensor(PipelineContext(PIPELINE, spec, project.pipeline.paths))
+
+    def look(cursor: str | None) -> tuple[list[str], str | None]:
+        result = sensor(dg.build_sensor_context(cursor=cursor))
+        assert isinstance(result, dg.SensorResult)
+        return [event.asset_key.path[-1] for event in result.asset_events], result.cursor
+
+    observed, cursor = look(None)
+    assert observed == ["raw_users", "raw_items"]
+    for day in ("2024-01-01", "2024-01-02"):
+        (raw / f"day-{day}.csv").write_text("user_id,movie_id,rating,timestamp\n")
+        observed, cursor = look(cursor)
+        assert observed == ["raw_interactions"]
+    (raw / "day-2024-01-01.csv").unlink()
+    observed, cursor = look(cursor)
+    assert observed == ["raw_interactions"]
+    assert look(cursor)[0] == []
+
+
 def test_observation_counts_lines_and_bytes(project: Project) -> None:
     project.run_or_fail("raw_users")
     records = project.instance.fetch_observations(dg.AssetKey([PIPELINE, "raw_users"]), limit=1).records

@@ -1,54 +1,63 @@
--- From raw_{{ table }} to the canonical table `{{ table }}` and its share of the rejected rows.
--- `cleaned` holds what sql/<pipeline>/{{ table }}.sql made of each record, with a `rejection` where
--- it refused one. Here the rules that hold for every pipeline are added: no missing key, no key
--- twice (the first line wins){% if references %}, no reference to an unknown row{% endif %}.
+-- Which rows of {{ table }} are refused, beyond those that are not valid CSV.
+-- `typed` holds what sql/<pipeline>/{{ table }}.sql made of each record, with a `rejection` where it
+-- refused one. Here the rules that hold for every pipeline are added: no missing key, no reference to
+-- an unknown row, no key twice (the first line wins).
+{% set row, rows = ("_record", "cleaned") if "source_line" in key else ("typed.rowid", "typed") %}
 
-CREATE OR REPLACE TEMP TABLE repeated_keys AS
-SELECT {{ key | identifiers }}, min((source_file, source_line)) AS first_seen
-FROM cleaned
-WHERE rejection IS NULL
-GROUP BY ALL
-HAVING count(*) > 1;
-
-CREATE OR REPLACE TEMP TABLE judged AS
+CREATE OR REPLACE TEMP TABLE refused AS
 SELECT
-    cleaned.* EXCLUDE (rejection),
+    {{ row }} AS record,
     CASE
         WHEN rejection IS NOT NULL THEN rejection
         {%- for column in key %}
-        WHEN cleaned.{{ column | identifier }} IS NULL THEN reject({{ column | literal }}, 'missing')
+        WHEN {{ column | identifier }} IS NULL THEN reject({{ column | literal }}, 'missing')
         {%- endfor %}
-        {%- for reference in references %}
-        WHEN {{ reference.table }}.{{ reference.column }} IS NULL
-            THEN reject({{ reference.column | literal }}, 'unknown {{ reference.name }}')
-        {%- endfor %}
-        WHEN (cleaned.source_file, cleaned.source_line) > repeated_keys.first_seen
-            THEN reject({{ key | join(', ') | literal }}, 'duplicate')
     END AS rejection
-FROM cleaned
-LEFT JOIN repeated_keys USING ({{ key | identifiers }})
-{%- for reference in references %}
-LEFT JOIN {{ reference.table }} ON cleaned.{{ reference.column }} = {{ reference.table }}.{{ reference.column }}
-{%- endfor %};
+FROM {{ rows }}
+WHERE rejection IS NOT NULL{% for column in key %} OR {{ column | identifier }} IS NULL{% endfor %};
 
-BEGIN TRANSACTION;
+{% for reference in references -%}
+INSERT INTO refused
+SELECT record, reject({{ reference.column | literal }}, 'unknown {{ reference.name }}')
+FROM (
+    SELECT typed.rowid AS record
+    FROM typed
+    ANTI JOIN {{ reference.table }} ON typed.{{ reference.column }} = {{ reference.table }}.{{ reference.column }}
+)
+ANTI JOIN refused USING (record);
 
-CREATE OR REPLACE TABLE {{ table }} AS
-SELECT * EXCLUDE (rejection) FROM judged WHERE rejection IS NULL ORDER BY {{ key | identifiers }};
+{% endfor -%}
+-- Sorting hashes is several times faster than grouping by keys. Equal hashes are only a suspicion.
+CREATE OR REPLACE TEMP TABLE suspects AS
+SELECT DISTINCT hash
+FROM (
+    SELECT hash, lag(hash) OVER () AS previous
+    FROM (SELECT hash({{ key | identifiers }}) AS hash FROM {{ rows }} ORDER BY hash)
+)
+WHERE hash = previous;
 
-CREATE OR REPLACE TABLE {{ table }}_rejected AS
+INSERT INTO refused
+SELECT _record, reject({{ key | join(', ') | literal }}, 'duplicate')
+FROM (
+    SELECT
+        _record,
+        row_number() OVER (PARTITION BY {{ key | identifiers }} ORDER BY source_file, source_line) AS place
+    FROM cleaned
+    SEMI JOIN (
+        SELECT {{ row }} AS record
+        FROM {{ rows }}
+        SEMI JOIN suspects ON hash({{ key | identifiers }}) = suspects.hash
+        ANTI JOIN refused ON {{ row }} = refused.record
+    ) AS repeated ON _record = repeated.record
+)
+WHERE place > 1;
+
+CREATE OR REPLACE TEMP TABLE refused_rows AS
 SELECT
-    {{ table | literal }} AS source_table,
-    judged.source_file AS file,
-    judged.source_line AS line,
-    judged.rejection['column'] AS "column",
-    judged.rejection['reason'] AS reason,
-    to_json(raw)::VARCHAR AS content
-FROM judged
-JOIN (SELECT * FROM raw_{{ table }}) AS raw USING (source_file, source_line)
-WHERE judged.rejection IS NOT NULL
+    source_file AS file,
+    source_line AS line,
+    refused.rejection['column'] AS "column",
+    refused.rejection['reason'] AS reason
+FROM refused JOIN cleaned ON refused.record = cleaned._record
 UNION ALL
-SELECT {{ table | literal }}, file, line, "column", reason, content FROM unreadable_records
-ORDER BY file, line;
-
-COMMIT;
+SELECT file, line, "column", reason FROM unreadable;

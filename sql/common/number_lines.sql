@@ -1,24 +1,19 @@
--- raw_{{ table }}: the readable records of the file, each with its file and line number.
--- A readable record's position is its own number plus the rejects that came before it; its line is
--- one more (the header), plus the lines that quoted line breaks and blank lines took up before it.
-
-CREATE OR REPLACE TEMP TABLE raw_{{ table }} AS
-WITH positioned AS (
-    SELECT
-        records.* EXCLUDE (good_record),
-        records.good_record{% if any_rejects %} + coalesce(rejects.rejects_so_far, 0){% endif %} AS source_position
-    FROM scanned_records AS records
-    {%- if any_rejects %}
-    ASOF LEFT JOIN reject_positions AS rejects ON records.good_record > rejects.good_records_before
-    {%- endif %}
-)
+-- {{ view }}: the rows of {{ records }} with the file and line of each. They are the readable records
+-- in the order of the files, so rowid is a record's number; within a run of records on consecutive
+-- lines, number and line differ by a constant. Runs are cut into blocks for a fast join.
+CREATE OR REPLACE TEMP VIEW {{ view }} AS
 SELECT
-    positioned.* EXCLUDE (source_position),
+    {{ records }}.rowid AS _record,
+    {{ records }}.* {% if has_file %}EXCLUDE (source_file){% endif %},
+    {%- if single_run %}
     {{ file | literal }} AS source_file,
-    positioned.source_position + 1{% if any_shifts %} + coalesce(shifts.extra_lines, 0){% endif %} AS source_line
-FROM positioned
-{%- if any_shifts %}
-ASOF LEFT JOIN line_shifts AS shifts ON positioned.source_position > shifts.position
-{%- endif %};
-
-DROP TABLE scanned_records;
+    {{ records }}.rowid + {{ line_offset }} AS source_line
+FROM {{ records }}
+    {%- else %}
+    {% if file %}{{ file | literal }} AS {% else %}line_runs.{% endif %}source_file,
+    {{ records }}.rowid + line_runs.line_offset AS source_line
+FROM {{ records }}
+JOIN line_runs
+    ON {{ records }}.rowid // {{ block_records }} = line_runs.block
+    AND {{ records }}.rowid BETWEEN line_runs.first_record AND line_runs.last_record
+    {%- endif %};

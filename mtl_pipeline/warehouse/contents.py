@@ -1,0 +1,54 @@
+"""The text of chosen records, as it stands in a CSV file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+import numpy as np
+
+from mtl_pipeline.warehouse.lines import LineLayout
+from mtl_pipeline.warehouse.raw import RawFile, read_chunks
+
+MOST_LINES = 1_000
+MOST_CHARACTERS = 10_000
+
+
+def read_contents(file: RawFile, layout: LineLayout, lines: np.ndarray, encoding: str) -> list[str]:
+    """The records that start on these lines (int64, ascending), cut after MOST_CHARACTERS.
+
+    One pass over the file, in a few megabytes of memory.
+    """
+    following = layout.record_at(lines) + 1
+    is_last = following >= layout.records
+    ends = np.where(is_last, lines + MOST_LINES, layout.line_of(np.where(is_last, 0, following)))
+    ends = np.minimum(ends, lines + MOST_LINES)
+    return [
+        shorten(content.strip(b"\r\n").decode(encoding, errors="replace"))
+        for content in read_line_ranges(file, lines, ends)
+    ]
+
+
+def shorten(content: str) -> str:
+    return content if len(content) <= MOST_CHARACTERS else content[:MOST_CHARACTERS] + "…"
+
+
+def read_line_ranges(file: RawFile, starts: np.ndarray, ends: np.ndarray) -> Iterator[bytes]:
+    """Lines from each start to before its end, both ascending; a range may reach past the end of the file."""
+    done, first_line, pending = 0, 1, b""
+    for chunk in chain(read_chunks(file), [None]):
+        if done == len(starts):
+            return
+        block = pending + (chunk or b"\n")
+        line_starts = np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n")) + 1
+        bounds = np.concatenate(([0], line_starts))
+        next_line = first_line + len(line_starts)
+        whole = len(ends) if chunk is None else int(np.searchsorted(ends, next_line, side="right"))
+        begin = bounds[np.minimum(starts[done:whole] - first_line, len(bounds) - 1)].tolist()
+        end = bounds[np.minimum(ends[done:whole] - first_line, len(bounds) - 1)].tolist()
+        yield from (block[a:b] for a, b in zip(begin, end, strict=True))
+        done = whole
+        if done < len(starts):
+            next_line = min(next_line, int(starts[done]))
+        pending = block[bounds[next_line - first_line] :]
+        first_line = next_line

@@ -1,0 +1,121 @@
+"""Canonical tables: which rows are refused, and that a failure leaves the old table in place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.warehouse.connection import open_warehouse
+from mtl_pipeline.warehouse.tables import build_rejected_rows, build_table
+from mtl_pipeline_tests.conftest import PLANTED_ROWS, TinyPipeline, write_tiny_pipeline
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> TinyPipeline:
+    """Users and items are made."""
+    pipeline = write_tiny_pipeline(tmp_path / "root")
+    for table in ("users", "items"):
+        build_table(pipeline.paths, pipeline.spec, table)
+    return pipeline
+
+
+def query(pipeline: TinyPipeline, sql: str) -> list[tuple]:
+    with open_warehouse(pipeline.paths.warehouse, read_only=True) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def write_ratings(pipeline: TinyPipeline, *rows: str) -> None:
+    (pipeline.paths.raw / "ratings.csv").write_text("user_id,movie_id,rating,timestamp\n" + "\n".join(rows))
+
+
+def test_every_planted_row_is_rejected_with_its_line_and_content(pipeline: TinyPipeline) -> None:
+    build_table(pipeline.paths, pipeline.spec, "interactions")
+    summary = build_rejected_rows(pipeline.paths, pipeline.spec)
+    rejected = query(pipeline, 'SELECT file, line, content, "column", reason FROM rejected_rows')
+    expected = [(row.file, line, row.content, row.column, row.reason) for row, line in pipeline.planted_lines]
+    key = str
+    assert sorted(rejected, key=key) == sorted(expected, key=key)
+    assert summary.rows == len(PLANTED_ROWS)
+
+
+def test_of_rows_with_one_key_the_first_good_one_wins(pipeline: TinyPipeline) -> None:
+    write_ratings(
+        pipeline, "1,1,9,880000000", "1,1,3,880000001", "2,1,4,880000000", "1,1,5,880000000", "1,1,3,1"
+    )
+    build_table(pipeline.paths, pipeline.spec, "interactions")
+    kept = query(pipeline, "SELECT user_id, source_line FROM interactions ORDER BY ALL")
+    assert kept == [(1, 3), (2, 4)]
+    rejected = query(pipeline, "SELECT line, reason FROM interactions_rejected ORDER BY line")
+    assert rejected == [(2, "outside 1 to 5"), (5, "duplicate"), (6, "duplicate")]
+
+
+def test_where_rows_have_no_id_their_line_may_be_the_key(pipeline: TinyPipeline) -> None:
+    spec = pipeline.spec.model_copy(update={"interaction_key": ["source_file", "source_line"]})
+    write_ratings(pipeline, "1,1,3,880000001", "1,1,9,880000001", "1,1,3,880000001")
+    build_table(pipeline.paths, spec, "interactions")
+    assert query(pipeline, "SELECT source_line FROM interactions ORDER BY ALL") == [(2,), (4,)]
+
+
+def test_references_to_unknown_rows(pipeline: TinyPipeline) -> None:
+    write_ratings(
+        pipeline, "777,1,4,880000000", "1,888,4,880000000", "777,888,4,880000000", "777,1,4,880000000"
+    )
+    build_table(pipeline.paths, pipeline.spec, "interactions")
+    assert query(pipeline, "SELECT count(*) FROM interactions") == [(0,)]
+    rejected = query(pipeline, 'SELECT line, "column", reason FROM interactions_rejected ORDER BY line')
+    assert rejected == [
+        (2, "user_id", "unknown user"),
+        (3, "item_id", "unknown item"),
+        (4, "user_id", "unknown user"),
+        (5, "user_id", "unknown user"),
+    ]
+
+
+def test_missing_keys_are_named(pipeline: TinyPipeline) -> None:
+    lenient = (
+        (pipeline.paths.sql / "interactions.sql")
+        .read_text()
+        .replace("TRY_CAST(user_id AS INTEGER) IS NULL", "false")
+    )
+    (pipeline.paths.sql / "interactions.sql").write_text(lenient)
+    write_ratings(pipeline, "x,1,4,880000000", "x,1,4,880000000")
+    build_table(pipeline.paths, pipeline.spec, "interactions")
+    rejected = query(pipeline, 'SELECT line, "column", reason FROM interactions_rejected ORDER BY line')
+    assert rejected == [(2, "user_id", "missing"), (3, "user_id", "missing")]
+
+
+def test_the_old_table_stays_when_the_new_sql_fails(pipeline: TinyPipeline) -> None:
+    before = query(pipeline, "FROM users ORDER BY user_id")
+    (pipeline.paths.sql / "users.sql").write_text(
+        "SELECT user_id::INTEGER AS user_id, 'x' AS text, gender, occupation, zip_code AS zip_region, age, "
+        "source_file, source_line, NULL AS rejection FROM raw_users"
+    )
+    with pytest.raises(UserError, match=r"users\.sql failed on .*users\.csv \(its columns: user_id, age, "):
+        build_table(pipeline.paths, pipeline.spec, "users")
+    assert query(pipeline, "FROM users ORDER BY user_id") == before
+
+
+def test_sql_that_lacks_columns_is_refused_with_their_names(pipeline: TinyPipeline) -> None:
+    (pipeline.paths.sql / "users.sql").write_text(
+        "SELECT user_id, age, source_file, source_line FROM raw_users"
+    )
+    with pytest.raises(
+        UserError, match=r"must deliver the column.* text, gender, occupation, zip_region, rejection; it"
+    ):
+        build_table(pipeline.paths, pipeline.spec, "users")
+
+
+def test_same_content_gives_the_same_fingerprint(pipeline: TinyPipeline) -> None:
+    first = build_table(pipeline.paths, pipeline.spec, "users")
+    assert build_table(pipeline.paths, pipeline.spec, "users") == first
+
+
+def test_memory_limit_and_threads_reach_the_warehouse(pipeline: TinyPipeline) -> None:
+    settings = pipeline.spec.warehouse.model_copy(update={"memory_limit": "300MiB", "threads": 1})
+    with open_warehouse(pipeline.paths.warehouse, settings=settings) as connection:
+        applied = connection.execute(
+            "SELECT current_setting('memory_limit'), current_setting('threads')"
+        ).fetchall()
+    assert applied == [("300.0 MiB", 1)]
