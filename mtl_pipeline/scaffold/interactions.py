@@ -84,6 +84,8 @@ def plan_interactions(
     else:
         labels = label_columns(connection, plan, profile, rest, roles)
     candidates = select_candidates(plan, [column for column in rest if not is_label(plan, column)])
+    if roles.ids:
+        plan.categorical, plan.numeric = [], []  # without ids, there would be nothing else to learn from
     return plan, labels, candidates
 
 
@@ -256,12 +258,15 @@ def select_candidates(plan: TablePlan, columns: list[Column]) -> list[str]:
             plan.unused[column.name] = "empty" if column.present == 0 else "always the same"
         elif column.boolean:
             select_boolean(plan, column, name)
+            plan.numeric.append(name)
             candidates.append(f"{name} (0 or 1)")
         elif column.numeric and column.words[-1] != "id":
             select_number(plan, column, name)
+            plan.numeric.append(name)
             candidates.append(f"{name} (a number)")
         elif column.distinct <= column.present / 2 and column.length <= 60 and column.words[-1] != "id":
             select_category(plan, column, name)
+            plan.categorical.append(name)
             candidates.append(f"{name} ({column.distinct} values)")
         else:
             plan.unused[column.name] = "identifies something else, or is free text"

@@ -73,7 +73,8 @@ def raw_targets(paths: PipelinePaths, files: Mapping[str, Path]) -> dict[Path, P
     for source, target in targets.items():
         if not source.is_file():
             raise UserError(f"{source} is missing")
-        if target.exists() and not target.samefile(source):
+        taken = target.exists() or target.is_symlink()
+        if taken and not (target.exists() and target.samefile(source)):
             raise UserError(f"{target} exists already: remove it or choose another name; nothing was written")
     return {source: target for source, target in targets.items() if not target.exists()}
 

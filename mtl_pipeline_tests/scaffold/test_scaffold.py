@@ -150,6 +150,7 @@ def test_without_times_the_split_is_by_hash(scaffold: Scaffold) -> None:
 def test_without_ids(scaffold: Scaffold) -> None:
     pipeline = scaffold(**SHAPES["answers without ids"])
     assert pipeline.spec.ids == []
+    assert pipeline.spec.features.interactions.numeric == ["age"], "there is nothing else to learn from"
     assert pipeline.spec.interaction_key == ["source_line"]
     assert "(income = 'high')::INTEGER AS income" in pipeline.sql("interactions")
 
