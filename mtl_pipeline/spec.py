@@ -16,17 +16,22 @@ NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
 Identifier = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 """Lower-case SQL identifier: names of columns, tasks and features."""
 
+KNOWN_AT = "known_at"
+"""Optional TIMESTAMP column of interactions: when all labels of the row were known, such as the time of a
+rating that came a week after its click. History features count an interaction from then on."""
+
 RESERVED_COLUMNS = frozenset(
     {
         "example_id",
         "user_id",
         "item_id",
         "timestamp",
-        "known_at",
+        KNOWN_AT,
         "split",
         "sampled",
         "source_file",
         "source_line",
+        "source_rows",
     }
 )
 
@@ -413,6 +418,10 @@ class PipelineSpec(SpecModel):
     def timed(self) -> bool:
         """Whether the interactions need a timestamp."""
         return self.split.hash_by is None or bool(self.features.history) or self.negatives is not None
+
+    def merges(self, table: str) -> bool:
+        """Whether rows of one key become one row."""
+        return table == "interactions" and self.repeats == "merge"
 
     @property
     def recommends(self) -> bool:

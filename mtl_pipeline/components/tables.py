@@ -57,7 +57,12 @@ def table_settings(pipeline: PipelineContext, table: str) -> dict:
     spec = pipeline.spec
     raw = [getattr(spec.raw, table), spec.raw.columns_of(table), *spec.raw.how_written]
     if table == "interactions":
-        return {"raw": raw, "key": spec.interaction_key, "columns": required_columns(spec, table)}
+        return {
+            "raw": raw,
+            "key": spec.interaction_key,
+            "repeats": spec.repeats,
+            "columns": required_columns(spec, table),
+        }
     return {"raw": raw, "columns": required_columns(spec, table)}
 
 
@@ -68,6 +73,7 @@ def table_metadata(pipeline: PipelineContext, summary: TableSummary) -> dict:
         "dagster/column_schema": column_schema(summary.columns),
         ROWS_READ: summary.rows_read,
         "rows rejected": summary.rows_rejected,
+        "rows merged": summary.rows_merged,
         "rejected because": counts_table(summary.rejected_by_reason, "reason"),
         "preview": markdown_table(preview(pipeline.paths, summary.table)),
         "warehouse": dg.MetadataValue.path(pipeline.paths.warehouse),

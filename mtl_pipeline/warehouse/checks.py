@@ -91,9 +91,10 @@ def table_checks(spec: PipelineSpec, table: str) -> list[Check]:
         ),
         Check(
             "every_row_accounted_for",
-            "Rows read from the raw file = rows kept + rows rejected: no row gets lost.",
+            "Rows read from the raw file = rows kept (or merged) + rows rejected: no row gets lost.",
             "SELECT * FROM (SELECT getvariable('rows_read') AS rows_read, "
-            f"(SELECT count(*) FROM {table}) AS kept, (SELECT count(*) FROM {table}_rejected) AS rejected) "
+            f"(SELECT {'coalesce(sum(source_rows), 0)' if spec.merges(table) else 'count(*)'} FROM {table}) AS kept, "
+            f"(SELECT count(*) FROM {table}_rejected) AS rejected) "
             "WHERE rows_read IS DISTINCT FROM kept + rejected",
         ),
     ]

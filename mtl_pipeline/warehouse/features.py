@@ -5,13 +5,9 @@ from __future__ import annotations
 import duckdb
 
 from mtl_pipeline.paths import PipelinePaths
-from mtl_pipeline.spec import HistoryFeature, PipelineSpec
+from mtl_pipeline.spec import KNOWN_AT, HistoryFeature, PipelineSpec
 from mtl_pipeline.warehouse.connection import column_types
 from mtl_pipeline.warehouse.sql import quote_identifiers, render_sql
-
-KNOWN_AT = "known_at"
-"""Optional TIMESTAMP column of interactions: when all labels of the row were known, such as the time of a
-rating that came a week after its click. History features count an interaction from then on."""
 
 
 def add_features(

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
-from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.spec import KNOWN_AT, PipelineSpec
 from mtl_pipeline.warehouse.binding import REJECT_MACRO
 from mtl_pipeline.warehouse.connection import column_types, fetch_one, open_warehouse
 from mtl_pipeline.warehouse.dialect import read_dialect
@@ -35,6 +35,8 @@ class TableSummary:
     rows_read: int
     rows_kept: int
     rows_rejected: int
+    rows_merged: int
+    """Rows that became part of the interaction of an earlier one."""
     rejected_by_reason: dict[str, int]
     fingerprint: str
     """Changes when the content of the table changes, whatever the order of its rows."""
@@ -62,12 +64,18 @@ def build_table(paths: PipelinePaths, spec: PipelineSpec, table: str) -> TableSu
         connection.execute(REJECT_MACRO)
         scan = open_scan(connection, paths, table, files, dialect)
         apply_pipeline_sql(connection, paths, spec, scan)
-        key, references = table_key(spec, table), table_references(spec, table)
-        connection.execute(
-            render_sql(paths.common_sql / "clean.sql", table=table, key=key, references=references)
-        )
+        rules = {
+            "table": table,
+            "key": table_key(spec, table),
+            "references": table_references(spec, table),
+            "merge": spec.merges(table),
+            "labels": spec.labels,
+            "timed": spec.timed,
+            "has_known_at": KNOWN_AT in column_types(connection, "typed"),
+        }
+        connection.execute(render_sql(paths.common_sql / "clean.sql", **rules))
         register_contents(connection, scan)
-        connection.execute(render_sql(paths.common_sql / "publish.sql", table=table))
+        connection.execute(render_sql(paths.common_sql / "publish.sql", **rules))
         return summarise_table(connection, table, scan.rows_read)
 
 
@@ -134,6 +142,7 @@ def summarise_table(connection: duckdb.DuckDBPyConnection, table: str, rows_read
         rows_read=rows_read,
         rows_kept=kept,
         rows_rejected=rejected,
+        rows_merged=rows_read - kept - rejected,
         rejected_by_reason=dict(reasons),
         fingerprint=table_fingerprint(connection, table),
         columns=column_types(connection, table),

@@ -12,6 +12,7 @@ from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec, Recommendations
 from mtl_pipeline.warehouse.candidates import build_candidates
+from mtl_pipeline.warehouse.checks import run_checks, table_checks
 from mtl_pipeline.warehouse.examples import build_examples
 from mtl_pipeline.warehouse.tables import build_table
 from mtl_pipeline_tests.conftest import REPOSITORY
@@ -234,3 +235,57 @@ def test_negatives_and_recommendations_come_from_the_items_that_were_there(tmp_p
     with build_candidates(paths, newest) as frames:
         candidates = pl.concat(frames)
     assert set(candidates["item_id"]) == {"a17", "a18", "a19", "a20"}
+
+
+EVENT_LOG = """
+SELECT TRY_CAST(visitor AS INTEGER) AS user_id, product AS item_id, TRY_CAST("at" AS TIMESTAMP) AS timestamp,
+    1 AS view, (event = 'like')::INTEGER AS "like", device, source_file, source_line,
+    CASE WHEN event NOT IN ('view', 'like') THEN reject('event', 'not a known event') END AS rejection
+FROM raw_interactions
+"""
+
+
+def test_events_of_one_pair_become_one_interaction(tmp_path: Path) -> None:
+    attributes = {
+        "raw": {"users": None, "items": None},
+        "interaction_key": ["user_id", "item_id"],
+        "repeats": "merge",
+        "features": {
+            "interactions": {"categorical": ["device"]},
+            "history": [{"by": ["user_id"], "statistic": "count", "label": "like"}],
+        },
+        "tasks": [{"name": "view", "kind": "binary"}, {"name": "like", "kind": "binary", "given": "view"}],
+        "negatives": {"per_positive": 1},
+        "split": {"train": 0.4, "validation": 0.3},
+    }
+    paths, spec = PipelinePaths(tmp_path, "shop"), PipelineSpec.model_validate(attributes)
+    shutil.copytree(REPOSITORY / "sql" / "common", paths.common_sql)
+    paths.sql.mkdir()
+    (paths.sql / "interactions.sql").write_text(EVENT_LOG)
+    paths.raw.mkdir(parents=True)
+    (paths.raw / "interactions.csv").write_text(
+        "visitor,product,at,event,device\n"
+        "1,a,2026-01-05,like,laptop\n"
+        "1,a,2026-01-01,view,phone\n"
+        "1,a,2026-01-02,view,tablet\n"
+        "1,b,2026-01-04,view,phone\n"
+        "1,c,2026-01-06,view,phone\n"
+        "2,d,2026-01-07,view,phone\n"
+        "2,d,2026-01-08,eat,phone\n"
+    )
+    summary = build_table(paths, spec, "interactions")
+    assert (summary.rows_read, summary.rows_kept, summary.rows_merged, summary.rows_rejected) == (7, 4, 2, 1)
+    (accounted,) = [
+        check for check in table_checks(spec, "interactions") if check.name.startswith("every_row")
+    ]
+    (result,) = run_checks(paths, [accounted], {"rows_read": summary.rows_read})
+    assert result.passed
+
+    build_examples(paths, spec)
+    watched = examples(paths).filter(pl.col("view") == 1).sort("timestamp")
+    assert watched["item_id"].to_list() == ["a", "b", "c", "d"]
+    assert watched["like"].to_list() == [1, 0, 0, 0]
+    assert watched["device"].to_list() == ["phone"] * 4
+    assert str(watched["timestamp"][0]) == "2026-01-01 00:00:00"
+    # The like of day 5 is no history yet on day 4, although its interaction began on day 1.
+    assert watched["user_like_count"].to_list() == [0, 0, 1, 0]

@@ -1,7 +1,7 @@
 -- Which rows of {{ table }} are refused, beyond those that are not valid CSV.
 -- `typed` holds what sql/<pipeline>/{{ table }}.sql made of each record, with a `rejection` where it
 -- refused one. Here the rules that hold for every pipeline are added: no missing key, no reference to
--- an unknown row, no key twice (the first line wins).
+-- an unknown row{% if not merge %}, no key twice (the first line wins){% endif %}.
 {% set row, rows = ("_record", "cleaned") if "source_line" in key else ("typed.rowid", "typed") %}
 
 CREATE OR REPLACE TEMP TABLE refused AS
@@ -27,6 +27,7 @@ FROM (
 ANTI JOIN refused USING (record);
 
 {% endfor -%}
+{% if not merge -%}
 -- Sorting hashes is several times faster than grouping by keys. Equal hashes are only a suspicion.
 CREATE OR REPLACE TEMP TABLE suspects AS
 SELECT DISTINCT hash
@@ -51,6 +52,7 @@ FROM (
     ) AS repeated ON _record = repeated.record
 )
 WHERE place > 1;
+{%- endif %}
 
 CREATE OR REPLACE TEMP TABLE refused_rows AS
 SELECT

@@ -2,8 +2,35 @@
 BEGIN TRANSACTION;
 
 CREATE OR REPLACE TABLE {{ table }} AS
+{%- if merge %}
+-- Rows of one key are events of one interaction: the earliest time, the largest value of each label, and
+-- else what the first event says. Its labels are known when the last event is.
+SELECT * EXCLUDE (place)
+FROM (
+    SELECT
+        cleaned.* EXCLUDE (_record, rejection{% if has_known_at %}, known_at{% endif %}) REPLACE (
+            {%- for label in labels %}
+            max({{ label | identifier }}) OVER all_events AS {{ label | identifier }}{{ "," if not loop.last }}
+            {%- endfor %}
+        ),
+        {%- if timed %}
+        max({% if has_known_at %}coalesce(known_at, timestamp){% else %}timestamp{% endif %}) OVER all_events AS known_at,
+        {%- endif %}
+        count(*) OVER all_events AS source_rows,
+        row_number() OVER in_order AS place
+    FROM cleaned ANTI JOIN refused ON cleaned._record = refused.record
+    WINDOW
+        all_events AS (PARTITION BY {{ key | identifiers }}),
+        in_order AS (
+            PARTITION BY {{ key | identifiers }}
+            ORDER BY {% if timed %}timestamp, {% endif %}source_file, source_line
+        )
+)
+WHERE place = 1;
+{%- else %}
 SELECT cleaned.* EXCLUDE (_record, rejection)
 FROM cleaned ANTI JOIN refused ON cleaned._record = refused.record;
+{%- endif %}
 
 CREATE OR REPLACE TABLE {{ table }}_rejected AS
 SELECT {{ table | literal }} AS source_table, file, line, "column", reason, content
