@@ -73,7 +73,7 @@ class News(Scenario):
             - 0.015 * self.age_hours(shown)
             + self.click_circumstances(shown)
         )
-        share = sigmoid(-1.8 + 0.6 * affinity + self.share_pull[item] + 1.2 * loyalty)
+        share = sigmoid(-2.3 + 0.6 * affinity + self.share_pull[item] + 1.2 * loyalty)
         comment = sigmoid(-2.4 + 0.3 * affinity + self.comment_pull[item] + 1.1 * subscriber)
         clicked = happens(rng, click)
         shared = clicked & happens(rng, share)

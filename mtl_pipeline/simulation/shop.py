@@ -30,7 +30,7 @@ from mtl_pipeline.simulation.scenario import (
 )
 
 BAIT_SHARE = 0.25
-RATING_SPREAD = 0.6
+RATING_SPREAD = 0.5
 RATED_ON_DEVICE = np.array([0.65, 0.85, 0.75], dtype=np.float32)
 """Share of the purchases that are rated, by device."""
 STARS = np.array([1.5, 2.5, 3.5, 4.5], dtype=np.float32)
@@ -50,8 +50,9 @@ class Shop(Scenario):
         # The young and some others look at the price more.
         people["thrift"] = np.exp(-0.3 * age + rng.normal(0, 0.4, users)).clip(0, 3).astype(np.float32)
         self.items = draw_items(rng, items, topics, draw_arrivals(items, LATE_ITEMS))
-        brand = rng.integers(len(self.vocabulary.other["brands"]), size=items)
-        brand_quality = rng.normal(size=len(self.vocabulary.other["brands"]))
+        brands = len(self.vocabulary.other["brands"])
+        brand = rng.integers(brands, size=items)
+        brand_quality = rng.permutation(np.linspace(-1.6, 1.6, brands))
         dearness = rng.normal(size=items)
         quality = 0.5 * brand_quality[brand] + 0.4 * dearness + 0.77 * rng.normal(size=items)
         self.items.traits.update(
@@ -76,7 +77,7 @@ class Shop(Scenario):
         affinity, category = self.affinity(shown), self.category[item]
         price = self.users.traits["thrift"][shown.user] * self.items.traits["dearness"][item]
         click = sigmoid(
-            -2.35
+            -2.5
             + 1.0 * affinity
             - 0.4 * price
             + self.click_pull[item]
@@ -85,7 +86,7 @@ class Shop(Scenario):
             + self.click_circumstances(shown)
         )
         purchase = sigmoid(
-            -2.6 + 0.6 * affinity - 0.7 * price + self.purchase_pull[item] + 1.2 * history.loyalty(shown)
+            -3.1 + 0.6 * affinity - 0.7 * price + self.purchase_pull[item] + 1.2 * history.loyalty(shown)
         )
         opinion = self.opinion[item] + 0.35 * affinity
         clicked = happens(rng, click)

@@ -27,7 +27,7 @@ from mtl_pipeline.simulation.scenario import Scenario
 from mtl_pipeline.simulation.scenarios import SCENARIOS
 from mtl_pipeline.simulation.writing import Block, to_csv, write_logs
 
-VERSION = 1
+VERSION = 2
 """Raise it whenever the same seed gives other files."""
 FEWEST, MOST = 10_000, 100_000_000
 BLOCK_ROWS = 100_000

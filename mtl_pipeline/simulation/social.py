@@ -70,7 +70,7 @@ class Social(Scenario):
             + 0.25 * history.trend[item]
             + self.click_circumstances(shown)
         )
-        like = sigmoid(-1.9 + 0.7 * affinity + self.like_pull[item] + 0.9 * loyalty)
+        like = sigmoid(-2.3 + 0.7 * affinity + self.like_pull[item] + 0.9 * loyalty)
         comment = sigmoid(
             -2.2
             + 0.2 * affinity

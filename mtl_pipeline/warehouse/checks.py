@@ -368,6 +368,7 @@ def recommendations_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Che
         f"WHERE {quote_identifier(spec.root_task.column)} > 0)",
         "nothing": "(SELECT user_id, item_id FROM interactions LIMIT 0)",
     }[spec.recommendations.exclude]
+    eligible = items_on_offer(spec)
     return [
         Check(
             "none_excluded",
@@ -382,9 +383,10 @@ def recommendations_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Che
             FROM (
                 SELECT
                     user_id,
-                    least({wanted}, (SELECT count(*) FROM {entity_ids(spec, "items")}) - count(item_id))
-                        AS expected
-                FROM {entity_ids(spec, "users")} LEFT JOIN {met} USING (user_id) GROUP BY user_id
+                    least({wanted}, (SELECT count(*) FROM {eligible}) - count(item_id)) AS expected
+                FROM {entity_ids(spec, "users")}
+                LEFT JOIN (FROM {met} SEMI JOIN {eligible} USING (item_id)) USING (user_id)
+                GROUP BY user_id
             )
             LEFT JOIN (
                 SELECT user_id, count(DISTINCT item_id) AS recommended, list_sort(list(rank)) AS ranks
@@ -401,6 +403,18 @@ def recommendations_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Che
             "OR score > lag(score) OVER (PARTITION BY user_id ORDER BY rank)",
         ),
     ]
+
+
+def items_on_offer(spec: PipelineSpec) -> str:
+    """The relation of the items that may be recommended to somebody: those there at the last interaction."""
+    items = entity_ids(spec, "items")
+    if not spec.available_from:
+        return items
+    since = f"coalesce({quote_identifier(spec.available_from)}::TIMESTAMP, '-infinity')"
+    last = "(SELECT max(timestamp) FROM interactions)"
+    days = spec.recommendations.newest_days
+    new_enough = f" AND {since} >= {last} - INTERVAL {days} DAY" if days else ""
+    return f"(SELECT item_id FROM {items} WHERE {since} <= {last}{new_enough})"
 
 
 def parquet(path: object) -> str:

@@ -14,7 +14,7 @@ import pytest
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
-from mtl_pipeline.spec import Task
+from mtl_pipeline.spec import Recommendations, Task
 from mtl_pipeline.vectors import write_vectors
 from mtl_pipeline.warehouse.checks import (
     Check,
@@ -197,6 +197,22 @@ def test_faults_of_recommendations(pipeline: TinyPipeline, query: str, found: st
     path = pipeline.paths.recommendations
     write_query(pipeline.paths, query.format(quote_literal(path)), path)
     assert failing(pipeline, recommendations_checks(pipeline.paths, pipeline.spec)) == {found}
+
+
+def test_nobody_expects_items_that_are_no_longer_on_offer(pipeline: TinyPipeline) -> None:
+    with open_warehouse(pipeline.paths.warehouse) as connection:
+        connection.execute("ALTER TABLE items ADD COLUMN since TIMESTAMP")
+        connection.execute("UPDATE items SET since = '1980-01-01' WHERE item_id > 3")
+        connection.execute(
+            "UPDATE items SET since = (SELECT max(timestamp) FROM interactions) WHERE item_id <= 3"
+        )
+    settings = {"available_from": "since", "recommendations": Recommendations(newest_days=1)}
+    checks = recommendations_checks(pipeline.paths, pipeline.spec.model_copy(update=settings))
+    assert failing(pipeline, checks) == {"ranks_complete"}
+
+    on_offer = RECOMMENDATIONS.replace("CROSS JOIN items", "CROSS JOIN (FROM items WHERE item_id <= 3)")
+    write_query(pipeline.paths, on_offer, pipeline.paths.recommendations)
+    assert failing(pipeline, checks) == set()
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
