@@ -224,8 +224,14 @@ def measure(root: Path, contender: str, memory_limit: str) -> dict:
     return outcome | {
         "seconds": time.perf_counter() - started,
         "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-        "peak_mb": after.ru_maxrss / 1024,
+        "peak_mb": peak_memory_mb(),
     }
+
+
+def peak_memory_mb() -> float:
+    """Of this process alone; ru_maxrss would start with what the parent had at the fork."""
+    status = Path("/proc/self/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Itera
     "Now" is one second after the last interaction. All candidates of a user are in one frame, and a
     frame has about ROWS_AT_ONCE rows, or one user's where the catalogue is larger.
     """
-    with open_warehouse(paths.warehouse, read_only=True) as connection:
+    with open_warehouse(paths.warehouse, read_only=True, settings=spec.warehouse) as connection:
         relations = {table: entity_ids(spec, table) for table in ("users", "items")}
         users, items = fetch_one(
             connection,

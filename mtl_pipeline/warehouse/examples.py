@@ -44,9 +44,9 @@ def build_examples(paths: PipelinePaths, spec: PipelineSpec) -> ExamplesSummary:
     """
     numeric, categorical = numeric_features(spec), spec.categorical_features
     features = [*categorical, *(name for name, _ in numeric)]
-    with open_warehouse(paths.warehouse, read_only=True) as connection:
+    with open_warehouse(paths.warehouse, read_only=True, settings=spec.warehouse) as connection:
         sample_impressions(connection, paths, spec)
-        source = add_features(connection, paths, spec, "impressions")
+        source = add_features(connection, paths, spec, "impressions", is_log=True)
         connection.execute(
             render_sql(
                 paths.common_sql / "examples.sql",

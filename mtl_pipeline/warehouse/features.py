@@ -11,14 +11,22 @@ from mtl_pipeline.warehouse.sql import quote_identifiers, render_sql
 
 
 def add_features(
-    connection: duckdb.DuckDBPyConnection, paths: PipelinePaths, spec: PipelineSpec, rows: str
+    connection: duckdb.DuckDBPyConnection,
+    paths: PipelinePaths,
+    spec: PipelineSpec,
+    rows: str,
+    *,
+    is_log: bool = False,
 ) -> str:
     """Join user, item and history features to a temporary table with user_id, item_id and timestamp.
 
-    The table is consumed. Returns the name of the temporary table that takes its place.
+    `is_log`: the rows that are not `sampled` are the interactions, all of them, with their labels. The
+    table is consumed. Returns the name of the temporary table that takes its place.
     """
     source = add_entity_features(connection, spec, rows)
     known_at = KNOWN_AT if KNOWN_AT in column_types(connection, "interactions") else "timestamp"
+    if is_log and known_at == "timestamp" and spec.features.history:
+        return add_log_history(connection, paths, spec, source)
     for number, (keys, features) in enumerate(history_by_keys(spec).items()):
         target = f"rows_with_history_{number}"
         connection.execute(
@@ -37,6 +45,26 @@ def add_features(
         )
         source = target
     return source
+
+
+def add_log_history(
+    connection: duckdb.DuckDBPyConnection, paths: PipelinePaths, spec: PipelineSpec, source: str
+) -> str:
+    target = "rows_with_history"
+    features = spec.features.history
+    periods = {feature.name: (tuple(feature.by), feature.within_days) for feature in features}
+    names = {period: f"history_{number}" for number, period in enumerate(dict.fromkeys(periods.values()))}
+    connection.execute(
+        render_sql(
+            paths.common_sql / "log_history.sql",
+            source=source,
+            target=target,
+            features=features,
+            names=names,
+            windows={feature: names[period] for feature, period in periods.items()},
+        )
+    )
+    return target
 
 
 def add_entity_features(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, rows: str) -> str:

@@ -132,7 +132,7 @@ def required_columns(spec: PipelineSpec, table: str) -> list[str]:
 
 def summarise_table(connection: duckdb.DuckDBPyConnection, table: str, rows_read: int) -> TableSummary:
     reasons = connection.execute(
-        f"SELECT \"column\" || ': ' || reason, count(*) FROM {table}_rejected GROUP BY 1 ORDER BY 2 DESC, 1"
+        f"SELECT concat_ws(': ', \"column\", reason), count(*) FROM {table}_rejected GROUP BY 1 ORDER BY 2 DESC, 1"
     ).fetchall()
     kept, rejected = fetch_one(
         connection, f"SELECT (SELECT count(*) FROM {table}), (SELECT count(*) FROM {table}_rejected)"

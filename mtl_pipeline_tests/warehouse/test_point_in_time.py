@@ -86,3 +86,60 @@ def test_labels_count_from_the_time_they_were_known(tmp_path: Path) -> None:
         table = add_features(connection, TinyPipeline(REPOSITORY).paths, spec, "moments")
         counts = connection.sql(f"SELECT user_buy_count FROM {table} ORDER BY timestamp").fetchall()
     assert counts == [(0.0,), (1.0,)]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    events=st.lists(
+        st.tuples(
+            st.integers(1, 2),
+            st.integers(1, 4),
+            st.integers(0, 9),
+            st.one_of(st.none(), st.integers(1, 5)),
+            st.booleans(),
+        ),
+        max_size=15,
+    )
+)
+def test_windows_over_the_log_agree_with_joins_to_it(
+    tmp_path_factory, events: list[tuple[int, int, int, int | None, bool]]
+) -> None:
+    """User, item, day, rating, and whether the row is a sampled negative. Items are of kinds, one of none."""
+    declared = {
+        "raw": {"users": None},
+        "tasks": [{"name": "rating", "kind": "regression"}],
+        "features": {
+            "items": {"categorical": ["kind"]},
+            "history": [
+                {"by": by, "statistic": statistic, "label": "rating", "within_days": days}
+                for by in (["kind"], ["item_id"], ["user_id", "kind"])
+                for statistic in ("count", "mean")
+                for days in (None, 3)
+            ],
+        },
+    }
+    spec = PipelineSpec.model_validate(declared)
+    paths = TinyPipeline(REPOSITORY).paths
+    with open_warehouse(tmp_path_factory.mktemp("warehouse") / "w.duckdb") as connection:
+        connection.execute(
+            "CREATE TEMP TABLE impressions (number INTEGER, user_id INTEGER, item_id INTEGER, "
+            "timestamp TIMESTAMP, rating INTEGER, sampled BOOLEAN)"
+        )
+        for number, (user, item, day, rating, sampled) in enumerate(events):
+            connection.execute(
+                "INSERT INTO impressions VALUES (?, ?, ?, TIMESTAMP '2020-01-01' + to_days(?), ?, ?)",
+                [number, user, item, day, rating, sampled],
+            )
+        connection.execute("CREATE TABLE interactions AS FROM impressions WHERE NOT sampled")
+        connection.execute(
+            "CREATE TABLE items AS FROM (VALUES (1, 'x'), (2, 'x'), (3, 'y'), (4, NULL)) AS t(item_id, kind)"
+        )
+        connection.execute("CREATE TEMP TABLE moments AS FROM impressions")
+        joined, windowed = (
+            connection.sql(f"SELECT * FROM {table} ORDER BY number").pl()
+            for table in (
+                add_features(connection, paths, spec, "moments"),
+                add_features(connection, paths, spec, "impressions", is_log=True),
+            )
+        )
+    assert joined.equals(windowed)

@@ -2,12 +2,12 @@
 -- on another counts only where all that it is conditional on happened.
 CREATE OR REPLACE TEMP TABLE examples AS
 SELECT
-    row_number() OVER (ORDER BY {{ order | identifiers }}) - 1 AS example_id,
+    row_number() OVER () - 1 AS example_id,
     {{ keys | identifiers }},
     {%- if hash_by %}
     CASE
-        WHEN hashed.share >= {{ train + validation }} THEN 'test'
-        WHEN hashed.share >= {{ train }} THEN 'validation'
+        WHEN share >= {{ train + validation }} THEN 'test'
+        WHEN share >= {{ train }} THEN 'validation'
         ELSE 'train'
     END AS split,
     {%- else %}
@@ -29,14 +29,13 @@ SELECT
     {%- endif %}::DOUBLE AS {{ task.name | identifier }},
     {%- endfor %}
     {{ features | identifiers }}
-{%- if hash_by %}
 FROM (
+    {%- if hash_by %}
     SELECT *, (md5_number_lower(concat_ws('|', {{ seed | literal }}, {{ hash_by | identifiers }})) >> 11)
         / (1::UBIGINT << 53) AS share
     FROM {{ source }}
-) AS hashed
-{%- else %}
-FROM {{ source }}
-CROSS JOIN split_boundaries
-{%- endif %}
-ORDER BY example_id;
+    {%- else %}
+    FROM {{ source }} CROSS JOIN split_boundaries
+    {%- endif %}
+    ORDER BY {{ order | identifiers }}
+);
