@@ -3,11 +3,8 @@
 The validation score is the mean over tasks of loss / loss of a constant answer, so that a task with
 large numbers does not decide alone when to stop.
 
-Tasks learn at different speeds: one may overfit within an epoch while another still improves in the
-tenth. So a task that has not improved for a while is held: from then on it learns no labels, but to
-give what the network gave at the task's own best round, while the other tasks go on. This is learning
-without forgetting (Li and Hoiem, ECCV 2016, https://arxiv.org/abs/1606.09282), with outputs matched by
-squared difference (Ba and Caruana, NeurIPS 2014, https://arxiv.org/abs/1312.6184).
+What is validated, and kept, is a moving average of the weights (see averaging); a task that stopped
+improving is held where it was best while the others go on (see holding).
 """
 
 from __future__ import annotations
@@ -15,17 +12,18 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from mtl_pipeline.learning.averaging import AveragedWeights
 from mtl_pipeline.learning.dataset import Dataset
 from mtl_pipeline.learning.encoding import Rows
+from mtl_pipeline.learning.holding import MEAN, HeldTasks, Progress
 from mtl_pipeline.learning.losses import loss_sums, task_losses
 from mtl_pipeline.learning.network import MultiTaskNetwork, NetworkShape
 from mtl_pipeline.learning.ranker import ROWS_AT_ONCE, LabelScale, Ranker, save_ranker
@@ -35,9 +33,6 @@ from mtl_pipeline.publishing import publish_folder
 from mtl_pipeline.spec import PipelineSpec, Task
 
 Log = Callable[[str], None]
-
-MEAN = -1
-"""Where a task's place is asked for: the mean over all tasks."""
 
 ROUNDS_PER_EPOCH = 2
 """Validation rounds per epoch: small data can overfit within one."""
@@ -133,13 +128,15 @@ def fit_network(dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task], log
     rounds: list[dict[str, float]] = []
     progress = Progress(len(tasks))
     held = HeldTasks(tasks, train)
+    average = AveragedWeights(network)
     for epoch in range(settings.epochs):
         for part, losses in enumerate(
-            train_epoch(network, weighting, optimizers, train, tasks, held, settings.batch_size)
+            train_epoch(network, weighting, optimizers, train, tasks, held, settings.batch_size, average)
         ):
-            measured = validation_losses(network, validation, tasks)
-            relative = measured / constant
-            progress.record(relative, network)
+            with average.in_place():
+                measured = validation_losses(network, validation, tasks)
+                relative = measured / constant
+                progress.record(relative, network)
             rounds.append(
                 round_log(epoch + (part + 1) / ROUNDS_PER_EPOCH, relative, losses, measured, weighting, tasks)
             )
@@ -171,81 +168,6 @@ def round_log(
     return entry
 
 
-class Progress:
-    """The best round so far of each task, and of the mean over tasks (MEAN), with the weights of that round."""
-
-    def __init__(self, tasks: int) -> None:
-        self.rounds = 0
-        self.best_round = dict.fromkeys([MEAN, *range(tasks)], 0)
-        self.best_score = dict.fromkeys(self.best_round, float("inf"))
-        self.best_weights: dict[int, dict[str, Tensor]] = {}
-
-    def record(self, relative: np.ndarray, network: nn.Module) -> None:
-        """`relative`: float [tasks], validation loss / loss of a constant answer."""
-        weights: dict[str, Tensor] = {}
-        for which, score in ((MEAN, relative.mean()), *enumerate(relative)):
-            if score < self.best_score[which]:
-                weights = weights or {
-                    name: value.detach().clone() for name, value in network.state_dict().items()
-                }
-                self.best_round[which], self.best_score[which] = self.rounds, float(score)
-                self.best_weights[which] = weights
-        self.rounds += 1
-
-    def stalled(self, patience: int) -> list[int]:
-        """The tasks that did not improve in the last `patience` rounds."""
-        return [
-            which
-            for which, best in self.best_round.items()
-            if which != MEAN and self.rounds - 1 - best >= patience
-        ]
-
-
-class HeldTasks:
-    """Tasks that no longer learn from labels, with what the network shall go on to give for them."""
-
-    def __init__(self, tasks: Sequence[Task], train: Rows) -> None:
-        self.tasks, self.train = tasks, train
-        self.targets: dict[int, Tensor] = {}
-        """float32 [train rows, outputs of the task], by the task's place."""
-
-    def holds(self, column: int) -> bool:
-        return column in self.targets
-
-    @property
-    def all_held(self) -> bool:
-        return len(self.targets) == len(self.tasks)
-
-    def hold(self, column: int, network: nn.Module, weights: Mapping[str, Tensor]) -> None:
-        """Hold a task at what the network gives for the training rows with these weights."""
-        current = {name: value.detach().clone() for name, value in network.state_dict().items()}
-        network.load_state_dict(weights)
-        network.eval()
-        with torch.no_grad():
-            outputs = [
-                self.part(network(self.train[start : start + ROWS_AT_ONCE]), column)
-                for start in range(0, len(self.train), ROWS_AT_ONCE)
-            ]
-        self.targets[column] = torch.cat(outputs)
-        network.load_state_dict(current)
-
-    def total(self, outputs: Tensor, rows: Tensor, losses: Tensor, weighting: StaticWeighting) -> Tensor:
-        """The loss of a batch: `losses` (float32 [tasks]) of the tasks that learn, and of those that are held
-        the distance of their outputs to the targets of these training rows, each with its task's weight."""
-        if not self.targets:
-            return weighting(losses)
-        held = torch.tensor([self.holds(column) for column in range(len(losses))], device=losses.device)
-        weights = weighting.weights().detach()
-        distances = [
-            weights[column] * functional.mse_loss(self.part(outputs, column), targets[rows])
-            for column, targets in self.targets.items()
-        ]
-        return weighting(torch.where(held, losses.detach(), losses)) + torch.stack(distances).sum()
-
-    def part(self, outputs: Tensor, column: int) -> Tensor:
-        return outputs.split([task.outputs for task in self.tasks], dim=1)[column]
-
-
 def train_epoch(
     network: MultiTaskNetwork,
     weighting: StaticWeighting,
@@ -254,6 +176,7 @@ def train_epoch(
     tasks: Sequence[Task],
     held: HeldTasks,
     batch_size: int,
+    average: AveragedWeights,
 ) -> Iterator[np.ndarray]:
     """One pass over the rows in random order. Yields the mean task losses of each part of the epoch."""
     order = torch.randperm(len(train)).to(train.ids.device)
@@ -273,6 +196,7 @@ def train_epoch(
             for optimizer in optimizers:
                 optimizer.step()
             total += losses.detach()
+            average.after_step()
         yield (total / max(1, len(part))).cpu().numpy()
 
 

@@ -1,0 +1,46 @@
+"""A moving average of the weights: it wanders less than the weights themselves, and generalises better
+(Polyak and Juditsky, SIAM Journal on Control and Optimization 30 (4), 1992)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+STEPS_BETWEEN = 10
+"""Averaging touches every weight, also the rows of large tables that a step leaves alone."""
+DECAY = 0.9
+"""Per update: the average looks back over about 100 steps."""
+
+
+class AveragedWeights:
+    """An exponential moving average of a network's parameters, which looks back less far at first."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.parameters = [parameter.data for parameter in network.parameters()]
+        self.averages = [parameter.clone() for parameter in self.parameters]
+        self.steps = 0
+
+    def after_step(self) -> None:
+        self.steps += 1
+        if self.steps % STEPS_BETWEEN == 0:
+            updates = self.steps // STEPS_BETWEEN
+            decay = min(DECAY, updates / (10 + updates))
+            torch._foreach_lerp_(self.averages, self.parameters, 1 - decay)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Swap the averages in for as long as the block lasts."""
+        self.swap()
+        try:
+            yield
+        finally:
+            self.swap()
+
+    def swap(self) -> None:
+        for parameter, average in zip(self.parameters, self.averages, strict=True):
+            kept = parameter.clone()
+            parameter.copy_(average)
+            average.copy_(kept)
