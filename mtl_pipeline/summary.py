@@ -83,7 +83,8 @@ def main() -> int:
     print_metrics(paths)
     print_timings(paths)
     print(f"\nReport: {paths.evaluation / 'report.html'}")
-    print(f"Recommendations: {paths.recommendations}")
+    if paths.recommendations.exists():
+        print(f"Recommendations: {paths.recommendations}")
     return 0
 
 
