@@ -1,8 +1,7 @@
 -- examples: each impression with its split, labels and features. The label of a task that is conditional
 -- on another counts only where all that it is conditional on happened.
-CREATE OR REPLACE TEMP TABLE examples AS
+CREATE OR REPLACE TEMP TABLE ordered_examples AS
 SELECT
-    row_number() OVER () - 1 AS example_id,
     {{ keys | identifiers }},
     {%- if hash_by %}
     CASE
@@ -39,3 +38,7 @@ FROM (
     {%- endif %}
     ORDER BY {{ order | identifiers }}
 );
+
+-- Numbering the rows in a window would take one thread; a table's rowid numbers them for nothing.
+CREATE OR REPLACE TEMP VIEW examples AS
+SELECT rowid AS example_id, * FROM ordered_examples;
