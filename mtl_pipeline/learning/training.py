@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -36,6 +37,8 @@ Log = Callable[[str], None]
 
 ROUNDS_PER_EPOCH = 2
 """Validation rounds per epoch: small data can overfit within one."""
+LEAST_STEPS_PER_ROUND = 20
+"""Training steps between validation rounds, also where the rows fill fewer batches."""
 SMALLEST_RATE = 1e-4
 """Base rates are kept this far from 0, where no logit or logarithm exists."""
 
@@ -95,7 +98,9 @@ def train_ranker(
         parameters=sum(parameter.numel() for parameter in fit.ranker.network.parameters()),
         device=str(dataset.device),
         seconds=round(fit.seconds, 2),
-        rows_per_second=round(fit.rows * epochs / fit.seconds),
+        rows_per_second=round(
+            fit.rows * passes_per_epoch(fit.rows, spec.training.batch_size) * epochs / fit.seconds
+        ),
         fingerprint=weights.hexdigest(),
     )
 
@@ -178,10 +183,11 @@ def train_epoch(
     batch_size: int,
     average: AveragedWeights,
 ) -> Iterator[np.ndarray]:
-    """One pass over the rows in random order. Yields the mean task losses of each part of the epoch."""
-    order = torch.randperm(len(train)).to(train.ids.device)
+    """The rows in random order. Yields the mean task losses of each part of the epoch."""
+    passes = passes_per_epoch(len(train), batch_size)
+    order = torch.cat([torch.randperm(len(train)) for _ in range(passes)]).to(train.ids.device)
     shuffled = train[order]
-    batches = [shuffled[start : start + batch_size] for start in range(0, len(train), batch_size)]
+    batches = [shuffled[start : start + batch_size] for start in range(0, len(order), batch_size)]
     for part in np.array_split(np.arange(len(batches)), ROUNDS_PER_EPOCH):
         network.train()
         total = torch.zeros(len(tasks), device=order.device)
@@ -198,6 +204,12 @@ def train_epoch(
             total += losses.detach()
             average.after_step()
         yield (total / max(1, len(part))).cpu().numpy()
+
+
+def passes_per_epoch(rows: int, batch_size: int) -> int:
+    """How often an epoch goes through the rows: once, unless they fill too few batches to learn from between
+    two validation rounds."""
+    return max(1, math.ceil(ROUNDS_PER_EPOCH * LEAST_STEPS_PER_ROUND * batch_size / rows))
 
 
 def validation_losses(network: MultiTaskNetwork, rows: Rows, tasks: Sequence[Task]) -> np.ndarray:

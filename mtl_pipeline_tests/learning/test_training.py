@@ -7,7 +7,7 @@ import pytest
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.ranker import predict_examples
-from mtl_pipeline.learning.training import train_ranker
+from mtl_pipeline.learning.training import passes_per_epoch, train_ranker
 from mtl_pipeline_tests.conftest import TinyPipeline
 
 
@@ -30,3 +30,9 @@ def test_a_model_of_another_encoder_is_refused(prepared: TinyPipeline) -> None:
     config.write_text(json.dumps(changed))
     with pytest.raises(UserError, match="another text encoder"):
         predictions(prepared, "model")
+
+
+def test_few_rows_are_gone_through_several_times_between_validation_rounds() -> None:
+    assert passes_per_epoch(rows=1_000_000, batch_size=2048) == 1
+    assert passes_per_epoch(rows=40 * 2048, batch_size=2048) == 1
+    assert passes_per_epoch(rows=2_800, batch_size=2048) == 30
