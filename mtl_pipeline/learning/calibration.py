@@ -174,7 +174,9 @@ def fit_isotonic(labels: np.ndarray, probabilities: np.ndarray, bins: int, reaso
     # One more row of the mean share keeps a bin without positives from being certain.
     shares = (positives + labels.mean()) / (rows + 1)
     steps = IsotonicRegression().fit_transform(np.arange(len(rows)), shares, sample_weight=rows)
-    _, step_of_bin = np.unique(steps, return_inverse=True)
+    levels, step_of_bin = np.unique(steps, return_inverse=True)
+    if len(levels) == 1:  # no curve to follow: where predictions say nothing, a small slope mends them
+        return fit_platt(labels, probabilities, f"{reason}: isotonic regression finds no step")
     step_rows = np.bincount(step_of_bin, weights=rows)
     before = log_odds(np.bincount(step_of_bin, weights=predicted) / step_rows)
     after = log_odds(np.bincount(step_of_bin, weights=steps * rows) / step_rows)
@@ -183,9 +185,10 @@ def fit_isotonic(labels: np.ndarray, probabilities: np.ndarray, bins: int, reaso
 
 
 def with_far_ends(knots: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
-    """The knots and, so that the ends rise too, a far one on either side, at the slope between first and last."""
+    """The knots, at least two, and, so that the ends rise too, a far one on either side, at the slope between
+    first and last."""
     (first, first_after), (last, last_after) = knots[0], knots[-1]
-    slope = (last_after - first_after) / (last - first) if last > first else 1.0
+    slope = (last_after - first_after) / (last - first)
     return (
         (-FARTHEST, first_after - slope * (first + FARTHEST)),
         *knots,

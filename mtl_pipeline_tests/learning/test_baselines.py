@@ -29,12 +29,31 @@ def test_every_baseline_predicts_every_held_out_row(prepared: TinyPipeline) -> N
     assert summary.rows == len(held_out)
     models = ("constant", "popularity", "linear", "boosted_trees", "single_task")
     expected = {f"prediction/{model}/{task.name}" for model in models for task in spec.tasks}
-    assert set(predictions.columns) - {"example_id"} == expected
+    assert set(predictions.select("^prediction/.*$").columns) == expected
 
-    train = examples.filter(pl.col("split") == "train")
-    for task in spec.tasks:
-        constant = predictions[f"prediction/constant/{task.name}"].unique().to_list()
-        assert constant == pytest.approx([train[task.name].mean()])
+
+@pytest.mark.parametrize("calibration", ["auto", "none"])
+def test_the_constant_is_the_training_mean_calibrated_like_any_model(
+    prepared: TinyPipeline, calibration: str
+) -> None:
+    paths, spec = prepared.paths, prepared.spec
+    spec = spec.model_copy(
+        update={"training": spec.training.model_copy(update={"calibration": calibration, "epochs": 1})}
+    )
+    predict_baselines(paths, spec, target=paths.baselines, log=lambda line: None)
+    examples = pl.read_parquet(paths.examples / "examples.parquet")
+    predictions = pl.read_parquet(paths.baselines / "predictions.parquet")
+    train, validation = (
+        examples.filter(pl.col("split") == split)["watched"].mean() for split in ("train", "validation")
+    )
+    after = predictions["prediction/constant/watched"].unique().to_list()
+    if calibration == "none":
+        assert after == pytest.approx([train])
+        assert predictions.select("^uncalibrated/.*$").columns == []
+    else:
+        assert after == pytest.approx([validation], abs=0.01)
+        before = predictions["uncalibrated/constant/watched"].unique().to_list()
+        assert before == pytest.approx([train])
 
 
 BINARY = Task(name="click", kind="binary")
