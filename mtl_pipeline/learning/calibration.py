@@ -1,9 +1,12 @@
 """Calibration: predictions mended on validation so that of the rows given 30 % about 30 % happen.
 
-binary        with enough rows isotonic regression (Zadrozny and Elkan, KDD 2002,
-              https://doi.org/10.1145/775047.775151) of bins, else Platt scaling (Platt 1999)
+binary        Platt scaling (Platt 1999), or with enough rows isotonic regression (Zadrozny and Elkan, KDD 2002,
+              https://doi.org/10.1145/775047.775151) of bins, where that is better
 multiclass    temperature scaling (Guo et al., ICML 2017, https://arxiv.org/abs/1706.04599)
-regression    a line, where it clearly helps; count: a factor, likewise
+regression    a line, where it clearly helps: a network trained for the mean mostly gives it
+count         a factor, likewise
+
+A correction is made only if one fitted on half of the validation rows helps on the other half.
 
 Every correction rises strictly, so that rows keep their order: the steps of isotonic regression become
 points with lines between them in log odds (as Oron and Flournoy 2017, https://arxiv.org/abs/1701.05964,
@@ -13,8 +16,8 @@ centre them), and a correction that would turn the order round is not made.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,7 +40,7 @@ MOST_BINS, RARER_ROWS_PER_BIN = 100, 100
 SMALLEST_SLOPE = 1e-3
 """Platt scaling of predictions that say nothing is nearly constant, but rises."""
 USEFUL_GAIN = 0.01
-"""Share of the loss that a correction of numbers must save, on rows that it was not fitted on."""
+"""Share of the loss that a correction of numbers must save, and clearly so, on rows that it was not fitted on."""
 SMALLEST, LARGEST = 1e-30, 1 - 2**-53
 """Probabilities are kept between these, where log odds are finite."""
 FARTHEST = 100.0
@@ -58,7 +61,7 @@ class Calibrator:
     """
 
     method: Literal["platt", "isotonic", "temperature", "line", "none"]
-    reason: str
+    reason: str = ""
     """Why this method, for people."""
     slope: float = 1.0
     intercept: float = 0.0
@@ -95,16 +98,70 @@ def fit_calibrator(task: Task, labels: np.ndarray, predictions: np.ndarray) -> C
     observed = ~np.isnan(labels)
     labels, predictions = labels[observed].astype(np.float64), predictions[observed].astype(np.float64)
     if task.kind == "binary":
-        return fit_binary(labels, predictions)
+        return calibrate_binary(labels, predictions)
+    rows = f"{len(labels):,} validation rows"
     if len(labels) < FEWEST_ROWS:
-        return Calibrator("none", f"only {len(labels):,} validation rows, fewer than {FEWEST_ROWS}")
+        return Calibrator("none", f"{rows}, fewer than {FEWEST_ROWS}")
     if task.kind == "multiclass":
-        return fit_temperature(labels.astype(np.int64), predictions)
+        return most_useful([fit_temperature], class_log_losses, labels, predictions, rows)
     if task.kind == "count":
-        return if_useful(fit_factor, poisson_deviances, labels, predictions)
+        return most_useful([fit_factor], poisson_deviances, labels, predictions, rows, USEFUL_GAIN)
     if task.loss_name != "squared_error":
         return Calibrator("none", f"{task.loss_name} asks for no mean, which a line would be fitted to")
-    return if_useful(fit_line, squared_errors, labels, predictions)
+    return most_useful([fit_line], squared_errors, labels, predictions, rows, USEFUL_GAIN)
+
+
+def calibrate_binary(labels: np.ndarray, probabilities: np.ndarray) -> Calibrator:
+    rarer = int(min(labels.sum(), (1 - labels).sum()))
+    rows = f"{len(labels):,} validation rows, {rarer:,} of the rarer class"
+    if rarer < FEWEST_OF_EACH_CLASS:
+        return Calibrator("none", f"{rows}, fewer than {FEWEST_OF_EACH_CLASS}")
+    enough = len(labels) >= ISOTONIC_ROWS and rarer >= ISOTONIC_OF_EACH_CLASS
+    fits = [fit_platt, fit_isotonic] if enough else [fit_platt]
+    return most_useful(fits, log_losses, labels, probabilities, rows)
+
+
+Fit = Callable[[np.ndarray, np.ndarray], Calibrator]
+"""From labels and predictions."""
+Losses = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""(labels, predictions) → loss of each row."""
+
+
+def most_useful(
+    fits: Sequence[Fit],
+    losses: Losses,
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    rows: str,
+    least_gain: float = 0.0,
+) -> Calibrator:
+    """The correction that, fitted on either half of the rows, saves most of the loss on the other half.
+
+    Rows come in the order of time where there is time, so a correction has to last, as it must until the test.
+    None is made that saves no more than the share `least_gain`, or, where a gain is asked for, is no clear one.
+    """
+    before = losses(labels, predictions).mean()
+    gains = [held_out_gains(fit, losses, labels, predictions) for fit in fits]
+    best = int(np.argmax([gain.mean() for gain in gains]))
+    gain, found = gains[best], fits[best](labels, predictions)
+    share = float(gain.mean() / before) if before > 0 else 0.0
+    clear = not least_gain or gain.mean() > 2 * gain.std() / np.sqrt(len(gain))
+    outcome = f"fitted on either half of {rows}, it changes the loss on the other half by {-share:+.2%}"
+    if found.slope <= 0:
+        return Calibrator("none", f"the predictions do not rise with the labels of {rows}")
+    if share <= least_gain or not clear:
+        return Calibrator("none", f"{found.method} does not {'clearly ' * bool(least_gain)}help: {outcome}")
+    return replace(found, reason=outcome)
+
+
+def held_out_gains(fit: Fit, losses: Losses, labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """[rows]: what the correction saves of each row's loss, when fitted on the half that it is not in."""
+    first, second = np.array_split(np.arange(len(labels)), 2)
+    gains = np.empty(len(labels))
+    for own, other in ((first, second), (second, first)):
+        after = fit(labels[own], predictions[own]).apply(predictions[other])
+        gains[other] = losses(labels[other], predictions[other]) - losses(labels[other], after)
+    return gains
 
 
 def fit_calibration(
@@ -128,17 +185,7 @@ def calibrate(
     }
 
 
-def fit_binary(labels: np.ndarray, probabilities: np.ndarray) -> Calibrator:
-    rarer = int(min(labels.sum(), (1 - labels).sum()))
-    rows = f"{len(labels):,} validation rows, {rarer:,} of the rarer class"
-    if rarer < FEWEST_OF_EACH_CLASS:
-        return Calibrator("none", f"{rows}: fewer than {FEWEST_OF_EACH_CLASS} cannot be calibrated on")
-    if len(labels) < ISOTONIC_ROWS or rarer < ISOTONIC_OF_EACH_CLASS:
-        return fit_platt(labels, probabilities, f"{rows}: too few for a free curve")
-    return fit_isotonic(labels, probabilities, min(MOST_BINS, rarer // RARER_ROWS_PER_BIN), rows)
-
-
-def fit_platt(labels: np.ndarray, probabilities: np.ndarray, reason: str) -> Calibrator:
+def fit_platt(labels: np.ndarray, probabilities: np.ndarray) -> Calibrator:
     """Logistic regression on the log odds, with Platt's targets, which are a little less sure than the labels:
     without them rows that are told apart perfectly have no best slope."""
     inputs = log_odds(probabilities)
@@ -154,12 +201,14 @@ def fit_platt(labels: np.ndarray, probabilities: np.ndarray, reason: str) -> Cal
 
     bounds = [(SMALLEST_SLOPE, None), (None, None)]
     found = minimize(loss, [1.0, 0.0], jac=True, bounds=bounds, method="L-BFGS-B", options={"ftol": 1e-12})
-    return Calibrator("platt", reason, slope=float(found.x[0]), intercept=float(found.x[1]))
+    return Calibrator("platt", slope=float(found.x[0]), intercept=float(found.x[1]))
 
 
-def fit_isotonic(labels: np.ndarray, probabilities: np.ndarray, bins: int, reason: str) -> Calibrator:
-    """Isotonic regression of the bins' shares of positives on their mean predictions."""
-    edges = np.unique(np.quantile(probabilities, np.linspace(0, 1, bins + 1)[1:-1]))
+def fit_isotonic(labels: np.ndarray, probabilities: np.ndarray) -> Calibrator:
+    """Isotonic regression of the bins' shares of positives on their mean predictions; Platt scaling where that finds
+    no step, as of a constant."""
+    bins = int(min(MOST_BINS, labels.sum() // RARER_ROWS_PER_BIN, (1 - labels).sum() // RARER_ROWS_PER_BIN))
+    edges = np.unique(np.quantile(probabilities, np.linspace(0, 1, max(bins, 1) + 1)[1:-1]))
     bin_of_row = np.searchsorted(edges, probabilities, side="left")
     rows = np.bincount(bin_of_row)
     filled = rows > 0
@@ -175,13 +224,13 @@ def fit_isotonic(labels: np.ndarray, probabilities: np.ndarray, bins: int, reaso
     shares = (positives + labels.mean()) / (rows + 1)
     steps = IsotonicRegression().fit_transform(np.arange(len(rows)), shares, sample_weight=rows)
     levels, step_of_bin = np.unique(steps, return_inverse=True)
-    if len(levels) == 1:  # no curve to follow: where predictions say nothing, a small slope mends them
-        return fit_platt(labels, probabilities, f"{reason}: isotonic regression finds no step")
+    if len(levels) == 1:
+        return fit_platt(labels, probabilities)
     step_rows = np.bincount(step_of_bin, weights=rows)
     before = log_odds(np.bincount(step_of_bin, weights=predicted) / step_rows)
     after = log_odds(np.bincount(step_of_bin, weights=steps * rows) / step_rows)
     knots = tuple(zip(before.tolist(), after.tolist(), strict=True))
-    return Calibrator("isotonic", reason, knots=with_far_ends(knots))
+    return Calibrator("isotonic", knots=with_far_ends(knots))
 
 
 def with_far_ends(knots: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
@@ -197,66 +246,43 @@ def with_far_ends(knots: tuple[tuple[float, float], ...]) -> tuple[tuple[float, 
 
 
 def fit_temperature(labels: np.ndarray, probabilities: np.ndarray) -> Calibrator:
-    """`labels`: int64 [rows], the class that came."""
+    """`labels`: [rows], the index of the class that came."""
     scores = log_probabilities(probabilities)
-    rows = np.arange(len(labels))
-    came = np.isfinite(scores[rows, labels])  # no temperature helps a class that was held impossible
-    if not came.any():
-        return Calibrator("none", "every observed class has probability 0")
-    scores, labels, rows = scores[came], labels[came], np.arange(int(came.sum()))
+    classes = labels.astype(np.int64)
+    possible = np.isfinite(scores[np.arange(len(labels)), classes])  # nothing helps a class held impossible
+    scores, classes = scores[possible], classes[possible]
+    rows = np.arange(len(classes))
 
     def loss(log_slope: float) -> float:
-        return -float(log_softmax(np.exp(log_slope) * scores, axis=1)[rows, labels].mean())
+        return -float(log_softmax(np.exp(log_slope) * scores, axis=1)[rows, classes].sum())
 
     found = minimize_scalar(loss, bounds=(-3.0, 3.0), method="bounded")
-    return Calibrator("temperature", f"{len(labels):,} validation rows", slope=float(np.exp(found.x)))
+    return Calibrator("temperature", slope=float(np.exp(found.x)))
 
 
-Fit = Callable[[np.ndarray, np.ndarray], tuple[float, float]]
-"""(labels, predictions) → slope, intercept."""
-
-
-def fit_line(labels: np.ndarray, predictions: np.ndarray) -> tuple[float, float]:
+def fit_line(labels: np.ndarray, predictions: np.ndarray) -> Calibrator:
     """Least squares; of a constant, the shift to the labels' mean."""
     if np.ptp(predictions) == 0:
-        return 1.0, float(labels.mean() - predictions[0])
+        return Calibrator("line", intercept=float(labels.mean() - predictions[0]))
     centred = predictions - predictions.mean()
     slope = float(centred @ labels / (centred @ centred))
-    return slope, float(labels.mean() - slope * predictions.mean())
+    return Calibrator("line", slope=slope, intercept=float(labels.mean() - slope * predictions.mean()))
 
 
-def fit_factor(labels: np.ndarray, predictions: np.ndarray) -> tuple[float, float]:
-    """What brings the mean expected count to the mean count, which the Poisson deviance is lowest at."""
+def fit_factor(labels: np.ndarray, predictions: np.ndarray) -> Calibrator:
+    """What brings the mean expected count to the mean count, where the Poisson deviance is lowest."""
     total = predictions.sum()
-    return (float(labels.sum() / total) if total > 0 else 1.0), 0.0
+    return Calibrator("line", slope=float(labels.sum() / total) if total > 0 else 1.0)
 
 
-def if_useful(
-    fit: Fit,
-    losses: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    labels: np.ndarray,
-    predictions: np.ndarray,
-) -> Calibrator:
-    """The fitted line, if lines fitted on either half of the rows clearly help on the other half.
+def log_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    odds = log_odds(probabilities)
+    return np.logaddexp(0, odds) - labels * odds
 
-    A network trained for the mean mostly gives it, and then a line fitted to noise only hurts.
-    """
-    halves = np.array_split(np.arange(len(labels)), 2)
-    gains = np.empty(len(labels))
-    for own, other in (halves, halves[::-1]):
-        slope, intercept = fit(labels[own], predictions[own])
-        corrected = slope * predictions[other] + intercept
-        gains[other] = losses(labels[other], predictions[other]) - losses(labels[other], corrected)
-    slope, intercept = fit(labels, predictions)
-    if slope <= 0:
-        return Calibrator("none", "the predictions do not rise with the labels")
-    before = losses(labels, predictions).mean()
-    share = float(gains.mean() / before) if before > 0 else 0.0
-    clear = gains.mean() > 2 * gains.std() / np.sqrt(len(gains))
-    outcome = f"fitted on half of the validation rows, it changes the loss on the other half by {-share:+.1%}"
-    if not (clear and share >= USEFUL_GAIN):
-        return Calibrator("none", f"a correction does not clearly help: {outcome}")
-    return Calibrator("line", outcome, slope=slope, intercept=intercept)
+
+def class_log_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    came = probabilities[np.arange(len(labels)), labels.astype(np.int64)]
+    return -np.log(np.maximum(came, SMALLEST))
 
 
 def squared_errors(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:

@@ -15,9 +15,12 @@ from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.calibration import (
     FILE,
     Calibrator,
+    Fit,
     calibrate,
     fit_calibration,
     fit_calibrator,
+    fit_isotonic,
+    fit_platt,
     load_calibration,
     log_odds,
     save_calibration,
@@ -57,8 +60,13 @@ def calibration_error(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 @pytest.mark.parametrize(
     "distortion, rows, method",
-    [("too sure", 2_000, "platt"), ("not sure enough", 2_000, "platt"), ("too high", 2_000, "platt")]
-    + [(name, 30_000, "isotonic") for name in DISTORTIONS],  # only a free curve mends what is bent
+    [
+        ("too sure", 2_000, "platt"),
+        ("not sure enough", 2_000, "platt"),
+        ("too high", 2_000, "platt"),
+        ("too high", 30_000, "platt"),
+        ("bent", 30_000, "isotonic"),
+    ],
 )
 def test_a_planted_distortion_is_mended_on_fresh_rows(distortion: str, rows: int, method: str) -> None:
     distort = DISTORTIONS[distortion]
@@ -70,29 +78,47 @@ def test_a_planted_distortion_is_mended_on_fresh_rows(distortion: str, rows: int
     assert log_loss(labels, after) < log_loss(labels, before)
 
 
-@pytest.mark.parametrize("rows, method", [(2_000, "platt"), (30_000, "isotonic")])
-def test_what_is_calibrated_is_hardly_changed(rows: int, method: str) -> None:
+def test_too_few_rows_or_positives_for_a_curve_get_two_numbers() -> None:
+    labels, bent = clicks(4_900, DISTORTIONS["bent"])
+    assert fit_calibrator(CLICK, labels, bent).method == "platt"
+    labels, high = clicks(50_000, DISTORTIONS["too high"])
+    rare = labels * (np.arange(50_000) % 100 == 0)
+    assert fit_calibrator(CLICK, rare, high).method == "platt"
+
+
+@pytest.mark.parametrize("rows", [200, 2_000, 30_000])
+def test_what_is_calibrated_is_hardly_changed(rows: int) -> None:
     calibrator = fit_calibrator(CLICK, *clicks(rows))
-    assert calibrator.method == method
     labels, before = clicks(50_000, seed=1)
     after = calibrator.apply(before)
     assert np.abs(after - before).mean() < 0.02
-    assert log_loss(labels, after) < log_loss(labels, before) + 0.002
+    assert log_loss(labels, after) < log_loss(labels, before) + 0.001
 
 
-@pytest.mark.parametrize("rows", [2_000, 30_000], ids=["platt", "isotonic"])
+def test_a_correction_that_does_not_last_is_not_made() -> None:
+    labels, probabilities = clicks(4_000)
+    early = np.arange(4_000) < 2_000
+    drifting = expit(log_odds(probabilities) + np.where(early, 0.7, -0.7))
+    calibrator = fit_calibrator(CLICK, labels, drifting)
+    assert calibrator.method == "none"
+    assert "platt does not help: fitted on either half of 4,000 validation rows" in calibrator.reason
+
+
+@pytest.mark.parametrize("fit", [fit_platt, fit_isotonic])
 @pytest.mark.parametrize("distort", DISTORTIONS.values(), ids=DISTORTIONS)
-def test_rows_keep_their_order_without_new_ties(distort: Distortion, rows: int) -> None:
-    calibrator = fit_calibrator(CLICK, *clicks(rows, distort))
+def test_rows_keep_their_order_without_new_ties(distort: Distortion, fit: Fit) -> None:
+    calibrator = fit(*clicks(30_000, distort))
     labels, before = clicks(50_000, distort, seed=1)
     levels = np.unique(np.r_[before, np.float32(0), np.float32(1)])
     after = calibrator.apply(levels)
     assert (np.diff(after) > 0).all()
     assert ((after >= 0) & (after <= 1)).all()
-    assert roc_auc_score(labels, calibrator.apply(before)) == roc_auc_score(labels, before)
+    assert roc_auc_score(labels, calibrator.apply(before)) == pytest.approx(
+        roc_auc_score(labels, before), abs=1e-12
+    )
 
 
-@pytest.mark.parametrize("rows", [2_000, 30_000], ids=["platt", "isotonic"])
+@pytest.mark.parametrize("rows", [2_000, 30_000])
 def test_predictions_that_rank_backwards_are_not_turned_round(rows: int) -> None:
     labels, probabilities = clicks(rows, lambda odds: -odds)
     after = fit_calibrator(CLICK, labels, probabilities).apply(probabilities)
@@ -100,24 +126,18 @@ def test_predictions_that_rank_backwards_are_not_turned_round(rows: int) -> None
     assert after.mean() == pytest.approx(labels.mean(), abs=0.05)
 
 
-def test_many_rows_with_few_positives_get_two_numbers_only() -> None:
-    labels, probabilities = clicks(50_000, lambda odds: odds + 1)
-    rare = labels * (np.arange(50_000) % 100 == 0)
-    assert fit_calibrator(CLICK, rare, probabilities).method == "platt"
-
-
 def test_rows_told_apart_perfectly_have_a_finite_slope() -> None:
-    labels = np.repeat([0.0, 1.0], 50)
+    labels = np.tile([0.0, 1.0], 50)
     calibrator = fit_calibrator(CLICK, labels, np.where(labels > 0, 0.9, 0.1))
     assert calibrator.method == "platt"
     assert 0 < calibrator.slope < 10
 
 
-def test_a_constant_answer_becomes_the_share_on_validation() -> None:
-    labels, _ = clicks(30_000)
-    for rows in (2_000, 30_000):
-        calibrator = fit_calibrator(CLICK, labels[:rows], np.full(rows, 0.5))
-        assert calibrator.apply(np.array([0.5])) == pytest.approx(labels[:rows].mean(), abs=0.002)
+@pytest.mark.parametrize("rows", [2_000, 30_000])
+def test_a_constant_answer_becomes_the_share_on_validation(rows: int) -> None:
+    labels, _ = clicks(rows)
+    calibrator = fit_calibrator(CLICK, labels, np.full(rows, 0.5))
+    assert calibrator.apply(np.array([0.5])) == pytest.approx(labels.mean(), abs=0.002)
 
 
 @pytest.mark.parametrize("labels", [np.zeros(500), np.ones(500), np.full(500, np.nan), np.empty(0)])
