@@ -57,7 +57,8 @@ class PipelinePaths:
 
     @property
     def model(self) -> Path:
-        """Folder: weights, `config.json`, `statistics.parquet`, `vocabulary.parquet`, `training_log.json`."""
+        """Folder: weights, `config.json`, `calibration.json`, `statistics.parquet`, `vocabulary.parquet`,
+        `training_log.json`."""
         return self.data / "model"
 
     @property

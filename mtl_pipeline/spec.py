@@ -308,6 +308,10 @@ class Training(SpecModel):
     """Step size of the optimiser."""
     weight_decay: float = Field(default=1e-4, ge=0)
     """Pull of the weights towards zero."""
+    calibration: Literal["auto", "none"] = "auto"
+    """auto: the predictions of every model, for recommendations too, are corrected on validation rows, by isotonic
+    regression, Platt or temperature scaling according to kind of task and number of rows, where that helps on
+    rows that it was not fitted on. none: they stay as they come."""
 
 
 class Recommendations(SpecModel):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mtl_pipeline.evaluation.scoring import Evaluation
 
 VERSIONED = ("dagster", "duckdb", "polars", "scikit-learn", "torch", "transformers")
-FRAMES = ("metrics", "comparisons", "thresholds", "whole_chains")
+FRAMES = ("metrics", "comparisons", "thresholds", "calibration", "whole_chains")
 
 
 def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
@@ -64,14 +64,14 @@ def reads(pipeline: PipelineContext) -> list[str]:
 
 
 def all_predictions(pipeline: PipelineContext) -> pl.DataFrame:
-    """The wide frame of validation and test rows: labels, the baselines' predictions, the model's, and where the
-    data are simulated the true probabilities."""
+    """The wide frame of validation and test rows: labels, the baselines' predictions, the model's, both also as
+    they were before calibration, and where the data are simulated the true probabilities."""
     from mtl_pipeline.evaluation.ceiling import with_ceiling
     from mtl_pipeline.learning.ranker import predict_examples
 
     own = predict_examples(pipeline.paths, pipeline.spec, pipeline.paths.model)
     baselines = pl.read_parquet(pipeline.paths.baselines / "predictions.parquet").select(
-        "example_id", "^prediction/.*$"
+        "example_id", "^(prediction|uncalibrated)/.*$"
     )
     predictions = own.join(baselines, on="example_id", how="left", maintain_order="left")
     if not pipeline.paths.truth.is_file():
@@ -84,6 +84,7 @@ def report_context(
     context: dg.AssetExecutionContext, pipeline: PipelineContext, predictions: pl.DataFrame
 ) -> "ReportContext":
     from mtl_pipeline.evaluation.report import Facts, ReportContext
+    from mtl_pipeline.learning.calibration import load_calibration
 
     return ReportContext(
         pipeline=pipeline.name,
@@ -96,6 +97,7 @@ def report_context(
             fingerprints=data_versions(context, pipeline),
         ),
         configuration=yaml.safe_dump(pipeline.spec.model_dump(mode="json"), sort_keys=False),
+        calibration={task: str(found) for task, found in load_calibration(pipeline.paths.model).items()},
     )
 
 

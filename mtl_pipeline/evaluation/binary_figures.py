@@ -25,7 +25,7 @@ from mtl_pipeline.evaluation.curves import (
     roc_points,
 )
 from mtl_pipeline.evaluation.metrics import threshold_counts
-from mtl_pipeline.evaluation.palette import LIGHT
+from mtl_pipeline.evaluation.palette import DOTTED, LIGHT
 from mtl_pipeline.evaluation.predictions import TaskRows
 from mtl_pipeline.evaluation.threads import in_threads
 
@@ -92,11 +92,22 @@ def precision_recall(canvas: Canvas, rows: TaskRows, curves: Mapping[str, Binary
 def calibration(canvas: Canvas, rows: TaskRows, drawn: Mapping[str, BinaryCurves]) -> ReportFigure:
     figure, axes, histogram = two_panels()
     curves = {model: found.reliability for model, found in drawn.items()}
-    top = max(max(curve.predicted.max(), curve.observed.max()) for curve in curves.values())
+    raw = reliability(*canvas.before) if canvas.before else None
+    shown = [*curves.values(), raw] if raw else list(curves.values())
+    top = max(max(curve.predicted.max(), curve.observed.max()) for curve in shown)
     top = min(1.0, top * 1.08) or 1.0
     axes.plot([0, top], [0, top], color=LIGHT["line"], linewidth=1)
     for model, curve in curves.items():
         axes.plot(curve.predicted, curve.observed, marker="o", markersize=3.5, **canvas.line_style(model))
+    if raw:
+        axes.plot(
+            raw.predicted,
+            raw.observed,
+            marker="x",
+            markersize=5,
+            **canvas.line_style(canvas.candidate)
+            | {"linestyle": DOTTED, "linewidth": 1.4, "label": f"{canvas.candidate} before"},
+        )
     axes.set_ylim(0, top)
     axes.set_ylabel("observed share of positives")
     histogram.hist(
@@ -116,6 +127,8 @@ def calibration(canvas: Canvas, rows: TaskRows, drawn: Mapping[str, BinaryCurves
         f"On the diagonal a predicted 30 % happens 30 % of the time. {canvas.candidate}: {len(ours)} quantile bins "
         f"of {rows_per_bin(ours)} rows each. Below: how many test rows {canvas.candidate} gives each probability."
     )
+    if raw:
+        caption += f" Dotted: {canvas.candidate} before it was calibrated on validation rows."
     return canvas.finish(figure, "calibration", "Calibration", caption)
 
 

@@ -59,6 +59,9 @@ class Canvas:
     dashes: Mapping[str, Any]
     identifier: str
     """Unique on the page, safe in an id."""
+    before: tuple[np.ndarray, np.ndarray] | None = None
+    """Labels, and what the candidate predicted before it was calibrated, (rows,) each; None where that is the
+    same as after."""
 
     def line_style(self, model: str) -> dict[str, Any]:
         ours = model == self.candidate

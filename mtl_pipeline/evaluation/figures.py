@@ -16,7 +16,7 @@ from mtl_pipeline.evaluation.canvas import STYLE, Canvas, ReportFigure, add_lege
 from mtl_pipeline.evaluation.class_figures import class_figures
 from mtl_pipeline.evaluation.number_figures import count_figures, regression_figures
 from mtl_pipeline.evaluation.palette import DASHED, DASHES, DOTTED, LIGHT, colour_names
-from mtl_pipeline.evaluation.predictions import CEILING, model_names, task_rows
+from mtl_pipeline.evaluation.predictions import CEILING, before_calibration, model_names, task_rows
 from mtl_pipeline.spec import Task
 
 FIGURES = {
@@ -58,6 +58,7 @@ def task_figures(
             model: "solid" if model in (candidate, CEILING) else DASHES[place % len(DASHES)]
             for place, model in enumerate(models)
         },
+        before=before_calibration(predictions, task.name, candidate, "test"),
         identifier=f"figure-{position}-{re.sub('[^a-z0-9]+', '-', task.name.lower()).strip('-')}",
     )
     rows = task_rows(predictions, task.name, models, "test")
@@ -106,7 +107,7 @@ def training_curves(
     axes.xaxis.set_major_locator(MaxNLocator(integer=max(epochs) >= 2, nbins=8))
     add_legend(figure, axes)
     caption = (
-        f"Loss of {canvas.candidate} on this task while training, after each validation round. "
+        f"Loss of {canvas.candidate} on this task while training, after each validation round and before calibration. "
         "A validation loss that rises while the train loss falls is overfitting."
     )
     return canvas.finish(figure, "training", "Training curves", caption)

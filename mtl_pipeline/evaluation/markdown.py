@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from mtl_pipeline.evaluation.predictions import CEILING
 from mtl_pipeline.evaluation.tables import (
+    CalibrationTable,
     ChainTable,
     MetricsTable,
+    calibration_table,
     chain_tables,
     metrics_table,
     transfer_table,
@@ -32,10 +34,12 @@ def to_markdown(evaluation: Evaluation) -> str:
             f"### {escape(evaluation.candidate)} against each baseline",
             comparison_table(evaluation, task),
         ]
+        if calibration := calibration_table(evaluation, task.name, task.kind):
+            parts += ["### Before → after calibration", calibration_grid(calibration)]
         if task.name in chains:
             parts.append(chain_grid(chains[task.name]))
     parts.append(
-        "Test rows; thresholds chosen on validation. Intervals: 95 %, paired bootstrap over "
+        "Test rows; models calibrated and thresholds chosen on validation. Intervals: 95 %, paired bootstrap over "
         f"{evaluation.resampled}, {evaluation.bootstrap_samples:,} resamples. ↑ higher is better, ↓ lower is better."
     )
     return "\n\n".join(parts) + "\n"
@@ -70,6 +74,14 @@ def model_grid(table: MetricsTable) -> str:
         for row in table.rows
     ]
     return markdown_table(["model", *heads, *(["threshold"] if table.has_thresholds else [])], rows)
+
+
+def calibration_grid(table: CalibrationTable) -> str:
+    heads = [f"{metric.label} {arrow(metric.higher_is_better)}" for metric in table.metrics]
+    rows = [
+        [escape(model), *(f"{before} → {after}" for before, after in values)] for model, values in table.rows
+    ]
+    return markdown_table(["model", *heads], rows)
 
 
 def model_name(model: str) -> str:

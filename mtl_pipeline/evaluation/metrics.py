@@ -17,7 +17,7 @@ from scipy.special import xlogy
 from sklearn import metrics as sklearn_metrics
 
 from mtl_pipeline.evaluation.curves import reliability
-from mtl_pipeline.evaluation.losses import SMALLEST_COUNT, log_losses
+from mtl_pipeline.evaluation.losses import SMALLEST_COUNT, compared_losses, log_losses
 from mtl_pipeline.evaluation.ranking import grouped_roc_auc, score_levels
 
 DEFAULT_THRESHOLD = 0.5
@@ -190,6 +190,15 @@ COMPARED: dict[str, tuple[str, ...]] = {
 
 WHOLE_CHAIN = ("roc_auc", "pr_auc", "log_loss")
 """Metrics of the probability that a whole chain of binary tasks happens."""
+
+
+CALIBRATION_MEASURES: dict[str, tuple[str, ...]] = {
+    "binary": ("ece", "log_loss"),
+    "regression": ("rmse",),
+    "count": ("poisson_deviance",),
+    "multiclass": ("log_loss",),
+}
+"""What is measured before and after calibration."""
 
 
 def metric(kind: str, name: str) -> Metric:
@@ -369,6 +378,16 @@ def multiclass_scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str
         threshold_counts(labels == place, probabilities[:, place]).roc_auc for place in occurring
     ]
     return scores | {"macro_roc_auc": Score(float(np.mean(one_against_rest)))}
+
+
+def calibration_scores(kind: str, labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """CALIBRATION_MEASURES of at least one row, with the values that the scorers give."""
+    means = {name: float(losses.mean()) for name, losses in compared_losses(kind, labels, predicted).items()}
+    if kind == "binary":
+        means["ece"] = calibration_error(labels, predicted)
+    if kind == "regression":
+        means["rmse"] = math.sqrt(means["rmse"])
+    return {name: means[name] for name in CALIBRATION_MEASURES[kind]}
 
 
 def ceiling_share(model: float, constant: float, ceiling: float) -> Score:

@@ -2,7 +2,8 @@
 
 Columns: `example_id`, `user_id` where there are users, `split`, `label/<task>` (null = not observed; the index of
 the class for a multiclass task) and `prediction/<model>/<task>`: a probability for a binary task, a value for a
-regression, an expected count for a count, and an array of a probability per class for a multiclass task.
+regression, an expected count for a count, and an array of a probability per class for a multiclass task. Where
+calibration changed a prediction, `uncalibrated/<model>/<task>` holds what it was before; that is no model of its own.
 """
 
 from __future__ import annotations
@@ -46,6 +47,10 @@ def label_column(task: str) -> str:
 
 def prediction_column(model: str, task: str) -> str:
     return f"prediction/{model}/{task}"
+
+
+def uncalibrated_column(model: str, task: str) -> str:
+    return f"uncalibrated/{model}/{task}"
 
 
 def has_users(predictions: pl.DataFrame) -> bool:
@@ -191,6 +196,19 @@ def task_rows(predictions: pl.DataFrame, task: str, models: list[str], split: st
         has_users=bool(users),
         predictions=dict(zip(models, predicted, strict=True)),
     )
+
+
+def before_calibration(
+    predictions: pl.DataFrame, task: str, model: str, split: str
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Labels of the observed rows of `split` and what the model predicted for them before it was calibrated; None
+    where calibration changed nothing."""
+    label, column = label_column(task), uncalibrated_column(model, task)
+    if column not in predictions.columns:
+        return None
+    rows = predictions.lazy().filter(pl.col("split") == split, pl.col(label).is_not_null())
+    observed = rows.select(label, column).collect()
+    return as_floats(observed[label]), as_floats(observed[column])
 
 
 def as_floats(column: pl.Series) -> np.ndarray:

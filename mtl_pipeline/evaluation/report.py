@@ -19,8 +19,10 @@ from mtl_pipeline.evaluation.palette import DARK, LIGHT, colour_names, css_varia
 from mtl_pipeline.evaluation.predictions import CEILING
 from mtl_pipeline.evaluation.scoring import Evaluation
 from mtl_pipeline.evaluation.tables import (
+    CalibrationTable,
     ChainTable,
     MetricsTable,
+    calibration_table,
     chain_tables,
     metrics_table,
     transfer_table,
@@ -37,7 +39,8 @@ from mtl_pipeline.evaluation.wording import (
 )
 
 MODEL_DESCRIPTIONS = {
-    "constant": "the same answer for every row: the share of positives, or the mean, of the training rows",
+    "constant": "the same answer for every row: the share of positives, or the mean, of the training rows, until "
+    "calibration brings it to that of the validation rows",
     "popularity": "the item's past popularity or mean, whoever the user is",
     "linear": "logistic or ridge regression on the same features",
     "boosted_trees": "gradient-boosted trees on histograms of the same features, one set of trees per task",
@@ -78,6 +81,8 @@ class ReportContext:
     facts: Facts = field(default_factory=Facts)
     configuration: str = ""
     """YAML."""
+    calibration: Mapping[str, str] = field(default_factory=dict)
+    """Task → how the candidate was calibrated, and why so."""
 
     def epoch_chosen_for(self, task: str) -> float | None:
         if isinstance(self.chosen_epoch, Mapping):
@@ -92,6 +97,7 @@ class TaskSection:
     colours: Mapping[str, str]
     comparisons: list[ComparisonLine]
     notes: list[str]
+    calibration: CalibrationTable | None
     chain: ChainTable | None
     """Scores of the whole chain that ends in this task."""
     figures: list[ReportFigure]
@@ -164,6 +170,7 @@ def task_section(
         colours=colour_names([row.model for row in table.rows], evaluation.candidate),
         comparisons=comparison_lines(evaluation, task.name, task.kind),
         notes=section_notes(evaluation, task.name),
+        calibration=calibration_table(evaluation, task.name, task.kind),
         chain=next((chain for chain in chain_tables(evaluation) if chain.task == task.name), None),
         figures=task_figures(
             context.predictions,

@@ -16,6 +16,7 @@ from mtl_pipeline.evaluation.chains import chain_rows, whole_chains
 from mtl_pipeline.evaluation.losses import compared_losses
 from mtl_pipeline.evaluation.markdown import to_markdown
 from mtl_pipeline.evaluation.metrics import (
+    CALIBRATION_MEASURES,
     CEILING_MEASURE,
     CEILING_SHARE,
     COMPARED,
@@ -24,6 +25,7 @@ from mtl_pipeline.evaluation.metrics import (
     Score,
     best_f1_threshold,
     binary_scores,
+    calibration_scores,
     ceiling_share,
     count_scores,
     metric,
@@ -35,6 +37,7 @@ from mtl_pipeline.evaluation.metrics import (
 from mtl_pipeline.evaluation.predictions import (
     CEILING,
     TaskRows,
+    before_calibration,
     check_labels,
     check_predictions,
     has_users,
@@ -73,6 +76,15 @@ COMPARISONS_SCHEMA = {
     "verdict": pl.String,
     "note": pl.String,
 }
+CALIBRATION_SCHEMA = {
+    "task": pl.String,
+    "model": pl.String,
+    "split": pl.String,
+    "metric": pl.String,
+    "before": pl.Float64,
+    "after": pl.Float64,
+    "calibrated": pl.Boolean,
+}
 THRESHOLDS_SCHEMA = {"task": pl.String, "model": pl.String, "threshold": pl.Float64, "note": pl.String}
 WHOLE_CHAINS_SCHEMA = {
     "task": pl.String,
@@ -92,12 +104,16 @@ class Evaluation:
     tasks: tuple[Task, ...]
     candidate: str
     metrics: pl.DataFrame
-    """task, kind, model, split, metric, value, rows, users, note: a NaN value carries its reason in `note`."""
+    """task, kind, model, split, metric, value, rows, users, note: a NaN value carries its reason in `note`.
+    Those of the split validation flatter: the models were calibrated, and the thresholds chosen, on these rows."""
     comparisons: pl.DataFrame
     """task, metric, candidate, baseline, difference, low, high, verdict, note: differences are candidate
     minus baseline."""
     thresholds: pl.DataFrame
     """task, model, threshold, note: chosen on validation, binary tasks only."""
+    calibration: pl.DataFrame
+    """task, model, split, metric, before, after, calibrated: metrics before and after calibration, the same where
+    it changed nothing. On validation, which it was fitted on, those after it flatter."""
     whole_chains: pl.DataFrame
     """task, chain, model, metric, value, rows, note: on test rows, for binary tasks that are conditional on
     another; the probability that all of the chain happens, over all rows where its first task was observed."""
@@ -158,6 +174,9 @@ def evaluate(
         thresholds=pl.DataFrame(
             [row for task in measured for row in task.thresholds], schema=THRESHOLDS_SCHEMA
         ),
+        calibration=pl.DataFrame(
+            [row for task in measured for row in task.calibration], schema=CALIBRATION_SCHEMA
+        ),
         whole_chains=pl.DataFrame(chains, schema=WHOLE_CHAINS_SCHEMA),
         bootstrap_samples=bootstrap_samples,
         seed=seed,
@@ -172,6 +191,7 @@ class TaskMeasured:
     metrics: list[dict]
     comparisons: list[dict]
     thresholds: list[dict]
+    calibration: list[dict]
 
 
 def evaluate_task(
@@ -181,6 +201,7 @@ def evaluate_task(
     thresholds: dict[str, Score] = {}
     metrics: list[dict] = []
     comparisons: list[dict] = []
+    calibration: list[dict] = []
     for split in SPLITS:
         rows = task_rows(predictions, task.name, models, split)
         scored = score_models(rows, task.kind, thresholds)
@@ -188,6 +209,7 @@ def evaluate_task(
             thresholds = {model: found.threshold for model, found in scored.items() if found.threshold}
         scores = {model: found.scores for model, found in scored.items()}
         metrics += metric_rows(task, split, rows, scores)
+        calibration += calibration_rows(predictions, task, split, scores)
         if split == "test":
             comparisons = compare(rows, task, scores, candidate, samples, seed)
     return TaskMeasured(
@@ -197,6 +219,7 @@ def evaluate_task(
             {"task": task.name, "model": model, "threshold": score.value, "note": score.note}
             for model, score in thresholds.items()
         ],
+        calibration,
     )
 
 
@@ -245,6 +268,31 @@ def metric_rows(
         }
         for model, by_metric in scores.items()
         for name, score in by_metric.items()
+    ]
+
+
+def calibration_rows(
+    predictions: pl.DataFrame, task: Task, split: str, scores: Mapping[str, Mapping[str, Score]]
+) -> list[dict]:
+    """Rows of the frame `calibration`; `scores` are those after it."""
+
+    def before(model: str) -> dict[str, float] | None:
+        found = before_calibration(predictions, task.name, model, split)
+        return calibration_scores(task.kind, *found) if found and len(found[0]) else None
+
+    models = [model for model in scores if model != CEILING]
+    return [
+        {
+            "task": task.name,
+            "model": model,
+            "split": split,
+            "metric": name,
+            "before": raw[name] if raw else scores[model][name].value,
+            "after": scores[model][name].value,
+            "calibrated": raw is not None,
+        }
+        for model, raw in zip(models, in_threads(before, models), strict=True)
+        for name in CALIBRATION_MEASURES[task.kind]
     ]
 
 

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from mtl_pipeline.evaluation.intervals import BETTER, WORSE
-from mtl_pipeline.evaluation.metrics import CEILING_SHARE, METRICS, WHOLE_CHAIN, Metric, Score, metric
+from mtl_pipeline.evaluation.metrics import (
+    CALIBRATION_MEASURES,
+    CEILING_SHARE,
+    METRICS,
+    WHOLE_CHAIN,
+    Metric,
+    Score,
+    metric,
+)
 from mtl_pipeline.evaluation.predictions import CEILING
 from mtl_pipeline.evaluation.wording import comparison_lines, format_value
 
@@ -26,6 +34,15 @@ class Cell:
     text: str
     best: bool
     note: str
+
+
+@dataclass(frozen=True)
+class CalibrationTable:
+    """What calibration did to the models that it changed, on test rows."""
+
+    metrics: tuple[Metric, ...]
+    rows: list[tuple[str, list[tuple[str, str]]]]
+    """Model, and for each metric its value before and after."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +122,21 @@ def chain_tables(evaluation: Evaluation) -> list[ChainTable]:
             )
         )
     return tables
+
+
+def calibration_table(evaluation: Evaluation, task: str, kind: str) -> CalibrationTable | None:
+    """None where no model was changed."""
+    frame = evaluation.calibration.filter(
+        pl.col("task") == task, pl.col("split") == "test", pl.col("calibrated")
+    )
+    values = {
+        (row["model"], row["metric"]): (format_value(row["before"]), format_value(row["after"]))
+        for row in frame.iter_rows(named=True)
+    }
+    names = CALIBRATION_MEASURES[kind]
+    models = frame["model"].unique(maintain_order=True).to_list()
+    rows = [(model, [values[model, name] for name in names]) for model in models]
+    return CalibrationTable(tuple(metric(kind, name) for name in names), rows) if rows else None
 
 
 def side_by_side(

@@ -7,7 +7,8 @@ linear          logistic, multinomial, ridge or Poisson regression on all featur
 boosted_trees   histogram-based gradient boosting (as in LightGBM) on the same inputs as linear
 single_task     a network of the same size, for one task alone
 
-scikit-learn's models are fitted on at most FITTED_ROWS rows, drawn at random.
+scikit-learn's models are fitted on at most FITTED_ROWS rows, drawn at random. All are calibrated on the
+validation rows, as the ranker is.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
 
+from mtl_pipeline.learning.calibration import fit_calibration
 from mtl_pipeline.learning.dataset import Dataset
 from mtl_pipeline.learning.encoding import CategoricalField, Rows
+from mtl_pipeline.learning.ranker import published_columns
 from mtl_pipeline.learning.training import Log, fit_network
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import publish_folder
@@ -50,17 +53,23 @@ class BaselinesSummary:
 def predict_baselines(
     paths: PipelinePaths, spec: PipelineSpec, *, target: Path, log: Log = print
 ) -> BaselinesSummary:
-    """Fit every baseline on the training split and publish predictions.parquet at `target`."""
+    """Fit every baseline on the training split, calibrate it on validation, and publish predictions.parquet
+    at `target`, with the columns of `published_columns`."""
     dataset = Dataset(paths, spec)
     evaluated = dataset.split("validation", "test")
     rows = dataset.encoder.encode(evaluated)
+    validation = (evaluated["split"] == "validation").to_numpy()
     columns: dict[str, np.ndarray] = {}
     seconds: dict[str, float] = {}
 
     def add(model: str, task: Task, predictions: np.ndarray, started: float) -> None:
-        columns[f"prediction/{model}/{task.name}"] = predictions
+        calibration = fit_calibration(spec, dataset.validation_labels, {task.name: predictions[validation]})
+        columns.update(published_columns(model, {task.name: predictions}, calibration))
         seconds[model] = round(seconds.get(model, 0.0) + time.perf_counter() - started, 2)
-        log(f"{model} for {task.name}: {time.perf_counter() - started:.1f} s")
+        log(
+            f"{model} for {task.name}: {time.perf_counter() - started:.1f} s; "
+            f"calibration {calibration[task.name]}"
+        )
 
     design = DesignMatrix(dataset, spec)
     matrix = design.build(rows)

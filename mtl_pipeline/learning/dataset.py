@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import polars as pl
 import torch
 
@@ -66,6 +67,12 @@ class Dataset:
     @cached_property
     def validation(self) -> Rows:
         return self.encoder.encode(self.split("validation"))
+
+    @property
+    def validation_labels(self) -> dict[str, np.ndarray]:
+        """By task, float32 [validation rows]; NaN where not observed. What calibration is fitted on."""
+        labels = self.validation.labels.numpy()
+        return {task: labels[:, column] for column, task in enumerate(self.encoder.tasks)}
 
     @property
     def device(self) -> torch.device:

@@ -1,12 +1,14 @@
 """The trained ranker as it is saved: weights, configuration and what the training split taught.
 
-A folder: model.safetensors, config.json, statistics.parquet, vocabulary.parquet, training_log.json.
+A folder: model.safetensors, config.json, calibration.json, statistics.parquet, vocabulary.parquet,
+training_log.json.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mtl_pipeline.errors import UserError
+from mtl_pipeline.learning.calibration import Calibrator, calibrate, load_calibration, save_calibration
 from mtl_pipeline.learning.dataset import TextVectors
 from mtl_pipeline.learning.encoding import CategoricalField, FeatureEncoder, Rows
 from mtl_pipeline.learning.network import MultiTaskNetwork, NetworkShape
@@ -40,8 +43,14 @@ class Ranker:
     network: MultiTaskNetwork
     tasks: list[Task]
     scale: LabelScale
+    calibration: Mapping[str, Calibrator] = field(default_factory=dict)
+    """By task; a task without one stays as the network predicts it."""
 
     def predict(self, rows: Rows) -> dict[str, np.ndarray]:
+        """What `predict_uncalibrated` gives, calibrated (then float64)."""
+        return calibrate(self.predict_uncalibrated(rows), self.calibration)
+
+    def predict_uncalibrated(self, rows: Rows) -> dict[str, np.ndarray]:
         """By task, float32: probabilities [rows] (binary), values on the label's scale [rows] (regression),
         expected counts [rows] (count) or probabilities of the classes [rows, classes] (multiclass)."""
         self.network.eval()
@@ -78,7 +87,7 @@ def save_ranker(
     slots: dict[str, int],
     text: TextVectors,
 ) -> None:
-    """Write model.safetensors and config.json."""
+    """Write model.safetensors, config.json and calibration.json."""
     save_file(
         {name: tensor.contiguous().cpu() for name, tensor in ranker.network.state_dict().items()},
         folder / "model.safetensors",
@@ -92,6 +101,7 @@ def save_ranker(
         "text_encoders": text.fingerprints,
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    save_calibration(folder, ranker.calibration)
 
 
 def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ranker, FeatureEncoder]:
@@ -127,19 +137,31 @@ def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ra
     network = MultiTaskNetwork(Model(**config["model"]), shape, text.tensors)
     network.load_state_dict(load_file(folder / "model.safetensors"))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return Ranker(network.to(device), list(spec.tasks), LabelScale(**config["scale"])), encoder
+    scale = LabelScale(**config["scale"])
+    return Ranker(network.to(device), list(spec.tasks), scale, load_calibration(folder)), encoder
 
 
 def predict_examples(paths: PipelinePaths, spec: PipelineSpec, folder: Path) -> pl.DataFrame:
     """Labels and the saved model's predictions for all validation and test examples.
 
     Columns: example_id, ids, timestamp, further columns of the interaction key, split, label/<task>,
-    prediction/multi_task/<task> (an Array of one probability per class for a multiclass task).
+    prediction/multi_task/<task> (an Array of one probability per class for a multiclass task), and
+    uncalibrated/multi_task/<task> where calibration changed it.
     """
     ranker, encoder = load_ranker(folder, spec, TextVectors.read(paths, spec))
     examples = pl.read_parquet(paths.examples / "examples.parquet").filter(pl.col("split") != "train")
-    predictions = ranker.predict(encoder.encode(examples))
+    raw = ranker.predict_uncalibrated(encoder.encode(examples))
+    columns = published_columns("multi_task", raw, ranker.calibration)
     identity = dict.fromkeys(["example_id", *spec.ids, "timestamp", *spec.interaction_key, "split"])
     return examples.select(
         *identity, *(pl.col(task.name).alias(f"label/{task.name}") for task in spec.tasks)
-    ).with_columns(pl.Series(f"prediction/multi_task/{task}", values) for task, values in predictions.items())
+    ).with_columns(pl.Series(name, values) for name, values in columns.items())
+
+
+def published_columns(
+    model: str, raw: Mapping[str, np.ndarray], calibration: Mapping[str, Calibrator]
+) -> dict[str, np.ndarray]:
+    """The calibrated predictions of a model by column name, and the raw ones of tasks where they differ."""
+    columns = {f"prediction/{model}/{task}": values for task, values in calibrate(raw, calibration).items()}
+    changed = [task for task in raw if task in calibration and calibration[task].changes]
+    return columns | {f"uncalibrated/{model}/{task}": raw[task] for task in changed}

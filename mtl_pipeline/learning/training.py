@@ -5,6 +5,8 @@ large numbers does not decide alone when to stop.
 
 What is validated, and kept, is a moving average of the weights (see averaging); a task that stopped
 improving is held where it was best while the others go on (see holding).
+
+What comes out is calibrated on validation (see calibration); the scores of rounds are before that.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from mtl_pipeline.learning.averaging import AveragedWeights
+from mtl_pipeline.learning.calibration import FILE as CALIBRATION_FILE
+from mtl_pipeline.learning.calibration import fit_calibration
 from mtl_pipeline.learning.dataset import Dataset
 from mtl_pipeline.learning.encoding import Rows
 from mtl_pipeline.learning.holding import MEAN, HeldTasks, Progress
@@ -53,6 +57,8 @@ class TrainingSummary:
     best_validation_score: float
     """Mean over tasks of validation loss / loss of the training mean; below 1 = something was learned."""
     validation_losses: dict[str, float]
+    calibration: dict[str, str]
+    """By task the method, and why that one."""
     parameters: int
     device: str
     seconds: float
@@ -81,13 +87,16 @@ def train_ranker(
     """
     dataset = Dataset(paths, spec)
     fit = fit_network(dataset, spec, spec.tasks, log)
+    validation = fit.ranker.predict_uncalibrated(dataset.validation)
+    fit.ranker.calibration = fit_calibration(spec, dataset.validation_labels, validation)
     with publish_folder(target) as folder:
         save_ranker(folder, fit.ranker, fit.shape, spec.model, dataset.slots, dataset.text)
         dataset.statistics.write_parquet(folder / "statistics.parquet")
         dataset.vocabulary.write_parquet(folder / "vocabulary.parquet")
         (folder / "training_log.json").write_text(json.dumps(fit.log, indent=1) + "\n")
         weights = hashlib.sha256((folder / "model.safetensors").read_bytes())
-        weights.update((folder / "config.json").read_bytes())
+        for name in ("config.json", CALIBRATION_FILE):
+            weights.update((folder / name).read_bytes())
     epochs = fit.log[-1]["epoch"]
     return TrainingSummary(
         rows=fit.rows,
@@ -95,6 +104,7 @@ def train_ranker(
         best_epoch=fit.best["epoch"],
         best_validation_score=fit.best["score"],
         validation_losses={task.name: fit.best[f"validation_loss/{task.name}"] for task in spec.tasks},
+        calibration={task: str(found) for task, found in fit.ranker.calibration.items()},
         parameters=sum(parameter.numel() for parameter in fit.ranker.network.parameters()),
         device=str(dataset.device),
         seconds=round(fit.seconds, 2),

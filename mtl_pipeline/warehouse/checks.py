@@ -338,8 +338,9 @@ def evaluation_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Check]:
 
 
 def beats_constant_check(paths: PipelinePaths, task: Task) -> Check:
-    """Needs metrics.parquet: task, model, split, metric, value."""
-    metrics = parquet(paths.evaluation / "metrics.parquet")
+    """Needs calibration.parquet: task, model, split, metric, before. After it was calibrated on these very rows no
+    model is worse than a constant, whatever it has learned."""
+    metrics = parquet(paths.evaluation / "calibration.parquet")
     metric = {
         "binary": "log_loss",
         "regression": "rmse",
@@ -347,12 +348,12 @@ def beats_constant_check(paths: PipelinePaths, task: Task) -> Check:
         "multiclass": "log_loss",
     }[task.kind]
     scores = (
-        f"SELECT any_value(value) FROM {metrics} WHERE task = {quote_literal(task.name)} "
+        f"SELECT any_value(before) FROM {metrics} WHERE task = {quote_literal(task.name)} "
         f"AND split = 'validation' AND metric = {quote_literal(metric)} AND model ="
     )
     return Check(
         f"{task.name}_beats_constant",
-        f"On validation, the model's {metric} of {task.name} is below that of a constant answer: "
+        f"On validation, before calibration, the model's {metric} of {task.name} is below that of a constant answer: "
         "a model that has not learned that much must not recommend anything.",
         f"SELECT * FROM (SELECT ({scores} 'multi_task') AS multi_task, ({scores} 'constant') AS constant) "
         "WHERE (multi_task < constant) IS NOT TRUE",

@@ -15,6 +15,7 @@ from mtl_pipeline.learning.baselines import (
     predict_baselines,
     text_components,
 )
+from mtl_pipeline.learning.calibration import fit_calibrator
 from mtl_pipeline.spec import Task
 from mtl_pipeline_tests.conftest import TinyPipeline
 
@@ -29,11 +30,38 @@ def test_every_baseline_predicts_every_held_out_row(prepared: TinyPipeline) -> N
     assert summary.rows == len(held_out)
     models = ("constant", "popularity", "linear", "boosted_trees", "single_task")
     expected = {f"prediction/{model}/{task.name}" for model in models for task in spec.tasks}
-    assert set(predictions.columns) - {"example_id"} == expected
+    assert set(predictions.select("^prediction/.*$").columns) == expected
 
-    train = examples.filter(pl.col("split") == "train")
-    for task in spec.tasks:
-        constant = predictions[f"prediction/constant/{task.name}"].unique().to_list()
+
+def predicted(pipeline: TinyPipeline, calibration: str) -> pl.DataFrame:
+    """Examples with the baselines' predictions for them."""
+    paths, spec = pipeline.paths, pipeline.spec
+    training = spec.training.model_copy(update={"calibration": calibration, "epochs": 1})
+    spec = spec.model_copy(update={"training": training})
+    predict_baselines(paths, spec, target=paths.baselines, log=lambda line: None)
+    examples = pl.read_parquet(paths.examples / "examples.parquet")
+    return examples.join(pl.read_parquet(paths.baselines / "predictions.parquet"), on="example_id")
+
+
+def test_baselines_are_calibrated_on_the_validation_rows_as_the_model_is(prepared: TinyPipeline) -> None:
+    rows = predicted(prepared, "auto")
+    validation = rows.filter(pl.col("split") == "validation")
+    changed = [column.split("/")[1:] for column in rows.columns if column.startswith("uncalibrated/")]
+    assert len({model for model, _ in changed}) > 1
+    for model, task in changed:
+        before = f"uncalibrated/{model}/{task}"
+        labels = validation[task].cast(pl.Float32).fill_null(np.nan).to_numpy()
+        calibrator = fit_calibrator(prepared.spec.task(task), labels, validation[before].to_numpy())
+        after = rows[f"prediction/{model}/{task}"].to_numpy()
+        assert after == pytest.approx(calibrator.apply(rows[before].to_numpy()))
+
+
+def test_without_calibration_the_constant_is_the_training_mean(prepared: TinyPipeline) -> None:
+    rows = predicted(prepared, "none")
+    assert rows.select("^uncalibrated/.*$").columns == []
+    train = pl.read_parquet(prepared.paths.examples / "examples.parquet").filter(pl.col("split") == "train")
+    for task in prepared.spec.tasks:
+        constant = rows[f"prediction/constant/{task.name}"].unique().to_list()
         assert constant == pytest.approx([train[task.name].mean()])
 
 

@@ -2,11 +2,14 @@
 
 import json
 
+import numpy as np
 import polars as pl
 import pytest
 
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.learning.ranker import predict_examples
+from mtl_pipeline.learning.calibration import Calibrator, load_calibration, save_calibration
+from mtl_pipeline.learning.dataset import TextVectors
+from mtl_pipeline.learning.ranker import load_ranker, predict_examples
 from mtl_pipeline.learning.training import passes_per_epoch, train_ranker
 from mtl_pipeline_tests.conftest import TinyPipeline
 
@@ -21,6 +24,25 @@ def test_same_seed_same_model_and_it_reloads_the_same(prepared: TinyPipeline) ->
             prepared.paths, prepared.spec, target=prepared.paths.data / folder, log=lambda line: None
         )
     assert predictions(prepared, "first").equals(predictions(prepared, "second"))
+
+
+def test_the_model_s_calibration_is_saved_with_it_and_used(prepared: TinyPipeline) -> None:
+    paths, spec = prepared.paths, prepared.spec
+    summary = train_ranker(paths, spec, target=paths.model, log=lambda line: None)
+    calibration = load_calibration(paths.model)
+    assert summary.calibration == {task: str(found) for task, found in calibration.items()}
+    assert list(calibration) == [task.name for task in spec.tasks]
+
+    calibration["watched"] = Calibrator("platt", slope=0.5, intercept=1.0)
+    save_calibration(paths.model.resolve(), calibration)
+    calibrated = predictions(prepared, "model")
+    after, before = calibrated["prediction/multi_task/watched"], calibrated["uncalibrated/multi_task/watched"]
+    assert np.array_equal(after.to_numpy(), calibration["watched"].apply(before.to_numpy()))
+    ranker, encoder = load_ranker(paths.model, spec, TextVectors.read(paths, spec))
+    assert ranker.calibration == calibration
+    examples = pl.read_parquet(paths.examples / "examples.parquet").filter(pl.col("split") != "train")
+    recommended = ranker.predict(encoder.encode(examples))["watched"]  # as for recommendations
+    assert np.array_equal(recommended, after.to_numpy())
 
 
 def test_a_model_of_another_encoder_is_refused(prepared: TinyPipeline) -> None:

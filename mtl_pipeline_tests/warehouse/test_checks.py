@@ -257,8 +257,8 @@ def test_model_that_does_not_beat_a_constant(pipeline: TinyPipeline, log_loss: f
         ("watched", "multi_task", "test", "log_loss", 0.1),
     ]
     pipeline.paths.evaluation.mkdir()
-    metrics = pl.DataFrame(rows, schema=["task", "model", "split", "metric", "value"], orient="row")
-    metrics.write_parquet(pipeline.paths.evaluation / "metrics.parquet")
+    metrics = pl.DataFrame(rows, schema=["task", "model", "split", "metric", "before"], orient="row")
+    metrics.write_parquet(pipeline.paths.evaluation / "calibration.parquet")
     expected = set() if passes else {"watched_beats_constant"}
     assert failing(pipeline, evaluation_checks(pipeline.paths, spec)) == expected
 
@@ -282,8 +282,8 @@ def test_a_constant_is_beaten_in_the_metric_of_the_kind_of_task(
             (task.name, "constant", "validation", metric, 0.5),
             (task.name, "multi_task", "validation", metric, ours),
         ]
-        metrics = pl.DataFrame(rows, schema=["task", "model", "split", "metric", "value"], orient="row")
-        metrics.write_parquet(pipeline.paths.evaluation / "metrics.parquet")
+        metrics = pl.DataFrame(rows, schema=["task", "model", "split", "metric", "before"], orient="row")
+        metrics.write_parquet(pipeline.paths.evaluation / "calibration.parquet")
         assert failing(pipeline, evaluation_checks(pipeline.paths, spec)) == expected
 
 

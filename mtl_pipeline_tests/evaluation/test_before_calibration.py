@@ -1,0 +1,89 @@
+"""The report shows what calibration did; what was there before it is no model of its own."""
+
+from __future__ import annotations
+
+import re
+
+import polars as pl
+import pytest
+
+from mtl_pipeline.evaluation.figures import task_figures
+from mtl_pipeline.evaluation.report import ReportContext, render_report
+from mtl_pipeline.evaluation.scoring import Evaluation, evaluate
+from mtl_pipeline.spec import Task
+
+
+@pytest.fixture(scope="module")
+def calibrated(predictions: pl.DataFrame) -> pl.DataFrame:
+    """Before calibration multi_task took twice as many rows for watched ones."""
+    return predictions.with_columns(
+        (pl.col("prediction/multi_task/watched") * 2).clip(0, 1).alias("uncalibrated/multi_task/watched"),
+        (pl.col("prediction/multi_task/rating") + 1).alias("uncalibrated/multi_task/rating"),
+    )
+
+
+@pytest.fixture(scope="module")
+def measured(calibrated: pl.DataFrame, tasks: list[Task]) -> Evaluation:
+    return evaluate(calibrated, tasks, bootstrap_samples=200)
+
+
+def test_nothing_but_the_calibration_table_changes(measured: Evaluation, evaluation: Evaluation) -> None:
+    for frame in ("metrics", "comparisons", "thresholds", "whole_chains"):
+        assert getattr(measured, frame).equals(getattr(evaluation, frame))
+
+
+def test_before_and_after_are_measured_on_both_splits(
+    measured: Evaluation, calibrated: pl.DataFrame, tasks: list[Task]
+) -> None:
+    swapped = calibrated.with_columns(
+        pl.col(f"uncalibrated/multi_task/{task}").alias(f"prediction/multi_task/{task}")
+        for task in ("watched", "rating")
+    )
+    uncalibrated = evaluate(swapped, tasks, bootstrap_samples=2)
+    changed = measured.calibration.filter("calibrated")
+    assert set(changed.select("task", "model", "metric").rows()) == {
+        ("watched", "multi_task", "ece"),
+        ("watched", "multi_task", "log_loss"),
+        ("rating", "multi_task", "rmse"),
+    }
+    assert set(changed["split"]) == {"validation", "test"}
+    for row in changed.iter_rows(named=True):
+        cell = (row["task"], "multi_task", row["metric"], row["split"])
+        assert row["before"] == pytest.approx(uncalibrated.score(*cell).value)
+        assert row["after"] == measured.score(*cell).value
+        assert row["after"] < row["before"]
+    same = measured.calibration.filter(~pl.col("calibrated"))
+    assert same["before"].equals(same["after"])
+    assert "constant" in same["model"].to_list()
+
+
+def test_before_is_drawn_beside_after(calibrated: pl.DataFrame, tasks: list[Task]) -> None:
+    (drawn,) = [
+        figure
+        for figure in task_figures(calibrated, tasks[0], "multi_task", [], None, 0)
+        if figure.title == "Calibration"
+    ]
+    assert "multi_task before" in drawn.svg
+    assert "Dotted: multi_task before it was calibrated on validation rows." in drawn.caption
+
+
+def test_without_calibration_nothing_is_said_of_before(
+    evaluation: Evaluation, predictions: pl.DataFrame
+) -> None:
+    html = render_report(evaluation, ReportContext("movielens", predictions))
+    assert "Before and after calibration" not in html
+    assert "multi_task before" not in html
+    assert "after calibration" not in evaluation.to_markdown()
+
+
+def test_both_reports_show_it_and_how_it_was_chosen(measured: Evaluation, calibrated: pl.DataFrame) -> None:
+    context = ReportContext("movielens", calibrated, calibration={"watched": "isotonic: 53,000 rows"})
+    html = render_report(measured, context)
+    assert html.count("Before and after calibration") == 2
+    assert "isotonic: 53,000 rows" in html
+    assert re.search(r"\| multi_task \| 0\.\d+ → 0\.\d+ \| \d\.\d+ → 0\.\d+ \|", measured.to_markdown())
+
+
+def test_validation_is_said_to_flatter(measured: Evaluation, calibrated: pl.DataFrame) -> None:
+    html = render_report(measured, ReportContext("movielens", calibrated))
+    assert "whatever is measured on them flatters" in html
