@@ -32,4 +32,4 @@ def baselines_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
 
 
 def baselines_asset_checks(pipeline: PipelineContext) -> dg.AssetChecksDefinition:
-    return asset_checks(pipeline, "baselines", baselines_checks(pipeline.paths))
+    return asset_checks(pipeline, "baselines", baselines_checks(pipeline.paths, pipeline.spec))

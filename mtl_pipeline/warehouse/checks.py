@@ -312,7 +312,7 @@ def model_checks(paths: PipelinePaths) -> list[Check]:
     ]
 
 
-def baselines_checks(paths: PipelinePaths) -> list[Check]:
+def baselines_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Check]:
     predictions = parquet(paths.baselines / "predictions.parquet")
     examples = parquet(paths.examples / "examples.parquet")
     return [
@@ -326,10 +326,26 @@ def baselines_checks(paths: PipelinePaths) -> list[Check]:
         Check(
             "predictions_finite",
             "No prediction is missing, NaN or infinite.",
-            f"SELECT example_id, prediction, value FROM (FROM {predictions}) "
-            "UNPIVOT INCLUDE NULLS (value FOR prediction IN (COLUMNS('^prediction/'))) "
-            "WHERE value IS NULL OR NOT isfinite(value::DOUBLE)",
+            " UNION ALL ".join(
+                f"SELECT example_id, prediction, value::VARCHAR AS value FROM (FROM {predictions}) "
+                f"UNPIVOT INCLUDE NULLS (value FOR prediction IN (COLUMNS({quote_literal(columns)}))) "
+                f"WHERE ({wrong}) IS NOT FALSE"
+                for columns, wrong in predictions_by_type(spec)
+            ),
         ),
+    ]
+
+
+def predictions_by_type(spec: PipelineSpec) -> list[tuple[str, str]]:
+    """A pattern of the predictions' columns of one type, and what is wrong with a `value` of theirs."""
+    numbers = [task.name for task in spec.tasks if task.kind != "multiclass"]
+    classes = [task.name for task in spec.tasks if task.kind == "multiclass"]
+    wrong_number = "NOT isfinite(value::DOUBLE)"
+    wrong_class = "list_bool_or(list_transform(value::DOUBLE[], lambda x: x IS NULL OR NOT isfinite(x)))"
+    return [
+        (f"^prediction/[^/]+/({'|'.join(tasks)})$", wrong)
+        for tasks, wrong in ((numbers, wrong_number), (classes, wrong_class))
+        if tasks
     ]
 
 

@@ -237,7 +237,7 @@ def test_faults_of_baselines(pipeline: TinyPipeline) -> None:
 
     def found(predictions: pl.DataFrame) -> set[str]:
         predictions.write_parquet(path)
-        return failing(pipeline, baselines_checks(pipeline.paths))
+        return failing(pipeline, baselines_checks(pipeline.paths, pipeline.spec))
 
     assert found(right) == set()
     assert found(right[1:]) == {"every_example_predicted"}

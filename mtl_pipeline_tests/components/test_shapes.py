@@ -1,0 +1,114 @@
+"""Pipelines of other shapes, from raw file to report: scaffolded from files, and without users, items, text or time."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+
+from mtl_pipeline.components.pipeline import define_pipeline
+from mtl_pipeline.paths import ROOT_VARIABLE, PipelinePaths
+from mtl_pipeline.scaffold import scaffold_pipeline
+from mtl_pipeline.simulation import simulate
+from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline_tests.conftest import REPOSITORY, SMALL_SETTINGS
+
+PEOPLE_SQL = """
+SELECT person, TRY_CAST(rich AS INTEGER) AS rich, degree, TRY_CAST(jobs AS INTEGER) AS jobs,
+    TRY_CAST(hours AS DOUBLE) AS hours, town, TRY_CAST(age AS INTEGER) AS age, source_file, source_line,
+    CASE WHEN TRY_CAST(age AS INTEGER) IS NULL THEN reject('age', 'not a whole number') END AS rejection
+FROM raw_interactions
+"""
+PEOPLE = {
+    "raw": {"users": None, "items": None},
+    "ids": [],
+    "interaction_key": ["person"],
+    "split": {"hash_by": ["person"]},
+    "features": {"interactions": {"categorical": ["town"], "numeric": ["age"]}},
+    "tasks": [
+        {"name": "rich", "kind": "binary", "loss": "focal"},
+        {"name": "degree", "kind": "multiclass", "classes": ["none", "bachelor", "master"]},
+        {"name": "jobs", "kind": "count"},
+        {"name": "hours", "kind": "regression", "loss": "huber"},
+    ],
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    root = tmp_path / "root"
+    shutil.copytree(REPOSITORY / "sql" / "common", root / "sql" / "common")
+    monkeypatch.setenv(ROOT_VARIABLE, str(root))
+    return root
+
+
+def run(name: str, spec: PipelineSpec) -> set[str]:
+    """Make everything; the assets made."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = (
+            define_pipeline(name, spec)
+            .resolve_job_def(name)
+            .execute_in_process(instance=instance, raise_on_error=False)
+        )
+    assert result.success, [str(event.step_failure_data.error) for event in result.get_step_failure_events()]
+    return {key.path[-1] for event in result.get_asset_materialization_events() if (key := event.asset_key)}
+
+
+def write_people(path: Path, rows: int = 3_000) -> None:
+    """All labels follow from age and town, with noise."""
+    rng = np.random.default_rng(0)
+    age, town = rng.integers(18, 80, rows), rng.integers(5, size=rows)
+    level = (age - 49) / 18 + town - 2 + rng.normal(0, 0.5, rows)
+    path.parent.mkdir(parents=True)
+    pl.DataFrame(
+        {
+            "person": [f"p{number}" for number in range(rows)],
+            "rich": (level > 1).astype(int),
+            "degree": np.array(["none", "bachelor", "master"])[np.digitize(level, [-1, 1])],
+            "jobs": rng.poisson(np.exp(level / 3)),
+            "hours": 40 + 5 * level,
+            "town": [f"town {number}" for number in town],
+            "age": age,
+        }
+    ).write_csv(path)
+
+
+def test_every_kind_of_task_without_users_items_text_or_time(root: Path) -> None:
+    paths = PipelinePaths(root, "people")
+    write_people(paths.raw / "interactions.csv")
+    paths.sql.mkdir()
+    (paths.sql / "interactions.sql").write_text(PEOPLE_SQL)
+    made = run("people", PipelineSpec.model_validate(PEOPLE | SMALL_SETTINGS))
+    assert made == {"interactions", "rejected_rows", "examples", "model", "baselines", "evaluation"}
+
+    metrics = pl.read_parquet(paths.evaluation / "metrics.parquet").filter(pl.col("split") == "test")
+
+    def score(task: str, metric: str, model: str = "multi_task") -> float:
+        return metrics.filter(task=task, metric=metric, model=model)["value"].item()
+
+    assert score("rich", "roc_auc") > 0.85
+    assert score("degree", "accuracy") > score("degree", "accuracy", "constant") + 0.2
+    assert score("jobs", "poisson_deviance") < 0.9 * score("jobs", "poisson_deviance", "constant")
+    assert score("hours", "rmse") < 0.7 * score("hours", "rmse", "constant")
+
+
+def test_a_scaffolded_pipeline_runs_to_recommendations_without_any_python(root: Path, tmp_path: Path) -> None:
+    simulated = tmp_path / "simulated"
+    simulate("shop", simulated, interactions=10_000, seed=2)
+    files = {table: simulated / "raw" / f"{table}.csv" for table in ("users", "items", "interactions")}
+    defs = tmp_path / "defs" / "orders"
+    scaffold_pipeline(PipelinePaths(root, "orders"), defs, files)
+
+    declared = yaml.safe_load((defs / "defs.yaml").read_text())["attributes"]
+    spec = PipelineSpec.model_validate(declared | SMALL_SETTINGS)
+    assert {"click", "purchase", "rating"} <= {task.name for task in spec.tasks}
+    made = run("orders", spec)
+    assert made >= {"users", "items", "interactions", "model", "evaluation", "recommendations"}
+    paths = PipelinePaths(root, "orders")
+    assert (paths.evaluation / "report.html").is_file()
+    assert pl.read_parquet(paths.recommendations)["user_id"].n_unique() > 100
