@@ -1,0 +1,341 @@
+"""Every slice of the test rows by itself: how many rows, how good the candidate, and how much better than others.
+
+A slice is scored by the metrics that are compared, the differences with paired bootstrap intervals (see
+`intervals`). So that many slices of many rows stay cheap, all slices of one kind are counted at once, and users
+beyond `MOST_GROUPS` are drawn in that many random groups: a group of independent users is as independent as a user,
+and a thousand of them give an interval's width to about 2 %.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from mtl_pipeline.evaluation import intervals
+from mtl_pipeline.evaluation.losses import compared_losses
+from mtl_pipeline.evaluation.metrics import COMPARED, Metric, headline, metric
+from mtl_pipeline.evaluation.predictions import CEILING, as_floats, has_users, label_column, prediction_column
+from mtl_pipeline.evaluation.ranking import roc_auc_by_group, score_levels
+from mtl_pipeline.evaluation.scoring import Evaluation, few_clusters_note
+from mtl_pipeline.evaluation.tables import SINGLE_TASK
+from mtl_pipeline.evaluation.threads import in_threads
+from mtl_pipeline.spec import Task
+
+FEWEST_ROWS = 100
+FEWEST_CLUSTERS = 10
+"""With fewer users the bootstrap calls too many differences better or worse."""
+MOST_SAMPLES = 500
+MOST_GROUPS = 1024
+GROUP_BITS = 10
+BINS = 256
+"""Bins of scores within a slice, for the resampled ROC-AUC; its value comes from all scores."""
+
+SLICES_SCHEMA = {
+    "kind": pl.String,
+    "slice": pl.String,
+    "task": pl.String,
+    "metric": pl.String,
+    "rows": pl.Int64,
+    "users": pl.Int64,
+    "positives": pl.Int64,
+    "mean_label": pl.Float64,
+    "candidate": pl.String,
+    "value": pl.Float64,
+    "baseline": pl.String,
+    "baseline_value": pl.Float64,
+    "difference": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "verdict": pl.String,
+    "note": pl.String,
+}
+
+
+@dataclass(frozen=True)
+class ObservedRows:
+    """The test rows where one task's label is observed."""
+
+    labels: np.ndarray
+    """(rows,) float64."""
+    groups: np.ndarray
+    """(rows,) int64: 0 … group_count - 1, groups of users, or of rows where there are none."""
+    group_count: int
+    predictions: dict[str, np.ndarray]
+    """Model → (rows,) float64, or (rows, classes)."""
+    levels: dict[str, np.ndarray]
+    """Model → (rows,) int32, see `score_levels`; of binary tasks only."""
+
+
+@dataclass(frozen=True)
+class Membership:
+    """Which rows are in which slice of one kind; a row may be in several, or in none."""
+
+    names: list[str]
+    """Of the slices that have rows, in the order to be shown."""
+    row: np.ndarray
+    """(members,) int: the row."""
+    code: np.ndarray
+    """(members,) int64: the place of its slice in `names`."""
+
+
+def measure_slices(
+    predictions: pl.DataFrame,
+    slices: pl.DataFrame,
+    evaluation: Evaluation,
+    *,
+    bootstrap_samples: int = MOST_SAMPLES,
+) -> pl.DataFrame:
+    """One row for each kind of slice, slice, task, compared metric and baseline, of the wide predictions frame and
+    the frame of `read_slices`.
+
+    The baselines are `single_task` and, of the others, the one best on validation rows. `positives` is null
+    unless the task is binary, `mean_label` where it is multiclass. A slice of fewer than FEWEST_ROWS rows, or with
+    one class only, is counted but not scored: `note` says why, `value` is NaN and what follows is null.
+    """
+    kinds = [column for column in slices.columns if column != "example_id"]
+    users = ["user_id"] if has_users(predictions) else []
+    samples = min(bootstrap_samples, MOST_SAMPLES)
+    found: list[dict] = []
+    for task in evaluation.tasks:
+        models = [evaluation.candidate, *slice_baselines(evaluation, task)]
+        label = label_column(task.name)
+        frame = (
+            predictions.lazy()
+            .filter(pl.col("split") == "test", pl.col(label).is_not_null())
+            .select("example_id", *users, label, *(prediction_column(model, task.name) for model in models))
+            .join(slices.lazy(), on="example_id", how="inner", maintain_order="left")
+            .collect()
+        )
+        if frame.height:
+            rows = observed_rows(frame, task, models, evaluation.seed)
+            for kind in kinds:
+                found += score_kind(frame, rows, task, kind, samples, evaluation)
+    order = {kind: place for place, kind in enumerate(kinds)}
+    return pl.DataFrame(sorted(found, key=lambda row: order[row["kind"]]), schema=SLICES_SCHEMA)
+
+
+def slice_baselines(evaluation: Evaluation, task: Task) -> list[str]:
+    """`single_task` where there is one, and the other baseline that is best on validation rows, so that the test
+    rows do not choose whom the candidate is held against."""
+    first = headline(task.kind)
+    others = {
+        model: evaluation.score(task.name, model, first.name, "validation").value
+        for model in evaluation.models(task.name)
+        if model not in (evaluation.candidate, CEILING, SINGLE_TASK)
+    }
+    sign = 1 if first.higher_is_better else -1
+    best = max(
+        others,
+        key=lambda model: -math.inf if math.isnan(others[model]) else sign * others[model],
+        default=None,
+    )
+    alone = [SINGLE_TASK] if SINGLE_TASK in evaluation.models(task.name) else []
+    return alone + ([best] if best else [])
+
+
+def observed_rows(frame: pl.DataFrame, task: Task, models: Sequence[str], seed: int) -> ObservedRows:
+    clusters = (
+        frame["user_id"].rank("dense").to_numpy().astype(np.int64) - 1
+        if has_users(frame)
+        else np.arange(frame.height)
+    )
+    count = int(clusters.max()) + 1
+    group_count = min(count, MOST_GROUPS)
+    if count > MOST_GROUPS:
+        clusters = (np.random.default_rng(seed).permutation(count) % MOST_GROUPS)[clusters]
+    predicted = {model: as_floats(frame[prediction_column(model, task.name)]) for model in models}
+    levels = (
+        dict(zip(models, in_threads(lambda model: score_levels(predicted[model]).level, models), strict=True))
+        if task.kind == "binary"
+        else {}
+    )
+    return ObservedRows(as_floats(frame[label_column(task.name)]), clusters, group_count, predicted, levels)
+
+
+def score_kind(
+    frame: pl.DataFrame, rows: ObservedRows, task: Task, kind: str, samples: int, evaluation: Evaluation
+) -> Iterator[dict]:
+    """Rows of the published frame."""
+    members = membership(frame[kind])
+    if not members.names:
+        return
+    cluster = "user" if has_users(frame) else "row"
+    candidate, *baselines = rows.predictions
+    values, statistics = slice_statistics(rows, members, task.kind)
+    resampled = intervals.resample(statistics, rows.group_count, samples, evaluation.seed)
+    for name, size in zip(members.names, slice_sizes(frame, members, task), strict=True):
+        counted = {"kind": kind, "slice": name, "task": task.name, "candidate": candidate} | size.columns(
+            task
+        )
+        against: list[str | None] = [*baselines] or [None]
+        for measure, baseline in itertools.product(COMPARED[task.kind], against):
+            scored: dict = {"value": math.nan, "note": size.why_not_scored}
+            if not size.why_not_scored:
+                own = (name, candidate, measure)
+                scored = {"value": values[own], "note": ""}
+                if baseline:
+                    theirs = (name, baseline, measure)
+                    scored["baseline_value"] = values[theirs]
+                    scored["difference"] = values[own] - values[theirs]
+                    scored |= paired(
+                        resampled[own], resampled[theirs], metric(task.kind, measure), size.clusters, cluster
+                    )
+            yield counted | {"metric": measure, "baseline": baseline} | scored
+
+
+def paired(ours: np.ndarray, theirs: np.ndarray, measure: Metric, clusters: int, cluster: str) -> dict:
+    """The interval and the verdict. `ours` and `theirs` (samples,), on the same resamples."""
+    if clusters < FEWEST_CLUSTERS:
+        return {"verdict": intervals.UNDECIDED, "note": f"no interval: {clusters} {cluster}s are too few"}
+    interval = intervals.percentile_interval(ours - theirs)
+    return {
+        "low": interval.low,
+        "high": interval.high,
+        "verdict": intervals.verdict(interval, measure.higher_is_better),
+        "note": interval.note or few_clusters_note(clusters, cluster),
+    }
+
+
+def membership(column: pl.Series) -> Membership:
+    """Of an Enum column, or a list of Enums."""
+    frame = pl.DataFrame({"row": np.arange(len(column)), "slice": column})
+    if isinstance(column.dtype, pl.List):
+        frame = frame.explode("slice")
+    frame = frame.drop_nulls("slice")
+    code = frame["slice"].to_physical().to_numpy().astype(np.int64)
+    kind = frame.schema["slice"]
+    order = kind.categories.to_list() if isinstance(kind, pl.Enum) else []
+    rows = np.bincount(code, minlength=len(order))
+    names = [name for name, count in zip(order, rows, strict=True) if count]
+    return Membership(names, frame["row"].to_numpy(), (np.cumsum(rows > 0) - 1)[code])
+
+
+@dataclass(frozen=True)
+class SliceSize:
+    """What there is to score."""
+
+    rows: int
+    clusters: int
+    has_users: bool
+    label_sum: float
+    lowest: float
+    highest: float
+    kind: str
+
+    @property
+    def why_not_scored(self) -> str:
+        """Empty where it can be."""
+        if self.rows < FEWEST_ROWS:
+            return f"counted only: fewer than {FEWEST_ROWS} rows"
+        if self.kind in ("binary", "multiclass") and self.lowest == self.highest:
+            return f"counted only: one class, every label is {self.lowest:.0f}"
+        return ""
+
+    def columns(self, task: Task) -> dict:
+        return {
+            "rows": self.rows,
+            "users": self.clusters if self.has_users else None,
+            "positives": round(self.label_sum) if task.kind == "binary" else None,
+            "mean_label": None if task.kind == "multiclass" else self.label_sum / self.rows,
+        }
+
+
+def slice_sizes(frame: pl.DataFrame, members: Membership, task: Task) -> list[SliceSize]:
+    """One for each of `members.names`."""
+    users = has_users(frame)
+    of_rows = frame.select(pl.col(label_column(task.name)).alias("label"), *(["user_id"] if users else []))
+    label = pl.col("label").cast(pl.Float64)
+    sizes = (
+        of_rows[members.row]
+        .with_columns(pl.Series("code", members.code))
+        .group_by("code")
+        .agg(
+            pl.len().alias("rows"),
+            (pl.col("user_id").n_unique() if users else pl.len()).alias("clusters"),
+            label.sum().alias("label_sum"),
+            label.min().alias("lowest"),
+            label.max().alias("highest"),
+        )
+        .sort("code")
+        .drop("code")
+    )
+    return [SliceSize(**size, has_users=users, kind=task.kind) for size in sizes.iter_rows(named=True)]
+
+
+def slice_statistics(
+    rows: ObservedRows, members: Membership, kind: str
+) -> tuple[dict[intervals.Key, float], list[tuple[list[intervals.Key], intervals.Statistic]]]:
+    """The value of each (slice, model, metric), and what it takes to resample it."""
+    cell = members.code * rows.group_count + rows.groups[members.row]
+    statistics = [mean_losses(rows, members, cell, kind)]
+    values: dict[intervals.Key, float] = {}
+    if kind == "binary":
+        ranked = in_threads(lambda model: sliced_roc_auc(rows, members, model), rows.predictions)
+        for model, (exact, statistic) in zip(rows.predictions, ranked, strict=True):
+            ranked_keys: list[intervals.Key] = [(name, model, "roc_auc") for name in members.names]
+            values |= dict(zip(ranked_keys, exact.tolist(), strict=True))
+            statistics.append((ranked_keys, statistic))
+    keys, statistic = statistics[0]
+    means = statistic.values(statistic.sums.sum(axis=1, keepdims=True))
+    return values | dict(zip(keys, means[:, 0].tolist(), strict=True)), statistics
+
+
+def mean_losses(
+    rows: ObservedRows, members: Membership, cell: np.ndarray, kind: str
+) -> tuple[list[intervals.Key], intervals.Statistic]:
+    """The metrics that are means, or roots of means, of losses. `cell` (members,): slice and group in one number."""
+    slices, shape = len(members.names), (len(members.names), rows.group_count)
+    counts = np.bincount(cell, minlength=slices * rows.group_count).reshape(shape).astype(np.float64)
+    keys: list[intervals.Key] = []
+    sums = []
+    for model, predicted in rows.predictions.items():
+        for measure, loss in compared_losses(kind, rows.labels, predicted).items():
+            keys += [(name, model, measure) for name in members.names]
+            weights = loss[members.row]
+            sums.append(np.bincount(cell, weights=weights, minlength=counts.size).reshape(shape))
+    roots = np.array([key[2] == "rmse" for key in keys])
+
+    def means(totals: np.ndarray) -> np.ndarray:
+        drawn = totals[-slices:]
+        losses = totals[:-slices].reshape(-1, *drawn.shape)
+        found = np.divide(losses, drawn, out=np.full_like(losses, np.nan), where=drawn > 0)
+        found = found.reshape(-1, totals.shape[1])
+        found[roots] = np.sqrt(found[roots])
+        return found
+
+    return keys, intervals.Statistic(np.concatenate([*sums, counts]), means)
+
+
+def sliced_roc_auc(
+    rows: ObservedRows, members: Membership, model: str
+) -> tuple[np.ndarray, intervals.Statistic]:
+    """ROC-AUC of every slice, (slices,), exact, and its statistic. One sort of integers: slice, level, label, group.
+
+    As in `intervals.roc_auc_statistic` rows are counted in bins of scores, but each slice has bins of its own:
+    a slice whose scores all lie close together would else fall into a few.
+    """
+    key = (members.code << 32) | (rows.levels[model][members.row].astype(np.int64) << 1)
+    key |= rows.labels[members.row] > 0
+    key = np.sort((key << GROUP_BITS) | rows.groups[members.row])
+    ranked = key >> GROUP_BITS
+    exact, sizes = roc_auc_by_group(ranked)
+    place = np.flatnonzero(np.r_[True, ranked[1:] >> 1 != ranked[:-1] >> 1])
+    code = ranked[place] >> 32
+    starts = np.cumsum(sizes).astype(np.int64) - sizes.astype(np.int64)
+    bins = (place - starts[code]) * BINS // sizes.astype(np.int64)[code]
+    first_cell = np.repeat((code * BINS + bins) * 2, np.diff(np.r_[place, len(key)]))
+    cell = (first_cell + (ranked & 1)) * rows.group_count + (key & (2**GROUP_BITS - 1))
+    shape = (2 * BINS * len(sizes), rows.group_count)
+    counts = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float32)
+
+    def values(totals: np.ndarray) -> np.ndarray:
+        by_slice = totals.reshape(len(sizes), 2 * BINS, -1)
+        return np.stack([intervals.roc_auc_of_counts(total) for total in by_slice])
+
+    shift = exact - values(counts.sum(axis=1, keepdims=True, dtype=np.float64))[:, 0]
+    return exact, intervals.Statistic(counts, lambda totals: values(totals) + shift[:, None])
