@@ -53,6 +53,8 @@ class SliceLine:
     slice: str
     task: str
     rows: int
+    users: str
+    """Empty where there are none."""
     labels: str
     """'1,418 (20.0 %)' positives, or the mean label."""
     metric: str
@@ -97,6 +99,7 @@ def slice_line(rows: list[dict], task: Task) -> SliceLine:
         slice=first["slice"],
         task=task.name,
         rows=first["rows"],
+        users="" if first["users"] is None else f"{first['users']:,}",
         labels=labels_in_words(first),
         metric=headline(task.kind).label,
         arrow=arrow(headline(task.kind).higher_is_better),
@@ -154,10 +157,9 @@ def slice_figure(drawn: pl.DataFrame, task: Task, identifier: str) -> ReportFigu
             color=LIGHT[COLOURS[place]],
             label=f"against {baseline}",
         )
-    axes.set_yticks(
-        list(height.values()), [f"{kind}: {name}" if kind != TIME else name for kind, name in height]
-    )
+    axes.set_yticks(list(height.values()), [f"{kind}: {name}" for kind, name in height])
     axes.tick_params(axis="y", labelsize=8)
+    axes.margins(y=0.02)
     axes.set_xlabel(f"{metric.label}, {candidate} minus baseline")
     add_legend(figure, axes)
     better = "right" if metric.higher_is_better else "left"
@@ -187,6 +189,7 @@ def slices_markdown(slices: pl.DataFrame, tasks: Sequence[Task]) -> str:
             escape(line.slice),
             escape(line.task),
             f"{line.rows:,}",
+            line.users,
             line.labels,
             f"{line.metric} {line.arrow}",
             line.value,
@@ -200,5 +203,15 @@ def slices_markdown(slices: pl.DataFrame, tasks: Sequence[Task]) -> str:
         for table in slice_tables(slices, tasks)
         for line in table.lines
     ]
-    heads = ["kind", "slice", "task", "test rows", "positives or mean", "metric", "candidate", "difference"]
+    heads = [
+        "kind",
+        "slice",
+        "task",
+        "test rows",
+        "users",
+        "positives or mean",
+        "metric",
+        "candidate",
+        "difference",
+    ]
     return markdown_table(heads, rows) if rows else ""

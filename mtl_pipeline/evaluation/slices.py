@@ -13,8 +13,9 @@ import polars as pl
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
 
-USERS, ITEMS, POPULARITY, TIME = "known users", "known items", "item popularity", "time"
-"""Kinds of slices that every pipeline has as far as it has ids and times; a category's kind is its name."""
+USERS, ITEMS, POPULARITY, TIME = "User", "Item", "Popularity", "Time"
+"""Kinds of slices that every pipeline has as far as it has ids and times. The kind of a category is its name, which
+is lower-case."""
 
 KNOWN, NEW = "known", "new"
 HEAD, MIDDLE, TAIL = "head", "middle", "tail"
@@ -23,16 +24,18 @@ HEAD_SHARE, MIDDLE_SHARE = 0.5, 0.9
 MOST_VALUES = 8
 OTHER, MISSING_VALUE = "(other values)", "(missing)"
 TIME_SPANS = 4
+TIME_FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S%.f")
+"""The first that tells the ends of the spans apart."""
 
 
 def read_slices(paths: PipelinePaths, spec: PipelineSpec) -> pl.DataFrame:
     """The slices of every test example: `example_id` and a column for each kind of slice.
 
-    known users, known items: 'known' where the id is in the training split, so in the vocabulary, else 'new'.
-    item popularity: 'head', 'middle', 'tail' or 'new' (see `item_popularity`).
+    User, Item: 'known' where the id is in the training split, so in the vocabulary, else 'new'.
+    Popularity: 'head', 'middle', 'tail' or 'new' (see `item_popularity`).
     A column by the name of each of `evaluation.slices`: its value, if among the most frequent; a list of values
     where the feature is a list, whose row belongs to several slices.
-    time: up to four spans of equal length.
+    Time: up to four spans of equal length.
     Columns are Enums, whose categories are in the order to be shown, or lists of them.
     """
     examples = pl.scan_parquet(paths.examples / "examples.parquet")
@@ -105,15 +108,15 @@ def frequent_values(values: pl.Series) -> pl.Series:
 
 
 def time_spans(times: pl.Series) -> pl.Series | None:
-    """Enum (rows,): '1998-03-30 04:00 – 1998-04-05 10:30'; None without times, or where all are the same."""
+    """Enum (rows,): "1998-03-30 – 1998-04-05", with the time of day where they are short; None without times, or
+    where all are the same."""
     moment = times.cast(pl.Datetime("us")).to_physical().to_numpy()
     if times.null_count() or moment.min() == moment.max():
         return None
     first, length = moment.min(), moment.max() - moment.min()
     span = (moment - first) * TIME_SPANS // (length + 1)
     edges = pl.Series(first + length * np.arange(TIME_SPANS + 1) // TIME_SPANS).cast(pl.Datetime("us"))
-    texts = edges.dt.to_string("%Y-%m-%d %H:%M")
-    if texts.n_unique() <= TIME_SPANS:
-        texts = edges.dt.to_string("%Y-%m-%d %H:%M:%S%.f")
+    written = [edges.dt.to_string(how) for how in TIME_FORMATS]
+    texts = next((texts for texts in written if texts.is_unique().all()), written[-1])
     names = [f"{start} – {stop}" for start, stop in itertools.pairwise(texts)]
     return pl.Series(names, dtype=pl.Enum(names)).gather(span)
