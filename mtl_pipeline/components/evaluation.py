@@ -47,9 +47,9 @@ def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
             seed=spec.seed,
         )
         parts = measure_parts(pipeline, predictions, measured)
-        publish_evaluation(
-            pipeline, measured, replace(report_context(context, pipeline, predictions), **parts), parts
-        )
+        page = report_context(context, pipeline, predictions)
+        page = replace(page, slices=parts["slices"], ranking=parts["ranking"])
+        publish_evaluation(pipeline, measured, page, parts)
         context.log.info(f"report: {paths.evaluation / 'report.html'}")
         return dg.MaterializeResult(
             data_version=dg.DataVersion(str(measured.metrics.hash_rows(seed=0).sum())),

@@ -62,6 +62,8 @@ class ObservedRows:
 
     labels: np.ndarray
     """(rows,) float64."""
+    users: np.ndarray | None
+    """(rows,) int64: 0, 1 …; None where there are none."""
     groups: np.ndarray
     """(rows,) int64: 0 … group_count - 1, groups of users, or of rows where there are none."""
     group_count: int
@@ -100,21 +102,19 @@ def measure_slices(
     kinds = [column for column in slices.columns if column != "example_id"]
     users = ["user_id"] if has_users(predictions) else []
     samples = min(bootstrap_samples, MOST_SAMPLES)
+    test = predictions.lazy().filter(pl.col("split") == "test").select("example_id").collect()
+    of_test = test.join(slices, on="example_id", how="left", maintain_order="left")
     found: list[dict] = []
     for task in evaluation.tasks:
         models = [evaluation.candidate, *slice_baselines(evaluation, task)]
         label = label_column(task.name)
-        frame = (
-            predictions.lazy()
-            .filter(pl.col("split") == "test", pl.col(label).is_not_null())
-            .select("example_id", *users, label, *(prediction_column(model, task.name) for model in models))
-            .join(slices.lazy(), on="example_id", how="inner", maintain_order="left")
-            .collect()
-        )
-        if frame.height:
-            rows = observed_rows(frame, task, models, evaluation.seed)
+        columns = [*users, label, *(prediction_column(model, task.name) for model in models)]
+        rows = predictions.lazy().filter(pl.col("split") == "test").select(columns).collect()
+        observed = rows[label].is_not_null()
+        if observed.any():
+            measured = observed_rows(rows.filter(observed), task, models, evaluation.seed)
             for kind in kinds:
-                found += score_kind(frame, rows, task, kind, samples, evaluation)
+                found += score_kind(of_test[kind].filter(observed), measured, task, kind, samples, evaluation)
     order = {kind: place for place, kind in enumerate(kinds)}
     return pl.DataFrame(sorted(found, key=lambda row: order[row["kind"]]), schema=SLICES_SCHEMA)
 
@@ -139,36 +139,39 @@ def slice_baselines(evaluation: Evaluation, task: Task) -> list[str]:
 
 
 def observed_rows(frame: pl.DataFrame, task: Task, models: Sequence[str], seed: int) -> ObservedRows:
-    clusters = (
-        frame["user_id"].rank("dense").to_numpy().astype(np.int64) - 1
-        if has_users(frame)
-        else np.arange(frame.height)
-    )
-    count = int(clusters.max()) + 1
-    group_count = min(count, MOST_GROUPS)
+    users = frame["user_id"].rank("dense").to_numpy().astype(np.int64) - 1 if has_users(frame) else None
+    groups = np.arange(frame.height) if users is None else users
+    count = int(groups.max()) + 1
     if count > MOST_GROUPS:
-        clusters = (np.random.default_rng(seed).permutation(count) % MOST_GROUPS)[clusters]
+        groups = (np.random.default_rng(seed).permutation(count) % MOST_GROUPS)[groups]
     predicted = {model: as_floats(frame[prediction_column(model, task.name)]) for model in models}
     levels = (
         dict(zip(models, in_threads(lambda model: score_levels(predicted[model]).level, models), strict=True))
         if task.kind == "binary"
         else {}
     )
-    return ObservedRows(as_floats(frame[label_column(task.name)]), clusters, group_count, predicted, levels)
+    return ObservedRows(
+        labels=as_floats(frame[label_column(task.name)]),
+        users=users,
+        groups=groups,
+        group_count=min(count, MOST_GROUPS),
+        predictions=predicted,
+        levels=levels,
+    )
 
 
 def score_kind(
-    frame: pl.DataFrame, rows: ObservedRows, task: Task, kind: str, samples: int, evaluation: Evaluation
+    column: pl.Series, rows: ObservedRows, task: Task, kind: str, samples: int, evaluation: Evaluation
 ) -> Iterator[dict]:
     """Rows of the published frame."""
-    members = membership(frame[kind])
+    members = membership(column)
     if not members.names:
         return
-    cluster = "user" if has_users(frame) else "row"
+    cluster = "row" if rows.users is None else "user"
     candidate, *baselines = rows.predictions
     values, statistics = slice_statistics(rows, members, task.kind)
     resampled = intervals.resample(statistics, rows.group_count, samples, evaluation.seed)
-    for name, size in zip(members.names, slice_sizes(frame, members, task), strict=True):
+    for name, size in zip(members.names, slice_sizes(rows, members, task), strict=True):
         counted = {"kind": kind, "slice": name, "task": task.name, "candidate": candidate} | size.columns(
             task
         )
@@ -223,8 +226,8 @@ class SliceSize:
     clusters: int
     has_users: bool
     label_sum: float
-    lowest: float
-    highest: float
+    one_label: float | None
+    """The label of every row, where there is but one."""
     kind: str
 
     @property
@@ -232,8 +235,8 @@ class SliceSize:
         """Empty where it can be."""
         if self.rows < FEWEST_ROWS:
             return f"counted only: fewer than {FEWEST_ROWS} rows"
-        if self.kind in ("binary", "multiclass") and self.lowest == self.highest:
-            return f"counted only: one class, every label is {self.lowest:.0f}"
+        if self.kind in ("binary", "multiclass") and self.one_label is not None:
+            return f"counted only: one class, every label is {self.one_label:.0f}"
         return ""
 
     def columns(self, task: Task) -> dict:
@@ -245,26 +248,34 @@ class SliceSize:
         }
 
 
-def slice_sizes(frame: pl.DataFrame, members: Membership, task: Task) -> list[SliceSize]:
+def slice_sizes(rows: ObservedRows, members: Membership, task: Task) -> list[SliceSize]:
     """One for each of `members.names`."""
-    users = has_users(frame)
-    of_rows = frame.select(pl.col(label_column(task.name)).alias("label"), *(["user_id"] if users else []))
-    label = pl.col("label").cast(pl.Float64)
-    sizes = (
-        of_rows[members.row]
-        .with_columns(pl.Series("code", members.code))
-        .group_by("code")
-        .agg(
-            pl.len().alias("rows"),
-            (pl.col("user_id").n_unique() if users else pl.len()).alias("clusters"),
-            label.sum().alias("label_sum"),
-            label.min().alias("lowest"),
-            label.max().alias("highest"),
+    labels, slices = rows.labels[members.row], len(members.names)
+    counts = np.bincount(members.code, minlength=slices)
+    sums = np.bincount(members.code, weights=labels, minlength=slices)
+    some_label = np.zeros(slices)
+    some_label[members.code] = labels
+    others = np.bincount(members.code, weights=labels != some_label[members.code], minlength=slices)
+    clusters = counts if rows.users is None else count_users(rows.users, members)
+    return [
+        SliceSize(
+            rows=int(counts[place]),
+            clusters=int(clusters[place]),
+            has_users=rows.users is not None,
+            label_sum=float(sums[place]),
+            one_label=None if others[place] else float(some_label[place]),
+            kind=task.kind,
         )
-        .sort("code")
-        .drop("code")
-    )
-    return [SliceSize(**size, has_users=users, kind=task.kind) for size in sizes.iter_rows(named=True)]
+        for place in range(slices)
+    ]
+
+
+def count_users(users: np.ndarray, members: Membership) -> np.ndarray:
+    """Distinct users of each slice, (slices,)."""
+    shape = (len(members.names), int(users.max()) + 1)
+    met = np.zeros(shape, bool)
+    met[members.code, users[members.row]] = True
+    return np.count_nonzero(met, axis=1)
 
 
 def slice_statistics(
