@@ -114,7 +114,7 @@ def time_spans(times: pl.Series) -> pl.Series | None:
     if times.null_count() or moment.min() == moment.max():
         return None
     first, length = moment.min(), moment.max() - moment.min()
-    span = (moment - first) * TIME_SPANS // (length + 1)
+    span = np.minimum((moment - first) * TIME_SPANS // length, TIME_SPANS - 1)
     edges = pl.Series(first + length * np.arange(TIME_SPANS + 1) // TIME_SPANS).cast(pl.Datetime("us"))
     written = [edges.dt.to_string(how) for how in TIME_FORMATS]
     texts = next((texts for texts in written if texts.is_unique().all()), written[-1])
