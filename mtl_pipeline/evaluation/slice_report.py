@@ -32,6 +32,8 @@ MEANING_OF_CATEGORY = "the most frequent values, each for itself; a row with sev
 MARKERS = ("o", "D")
 COLOURS = ("accent", "baseline-1")
 INCHES_A_SLICE = 0.27
+LONGEST_NAME = 32
+"""Characters of a name beside the figure; the table has all of it."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ def slice_figure(drawn: pl.DataFrame, task: Task, identifier: str) -> ReportFigu
             color=LIGHT[COLOURS[place]],
             label=f"against {baseline}",
         )
-    axes.set_yticks(list(height.values()), [f"{kind}: {name}" for kind, name in height])
+    axes.set_yticks(list(height.values()), [shortened(f"{kind}: {name}") for kind, name in height])
     axes.tick_params(axis="y", labelsize=8)
     axes.margins(y=0.02)
     axes.set_xlabel(f"{metric.label}, {candidate} minus baseline")
@@ -169,6 +171,10 @@ def slice_figure(drawn: pl.DataFrame, task: Task, identifier: str) -> ReportFigu
         "Slices too small to score are not drawn."
     )
     return ReportFigure(title, caption, to_svg(figure, f"figure-{identifier}", f"{title}. {caption}"))
+
+
+def shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…"
 
 
 def with_gaps(rows: list[tuple[str, str]]) -> list[tuple[str, str] | None]:

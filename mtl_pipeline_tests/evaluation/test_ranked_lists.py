@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ CLICK = Task(name="click", kind="binary")
 BUY = Task(name="buy", kind="binary", given="click")
 
 
-def frame(users: list[Any], labels: list[float], scores: list[float], **more: list[float]) -> pl.DataFrame:
+def frame(users: list, labels: Sequence[float], scores: Sequence[float], **more: list) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "example_id": range(len(users)),

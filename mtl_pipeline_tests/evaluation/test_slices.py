@@ -20,7 +20,7 @@ SPEC: dict[str, Any] = {
 }
 TRAIN_ITEMS = [1] * 10 + [2] * 6 + [3] * 3 + [4]
 """Twenty interactions: item 1 makes the first half, 2 and 3 come up to 95 %, 4 is the tail."""
-TEST = {
+TEST: dict[str, list] = {
     "user_id": ["ann", "eve", "eve", "ann", "ann"],
     "item_id": [1, 2, 3, 4, 9],
     "timestamp": [datetime(2026, 1, 10 + day) for day in (0, 1, 4, 6, 8)],
