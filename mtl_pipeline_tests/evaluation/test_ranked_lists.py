@@ -19,7 +19,7 @@ CLICK = Task(name="click", kind="binary")
 BUY = Task(name="buy", kind="binary", given="click")
 
 
-def frame(users: list, labels: Sequence[float], scores: Sequence[float], **more: list) -> pl.DataFrame:
+def frame(users: list, labels: Sequence[float], scores: Sequence[float], **more: Any) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "example_id": range(len(users)),
