@@ -67,10 +67,10 @@ class ObservedRows:
     groups: np.ndarray
     """(rows,) int64: 0 … group_count - 1, groups of users, or of rows where there are none."""
     group_count: int
-    predictions: dict[str, np.ndarray]
-    """Model → (rows,) float64, or (rows, classes)."""
-    levels: dict[str, np.ndarray]
-    """Model → (rows,) int32, see `score_levels`; of binary tasks only."""
+    losses: dict[tuple[str, str], np.ndarray]
+    """Model and metric → (rows,) what the metric is the mean of, see `compared_losses`."""
+    ranked: dict[str, np.ndarray]
+    """Model → (rows,) int64: level of its score, label, group, from the highest bits on; of binary tasks only."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ class Membership:
 
     names: list[str]
     """Of the slices that have rows, in the order to be shown."""
-    row: np.ndarray
-    """(members,) int: the row."""
+    row: np.ndarray | slice
+    """(members,) int: the row; all of them where each row is in one slice."""
     code: np.ndarray
     """(members,) int64: the place of its slice in `names`."""
 
@@ -114,7 +114,9 @@ def measure_slices(
         if observed.any():
             measured = observed_rows(rows.filter(observed), task, models, evaluation.seed)
             for kind in kinds:
-                found += score_kind(of_test[kind].filter(observed), measured, task, kind, samples, evaluation)
+                found += score_kind(
+                    of_test[kind].filter(observed), measured, task, kind, models, samples, evaluation
+                )
     order = {kind: place for place, kind in enumerate(kinds)}
     return pl.DataFrame(sorted(found, key=lambda row: order[row["kind"]]), schema=SLICES_SCHEMA)
 
@@ -144,32 +146,43 @@ def observed_rows(frame: pl.DataFrame, task: Task, models: Sequence[str], seed: 
     count = int(groups.max()) + 1
     if count > MOST_GROUPS:
         groups = (np.random.default_rng(seed).permutation(count) % MOST_GROUPS)[groups]
+    labels = as_floats(frame[label_column(task.name)])
     predicted = {model: as_floats(frame[prediction_column(model, task.name)]) for model in models}
-    levels = (
-        dict(zip(models, in_threads(lambda model: score_levels(predicted[model]).level, models), strict=True))
-        if task.kind == "binary"
-        else {}
-    )
+
+    def ranked(model: str) -> np.ndarray:
+        level = score_levels(predicted[model]).level.astype(np.int64)
+        return (((level << 1) | (labels > 0)) << GROUP_BITS) | groups
+
     return ObservedRows(
-        labels=as_floats(frame[label_column(task.name)]),
+        labels=labels,
         users=users,
         groups=groups,
         group_count=min(count, MOST_GROUPS),
-        predictions=predicted,
-        levels=levels,
+        losses={
+            (model, measure): loss
+            for model in models
+            for measure, loss in compared_losses(task.kind, labels, predicted[model]).items()
+        },
+        ranked=dict(zip(models, in_threads(ranked, models), strict=True)) if task.kind == "binary" else {},
     )
 
 
 def score_kind(
-    column: pl.Series, rows: ObservedRows, task: Task, kind: str, samples: int, evaluation: Evaluation
+    column: pl.Series,
+    rows: ObservedRows,
+    task: Task,
+    kind: str,
+    models: Sequence[str],
+    samples: int,
+    evaluation: Evaluation,
 ) -> Iterator[dict]:
     """Rows of the published frame."""
     members = membership(column)
     if not members.names:
         return
     cluster = "row" if rows.users is None else "user"
-    candidate, *baselines = rows.predictions
-    values, statistics = slice_statistics(rows, members, task.kind)
+    candidate, *baselines = models
+    values, statistics = slice_statistics(rows, members)
     resampled = intervals.resample(statistics, rows.group_count, samples, evaluation.seed)
     for name, size in zip(members.names, slice_sizes(rows, members, task), strict=True):
         counted = {"kind": kind, "slice": name, "task": task.name, "candidate": candidate} | size.columns(
@@ -215,7 +228,9 @@ def membership(column: pl.Series) -> Membership:
     order = kind.categories.to_list() if isinstance(kind, pl.Enum) else []
     rows = np.bincount(code, minlength=len(order))
     names = [name for name, count in zip(order, rows, strict=True) if count]
-    return Membership(names, frame["row"].to_numpy(), (np.cumsum(rows > 0) - 1)[code])
+    one_each = len(frame) == len(column) and not isinstance(column.dtype, pl.List)
+    row = slice(None) if one_each else frame["row"].to_numpy()
+    return Membership(names, row, (np.cumsum(rows > 0) - 1)[code])
 
 
 @dataclass(frozen=True)
@@ -279,36 +294,33 @@ def count_users(users: np.ndarray, members: Membership) -> np.ndarray:
 
 
 def slice_statistics(
-    rows: ObservedRows, members: Membership, kind: str
+    rows: ObservedRows, members: Membership
 ) -> tuple[dict[intervals.Key, float], list[tuple[list[intervals.Key], intervals.Statistic]]]:
     """The value of each (slice, model, metric), and what it takes to resample it."""
     cell = members.code * rows.group_count + rows.groups[members.row]
-    statistics = [mean_losses(rows, members, cell, kind)]
+    statistics = [mean_losses(rows, members, cell)]
     values: dict[intervals.Key, float] = {}
-    if kind == "binary":
-        ranked = in_threads(lambda model: sliced_roc_auc(rows, members, model), rows.predictions)
-        for model, (exact, statistic) in zip(rows.predictions, ranked, strict=True):
-            ranked_keys: list[intervals.Key] = [(name, model, "roc_auc") for name in members.names]
-            values |= dict(zip(ranked_keys, exact.tolist(), strict=True))
-            statistics.append((ranked_keys, statistic))
+    ranked = in_threads(lambda model: sliced_roc_auc(rows, members, model), rows.ranked)
+    for model, (exact, statistic) in zip(rows.ranked, ranked, strict=True):
+        ranked_keys: list[intervals.Key] = [(name, model, "roc_auc") for name in members.names]
+        values |= dict(zip(ranked_keys, exact.tolist(), strict=True))
+        statistics.append((ranked_keys, statistic))
     keys, statistic = statistics[0]
     means = statistic.values(statistic.sums.sum(axis=1, keepdims=True))
     return values | dict(zip(keys, means[:, 0].tolist(), strict=True)), statistics
 
 
 def mean_losses(
-    rows: ObservedRows, members: Membership, cell: np.ndarray, kind: str
+    rows: ObservedRows, members: Membership, cell: np.ndarray
 ) -> tuple[list[intervals.Key], intervals.Statistic]:
     """The metrics that are means, or roots of means, of losses. `cell` (members,): slice and group in one number."""
     slices, shape = len(members.names), (len(members.names), rows.group_count)
     counts = np.bincount(cell, minlength=slices * rows.group_count).reshape(shape).astype(np.float64)
     keys: list[intervals.Key] = []
     sums = []
-    for model, predicted in rows.predictions.items():
-        for measure, loss in compared_losses(kind, rows.labels, predicted).items():
-            keys += [(name, model, measure) for name in members.names]
-            weights = loss[members.row]
-            sums.append(np.bincount(cell, weights=weights, minlength=counts.size).reshape(shape))
+    for (model, measure), loss in rows.losses.items():
+        keys += [(name, model, measure) for name in members.names]
+        sums.append(np.bincount(cell, weights=loss[members.row], minlength=counts.size).reshape(shape))
     roots = np.array([key[2] == "rmse" for key in keys])
 
     def means(totals: np.ndarray) -> np.ndarray:
@@ -330,9 +342,7 @@ def sliced_roc_auc(
     As in `intervals.roc_auc_statistic` rows are counted in bins of scores, but each slice has bins of its own:
     a slice whose scores all lie close together would else fall into a few.
     """
-    key = (members.code << 32) | (rows.levels[model][members.row].astype(np.int64) << 1)
-    key |= rows.labels[members.row] > 0
-    key = np.sort((key << GROUP_BITS) | rows.groups[members.row])
+    key = np.sort((members.code << (32 + GROUP_BITS)) | rows.ranked[model][members.row])
     ranked = key >> GROUP_BITS
     exact, sizes = roc_auc_by_group(ranked)
     place = np.flatnonzero(np.r_[True, ranked[1:] >> 1 != ranked[:-1] >> 1])
