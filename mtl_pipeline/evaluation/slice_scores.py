@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from scipy import sparse
 
 from mtl_pipeline.evaluation import intervals
 from mtl_pipeline.evaluation.losses import compared_losses
@@ -34,6 +35,8 @@ MOST_GROUPS = 1024
 GROUP_BITS = 10
 BINS = 256
 """Bins of scores within a slice, for the resampled ROC-AUC; its value comes from all scores."""
+MOST_CELLS_A_ROW = 16
+"""A dense product takes a sixteenth of the time of a sparse one for each number."""
 
 SLICES_SCHEMA = {
     "kind": pl.String,
@@ -350,13 +353,23 @@ def sliced_roc_auc(
     starts = np.cumsum(sizes).astype(np.int64) - sizes.astype(np.int64)
     bins = (place - starts[code]) * BINS // sizes.astype(np.int64)[code]
     first_cell = np.repeat((code * BINS + bins) * 2, np.diff(np.r_[place, len(key)]))
-    cell = (first_cell + (ranked & 1)) * rows.group_count + (key & (2**GROUP_BITS - 1))
-    shape = (2 * BINS * len(sizes), rows.group_count)
-    counts = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float32)
+    cell = first_cell + (ranked & 1)
+    cells = 2 * BINS * len(sizes)
+    counts = group_counts(cell, key & (2**GROUP_BITS - 1), (cells, rows.group_count))
 
     def values(totals: np.ndarray) -> np.ndarray:
         by_slice = totals.reshape(len(sizes), 2 * BINS, -1)
         return np.stack([intervals.roc_auc_of_counts(total) for total in by_slice])
 
-    shift = exact - values(counts.sum(axis=1, keepdims=True, dtype=np.float64))[:, 0]
+    shift = exact - values(np.bincount(cell, minlength=cells)[:, None])[:, 0]
     return exact, intervals.Statistic(counts, lambda totals: values(totals) + shift[:, None])
+
+
+def group_counts(
+    cell: np.ndarray, group: np.ndarray, shape: tuple[int, int]
+) -> sparse.csc_array | np.ndarray:
+    """Rows in each cell and group, float32 of `shape`; sparse where that is less to multiply by."""
+    if len(cell) * MOST_CELLS_A_ROW < shape[0] * shape[1]:
+        return sparse.csc_array((np.ones(len(cell), np.float32), (cell, group)), shape=shape)
+    flat = np.bincount(cell * shape[1] + group, minlength=shape[0] * shape[1])
+    return flat.reshape(shape).astype(np.float32)
