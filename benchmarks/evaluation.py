@@ -16,8 +16,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import polars as pl
 
+from mtl_pipeline.evaluation.ranked_lists import measure_ranking
 from mtl_pipeline.evaluation.report import ReportContext, render_report
 from mtl_pipeline.evaluation.scoring import evaluate
+from mtl_pipeline.evaluation.slice_scores import measure_slices
 from mtl_pipeline.spec import Task
 
 MODELS = ("constant", "popularity", "linear", "boosted_trees", "single_task", "multi_task")
@@ -58,6 +60,18 @@ def synthetic_frame(rows: int, validation_rows: int, users: int) -> pl.DataFrame
     return pl.DataFrame(columns).with_columns(pl.col("label/purchase").fill_nan(None))
 
 
+def synthetic_slices(predictions: pl.DataFrame) -> pl.DataFrame:
+    """The test rows by chance in two, two, four and four slices, and in nine of a category, as a pipeline has them."""
+    test = predictions.filter(pl.col("split") == "test").select("example_id")
+    rng = np.random.default_rng(1)
+    kinds = {"User": 2, "Item": 2, "Popularity": 4, "Time": 4, "category": 9}
+    return test.with_columns(
+        pl.Series(kind, names, dtype=pl.Enum(names)).gather(rng.integers(count, size=test.height)).alias(kind)
+        for kind, count in kinds.items()
+        for names in [[f"{kind} {place}" for place in range(count)]]
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=5_000_000)
@@ -74,9 +88,15 @@ def main() -> None:
     print(f"frame: {predictions.estimated_size('gb'):.2f} GB, peak so far {peak_gib():.2f} GiB")
     with timed("evaluate"):
         measured = evaluate(predictions, TASKS, bootstrap_samples=arguments.samples)
+    with timed("slices"):
+        slices = measure_slices(predictions, synthetic_slices(predictions), measured)
+    with timed("ranked lists"):
+        ranking = measure_ranking(
+            predictions, TASKS, candidate=measured.candidate, bootstrap_samples=arguments.samples
+        )
     if not arguments.no_report:
         with timed("report"):
-            render_report(measured, ReportContext("benchmark", predictions))
+            render_report(measured, ReportContext("benchmark", predictions, slices=slices, ranking=ranking))
 
 
 @contextmanager

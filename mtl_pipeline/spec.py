@@ -331,10 +331,13 @@ class Recommendations(SpecModel):
 
 
 class Evaluation(SpecModel):
-    """How sure the report is of what it says."""
+    """How sure the report is of what it says, and of which rows it speaks."""
 
     bootstrap_samples: int = Field(default=500, ge=1)
     """Resamples behind each interval; more of them steady its ends."""
+    slices: list[Identifier] = []
+    """Categorical features by whose values the test rows are also scored apart, the most frequent values each
+    for itself. New and known users and items, popular and rare items, and spans of the test time always are."""
 
 
 class Schedule(SpecModel):
@@ -555,6 +558,16 @@ class PipelineSpec(SpecModel):
                     *place,
                     "label",
                 )
+        for position, column in enumerate(self.evaluation.slices):
+            if column not in self.categorical_features:
+                others = ", ".join(self.categorical_features) or "none"
+                raise SpecError(
+                    f"evaluation: slices names '{column}'; the categorical features are: {others}",
+                    "evaluation",
+                    "slices",
+                    position,
+                )
+        refuse_repeats("evaluation: slices", self.evaluation.slices, "evaluation", "slices")
         return self
 
     def feature_places(self) -> Iterator[tuple[str, tuple[str | int, ...]]]:

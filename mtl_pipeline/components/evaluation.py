@@ -1,9 +1,11 @@
 """The evaluation: every model on the same untouched test rows, as a report and as numbers."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import polars as pl
@@ -44,7 +46,10 @@ def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
             bootstrap_samples=spec.evaluation.bootstrap_samples,
             seed=spec.seed,
         )
-        publish_evaluation(pipeline, measured, report_context(context, pipeline, predictions))
+        parts = measure_parts(pipeline, predictions, measured)
+        page = report_context(context, pipeline, predictions)
+        page = replace(page, slices=parts["slices"], ranking=parts["ranking"])
+        publish_evaluation(pipeline, measured, page, parts)
         context.log.info(f"report: {paths.evaluation / 'report.html'}")
         return dg.MaterializeResult(
             data_version=dg.DataVersion(str(measured.metrics.hash_rows(seed=0).sum())),
@@ -53,6 +58,7 @@ def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
                 "page": dg.MetadataValue.path(paths.evaluation / "report.html"),
                 "dagster/uri": dg.MetadataValue.path(paths.evaluation),
                 **headline_metrics(measured),
+                **parts_metadata(measured, parts),
             },
         )
 
@@ -101,7 +107,50 @@ def report_context(
     )
 
 
-def publish_evaluation(pipeline: PipelineContext, measured: "Evaluation", context: "ReportContext") -> None:
+def measure_parts(
+    pipeline: PipelineContext, predictions: pl.DataFrame, measured: "Evaluation"
+) -> dict[str, pl.DataFrame]:
+    """The published frames `slices` and `ranking`: the test rows in parts, and as each user's list."""
+    from mtl_pipeline.evaluation.ranked_lists import measure_ranking
+    from mtl_pipeline.evaluation.slice_scores import measure_slices
+    from mtl_pipeline.evaluation.slices import read_slices
+
+    samples = pipeline.spec.evaluation.bootstrap_samples
+    return {
+        "slices": measure_slices(
+            predictions, read_slices(pipeline.paths, pipeline.spec), measured, bootstrap_samples=samples
+        ),
+        "ranking": measure_ranking(
+            predictions,
+            pipeline.spec.tasks,
+            candidate=measured.candidate,
+            bootstrap_samples=samples,
+            seed=pipeline.spec.seed,
+        ),
+    }
+
+
+def parts_metadata(measured: "Evaluation", parts: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
+    from mtl_pipeline.evaluation.list_report import ranking_markdown
+    from mtl_pipeline.evaluation.ranked_lists import list_scores
+    from mtl_pipeline.evaluation.slice_report import slices_markdown
+
+    texts = {
+        "slices": slices_markdown(parts["slices"], measured.tasks),
+        "ranked lists": ranking_markdown(parts["ranking"], measured.candidate),
+    }
+    return {
+        **{name: dg.MetadataValue.md(text) for name, text in texts.items() if text},
+        **list_scores(parts["ranking"], measured.candidate),
+    }
+
+
+def publish_evaluation(
+    pipeline: PipelineContext,
+    measured: "Evaluation",
+    context: "ReportContext",
+    parts: Mapping[str, pl.DataFrame],
+) -> None:
     from mtl_pipeline.evaluation.report import render_report
 
     with publish_folder(pipeline.paths.evaluation) as folder:
@@ -109,6 +158,8 @@ def publish_evaluation(pipeline: PipelineContext, measured: "Evaluation", contex
         (folder / "report.md").write_text(measured.to_markdown(), encoding="utf-8")
         for name in FRAMES:
             getattr(measured, name).write_parquet(folder / f"{name}.parquet")
+        for name, frame in parts.items():
+            frame.write_parquet(folder / f"{name}.parquet")
 
 
 def data_versions(context: dg.AssetExecutionContext, pipeline: PipelineContext) -> dict[str, str]:

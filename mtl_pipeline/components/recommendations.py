@@ -7,6 +7,7 @@ from mtl_pipeline.components.checks import asset_checks
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.metadata import markdown_table, summary_metadata
 from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.warehouse.catalogue import describe_catalogue
 from mtl_pipeline.warehouse.checks import recommendations_checks
 from mtl_pipeline.warehouse.tables import read_texts
 
@@ -36,6 +37,7 @@ def recommendations_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
             metadata={
                 "dagster/uri": dg.MetadataValue.path(paths.recommendations),
                 **summary_metadata(summary),
+                **summary_metadata(describe_catalogue(paths, spec)),
                 "for the first users": markdown_table(first_recommendations(pipeline)),
             },
         )

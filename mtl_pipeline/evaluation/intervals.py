@@ -42,8 +42,8 @@ POISSON = stats.poisson.ppf((np.arange(2**16) + 0.5) / 2**16, mu=1).astype(np.fl
 """Poisson counts of mean one by 16 random bits: ten times as fast as drawing them one by one."""
 
 
-Key = tuple[str, str]
-"""Model and metric."""
+Key = tuple[str, ...]
+"""Model and metric, or whatever else tells one resampled number from another."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Interval:
 class Statistic:
     """Metrics that depend on the rows through sums over them only."""
 
-    sums: sparse.csc_array
+    sums: sparse.csc_array | np.ndarray
     """(sums, clusters): what each cluster adds to each sum."""
     values: Callable[[np.ndarray], np.ndarray]
     """From the sums, (sums, samples), to the metrics, (metrics, samples); NaN where they are undefined."""

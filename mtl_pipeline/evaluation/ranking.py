@@ -49,13 +49,23 @@ def grouped_roc_auc(labels: np.ndarray, level: np.ndarray, groups: np.ndarray) -
     """GAUC: the mean of each group's own ROC-AUC, weighted by its rows, over the groups that have both labels
     (Zhu et al. 2017, "Optimized cost per click in Taobao display advertising"). NaN where no group has both.
 
-    `labels` (rows,) of 0 and 1, `level` (rows,) from `score_levels`, `groups` (rows,) int below 2³¹. A group's
-    ROC-AUC is Mann-Whitney's: ranks of its positive rows, ties at their mean rank. Everything that it needs is
-    packed into one integer a row, so that a single sort brings groups and ranks together.
+    `labels` (rows,) of 0 and 1, `level` (rows,) from `score_levels`, `groups` (rows,) int below 2³¹.
     """
     key = np.sort((groups.astype(np.int64) << 32) | (level.astype(np.int64) << 1) | (labels > 0))
     if len(key) == 0:
         return math.nan
+    roc_auc, rows = roc_auc_by_group(key)
+    both = ~np.isnan(roc_auc)
+    return float(np.average(roc_auc[both], weights=rows[both])) if both.any() else math.nan
+
+
+def roc_auc_by_group(key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """ROC-AUC (NaN where a group has one label only) and rows of each group that occurs, in ascending order.
+
+    `key` (rows,) int64, ascending, at least one row: group << 32 | level << 1 | label. A group's ROC-AUC is
+    Mann-Whitney's: ranks of its positive rows, ties at their mean rank. Everything that it needs is packed into
+    one integer a row, so that a single sort brings groups and ranks together.
+    """
     place = np.flatnonzero(np.r_[True, key[1:] >> 1 != key[:-1] >> 1])
     ends = np.r_[place[1:], len(key)]
     positives = np.add.reduceat(key & 1, place)
@@ -64,8 +74,6 @@ def grouped_roc_auc(labels: np.ndarray, level: np.ndarray, groups: np.ndarray) -
     positive = np.bincount(group, weights=positives)
     rank_sum = np.bincount(group, weights=positives * ((place + ends - 1) / 2))
     negative, first = rows - positive, np.cumsum(rows) - rows
-    both = (positive > 0) & (negative > 0)
-    if not both.any():
-        return math.nan
     ranked_right = rank_sum - positive * first - positive * (positive - 1) / 2
-    return float(np.average((ranked_right[both] / (positive * negative)[both]), weights=rows[both]))
+    pairs = positive * negative
+    return np.divide(ranked_right, pairs, out=np.full(len(rows), np.nan), where=pairs > 0), rows

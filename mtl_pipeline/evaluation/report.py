@@ -13,11 +13,14 @@ import jinja2
 import polars as pl
 from markupsafe import Markup
 
+from mtl_pipeline.evaluation import list_report, slice_report
 from mtl_pipeline.evaluation.figures import ReportFigure, TrainingLog, task_figures
 from mtl_pipeline.evaluation.metrics import CEILING_SHARE, Metric
 from mtl_pipeline.evaluation.palette import DARK, LIGHT, colour_names, css_variables
 from mtl_pipeline.evaluation.predictions import CEILING
+from mtl_pipeline.evaluation.ranked_lists import LIST_METRICS, RANKING_SCHEMA
 from mtl_pipeline.evaluation.scoring import Evaluation
+from mtl_pipeline.evaluation.slice_scores import SLICES_SCHEMA
 from mtl_pipeline.evaluation.tables import (
     CalibrationTable,
     ChainTable,
@@ -83,6 +86,10 @@ class ReportContext:
     """YAML."""
     calibration: Mapping[str, str] = field(default_factory=dict)
     """Task → how the candidate was calibrated, and why so."""
+    slices: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=SLICES_SCHEMA))
+    """Of `measure_slices`; the section is left out where it is empty."""
+    ranking: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=RANKING_SCHEMA))
+    """Of `measure_ranking`; the section is left out where it is empty."""
 
     def epoch_chosen_for(self, task: str) -> float | None:
         if isinstance(self.chosen_epoch, Mapping):
@@ -128,11 +135,32 @@ def render_report(evaluation: Evaluation, context: ReportContext) -> str:
         ceiling=CEILING,
         data_tables=data_tables(context.facts),
         run_tables=run_tables(context.facts),
-        metrics=shown_metrics(sections),
+        metrics=[*shown_metrics(sections), *(LIST_METRICS if len(context.ranking) else ())],
         models=[(model, MODEL_DESCRIPTIONS[model]) for model in models if model in MODEL_DESCRIPTIONS],
         light=Markup(css_variables(LIGHT)),
         dark=Markup(css_variables(DARK)),
+        **slice_parts(evaluation, context),
+        **list_parts(evaluation, context),
     )
+
+
+def slice_parts(evaluation: Evaluation, context: ReportContext) -> dict[str, Any]:
+    return {
+        "slice_tables": slice_report.slice_tables(context.slices, evaluation.tasks),
+        "slice_figures": slice_report.slice_figures(context.slices, evaluation.tasks),
+    }
+
+
+def list_parts(evaluation: Evaluation, context: ReportContext) -> dict[str, Any]:
+    tables = list_report.list_tables(context.ranking, evaluation.candidate)
+    return {
+        "list_tables": tables,
+        "list_colours": {
+            found.name: colour_names([row.model for row in found.table.rows], evaluation.candidate)
+            for found in tables
+        },
+        "logged_only": list_report.LOGGED_ONLY,
+    }
 
 
 def shown_metrics(sections: Sequence[TaskSection]) -> list[Metric]:

@@ -247,6 +247,11 @@ REFUSALS = [
         "defs.yaml:7: history: label names 'clock'; the labels are: click, purchase",
     ),
     ("by: [user_id]", "by: [user]", "defs.yaml:7: history: by names user; it may name: item_id, user_id"),
+    (
+        "  tasks:\n",
+        "  evaluation:\n    slices: [device]\n  tasks:\n",
+        "defs.yaml:9: evaluation: slices names 'device'; the categorical features are: none",
+    ),
     ("numeric: [age]", "numeric: [age, age]", "defs.yaml:5: features: declared more than once: age"),
     (
         "numeric: [age]",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 import duckdb
+import polars as pl
 import pytest
 
 from mtl_pipeline_tests.components.conftest import Project
@@ -34,6 +35,27 @@ def test_metadata_says_what_became_of_each_row(made_project: Project) -> None:
     assert metadata["dagster/row_count"] == 60
     assert metadata["rows rejected"] == 4
     assert "| user_id: duplicate | 1 |" in str(metadata["rejected because"])
+
+
+def test_slices_and_ranked_lists_are_published_and_shown(made_project: Project) -> None:
+    """Rows that have one value in every kind of slice add up to all test rows; a movie may have several genres."""
+    folder = made_project.pipeline.paths.evaluation
+    slices = pl.read_parquet(folder / "slices.parquet")
+    assert set(slices["kind"]) == {"User", "Item", "Popularity", "genres", "Time"}
+    test = pl.read_parquet(made_project.pipeline.paths.examples / "examples.parquet").filter(split="test")
+    counted = (
+        slices.filter(pl.col("task") == "watched", pl.col("kind") != "genres")
+        .unique(["kind", "slice"])
+        .group_by("kind")
+    )
+    assert set(counted.agg(pl.col("rows").sum())["rows"]) == {test.height}
+    ranking = pl.read_parquet(folder / "ranking.parquet")
+    assert ranking["list"].unique(maintain_order=True).to_list() == ["watched", "watched → liked"]
+    metadata = made_project.metadata("evaluation")
+    assert 0 < float(str(metadata["watched NDCG@10"])) <= 1
+    assert "| User | known | watched |" in str(metadata["slices"])
+    assert "### watched → liked: lists of" in str(metadata["ranked lists"])
+    assert 0 < float(str(made_project.metadata("recommendations")["catalogue coverage"])) <= 1
 
 
 def test_a_failed_blocking_check_stops_what_follows(project: Project) -> None:

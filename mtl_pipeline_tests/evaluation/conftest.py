@@ -6,7 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from mtl_pipeline.evaluation.ranked_lists import measure_ranking
 from mtl_pipeline.evaluation.scoring import Evaluation, evaluate
+from mtl_pipeline.evaluation.slice_scores import measure_slices
 from mtl_pipeline.spec import Task
 
 TEST_ROWS = 53_000
@@ -118,6 +120,37 @@ def training_log(tasks: list[Task]) -> list[dict[str, float]]:
         | {f"validation_loss/{task.name}": 0.6 - 0.02 * epoch + 0.002 * epoch**2 for task in tasks}
         for epoch in range(1, 10)
     ]
+
+
+COLOURS = ["red", "green", "blue"]
+
+
+@pytest.fixture(scope="session")
+def slices(predictions: pl.DataFrame) -> pl.DataFrame:
+    """Every test row red, green or blue, by chance; one user in five is new; some rows have two letters."""
+    test = predictions.filter(pl.col("split") == "test")
+    rng = np.random.default_rng(9)
+    colour = pl.Series(COLOURS, dtype=pl.Enum(COLOURS)).gather(
+        rng.choice(3, p=[0.5, 0.499, 0.001], size=test.height)
+    )
+    letters = pl.Series([[], ["a"], ["b"], ["a", "b"]], dtype=pl.List(pl.Enum(["a", "b"])))
+    known = pl.when(pl.col("user_id") % 5 == 0).then(pl.lit("new")).otherwise(pl.lit("known"))
+    return test.select(
+        "example_id",
+        known.cast(pl.Enum(["known", "new"])).alias("User"),
+        colour.alias("colour"),
+        letters.gather(rng.integers(4, size=test.height)).alias("letters"),
+    )
+
+
+@pytest.fixture(scope="session")
+def measured(predictions: pl.DataFrame, slices: pl.DataFrame, evaluation: Evaluation) -> pl.DataFrame:
+    return measure_slices(predictions, slices, evaluation, bootstrap_samples=200)
+
+
+@pytest.fixture(scope="session")
+def ranking(predictions: pl.DataFrame, tasks: list[Task]) -> pl.DataFrame:
+    return measure_ranking(predictions, tasks, candidate="multi_task", bootstrap_samples=100)
 
 
 def probability(logit: np.ndarray) -> np.ndarray:

@@ -116,6 +116,8 @@ def test_hostile_names_and_settings_stay_text(predictions: pl.DataFrame) -> None
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
     assert page.text.count("<script>alert('x')</script>") > 10
     assert "{{ 7 * 7 }}" in page.text
+    assert "Ranked lists" not in page.text
+    assert "Slices" not in page.text
 
 
 def test_facts_are_optional_and_undefined_metrics_give_their_reason(
@@ -183,6 +185,30 @@ def test_a_ceiling_no_better_than_constant_is_not_divided_by(other_predictions: 
     evaluation = evaluate(useless, [Task(name="visits", kind="count")], bootstrap_samples=5)
     text = Page(render_report(evaluation, ReportContext("visits", useless))).text
     assert "cannot be said: on these rows the ceiling is not better than the constant answer" in text
+
+
+def test_slices_and_ranked_lists_have_sections_of_their_own(
+    evaluation: Evaluation, predictions: pl.DataFrame, measured: pl.DataFrame, ranking: pl.DataFrame
+) -> None:
+    context = ReportContext("movielens", predictions, slices=measured, ranking=ranking)
+    text = Page(render_report(evaluation, context)).text
+    assert text.index("Ranked lists") < text.index("Slices") < text.index("The run")
+    assert "not the whole catalogue: compare models within this report" in text
+    assert re.search(r"watched → liked \d+ users with a hit", text)
+    assert re.search(r"multi_task against metric .* single_task NDCG@10 ↑ [+−]", text)
+    assert re.search(r"new watched [\d,]+ 34 [\d,]+ \(\d\d\.\d.%\) ROC-AUC ↑ 0\.\d+ [+−]0\.\d+ \[", text)
+    assert "counted only: fewer than 100 rows" in text
+    assert "MRR ↑ mean reciprocal rank" in text
+
+
+def test_names_of_slices_stay_text(
+    evaluation: Evaluation, predictions: pl.DataFrame, measured: pl.DataFrame
+) -> None:
+    hostile = measured.with_columns(
+        (pl.lit(HOSTILE) + pl.col("kind")).alias("kind"), (pl.lit(HOSTILE) + pl.col("slice")).alias("slice")
+    )
+    page = Page(render_report(evaluation, ReportContext("movielens", predictions, slices=hostile)))
+    assert not {"script", "img"} & {tag for tag, _ in page.tags}
 
 
 def test_hostile_class_names_stay_text(other_predictions: pl.DataFrame) -> None:

@@ -43,6 +43,8 @@ def page(
     other_evaluation: Evaluation,
     other_predictions: pl.DataFrame,
     training_log: list[dict[str, float]],
+    measured: pl.DataFrame,
+    ranking: pl.DataFrame,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     facts = Facts(
@@ -50,12 +52,13 @@ def page(
         fingerprints={"model": "9f2c" * 16},
         versions={"torch": "2.13.0"},
     )
-    measured, frame = (
+    scored, frame = (
         (evaluation, predictions) if request.param == "chain" else (other_evaluation, other_predictions)
     )
+    parts: dict[str, Any] = {"slices": measured, "ranking": ranking} if request.param == "chain" else {}
     path = tmp_path_factory.mktemp("report") / "report.html"
-    context = ReportContext("y" * 120, frame, training_log, 4.0, facts, "key: " + "z" * 300)
-    path.write_text(render_report(measured, context))
+    context = ReportContext("y" * 120, frame, training_log, 4.0, facts, "key: " + "z" * 300, **parts)
+    path.write_text(render_report(scored, context))
     return path
 
 

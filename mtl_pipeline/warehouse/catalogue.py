@@ -1,0 +1,37 @@
+"""How much of the catalogue the recommendations show, and how well known it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.warehouse.checks import items_on_offer
+from mtl_pipeline.warehouse.connection import fetch_one, open_warehouse
+from mtl_pipeline.warehouse.sql import quote_literal, render_sql
+
+
+@dataclass(frozen=True)
+class CatalogueSummary:
+    """Of the published recommendations; with none, all but the items on offer is zero."""
+
+    items_on_offer: int
+    catalogue_coverage: float
+    """Share of the items on offer that are recommended to somebody."""
+    novelty: float
+    """Mean over the recommendations of −log2(popularity) in bits, where popularity is an item's share of all
+    interactions (Zhou et al. 2010, "Solving the apparent diversity-accuracy dilemma of recommender systems").
+    Every item counts one interaction more than it has, so that items without any are not infinitely novel."""
+    concentration: float
+    """Gini coefficient of how often each item on offer is recommended: 0 all alike, towards 1 one item only."""
+
+
+def describe_catalogue(paths: PipelinePaths, spec: PipelineSpec) -> CatalogueSummary:
+    """Raises UserError when there is no warehouse yet."""
+    sql = render_sql(
+        paths.common_sql / "catalogue.sql",
+        items=items_on_offer(spec),
+        recommendations=f"read_parquet({quote_literal(paths.recommendations)})",
+    )
+    with open_warehouse(paths.warehouse, read_only=True, settings=spec.warehouse) as connection:
+        return CatalogueSummary(*fetch_one(connection, sql))
