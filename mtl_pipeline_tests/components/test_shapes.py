@@ -99,7 +99,7 @@ def test_every_kind_of_task_without_users_items_text_or_time(root: Path) -> None
 
 def test_a_scaffolded_pipeline_runs_to_recommendations_without_any_python(root: Path, tmp_path: Path) -> None:
     simulated = tmp_path / "simulated"
-    simulate("shop", simulated, interactions=10_000, seed=2)
+    simulate("shop", simulated, interactions=20_000, seed=1, dirty=False)
     files = {table: simulated / "raw" / f"{table}.csv" for table in ("users", "items", "interactions")}
     defs = tmp_path / "defs" / "orders"
     scaffold_pipeline(PipelinePaths(root, "orders"), defs, files)
