@@ -21,7 +21,7 @@ from mtl_pipeline.scaffold.plan import (
     select_time,
     short,
 )
-from mtl_pipeline.scaffold.profile import Column, Profile, snake_case, words
+from mtl_pipeline.scaffold.profile import MOST, Column, Profile, snake_case, words
 from mtl_pipeline.spec import RESERVED_COLUMNS
 from mtl_pipeline.warehouse.connection import fetch_one
 from mtl_pipeline.warehouse.sql import quote_identifier, quote_literal
@@ -152,7 +152,8 @@ def label_columns(
 def label_flags(
     connection: duckdb.DuckDBPyConnection, plan: TablePlan, profile: Profile, flags: list[Column]
 ) -> list[TaskPlan]:
-    """A binary task for each column of 0 and 1; given the rarest other one without which it never happens."""
+    """A binary task for each column of 0 and 1; given the rarest other one without which it does
+    not happen, dirty rows aside."""
     names: dict[str, str] = {}
     happened: dict[str, int] = {}
     for flag in flags:
@@ -165,11 +166,12 @@ def label_flags(
             other
             for other in flags
             if happened[other.name] > happened[flag.name] > 0
-            and count_where(connection, profile, flag, without=other) == 0
+            and count_where(connection, profile, flag, without=other) <= (1 - MOST) * happened[flag.name]
         ]
         parent = min(parents, key=lambda other: happened[other.name], default=None)
         given = names[parent.name] if parent else None
-        note = f"never without {given} in this file" if given else ""
+        exceptions = count_where(connection, profile, flag, without=parent) if parent else 0
+        note = f"without {given} {exceptions} times in this file" if given else ""
         tasks.append(TaskPlan(names[flag.name], "binary", given, note))
     return tasks
 

@@ -307,3 +307,13 @@ def test_command_line(
     assert (root / "data/shop/raw/log.csv").readlink() == log
     assert main(["shop", "--interactions", str(log)]) == 1
     assert "defs/shop exists already" in capsys.readouterr().err
+
+
+def test_a_few_dirty_rows_do_not_hide_what_a_task_is_conditional_on(scaffold: Scaffold) -> None:
+    rows = ["user_id,item_id,at,click,purchase"]
+    rows += [
+        f"{n % 50},{n % 30},2026-01-01T{n % 24:02}:00:00,{n % 3 == 0:d},{n % 9 == 0:d}" for n in range(900)
+    ]
+    rows += ["1,2,2026-01-02T00:00:00,0,1"]
+    pipeline = scaffold(interactions=[row.split(",") for row in rows])
+    assert pipeline.spec.task("purchase").given == "click"
