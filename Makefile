@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constrain
 export PYTHONUNBUFFERED := 1
 
 # Run history, kept inside the checkout so that the UI shows what the command line did. Tests leave it alone.
-demo run ui: export DAGSTER_HOME := $(CURDIR)/.dagster_home
+demo run rollback ui: export DAGSTER_HOME := $(CURDIR)/.dagster_home
 
 # `dagster asset materialize` says at each start that `dg launch` will follow it, which takes three times as long.
 demo run: export PYTHONWARNINGS := ignore:Function `asset_materialize_command`,ignore:Parameter `include_sources`
@@ -21,7 +21,7 @@ demo run: export PYTHONWARNINGS := ignore:Function `asset_materialize_command`,i
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo 'Variables: PYTHON=$(PYTHON) PIPELINE=$(PIPELINE) PORT=$(PORT) WORKERS=$(WORKERS) INTERACTIONS=$(INTERACTIONS) FROM=$(FROM)'
+	@echo 'Variables: PYTHON=$(PYTHON) PIPELINE=$(PIPELINE) PORT=$(PORT) WORKERS=$(WORKERS) INTERACTIONS=$(INTERACTIONS) FROM=$(FROM) TO=$(TO)'
 
 .PHONY: demo
 demo: .venv/.demo-installed .dagster_home/dagster.yaml  ## fetch or simulate the raw files, run the whole pipeline, print its metrics
@@ -32,6 +32,10 @@ demo: .venv/.demo-installed .dagster_home/dagster.yaml  ## fetch or simulate the
 run: .venv/.demo-installed .dagster_home/dagster.yaml  ## run a pipeline on the raw files that are there, print its metrics
 	$(BIN)/dagster asset materialize -m mtl_pipeline.definitions --select 'group:$(PIPELINE)'
 	$(BIN)/python -m mtl_pipeline.summary $(PIPELINE)
+
+.PHONY: rollback
+rollback: .venv/.demo-installed .dagster_home/dagster.yaml  ## go back to the champion before, or to the one named by TO, and recommend by it
+	$(BIN)/python -m mtl_pipeline.rollback $(PIPELINE) $(if $(TO),--to $(TO))
 
 .PHONY: ui
 ui: .venv/.demo-installed .dagster_home/dagster.yaml  ## open the Dagster UI on 127.0.0.1

@@ -57,9 +57,19 @@ class PipelinePaths:
 
     @property
     def model(self) -> Path:
-        """Folder: weights, `config.json`, `calibration.json`, `statistics.parquet`, `vocabulary.parquet`,
-        `training_log.json`."""
+        """Folder of the newest model, the challenger: weights, `config.json`, `calibration.json`,
+        `statistics.parquet`, `vocabulary.parquet`, `training_log.json`, `seen.json`."""
         return self.data / "model"
+
+    @property
+    def champions(self) -> Path:
+        """Folder: one model folder for each of the last champions, named by its fingerprint."""
+        return self.data / "champions"
+
+    @property
+    def champion_history(self) -> Path:
+        """Who was champion since when, and why; the last line names the champion (see champions)."""
+        return self.data / "champion.jsonl"
 
     @property
     def baselines(self) -> Path:
@@ -68,7 +78,7 @@ class PipelinePaths:
 
     @property
     def evaluation(self) -> Path:
-        """Folder: `report.html`, `report.md`, `metrics.parquet`."""
+        """Folder: `report.html`, `report.md`, `metrics.parquet` and further frames, `decision.json`."""
         return self.data / "evaluation"
 
     @property

@@ -44,6 +44,10 @@ LOSSES = {
 """Losses by kind of task; the first one is the default."""
 
 
+DEFAULT_MARGINS = {"binary": 0.002, "regression": 0.005, "count": 0.005, "multiclass": 0.005}
+"""How much worse a challenger may be: ROC-AUC of a binary task, else a share of the champion's error."""
+
+
 class SpecError(ValueError):
     """Keys that are well-formed each, but do not go together."""
 
@@ -340,6 +344,21 @@ class Evaluation(SpecModel):
     for itself. New and known users and items, popular and rare items, and spans of the test time always are."""
 
 
+class Promotion(SpecModel):
+    """When the newest model, the challenger, takes over from the champion, which recommends.
+
+    It does unless on some task the whole 95 % interval of the difference says that it is worse by more than
+    the margin, or it does not beat a constant answer, or it was rolled back from before.
+    """
+
+    margins: dict[Identifier, Annotated[float, Field(ge=0)]] = {}
+    """By task: how much worse the challenger may be. Of a binary task, ROC-AUC lost (default 0.002); of the
+    others, growth of RMSE (regression), Poisson deviance (count) or log-loss (multiclass) as a share of the
+    champion's (default 0.005)."""
+    keep: int = Field(default=5, ge=2)
+    """Champions that stay on disk, to roll back to."""
+
+
 class Schedule(SpecModel):
     """When the whole pipeline runs. The schedule is off until it is switched on in the UI."""
 
@@ -382,6 +401,7 @@ class PipelineSpec(SpecModel):
     model: Model = Model()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
+    promotion: Promotion = Promotion()
     recommendations: Recommendations = Recommendations()
     schedule: Schedule = Schedule()
     warehouse: Warehouse = Warehouse()
@@ -446,6 +466,12 @@ class PipelineSpec(SpecModel):
         """The tasks that have to happen before `task`, the first one first, and `task` itself."""
         return [*(self.chain(self.task(task.given)) if task.given else []), task]
 
+    def margin(self, task: Task, champion: float) -> float:
+        """How much worse than the champion's `champion` a challenger may score, in the units of the task's
+        headline metric."""
+        share = self.promotion.margins.get(task.name, DEFAULT_MARGINS[task.kind])
+        return share if task.kind == "binary" else share * abs(champion)
+
     @property
     def entire_space_tasks(self) -> list[str]:
         """Binary tasks that are conditional on another, so that their whole chain has a probability of its
@@ -482,6 +508,19 @@ class PipelineSpec(SpecModel):
                 seen.append(parent)
         if self.negatives and self.root_task.kind != "binary":
             raise SpecError(f"negatives: the root task '{self.root_task.name}' must be binary", "negatives")
+        return self
+
+    @model_validator(mode="after")
+    def check_margins(self) -> PipelineSpec:
+        names = [task.name for task in self.tasks]
+        for name in self.promotion.margins:
+            if name not in names:
+                raise SpecError(
+                    f"promotion: margins names '{name}'; the tasks are: {', '.join(names)}",
+                    "promotion",
+                    "margins",
+                    name,
+                )
         return self
 
     @model_validator(mode="after")

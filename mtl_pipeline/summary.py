@@ -1,5 +1,5 @@
-"""The closing words of `make demo`: metrics per task against the baselines, seconds per asset, and where
-the report is.
+"""The closing words of `make demo`: metrics per task against the baselines, whether the model was promoted,
+seconds per asset, and where the report is.
 
 python -m mtl_pipeline.summary movielens
 """
@@ -13,6 +13,7 @@ import sys
 import dagster as dg
 import polars as pl
 
+from mtl_pipeline.champions import Decision
 from mtl_pipeline.components.timings import seconds_per_asset
 from mtl_pipeline.paths import PipelinePaths, project_root
 
@@ -62,6 +63,12 @@ def print_metrics(paths: PipelinePaths) -> None:
             )
 
 
+def print_promotion(paths: PipelinePaths) -> None:
+    """Print what the evaluation decided about the newest model."""
+    decision = Decision.read(paths.evaluation / "decision.json")
+    print("\n" + "\n- ".join([decision.verdict, *decision.reasons]))
+
+
 def print_timings(paths: PipelinePaths) -> None:
     """Print how long each asset took, where a lasting Dagster instance remembers it."""
     if "DAGSTER_HOME" not in os.environ:
@@ -81,6 +88,7 @@ def main() -> int:
         print(f"{paths.evaluation} holds no evaluation: materialize the pipeline first", file=sys.stderr)
         return 1
     print_metrics(paths)
+    print_promotion(paths)
     print_timings(paths)
     print(f"\nReport: {paths.evaluation / 'report.html'}")
     if paths.recommendations.exists():

@@ -11,8 +11,10 @@ import dagster as dg
 import polars as pl
 import yaml
 
+from mtl_pipeline.champions import Decision
 from mtl_pipeline.components.checks import asset_checks
 from mtl_pipeline.components.context import PipelineContext
+from mtl_pipeline.components.promotion import Champion, decide_promotion, find_champion
 from mtl_pipeline.publishing import publish_folder
 from mtl_pipeline.warehouse.checks import evaluation_checks
 from mtl_pipeline.warehouse.facts import describe_data
@@ -32,29 +34,38 @@ def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         reads=reads(pipeline),
         kinds={"scikitlearn", "html"},
         code_version=pipeline.code_version(
-            settings={"tasks": spec.tasks, "evaluation": spec.evaluation, "seed": spec.seed}
+            settings={
+                "tasks": spec.tasks,
+                "evaluation": spec.evaluation,
+                "promotion": spec.promotion,
+                "seed": spec.seed,
+            }
         ),
     )
     def evaluation(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Metrics of every model on the test split, with the thresholds that validation chose."""
         from mtl_pipeline.evaluation.scoring import evaluate
 
-        predictions = all_predictions(pipeline)
+        champion = find_champion(pipeline)
+        predictions = all_predictions(pipeline, champion)
         measured = evaluate(
             predictions,
             spec.tasks,
             bootstrap_samples=spec.evaluation.bootstrap_samples,
             seed=spec.seed,
         )
+        decision = decide_promotion(pipeline, measured, predictions, champion)
         parts = measure_parts(pipeline, predictions, measured)
-        page = report_context(context, pipeline, predictions)
+        page = report_context(context, pipeline, predictions, decision)
         page = replace(page, slices=parts["slices"], ranking=parts["ranking"])
         publish_evaluation(pipeline, measured, page, parts)
         context.log.info(f"report: {paths.evaluation / 'report.html'}")
         return dg.MaterializeResult(
             data_version=dg.DataVersion(str(measured.metrics.hash_rows(seed=0).sum())),
             metadata={
-                "report": dg.MetadataValue.md(measured.to_markdown()),
+                "report": dg.MetadataValue.md(measured.to_markdown(decision)),
+                "promotion": decision.verdict,
+                "champion before": decision.champion or "none",
                 "page": dg.MetadataValue.path(paths.evaluation / "report.html"),
                 "dagster/uri": dg.MetadataValue.path(paths.evaluation),
                 **headline_metrics(measured),
@@ -69,9 +80,10 @@ def reads(pipeline: PipelineContext) -> list[str]:
     return ["model", "baselines", "examples", *pipeline.embeddings]
 
 
-def all_predictions(pipeline: PipelineContext) -> pl.DataFrame:
-    """The wide frame of validation and test rows: labels, the baselines' predictions, the model's, both also as
-    they were before calibration, and where the data are simulated the true probabilities."""
+def all_predictions(pipeline: PipelineContext, champion: Champion | None) -> pl.DataFrame:
+    """The wide frame of validation and test rows: labels, the baselines' predictions, the model's, those of a
+    champion that is another model, all also as they were before calibration, and where the data are simulated
+    the true probabilities."""
     from mtl_pipeline.evaluation.ceiling import with_ceiling
     from mtl_pipeline.learning.ranker import predict_examples
 
@@ -80,6 +92,10 @@ def all_predictions(pipeline: PipelineContext) -> pl.DataFrame:
         "example_id", "^(prediction|uncalibrated)/.*$"
     )
     predictions = own.join(baselines, on="example_id", how="left", maintain_order="left")
+    if champion and champion.predictions is not None:
+        predictions = predictions.join(
+            champion.predictions, on="example_id", how="left", maintain_order="left"
+        )
     if not pipeline.paths.truth.is_file():
         return predictions
     spec = pipeline.spec
@@ -87,7 +103,10 @@ def all_predictions(pipeline: PipelineContext) -> pl.DataFrame:
 
 
 def report_context(
-    context: dg.AssetExecutionContext, pipeline: PipelineContext, predictions: pl.DataFrame
+    context: dg.AssetExecutionContext,
+    pipeline: PipelineContext,
+    predictions: pl.DataFrame,
+    decision: Decision,
 ) -> "ReportContext":
     from mtl_pipeline.evaluation.report import Facts, ReportContext
     from mtl_pipeline.learning.calibration import load_calibration
@@ -102,6 +121,7 @@ def report_context(
             versions={package: version(package) for package in VERSIONED},
             fingerprints=data_versions(context, pipeline),
         ),
+        decision=decision,
         configuration=yaml.safe_dump(pipeline.spec.model_dump(mode="json"), sort_keys=False),
         calibration={task: str(found) for task, found in load_calibration(pipeline.paths.model).items()},
     )
@@ -155,7 +175,9 @@ def publish_evaluation(
 
     with publish_folder(pipeline.paths.evaluation) as folder:
         (folder / "report.html").write_text(render_report(measured, context), encoding="utf-8")
-        (folder / "report.md").write_text(measured.to_markdown(), encoding="utf-8")
+        (folder / "report.md").write_text(measured.to_markdown(context.decision), encoding="utf-8")
+        if context.decision:
+            context.decision.write(folder / "decision.json")
         for name in FRAMES:
             getattr(measured, name).write_parquet(folder / f"{name}.parquet")
         for name, frame in parts.items():

@@ -13,8 +13,10 @@ from mtl_pipeline.components.embeddings import embedding_asset_checks, embedding
 from mtl_pipeline.components.evaluation import evaluation_asset, evaluation_asset_checks
 from mtl_pipeline.components.examples import examples_asset, examples_asset_checks
 from mtl_pipeline.components.model import model_asset, model_asset_checks
+from mtl_pipeline.components.promotion import promotion_checks
 from mtl_pipeline.components.raw_files import raw_file_assets, raw_file_sensor
 from mtl_pipeline.components.recommendations import recommendations_asset, recommendations_asset_checks
+from mtl_pipeline.components.rollback import rollback_job
 from mtl_pipeline.components.scaffolding import PipelineScaffolder
 from mtl_pipeline.components.tables import table_asset_checks, table_assets
 from mtl_pipeline.errors import UserError
@@ -73,6 +75,7 @@ def define_pipeline(name: str, spec: PipelineSpec) -> dg.Definitions:
         model_asset_checks(pipeline),
         baselines_asset_checks(pipeline),
         evaluation_asset_checks(pipeline),
+        promotion_checks(pipeline),
     ]
     if spec.recommends:
         assets.append(recommendations_asset(pipeline))
@@ -86,7 +89,7 @@ def define_pipeline(name: str, spec: PipelineSpec) -> dg.Definitions:
     return dg.Definitions(
         assets=assets,
         asset_checks=checks,
-        jobs=[job],
+        jobs=[job, rollback_job(pipeline)],
         schedules=[nightly_schedule(pipeline, job)],
         sensors=[raw_file_sensor(pipeline)],
     )

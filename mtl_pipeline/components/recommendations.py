@@ -3,6 +3,7 @@
 import dagster as dg
 import polars as pl
 
+from mtl_pipeline.champions import champion_folder
 from mtl_pipeline.components.checks import asset_checks
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.metadata import markdown_table, summary_metadata
@@ -19,23 +20,27 @@ def recommendations_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     paths, spec = pipeline.paths, pipeline.spec
 
     @pipeline.asset(
-        # Nothing of the evaluation is read: its blocking checks keep a model from recommending that is
-        # worse than a constant.
-        reads=["model", *spec.tables, *pipeline.embeddings, "evaluation"],
+        # The champion is read, which a check of the evaluation promotes or keeps.
+        reads=["evaluation", *spec.tables, *pipeline.embeddings],
         kinds={"pytorch", "duckdb", "parquet"},
         code_version=pipeline.code_version(settings=recommendation_settings(spec)),
     )
     def recommendations(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        """The best unseen items of every user, each with the prediction of every task and their score."""
+        """The best unseen items of every user by the champion, with the predictions of all tasks and their score."""
         from mtl_pipeline.learning.recommending import recommend
         from mtl_pipeline.warehouse.candidates import build_candidates
 
+        champion, folder = champion_folder(paths)
+        context.log.info(f"the champion is {champion}")
         with build_candidates(paths, spec) as candidates:
-            summary = recommend(paths, spec, candidates, target=paths.recommendations, log=context.log.info)
+            summary = recommend(
+                paths, spec, candidates, model=folder, target=paths.recommendations, log=context.log.info
+            )
         return dg.MaterializeResult(
             data_version=dg.DataVersion(summary.fingerprint),
             metadata={
                 "dagster/uri": dg.MetadataValue.path(paths.recommendations),
+                "model": champion,
                 **summary_metadata(summary),
                 **summary_metadata(describe_catalogue(paths, spec)),
                 "for the first users": markdown_table(first_recommendations(pipeline)),

@@ -14,17 +14,21 @@ from mtl_pipeline.evaluation.tables import (
     calibration_table,
     chain_tables,
     metrics_table,
+    promotion_lines,
     transfer_table,
 )
 from mtl_pipeline.evaluation.wording import arrow, comparison_lines, overall_sentence, task_verdicts
 
 if TYPE_CHECKING:
+    from mtl_pipeline.champions import Decision
     from mtl_pipeline.evaluation.scoring import Evaluation
     from mtl_pipeline.spec import Task
 
 
-def to_markdown(evaluation: Evaluation) -> str:
+def to_markdown(evaluation: Evaluation, decision: Decision | None = None) -> str:
     parts = ["## Verdict", verdict_list(evaluation)]
+    if decision:
+        parts += ["## Promotion", promotion_section(decision)]
     if transfers := transfer_grid(evaluation):
         parts += ["## Joint training", transfers]
     chains = {chain.task: chain for chain in chain_tables(evaluation)}
@@ -58,6 +62,18 @@ def verdict_list(evaluation: Evaluation) -> str:
         if verdict.ceiling:
             lines.append(f"    - {escape(verdict.ceiling)}")
     return "\n".join(lines)
+
+
+def promotion_section(decision: Decision) -> str:
+    parts = [
+        f"**{escape(decision.verdict)}**",
+        "\n".join(f"- {escape(reason)}" for reason in decision.reasons),
+    ]
+    if lines := promotion_lines(decision):
+        heads = ["task", "metric", "champion", "challenger", "difference", "95 % interval", "allowed", ""]
+        parts.append(markdown_table(heads, [[escape(cell) for cell in line.cells] for line in lines]))
+        parts.append(escape(decision.window))
+    return "\n\n".join(parts)
 
 
 def task_table(evaluation: Evaluation, task: Task) -> str:

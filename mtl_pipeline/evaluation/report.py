@@ -13,6 +13,7 @@ import jinja2
 import polars as pl
 from markupsafe import Markup
 
+from mtl_pipeline.champions import Decision
 from mtl_pipeline.evaluation import list_report, slice_report
 from mtl_pipeline.evaluation.figures import ReportFigure, TrainingLog, task_figures
 from mtl_pipeline.evaluation.metrics import CEILING_SHARE, Metric
@@ -28,6 +29,7 @@ from mtl_pipeline.evaluation.tables import (
     calibration_table,
     chain_tables,
     metrics_table,
+    promotion_lines,
     transfer_table,
 )
 from mtl_pipeline.evaluation.wording import (
@@ -49,6 +51,7 @@ MODEL_DESCRIPTIONS = {
     "boosted_trees": "gradient-boosted trees on histograms of the same features, one set of trees per task",
     "single_task": "the same network of the same size, trained for this task alone",
     "multi_task": "one network trained for all tasks together; the model that is put forward",
+    "champion": "the model that recommends until another one is promoted",
     "ceiling": "the true probabilities or expectations of the simulator that made the data: the best possible, so it "
     "takes no part in verdicts",
 }
@@ -90,6 +93,8 @@ class ReportContext:
     """Of `measure_slices`; the section is left out where it is empty."""
     ranking: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=RANKING_SCHEMA))
     """Of `measure_ranking`; the section is left out where it is empty."""
+    decision: Decision | None = None
+    """Whether the model becomes champion."""
 
     def epoch_chosen_for(self, task: str) -> float | None:
         if isinstance(self.chosen_epoch, Mapping):
@@ -131,6 +136,7 @@ def render_report(evaluation: Evaluation, context: ReportContext) -> str:
         context=context,
         overall=overall_sentence(evaluation.candidate, verdicts),
         transfers=transfers,
+        promotion=promotion_lines(context.decision) if context.decision else [],
         sections=sections,
         ceiling=CEILING,
         data_tables=data_tables(context.facts),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from mtl_pipeline.champions import Decision
 from mtl_pipeline.evaluation import intervals
 from mtl_pipeline.evaluation.chains import chain_rows, whole_chains
 from mtl_pipeline.evaluation.losses import compared_losses
@@ -141,8 +142,8 @@ class Evaluation:
         )
         return Score(row["value"], row["note"])
 
-    def to_markdown(self) -> str:
-        return to_markdown(self)
+    def to_markdown(self, decision: Decision | None = None) -> str:
+        return to_markdown(self, decision)
 
 
 def evaluate(

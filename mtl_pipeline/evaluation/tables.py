@@ -19,9 +19,10 @@ from mtl_pipeline.evaluation.metrics import (
     metric,
 )
 from mtl_pipeline.evaluation.predictions import CEILING
-from mtl_pipeline.evaluation.wording import comparison_lines, format_value
+from mtl_pipeline.evaluation.wording import comparison_lines, format_difference, format_value
 
 if TYPE_CHECKING:
+    from mtl_pipeline.champions import Decision
     from mtl_pipeline.evaluation.scoring import Evaluation
     from mtl_pipeline.spec import Task
 
@@ -87,6 +88,27 @@ class ChainTable:
     notes: list[str]
 
 
+@dataclass(frozen=True)
+class PromotionLine:
+    """Challenger against champion on one task, ready to print."""
+
+    task: str
+    metric: str
+    champion: str
+    challenger: str
+    difference: str
+    interval: str
+    margin: str
+    outcome: str
+    note: str
+
+    @property
+    def cells(self) -> list[str]:
+        outcome = f"{self.outcome} ({self.note})" if self.note else self.outcome
+        compared = [self.champion, self.challenger, self.difference, self.interval, self.margin]
+        return [self.task, self.metric, *compared, outcome]
+
+
 def metrics_table(evaluation: Evaluation, task: str, kind: str, split: str = "test") -> MetricsTable:
     """Rows are models, columns are metrics. Best values are marked, and so is every value that prints the same as
     the best; the ceiling takes no part in that."""
@@ -137,6 +159,25 @@ def calibration_table(evaluation: Evaluation, task: str, kind: str) -> Calibrati
     models = frame["model"].unique(maintain_order=True).to_list()
     rows = [(model, [values[model, name] for name in names]) for model in models]
     return CalibrationTable(tuple(metric(kind, name) for name in names), rows) if rows else None
+
+
+def promotion_lines(decision: Decision) -> list[PromotionLine]:
+    """Challenger against champion, a line per task; empty where they were not compared."""
+    return [
+        PromotionLine(
+            task=line.task,
+            metric=f"{line.metric} {line.arrow}",
+            champion=format_value(line.champion),
+            challenger=format_value(line.challenger),
+            difference=difference,
+            interval=interval,
+            margin=format_value(line.margin),
+            outcome=line.outcome,
+            note=line.note,
+        )
+        for line in decision.comparisons
+        for difference, interval in [format_difference(line.difference, line.low, line.high)]
+    ]
 
 
 def side_by_side(

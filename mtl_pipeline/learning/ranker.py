@@ -1,7 +1,7 @@
 """The trained ranker as it is saved: weights, configuration and what the training split taught.
 
 A folder: model.safetensors, config.json, calibration.json, statistics.parquet, vocabulary.parquet,
-training_log.json.
+training_log.json and seen.json (see seen).
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ra
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} holds no model: materialize model first")
     config = json.loads((folder / "config.json").read_text())
-    if config["tasks"] != [task.model_dump(mode="json") for task in spec.tasks]:
+    if [meaning(Task(**task)) for task in config["tasks"]] != [meaning(task) for task in spec.tasks]:
         raise UserError(
             f"{folder} was trained for other tasks than defs.yaml declares: materialize model again"
         )
@@ -134,28 +134,45 @@ def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ra
         raise UserError(
             f"{folder} was trained on other features than defs.yaml declares: materialize model again"
         )
-    network = MultiTaskNetwork(Model(**config["model"]), shape, text.tensors)
-    network.load_state_dict(load_file(folder / "model.safetensors"))
+    try:
+        network = MultiTaskNetwork(Model(**config["model"]), shape, text.tensors)
+        network.load_state_dict(load_file(folder / "model.safetensors"))
+    except (RuntimeError, ValueError) as error:  # other parameters; settings that exist no longer
+        raise UserError(
+            f"{folder} was made by another version of this project: materialize model again ({error})"
+        ) from error
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     scale = LabelScale(**config["scale"])
     return Ranker(network.to(device), list(spec.tasks), scale, load_calibration(folder)), encoder
 
 
-def predict_examples(paths: PipelinePaths, spec: PipelineSpec, folder: Path) -> pl.DataFrame:
+def meaning(task: Task) -> tuple:
+    """What a prediction of the task means. How it was learned (loss, weights) is left out."""
+    return task.name, task.kind, task.column, task.given, task.classes
+
+
+def predict_examples(
+    paths: PipelinePaths, spec: PipelineSpec, folder: Path, *, name: str = "multi_task"
+) -> pl.DataFrame:
     """Labels and the saved model's predictions for all validation and test examples.
 
     Columns: example_id, ids, timestamp, further columns of the interaction key, split, label/<task>,
-    prediction/multi_task/<task> (an Array of one probability per class for a multiclass task), and
-    uncalibrated/multi_task/<task> where calibration changed it.
+    prediction/<name>/<task> (an Array of one probability per class for a multiclass task), and
+    uncalibrated/<name>/<task> where calibration changed it.
     """
     ranker, encoder = load_ranker(folder, spec, TextVectors.read(paths, spec))
     examples = pl.read_parquet(paths.examples / "examples.parquet").filter(pl.col("split") != "train")
+    if missing := set(encoder.statistics["feature"]) - set(examples.columns):
+        raise UserError(
+            f"{folder} was trained on features that the examples lack ({', '.join(sorted(missing))}): "
+            "materialize model again"
+        )
     raw = ranker.predict_uncalibrated(encoder.encode(examples))
-    columns = published_columns("multi_task", raw, ranker.calibration)
+    columns = published_columns(name, raw, ranker.calibration)
     identity = dict.fromkeys(["example_id", *spec.ids, "timestamp", *spec.interaction_key, "split"])
     return examples.select(
         *identity, *(pl.col(task.name).alias(f"label/{task.name}") for task in spec.tasks)
-    ).with_columns(pl.Series(name, values) for name, values in columns.items())
+    ).with_columns(pl.Series(column, values) for column, values in columns.items())
 
 
 def published_columns(

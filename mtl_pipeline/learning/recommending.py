@@ -36,17 +36,18 @@ def recommend(
     spec: PipelineSpec,
     candidates: Iterable[pl.DataFrame],
     *,
+    model: Path,
     target: Path,
     log: Log = print,
 ) -> RecommendationsSummary:
-    """Score the candidates and publish each user's best: user_id, item_id, rank, score, every task's
-    prediction (of a multiclass task the most probable class), and `<task>_entire_space` for binary tasks
-    that are conditional on another.
+    """Score the candidates with the model in folder `model` and publish each user's best: user_id, item_id,
+    rank, score, every task's prediction (of a multiclass task the most probable class), and
+    `<task>_entire_space` for binary tasks that are conditional on another.
 
     Raises UserError when `recommendations.score` is no SQL expression over the predictions.
     """
     started = time.perf_counter()
-    ranker, encoder = load_ranker(paths.model, spec, TextVectors.read(paths, spec))
+    ranker, encoder = load_ranker(model, spec, TextVectors.read(paths, spec))
     score = spec.recommendations.score or default_score(spec)
     best: list[pl.DataFrame] = []
     scored = 0

@@ -11,7 +11,6 @@ What comes out is calibrated on validation (see calibration); the scores of roun
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import time
@@ -23,8 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mtl_pipeline.champions import model_fingerprint
 from mtl_pipeline.learning.averaging import AveragedWeights
-from mtl_pipeline.learning.calibration import FILE as CALIBRATION_FILE
 from mtl_pipeline.learning.calibration import fit_calibration
 from mtl_pipeline.learning.dataset import Dataset
 from mtl_pipeline.learning.encoding import Rows
@@ -32,6 +31,7 @@ from mtl_pipeline.learning.holding import MEAN, HeldTasks, Progress
 from mtl_pipeline.learning.losses import loss_sums, task_losses
 from mtl_pipeline.learning.network import MultiTaskNetwork, NetworkShape
 from mtl_pipeline.learning.ranker import ROWS_AT_ONCE, LabelScale, Ranker, save_ranker
+from mtl_pipeline.learning.seen import write_seen
 from mtl_pipeline.learning.weighting import WEIGHTINGS, StaticWeighting
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import publish_folder
@@ -91,12 +91,11 @@ def train_ranker(
     fit.ranker.calibration = fit_calibration(spec, dataset.validation_labels, validation)
     with publish_folder(target) as folder:
         save_ranker(folder, fit.ranker, fit.shape, spec.model, dataset.slots, dataset.text)
+        write_seen(folder, spec, dataset.split("train", "validation"))
         dataset.statistics.write_parquet(folder / "statistics.parquet")
         dataset.vocabulary.write_parquet(folder / "vocabulary.parquet")
         (folder / "training_log.json").write_text(json.dumps(fit.log, indent=1) + "\n")
-        weights = hashlib.sha256((folder / "model.safetensors").read_bytes())
-        for name in ("config.json", CALIBRATION_FILE):
-            weights.update((folder / name).read_bytes())
+        fingerprint = model_fingerprint(folder)
     epochs = fit.log[-1]["epoch"]
     return TrainingSummary(
         rows=fit.rows,
@@ -111,7 +110,7 @@ def train_ranker(
         rows_per_second=round(
             fit.rows * passes_per_epoch(fit.rows, spec.training.batch_size) * epochs / fit.seconds
         ),
-        fingerprint=weights.hexdigest(),
+        fingerprint=fingerprint,
     )
 
 

@@ -27,7 +27,6 @@ LINEAGE = {
     "baselines": {"examples", "item_embeddings", "user_embeddings"},
     "evaluation": {"model", "baselines", "examples", "item_embeddings", "user_embeddings"},
     "recommendations": {
-        "model",
         "users",
         "items",
         "interactions",
@@ -94,6 +93,10 @@ def test_every_check_says_what_must_hold(repository: dg.RepositoryDefinition) ->
         "interactions/liked_follows_watched",
         "rejected_rows/rejections_explained",
         "rejected_rows/rejections_rare",
+        "evaluation/watched_beats_constant",
+        "evaluation/liked_beats_constant",
+        "evaluation/rating_beats_constant",
+        "evaluation/challenger_promoted",
     }
 
 

@@ -11,6 +11,7 @@ from mtl_pipeline.learning.calibration import Calibrator, load_calibration, save
 from mtl_pipeline.learning.dataset import TextVectors
 from mtl_pipeline.learning.ranker import load_ranker, predict_examples
 from mtl_pipeline.learning.training import passes_per_epoch, train_ranker
+from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline_tests.conftest import TinyPipeline
 
 
@@ -43,6 +44,36 @@ def test_the_model_s_calibration_is_saved_with_it_and_used(prepared: TinyPipelin
     examples = pl.read_parquet(paths.examples / "examples.parquet").filter(pl.col("split") != "train")
     recommended = ranker.predict(encoder.encode(examples))["watched"]  # as for recommendations
     assert np.array_equal(recommended, after.to_numpy())
+
+
+def test_how_a_task_is_learned_is_no_reason_to_refuse_a_model(prepared: TinyPipeline) -> None:
+    train_ranker(prepared.paths, prepared.spec, target=prepared.paths.model, log=lambda line: None)
+
+    def declared(**change: object) -> PipelineSpec:
+        tasks = [task.model_copy(update=change) for task in prepared.spec.tasks]
+        return prepared.spec.model_copy(update={"tasks": tasks})
+
+    predict_examples(prepared.paths, declared(weight=2.0), prepared.paths.model)
+    with pytest.raises(UserError, match="other tasks"):
+        predict_examples(prepared.paths, declared(label="other"), prepared.paths.model)
+
+
+def test_a_model_of_features_that_are_gone_is_refused(prepared: TinyPipeline) -> None:
+    train_ranker(prepared.paths, prepared.spec, target=prepared.paths.model, log=lambda line: None)
+    examples = prepared.paths.examples / "examples.parquet"
+    pl.read_parquet(examples).drop("age").write_parquet(examples)
+    with pytest.raises(UserError, match=r"features that the examples lack \(age\)"):
+        predictions(prepared, "model")
+
+
+def test_a_model_of_another_version_of_the_network_is_refused(prepared: TinyPipeline) -> None:
+    train_ranker(prepared.paths, prepared.spec, target=prepared.paths.model, log=lambda line: None)
+    config = prepared.paths.model / "config.json"
+    changed = json.loads(config.read_text())
+    changed["model"]["tower"] = [3]
+    config.write_text(json.dumps(changed))
+    with pytest.raises(UserError, match="another version of this project"):
+        predictions(prepared, "model")
 
 
 def test_a_model_of_another_encoder_is_refused(prepared: TinyPipeline) -> None:

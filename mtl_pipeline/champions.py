@@ -1,0 +1,302 @@
+"""The champion: the model that recommends, kept apart from the newest one, with the history of how it came to be.
+
+`model/` holds the newest model, the challenger. A promotion copies it to `champions/<fingerprint>/` and then
+adds a line to `champion.jsonl`, which is replaced by a rename. Each line names the champion from then on, so
+the last line is the pointer and the lines are its history: the two cannot contradict each other, and whoever
+is killed at any moment leaves the champion that was there before, or the new one, whole.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
+from typing import Concatenate, Literal, ParamSpec, TypeVar
+
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.publishing import hidden_sibling, publish_file
+
+SHOWN_DIGITS = 12
+Action = Literal["promoted", "kept", "rolled back"]
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the history."""
+
+    time: str
+    """ISO, UTC."""
+    action: Action
+    champion: str | None
+    """Fingerprint of the champion from then on; None where no model has been good enough yet."""
+    model: str
+    """Fingerprint of the model that the action is about: promoted, not promoted, or rolled back from."""
+    reasons: list[str]
+    decision: str = ""
+    """What settled it, see `Decision.name`; empty for a rollback."""
+
+
+@dataclass(frozen=True)
+class TaskComparison:
+    """Challenger against champion on one task, in its headline metric, on test rows that neither was trained on."""
+
+    task: str
+    metric: str
+    arrow: str
+    """↑ higher is better, ↓ lower is better."""
+    champion: float
+    challenger: float
+    difference: float
+    """Challenger minus champion."""
+    low: float
+    high: float
+    """Ends of the 95 % interval of the difference; NaN where there is none."""
+    margin: float
+    """How much worse the challenger may be, in the metric's units."""
+    outcome: str
+    """'better', 'not shown to be worse', 'worse' (by more than is allowed) or 'incomparable'."""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the evaluation found: whether the challenger becomes champion. Nothing is done yet."""
+
+    name: str
+    """Unique, so that a decision is carried out once."""
+    challenger: str
+    """Fingerprint."""
+    champion: str | None
+    """Fingerprint of the champion that it was compared with, or that could not be compared."""
+    promote: bool
+    usable: bool
+    """Whether the champion that stays can predict for this pipeline as it is declared now."""
+    reasons: list[str]
+    comparisons: list[TaskComparison]
+    window: str = ""
+    """On which test rows the two were compared."""
+
+    @property
+    def verdict(self) -> str:
+        """In a few words."""
+        if self.promote:
+            return "The challenger becomes the champion."
+        if self.challenger == self.champion:
+            return "The newest model is the champion already."
+        if self.usable:
+            return "The challenger is not promoted; the champion stays."
+        return "The challenger is not promoted, and there is no champion that could recommend."
+
+    def write(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Decision:
+        """Raises UserError when there is none."""
+        if not path.is_file():
+            raise UserError(f"{path} does not exist yet: materialize evaluation first")
+        values = json.loads(path.read_text())
+        return cls(**values | {"comparisons": [TaskComparison(**line) for line in values["comparisons"]]})
+
+
+def short(fingerprint: str) -> str:
+    return fingerprint[:SHOWN_DIGITS]
+
+
+def model_fingerprint(folder: Path) -> str:
+    """SHA-256 over every file of a model that decides what it predicts, by name."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.name != "training_log.json":
+            digest.update(path.name.encode() + b"\0")
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def read_history(paths: PipelinePaths) -> list[Entry]:
+    """Oldest first; empty where no decision was ever carried out."""
+    if not paths.champion_history.is_file():
+        return []
+    return [Entry(**json.loads(line)) for line in paths.champion_history.read_text().splitlines()]
+
+
+def current_champion(history: list[Entry]) -> str | None:
+    return history[-1].champion if history else None
+
+
+def champion_folder(paths: PipelinePaths) -> tuple[str, Path]:
+    """The champion's fingerprint and its folder. Raises UserError when there is no champion."""
+    champion = current_champion(read_history(paths))
+    if champion is None:
+        raise UserError(
+            f"{paths.champion_history} names no champion: materialize model and evaluation; the first model "
+            "that beats a constant answer is promoted"
+        )
+    return champion, paths.champions / champion
+
+
+def rolled_back_at(history: list[Entry], fingerprint: str) -> str | None:
+    """When a model was rolled back from, unless it became champion again since."""
+    for entry in reversed(history):
+        if entry.champion == fingerprint:
+            return None
+        if entry.action == "rolled back" and entry.model == fingerprint:
+            return entry.time
+    return None
+
+
+def alone(
+    work: Callable[Concatenate[PipelinePaths, Parameters], Result],
+) -> Callable[Concatenate[PipelinePaths, Parameters], Result]:
+    """One process at a time changes a pipeline's champion; others wait."""
+
+    @wraps(work)
+    def wrapped(paths: PipelinePaths, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        with locked(paths):
+            return work(paths, *args, **kwargs)
+
+    return wrapped
+
+
+@contextmanager
+def locked(paths: PipelinePaths) -> Iterator[None]:
+    """The system lets go of the lock when its holder dies."""
+    paths.data.mkdir(parents=True, exist_ok=True)
+    with (paths.data / ".champion.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@alone
+def carry_out(paths: PipelinePaths, decision: Decision, *, keep: int) -> Entry:
+    """Promote the challenger, or put on record why not. A decision is carried out once: again, nothing changes.
+
+    `keep` champions stay on disk, the newest ones. Raises UserError when the models are no longer those that
+    were compared.
+    """
+    history = read_history(paths)
+    for entry in history:
+        if entry.decision == decision.name:
+            return entry
+    if current_champion(history) != decision.champion:
+        raise UserError("the champion has changed since the evaluation: materialize evaluation again")
+    if decision.promote:
+        keep_version(paths, decision.challenger)
+    entry = Entry(
+        time=now(),
+        action="promoted" if decision.promote else "kept",
+        champion=decision.challenger if decision.promote else decision.champion,
+        model=decision.challenger,
+        reasons=decision.reasons,
+        decision=decision.name,
+    )
+    append(paths, history, entry)
+    remove_old_versions(paths, [*history, entry], keep)
+    return entry
+
+
+@alone
+def roll_back(paths: PipelinePaths, to: str | None = None) -> Entry:
+    """Make an earlier champion the champion again: the one before, or the one whose fingerprint begins with `to`.
+
+    Raises UserError when there is nothing to go back to.
+    """
+    history = read_history(paths)
+    champion = current_champion(history)
+    if champion is None:
+        raise UserError(f"{paths.pipeline} has no champion yet: there is nothing to go back to")
+    target = named_version(paths, history, to) if to else version_before(paths, history)
+    entry = Entry(
+        time=now(),
+        action="rolled back",
+        champion=target,
+        model=champion,
+        reasons=[f"Rolled back from {short(champion)} to {short(target)} by hand."],
+    )
+    append(paths, history, entry)
+    return entry
+
+
+def version_before(paths: PipelinePaths, history: list[Entry]) -> str:
+    """The champion before the current one. Of two rollbacks, the second goes back further."""
+    line = succession(history)
+    for earlier in reversed(line[:-1]):
+        if (paths.champions / earlier).is_dir():
+            return earlier
+    raise UserError(
+        f"{short(line[-1])} has no earlier champion in {paths.champions}: there is nothing to go back to"
+    )
+
+
+def named_version(paths: PipelinePaths, history: list[Entry], beginning: str) -> str:
+    known = [name for name in reigns(history) if (paths.champions / name).is_dir()]
+    found = [name for name in known if name.startswith(beginning)]
+    if len(found) != 1 or found[0] == current_champion(history):
+        state = "the champion already" if len(found) == 1 else "no single model that was champion and is kept"
+        others = ", ".join(short(name) for name in known if name != current_champion(history)) or "none"
+        raise UserError(f"{beginning} is {state}; one may go back to: {others}")
+    return found[0]
+
+
+def succession(history: list[Entry]) -> list[str]:
+    """The champions that led to the current one, as if none that was rolled back from had ever been."""
+    line: list[str] = []
+    for entry in history:
+        if entry.champion is None:
+            continue
+        if entry.action == "rolled back" and entry.champion in line:
+            del line[line.index(entry.champion) + 1 :]
+        elif not line or line[-1] != entry.champion:
+            line.append(entry.champion)
+    return line
+
+
+def reigns(history: list[Entry]) -> list[str]:
+    """Every champion once, in the order in which each was one last."""
+    return list(dict.fromkeys(entry.champion for entry in reversed(history) if entry.champion))[::-1]
+
+
+def keep_version(paths: PipelinePaths, fingerprint: str) -> None:
+    """Copy the newest model to where champions are kept. Raises UserError when it is another one."""
+    target = paths.champions / fingerprint
+    if target.is_dir():
+        return
+    paths.champions.mkdir(parents=True, exist_ok=True)
+    copy = hidden_sibling(target)
+    try:
+        shutil.copytree(paths.model, copy)
+        if model_fingerprint(copy) != fingerprint:
+            raise UserError(
+                f"{paths.model} has been made again since the evaluation: materialize evaluation again"
+            )
+        copy.rename(target)
+    finally:
+        shutil.rmtree(copy, ignore_errors=True)
+
+
+def remove_old_versions(paths: PipelinePaths, history: list[Entry], keep: int) -> None:
+    """All but the newest champions, and leftovers of runs that were killed."""
+    kept = set(reigns(history)[-keep:])
+    for folder in paths.champions.glob("*"):
+        if folder.name not in kept:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def append(paths: PipelinePaths, history: list[Entry], entry: Entry) -> None:
+    with publish_file(paths.champion_history) as file:
+        file.write_text("".join(json.dumps(asdict(line)) + "\n" for line in [*history, entry]))
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,55 @@
+"""Go back to an earlier champion and make its recommendations, like the job `<pipeline>_rollback` in the UI.
+
+python -m mtl_pipeline.rollback movielens [--to FINGERPRINT]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+import dagster as dg
+
+from mtl_pipeline.champions import read_history, short
+from mtl_pipeline.definitions import defs
+from mtl_pipeline.paths import PipelinePaths, project_root
+
+
+def run_rollback(pipeline: str, to: str) -> bool:
+    """Launch the job here and now, recorded where `DAGSTER_HOME` says. Whether all of it succeeded."""
+    job = defs().resolve_job_def(f"{pipeline}_rollback")
+    with (
+        dg.DagsterInstance.get()
+        if "DAGSTER_HOME" in os.environ
+        else dg.DagsterInstance.ephemeral() as instance
+    ):
+        result = job.execute_in_process(
+            instance=instance,
+            run_config={"ops": {f"{pipeline}__roll_back": {"config": {"to": to}}}},
+            raise_on_error=False,
+        )
+    for failure in result.get_step_failure_events():
+        data = failure.step_failure_data.user_failure_data
+        print(data.description if data else failure.step_failure_data.error, file=sys.stderr)
+    return result.success
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Go back to an earlier champion.")
+    parser.add_argument("pipeline")
+    parser.add_argument(
+        "--to", default="", metavar="FINGERPRINT", help="or how it begins; default: the one before"
+    )
+    arguments = parser.parse_args()
+    paths = PipelinePaths(project_root(), arguments.pipeline)
+    if not paths.champion_history.is_file():
+        print(f"{arguments.pipeline} has no champion yet: there is nothing to go back to", file=sys.stderr)
+        return 1
+    success = run_rollback(arguments.pipeline, arguments.to)
+    print(f"the champion is {short(read_history(paths)[-1].champion or 'none')}")
+    return 0 if success else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""Which rows took no part in the training of a model."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+
+from mtl_pipeline.learning.seen import unseen, write_seen
+from mtl_pipeline.learning.training import train_ranker
+from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline_tests.conftest import TinyPipeline
+
+DAYS = pl.DataFrame({"timestamp": [datetime(2026, 1, 1), datetime(2026, 1, 2), datetime(2026, 1, 3)]})
+NO_TIMES = DAYS.with_columns(timestamp=pl.lit(None, pl.Datetime))
+
+
+def spec(**split: object) -> PipelineSpec:
+    return PipelineSpec.model_validate(
+        {
+            "tasks": [{"name": "click", "kind": "binary"}],
+            "split": split,
+            "interaction_key": ["user_id", "item_id"],
+        }
+    )
+
+
+def unseen_rows(folder: Path, pipeline: PipelineSpec, rows: pl.DataFrame) -> list[bool]:
+    return rows.select(pl.repeat(True, pl.len()) & unseen(folder, pipeline)).to_series().to_list()
+
+
+def test_later_rows_are_unseen(tmp_path: Path) -> None:
+    write_seen(tmp_path, spec(), DAYS[:2])
+    assert unseen_rows(tmp_path, spec(train=0.5), DAYS) == [False, False, True]
+
+
+def test_a_hash_keeps_rows_in_their_split_while_it_stays_the_same(tmp_path: Path) -> None:
+    write_seen(tmp_path, spec(hash_by=["user_id"]), NO_TIMES)
+    assert unseen_rows(tmp_path, spec(hash_by=["user_id"]), NO_TIMES) == [True] * 3
+    assert unseen_rows(tmp_path, spec(hash_by=["item_id"]), NO_TIMES) == [False] * 3
+
+
+def test_no_model_has_seen_the_test_rows_of_its_own_night(prepared: TinyPipeline) -> None:
+    train_ranker(prepared.paths, prepared.spec, target=prepared.paths.model, log=lambda line: None)
+    examples = pl.read_parquet(prepared.paths.examples / "examples.parquet")
+    known = examples.with_columns(unseen=unseen(prepared.paths.model, prepared.spec))
+    assert known.filter(pl.col("split") == "test")["unseen"].all()
+    assert not known.filter(pl.col("split") != "test")["unseen"].any()

@@ -1,0 +1,168 @@
+"""The champion's files: what is on disk after promotions, refusals, rollbacks and accidents."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+
+from mtl_pipeline.champions import (
+    Decision,
+    carry_out,
+    champion_folder,
+    current_champion,
+    model_fingerprint,
+    read_history,
+    roll_back,
+    rolled_back_at,
+    short,
+)
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.publishing import publish_folder
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> PipelinePaths:
+    return PipelinePaths(tmp_path, "shop")
+
+
+def train(paths: PipelinePaths, weights: str) -> str:
+    """A new newest model."""
+    with publish_folder(paths.model) as folder:
+        (folder / "model.safetensors").write_text(weights)
+        (folder / "training_log.json").write_text("[]")
+    return model_fingerprint(paths.model)
+
+
+def decision(paths: PipelinePaths, *, promote: bool = True) -> Decision:
+    """What an evaluation of the newest model against the champion said."""
+    champion = current_champion(read_history(paths))
+    challenger = model_fingerprint(paths.model)
+    return Decision(uuid.uuid4().hex, challenger, champion, promote, champion is not None, ["Because."], [])
+
+
+def night(paths: PipelinePaths, weights: str, *, promote: bool = True, keep: int = 5) -> str:
+    fingerprint = train(paths, weights)
+    carry_out(paths, decision(paths, promote=promote), keep=keep)
+    return fingerprint
+
+
+def champion(paths: PipelinePaths) -> str:
+    """What recommends: read as recommendations read it."""
+    _, folder = champion_folder(paths)
+    return (folder / "model.safetensors").read_text()
+
+
+def test_the_champion_outlives_the_newest_model(paths: PipelinePaths) -> None:
+    night(paths, "good")
+    night(paths, "bad", promote=False)
+    assert champion(paths) == "good"
+    assert [entry.action for entry in read_history(paths)] == ["promoted", "kept"]
+
+
+def test_without_a_champion_what_to_do_is_said(paths: PipelinePaths) -> None:
+    night(paths, "bad", promote=False)
+    with pytest.raises(UserError, match="names no champion: materialize model and evaluation"):
+        champion_folder(paths)
+
+
+def test_a_decision_is_carried_out_once(paths: PipelinePaths) -> None:
+    night(paths, "first")
+    train(paths, "second")
+    promoted = decision(paths)
+    entry = carry_out(paths, promoted, keep=5)
+    assert carry_out(paths, promoted, keep=5) == entry
+    roll_back(paths)
+    carry_out(paths, promoted, keep=5)
+    assert champion(paths) == "first", "an old decision does not undo a rollback"
+
+
+def test_a_decision_about_other_models_is_refused(paths: PipelinePaths) -> None:
+    night(paths, "first")
+    train(paths, "second")
+    promoted = decision(paths)
+    train(paths, "third")
+    with pytest.raises(UserError, match="made again since the evaluation"):
+        carry_out(paths, promoted, keep=5)
+    promoted = decision(paths)
+    night(paths, "fourth")
+    with pytest.raises(UserError, match="champion has changed since the evaluation"):
+        carry_out(paths, promoted, keep=5)
+    assert champion(paths) == "fourth"
+
+
+@pytest.mark.parametrize("killed_at", ["shutil.copytree", "pathlib.Path.rename", "os.replace"])
+def test_a_promotion_that_is_killed_leaves_the_champion_and_can_be_done_again(
+    paths: PipelinePaths, killed_at: str
+) -> None:
+    night(paths, "first")
+    train(paths, "second")
+    promoted = decision(paths)
+    promoted.write(paths.data / "decision.json")
+    module, _, name = killed_at.rpartition(".")
+    code = f"""
+import os, pathlib, shutil, signal
+from mtl_pipeline.champions import Decision, carry_out
+from mtl_pipeline.paths import PipelinePaths
+{module}.{name} = lambda *arguments, **others: os.kill(os.getpid(), signal.SIGKILL)
+paths = PipelinePaths(pathlib.Path({str(paths.root)!r}), "shop")
+carry_out(paths, Decision.read(paths.data / "decision.json"), keep=5)
+"""
+    killed = subprocess.run([sys.executable, "-c", code], check=False)
+    assert killed.returncode == -9
+    assert champion(paths) == "first"
+    carry_out(paths, promoted, keep=5)
+    assert champion(paths) == "second"
+    assert sorted(folder.name for folder in paths.champions.iterdir()) == sorted(
+        {str(entry.champion) for entry in read_history(paths)}
+    )
+
+
+def test_rollbacks_go_back_one_after_another(paths: PipelinePaths) -> None:
+    for weights in ("a", "b", "c"):
+        night(paths, weights)
+    roll_back(paths)
+    assert champion(paths) == "b"
+    roll_back(paths)
+    assert champion(paths) == "a"
+    with pytest.raises(UserError, match="nothing to go back to"):
+        roll_back(paths)
+    assert champion(paths) == "a"
+
+
+def test_a_rollback_can_name_its_model_and_be_taken_back(paths: PipelinePaths) -> None:
+    first, _, last = (night(paths, weights) for weights in ("a", "b", "c"))
+    roll_back(paths, first[:10])
+    assert champion(paths) == "a"
+    assert rolled_back_at(read_history(paths), last) is not None
+    roll_back(paths, last)
+    assert champion(paths) == "c"
+    assert rolled_back_at(read_history(paths), last) is None
+
+
+def test_a_rollback_to_an_unknown_model_names_the_known_ones(paths: PipelinePaths) -> None:
+    first, last = night(paths, "a"), night(paths, "b")
+    with pytest.raises(UserError, match=f"may go back to: {short(first)}$"):
+        roll_back(paths, "nothing")
+    with pytest.raises(UserError, match="the champion already"):
+        roll_back(paths, last)
+
+
+def test_only_the_last_champions_stay_on_disk(paths: PipelinePaths) -> None:
+    fingerprints = [night(paths, weights, keep=2) for weights in "abcd"]
+    assert {folder.name for folder in paths.champions.iterdir()} == set(fingerprints[-2:])
+    roll_back(paths)
+    night(paths, "e", promote=False, keep=2)
+    assert champion(paths) == "c"
+
+
+def test_the_training_log_is_no_part_of_a_model(paths: PipelinePaths) -> None:
+    before = train(paths, "a")
+    (paths.model / "training_log.json").write_text("[1]")
+    assert model_fingerprint(paths.model) == before
+    (paths.model / "calibration.json").write_text("{}")
+    assert model_fingerprint(paths.model) != before
