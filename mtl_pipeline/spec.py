@@ -35,6 +35,9 @@ RESERVED_COLUMNS = frozenset(
     }
 )
 
+RESERVED_TASKS = RESERVED_COLUMNS | {"score", "rank"}
+ENTIRE_SPACE = "_entire_space"
+
 LOSSES = {
     "binary": ("cross_entropy", "focal"),
     "regression": ("squared_error", "absolute_error", "huber"),
@@ -444,7 +447,12 @@ class PipelineSpec(SpecModel):
     @property
     def timed(self) -> bool:
         """Whether the interactions need a timestamp."""
-        return self.split.hash_by is None or bool(self.features.history) or self.negatives is not None
+        return (
+            self.split.hash_by is None
+            or bool(self.features.history)
+            or self.negatives is not None
+            or self.available_from is not None
+        )
 
     def merges(self, table: str) -> bool:
         """Whether rows of one key become one row."""
@@ -488,6 +496,14 @@ class PipelineSpec(SpecModel):
     def check_tasks(self) -> PipelineSpec:
         names = [task.name for task in self.tasks]
         refuse_repeats("tasks", names, "tasks")
+        for position, name in enumerate(names):
+            if name in RESERVED_TASKS or name.endswith(ENTIRE_SPACE):
+                raise SpecError(
+                    f"task {name}: the name is reserved; give it another, and `label: <its column>`",
+                    "tasks",
+                    position,
+                    "name",
+                )
         for position, task in enumerate(self.tasks):
             place = ("tasks", position, "given")
             if task.given is None:
@@ -548,7 +564,9 @@ class PipelineSpec(SpecModel):
                 "interaction_key names timestamp, which a pipeline split by hash need not have",
                 "interaction_key",
             )
-        known = [*self.ids, *self.interaction_key, *self.context_features]
+        # A sampled negative has no key of its own: hashed by it, all negatives would land in one split.
+        keys = [] if self.negatives else self.interaction_key
+        known = [*self.ids, *keys, *self.context_features]
         if unknown := [column for column in self.split.hash_by or [] if column not in known]:
             raise SpecError(
                 f"split: hash_by names {', '.join(unknown)}; it may name: {', '.join(dict.fromkeys(known))}",
@@ -637,7 +655,7 @@ class PipelineSpec(SpecModel):
 
 def entire_space_name(task: str) -> str:
     """Name of the probability that a task's whole chain happens."""
-    return f"{task}_entire_space"
+    return f"{task}{ENTIRE_SPACE}"
 
 
 def columns_of_expression(expression: str, *place: str | int) -> list[str]:

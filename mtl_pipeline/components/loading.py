@@ -38,7 +38,7 @@ def load_pipelines(package: Path) -> dg.Definitions:
 def wrong_type(package: Path) -> str | None:
     """Dagster's error about an unknown `type` does not say in which file."""
     for file in sorted(package.glob("defs/**/defs.yaml")):
-        declared = str(yaml.safe_load(file.read_text()).get("type"))
+        declared = str((yaml.safe_load(file.read_text()) or {}).get("type"))
         if declared.startswith("mtl_pipeline.") and declared != COMPONENT_TYPE:
             return f"{file}:{line_of(file, ['type'])}: type: there is no {declared}; it is: {COMPONENT_TYPE}"
     return None

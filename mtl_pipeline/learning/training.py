@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl_pipeline.champions import model_fingerprint
+from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.averaging import AveragedWeights
 from mtl_pipeline.learning.calibration import fit_calibration
 from mtl_pipeline.learning.dataset import Dataset
@@ -150,6 +151,7 @@ def fit_network(dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task], log
             with average.in_place():
                 measured = validation_losses(network, validation, tasks)
                 relative = measured / constant
+                refuse_divergence(relative, tasks)
                 progress.record(relative, network)
             rounds.append(
                 round_log(epoch + (part + 1) / ROUNDS_PER_EPOCH, relative, losses, measured, weighting, tasks)
@@ -165,6 +167,15 @@ def fit_network(dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task], log
     network.load_state_dict(progress.best_weights[MEAN])
     ranker = Ranker(network, list(tasks), scale)
     return Fit(ranker, shape, rounds, rounds[progress.best_round[MEAN]], len(train), seconds)
+
+
+def refuse_divergence(relative: np.ndarray, tasks: Sequence[Task]) -> None:
+    diverged = [task.name for task, score in zip(tasks, relative, strict=True) if not np.isfinite(score)]
+    if diverged:
+        raise UserError(
+            f"training of {', '.join(diverged)} diverged: its validation loss is no longer finite. "
+            "Lower training.learning_rate in defs.yaml, and look for extreme values among labels and features"
+        )
 
 
 def round_log(

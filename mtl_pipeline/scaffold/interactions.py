@@ -22,7 +22,7 @@ from mtl_pipeline.scaffold.plan import (
     short,
 )
 from mtl_pipeline.scaffold.profile import MOST, Column, Profile, snake_case, words
-from mtl_pipeline.spec import RESERVED_COLUMNS
+from mtl_pipeline.spec import RESERVED_TASKS
 from mtl_pipeline.warehouse.connection import fetch_one
 from mtl_pipeline.warehouse.sql import quote_identifier, quote_literal
 
@@ -244,7 +244,7 @@ def is_number(text: str) -> bool:
 
 
 def label_name(text: str, plan: TablePlan) -> str:
-    return free_name(snake_case(text), "label", plan.names | RESERVED_COLUMNS)
+    return free_name(snake_case(text), "label", plan.names | RESERVED_TASKS)
 
 
 def is_label(plan: TablePlan, column: Column) -> bool:

@@ -286,7 +286,7 @@ REFUSALS = [
     (
         "  tasks:\n",
         "  split: {hash_by: [session]}\n  tasks:\n",
-        "defs.yaml:8: split: hash_by names session; it may name: user_id, item_id, timestamp",
+        "defs.yaml:8: split: hash_by names session; it may name: user_id, item_id",
     ),
     # schedule, recommendations, catalogue
     (

@@ -5,8 +5,8 @@ SELECT
     {{ keys | identifiers }},
     {%- if hash_by %}
     CASE
-        WHEN share >= {{ train + validation }} THEN 'test'
-        WHEN share >= {{ train }} THEN 'validation'
+        WHEN "_share" >= {{ train + validation }} THEN 'test'
+        WHEN "_share" >= {{ train }} THEN 'validation'
         ELSE 'train'
     END AS split,
     {%- else %}
@@ -31,7 +31,7 @@ SELECT
 FROM (
     {%- if hash_by %}
     SELECT *, (md5_number_lower(concat_ws('|', {{ seed | literal }}, {{ hash_by | identifiers }})) >> 11)
-        / (1::UBIGINT << 53) AS share
+        / (1::UBIGINT << 53) AS "_share"
     FROM {{ source }}
     {%- else %}
     FROM {{ source }} CROSS JOIN split_boundaries

@@ -15,7 +15,8 @@ SELECT
     {%- endfor %}
 FROM (
     SELECT
-        {{ keys | identifiers }}, {{ known_at }} AS timestamp,
+        {{ keys | identifiers }},
+        {% if known_at == "timestamp" %}timestamp{% else %}greatest(coalesce({{ known_at }}, timestamp), timestamp){% endif %} AS timestamp,
         {%- for label in labels %}
         count(*) FILTER (WHERE {{ label | identifier }} > 0)::DOUBLE AS positives_{{ label }},
         count({{ label | identifier }})::DOUBLE AS observed_{{ label }},
