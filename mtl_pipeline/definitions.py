@@ -13,8 +13,9 @@ EXECUTOR = dg.in_process_executor
 
 
 # Threads of torch and scikit-learn that wait for each other spin by default: where other work shares the cores,
-# training slows down tenfold. Read when the libraries are first imported, which is later than this.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# training slows down tenfold. A short spin costs nothing on idle cores; none at all costs a third. Read when the
+# libraries are first imported, which is later than this.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
 @dg.definitions
