@@ -334,7 +334,8 @@ class Recommendations(SpecModel):
     score: str | None = None
     """SQL expression over the tasks' predictions: `<task>`, which is conditional on what it is `given`,
     and for binary tasks with `given` also `<task>_entire_space`, the probability that the whole chain
-    happens. By default the sum of the entire-space probabilities of the last tasks of each chain."""
+    happens; multiclass tasks have no number to name. By default the sum of the entire-space probabilities
+    of the last binary tasks of each chain, or where no task is binary the first task that has a number."""
 
 
 class Evaluation(SpecModel):
@@ -615,6 +616,12 @@ class PipelineSpec(SpecModel):
                     *place,
                     "label",
                 )
+            if any(task.kind == "multiclass" and task.column == feature.label for task in self.tasks):
+                raise SpecError(
+                    f"history: label names '{feature.label}', whose values are classes; it must be a number",
+                    *place,
+                    "label",
+                )
         for position, column in enumerate(self.evaluation.slices):
             if column not in self.categorical_features:
                 others = ", ".join(self.categorical_features) or "none"
@@ -637,12 +644,27 @@ class PipelineSpec(SpecModel):
             yield feature.name, ("features", "history", position)
 
     @model_validator(mode="after")
-    def check_score(self) -> PipelineSpec:
+    def check_recommendations(self) -> PipelineSpec:
+        if not self.recommends:
+            return self
+        if self.recommendations.exclude == "chosen" and self.root_task.kind == "multiclass":
+            raise SpecError(
+                f"recommendations.exclude: of the multiclass task '{self.root_task.name}' nobody can say whether "
+                "it happened; choose shown or nothing",
+                "recommendations",
+                "exclude",
+            )
         score = self.recommendations.score
+        numbers = [task.name for task in self.tasks if task.kind != "multiclass"]
         if score is None:
+            if not numbers:
+                raise SpecError(
+                    "recommendations: classes have no order to rank items by; declare a task of another kind",
+                    "tasks",
+                )
             return self
         names = set(columns_of_expression(score, "recommendations", "score"))
-        known = [task.name for task in self.tasks]
+        known = list(numbers)
         known += [entire_space_name(task) for task in self.entire_space_tasks]
         if unknown := sorted(names - set(known)) or (not names and ["no prediction"]):
             raise SpecError(

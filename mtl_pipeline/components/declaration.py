@@ -20,10 +20,12 @@ OWN_COLUMNS = (*PROVENANCE_COLUMNS, "rejection")
 """What every SQL file delivers besides its columns."""
 
 
+CATEGORY = "a string, a list of strings, a whole number or a BOOLEAN"
 SQL_TYPES = {
     "a number": r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL.*|BOOLEAN",
     "a string": r"VARCHAR",
     "a time": r"DATE|TIMESTAMP.*",
+    CATEGORY: (r"VARCHAR(\[\])?|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|BOOLEAN"),
 }
 """Patterns of DuckDB's types, by what a column holds."""
 
@@ -138,6 +140,6 @@ def feature_columns(spec: PipelineSpec, table: str) -> Iterator[DeclaredColumn]:
         yield DeclaredColumn(text, f"features.{table}.text", ("features", table, "text"), "a string")
     for kind in ("categorical", "numeric"):
         for position, name in enumerate(getattr(features, kind)):
-            sort = "a number" if kind == "numeric" else ""
+            sort = "a number" if kind == "numeric" else CATEGORY
             place = ("features", table, kind, position)
             yield DeclaredColumn(name, f"features.{table}.{kind}", place, sort)

@@ -37,6 +37,8 @@ from mtl_pipeline.publishing import publish_folder
 from mtl_pipeline.spec import PipelineSpec, Task
 
 TEXT_COMPONENTS = 32
+MOST_CATEGORIES = 100
+"""Values of a categorical feature that get a column: the most frequent ones; the others share none."""
 FITTED_ROWS = 500_000
 
 Estimator = Any
@@ -125,15 +127,19 @@ def constant_answers(task: Task, labels: np.ndarray, rows: int) -> np.ndarray:
 
 
 def fit_predict(
-    model: Callable[[Task], Estimator], task: Task, inputs: np.ndarray, labels: np.ndarray, rows: np.ndarray
+    model: Callable[[Task, np.ndarray], Estimator],
+    task: Task,
+    inputs: np.ndarray,
+    labels: np.ndarray,
+    rows: np.ndarray,
 ) -> np.ndarray:
     """Fit a model and predict `rows`: float64 [rows], or [rows, classes] for a multiclass task.
 
-    Where training has one label only, the answer is constant.
+    Where training has one label only, or there are no inputs, the answer is constant.
     """
-    if len(np.unique(labels)) == 1:
+    if len(np.unique(labels)) == 1 or inputs.shape[1] == 0:
         return constant_answers(task, labels, len(rows))
-    estimator = model(task).fit(inputs, labels)
+    estimator = model(task, labels).fit(inputs, labels)
     if task.kind == "binary":
         return estimator.predict_proba(rows)[:, 1].astype(np.float64)
     if task.kind == "multiclass":
@@ -143,7 +149,7 @@ def fit_predict(
     return estimator.predict(rows).astype(np.float64)
 
 
-def linear_model(task: Task) -> Estimator:
+def linear_model(task: Task, labels: np.ndarray) -> Estimator:
     if task.kind == "regression":
         return Ridge(alpha=1.0)
     if task.kind == "count":
@@ -151,12 +157,14 @@ def linear_model(task: Task) -> Estimator:
     return LogisticRegression(max_iter=500)
 
 
-def boosted_trees(task: Task) -> Estimator:
+def boosted_trees(task: Task, labels: np.ndarray) -> Estimator:
     if task.kind == "regression":
         return HistGradientBoostingRegressor(random_state=0)
     if task.kind == "count":
         return HistGradientBoostingRegressor(loss="poisson", random_state=0)
-    return HistGradientBoostingClassifier(random_state=0)
+    # Early stopping sets rows of every class aside, which one row of a class does not allow.
+    rarest = np.unique(labels, return_counts=True)[1].min()
+    return HistGradientBoostingClassifier(random_state=0, early_stopping="auto" if rarest > 1 else False)
 
 
 class DesignMatrix:
@@ -180,7 +188,9 @@ class DesignMatrix:
         slot = 0
         for field in self.fields:
             values = rows.categorical[:, slot : slot + field.slots].long()
-            parts.append(torch.zeros(len(rows), field.size + 1).scatter_(1, values, 1.0)[:, 1:])
+            columns = min(field.size, MOST_CATEGORIES)
+            values[values > columns] = 0
+            parts.append(torch.zeros(len(rows), columns + 1).scatter_(1, values, 1.0)[:, 1:])
             slot += field.slots
         parts += [
             torch.from_numpy(components[rows.text[:, column].numpy()])

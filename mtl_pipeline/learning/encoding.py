@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from mtl_pipeline.errors import UserError
 from mtl_pipeline.spec import PipelineSpec
 
 LONGEST_LIST = 8
@@ -125,7 +126,11 @@ class FeatureEncoder:
 
     def text_row(self, ids: pl.Series, name: str) -> pl.Series:
         rows = pl.DataFrame({name: self.text_ids[name]}).with_row_index("row")
-        return ids.to_frame(name).join(rows, on=name, how="left", maintain_order="left")["row"].cast(pl.Int32)
+        found = ids.to_frame(name).join(rows, on=name, how="left", maintain_order="left")["row"]
+        if found.null_count():
+            asset = f"{name.removesuffix('_id')}_embeddings"
+            raise UserError(f"{found.null_count():,} rows have no text vector: materialize {asset} again")
+        return found.cast(pl.Int32)
 
 
 def list_slots(examples: pl.DataFrame) -> dict[str, int]:

@@ -98,9 +98,7 @@ def default_score(spec: PipelineSpec) -> str:
     goals = [task.name for task in binary if task.name not in steps]
     return " + ".join(
         entire_space_name(name) if name in spec.entire_space_tasks else name
-        for name in goals
-        or [task.name for task in spec.tasks if task.kind != "multiclass"][:1]
-        or [spec.tasks[0].name]
+        for name in goals or [task.name for task in spec.tasks if task.kind != "multiclass"][:1]
     )
 
 

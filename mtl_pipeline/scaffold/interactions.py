@@ -144,8 +144,8 @@ def label_columns(
     if not tasks and (answers := two_valued(rest)):
         tasks.append(label_answer(plan, answers[-1]))
     if not tasks:
-        plan.selected.append(Selected("NULL::INTEGER", "label", "TODO: nothing here looks like a label"))
-        tasks.append(TaskPlan("label", "binary", note="TODO: no column looked like a label; see the SQL"))
+        plan.selected.append(Selected("NULL::INTEGER", "label", "DECIDE: nothing here looks like a label"))
+        tasks.append(TaskPlan("label", "binary", note="DECIDE: no column looked like a label; see the SQL"))
     return Labels(tasks, negatives)
 
 

@@ -12,7 +12,7 @@ from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec, Task
 from mtl_pipeline.warehouse.connection import fetch_one, open_warehouse
-from mtl_pipeline.warehouse.features import entity_ids
+from mtl_pipeline.warehouse.features import entity_ids, numeric_features
 from mtl_pipeline.warehouse.sql import (
     quote_identifier,
     quote_identifiers,
@@ -244,6 +244,7 @@ def examples_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Check]:
             f"FROM {statistics} WHERE NOT (isfinite(mean) AND isfinite(standard_deviation) "
             "AND standard_deviation > 0)",
         ),
+        *finite_checks(spec, examples),
         *given_checks(spec, examples),
     ]
     if spec.split.hash_by is None:
@@ -261,6 +262,20 @@ def examples_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Check]:
     if spec.negatives and spec.available_from:
         checks.append(availability_check(spec, examples))
     return checks
+
+
+def finite_checks(spec: PipelineSpec, examples: str) -> list[Check]:
+    names = [name for name, _ in numeric_features(spec)]
+    if not names:
+        return []
+    wrong = " OR ".join(f"NOT isfinite({quote_identifier(name)}::DOUBLE)" for name in names)
+    return [
+        Check(
+            "features_finite",
+            "No numeric feature is NaN or infinite, in any split: where a value is unknown, deliver NULL.",
+            f"SELECT example_id, split, {quote_identifiers(names)} FROM {examples} WHERE {wrong}",
+        )
+    ]
 
 
 def availability_check(spec: PipelineSpec, examples: str) -> Check:

@@ -92,6 +92,7 @@ def example_order(spec: PipelineSpec) -> list[str]:
         "sampled",
         *(["item_id"] if "item_id" in spec.ids else []),
         *spec.key_columns,
+        *spec.context_features,
     ]
 
 

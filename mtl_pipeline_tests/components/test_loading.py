@@ -288,6 +288,12 @@ REFUSALS = [
         "  split: {hash_by: [session]}\n  tasks:\n",
         "defs.yaml:8: split: hash_by names session; it may name: user_id, item_id",
     ),
+    # names and labels that could not be told apart later
+    (
+        "    - name: purchase\n",
+        "    - name: rank\n",
+        "defs.yaml:10: task rank: the name is reserved; give it another, and `label: <its column>`",
+    ),
     # schedule, recommendations, catalogue
     (
         "  tasks:\n",

@@ -123,3 +123,13 @@ def test_text_components_ignore_vectors_that_training_never_saw() -> None:
     changed = vectors.copy()
     changed[10:] *= 100
     assert np.allclose(text_components(vectors, known)[:10], text_components(changed, known)[:10], atol=1e-5)
+
+
+def test_trees_cope_with_a_class_of_one_row_and_with_no_inputs() -> None:
+    inputs = np.random.default_rng(0).normal(size=(10_500, 2))
+    labels = np.append(np.zeros(10_499), 1.0)
+    assert len(fit_predict(boosted_trees, BINARY, inputs, labels, inputs[:5])) == 5
+    nothing = np.empty((4, 0))
+    assert (
+        fit_predict(linear_model, BINARY, nothing, np.array([0.0, 1, 1, 1]), nothing).tolist() == [0.75] * 4
+    )

@@ -56,8 +56,9 @@ def test_entire_space_is_the_product_along_the_chain() -> None:
 
 def test_of_a_multiclass_task_the_most_probable_class_is_shown() -> None:
     mood = {"name": "mood", "kind": "multiclass", "classes": ["calm", "gay", "sad"]}
-    pipeline = PipelineSpec.model_validate({"tasks": [mood]})
-    (column,) = prediction_columns({"mood": np.array([[0.1, 0.7, 0.2], [0.5, 0.4, 0.1]])}, pipeline)
+    pipeline = PipelineSpec.model_validate({"tasks": [{"name": "click", "kind": "binary"}, mood]})
+    predictions = {"click": np.array([0.5, 0.5]), "mood": np.array([[0.1, 0.7, 0.2], [0.5, 0.4, 0.1]])}
+    (_, column) = prediction_columns(predictions, pipeline)
     assert column.to_list() == ["gay", "calm"]
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
-from mtl_pipeline.spec import PipelineSpec, Recommendations
+from mtl_pipeline.spec import PipelineSpec, Recommendations, Warehouse
 from mtl_pipeline.warehouse.candidates import build_candidates
 from mtl_pipeline.warehouse.checks import run_checks, table_checks
 from mtl_pipeline.warehouse.examples import build_examples
@@ -289,3 +290,34 @@ def test_events_of_one_pair_become_one_interaction(tmp_path: Path) -> None:
     assert str(watched["timestamp"][0]) == "2026-01-01 00:00:00"
     # The like of day 5 is no history yet on day 4, although its interaction began on day 1.
     assert watched["user_like_count"].to_list() == [0, 0, 1, 0]
+
+
+def test_same_log_same_examples_on_any_number_of_threads(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = 60_000
+    header = "visitor,product,at,click,purchase,stars,device,position"
+    lines = [
+        f"{user},p{item},2026-01-01 {minute // 60:02}:{minute % 60:02}:00,1,1,{stars},{device},1"
+        for user, item, minute, stars, device in zip(
+            rng.integers(300, size=rows),
+            rng.integers(200, size=rows),
+            rng.integers(1_000, size=rows),
+            rng.normal(3, 1, rows).round(5),
+            rng.choice(["phone", "tablet"], rows),
+            strict=True,
+        )
+    ]
+    history = [{"by": ["item_id"], "statistic": "mean", "label": "stars"}]
+    attributes = SHOP | {
+        "interaction_key": ["user_id", "item_id", "timestamp", "source_line"],
+        "features": {"interactions": {"categorical": ["device"]}, "history": history},
+        "negatives": {"per_positive": 1},
+    }
+    sql = SHOP_LOG.replace("TRY_CAST(stars AS INTEGER)", "TRY_CAST(stars AS DOUBLE)")
+    paths, spec = prepare(tmp_path, sql, attributes, header, lines)
+    made = set()
+    for threads in (1, 4, 4):
+        several = spec.model_copy(update={"warehouse": Warehouse(threads=threads)})
+        build_table(paths, several, "interactions")
+        made.add(build_examples(paths, several).fingerprint)
+    assert len(made) == 1

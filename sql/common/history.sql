@@ -20,7 +20,7 @@ FROM (
         {%- for label in labels %}
         count(*) FILTER (WHERE {{ label | identifier }} > 0)::DOUBLE AS positives_{{ label }},
         count({{ label | identifier }})::DOUBLE AS observed_{{ label }},
-        sum({{ label | identifier }})::DOUBLE AS total_{{ label }},
+        sum({{ label | identifier }}::DECIMAL(38, 9)) AS total_{{ label }},
         {%- endfor %}
     FROM interactions
     {%- if user_keys %} JOIN (SELECT user_id, {{ user_keys | identifiers }} FROM users) USING (user_id){% endif %}
@@ -39,11 +39,11 @@ SELECT
         {%- if feature.within_days %} - coalesce({{ before }}.positives_{{ feature.label }}, 0){% endif %}
         AS {{ feature.name | identifier }},
     {%- elif feature.within_days %}
-    (earlier.total_{{ feature.label }} - coalesce({{ before }}.total_{{ feature.label }}, 0))
+    (earlier.total_{{ feature.label }} - coalesce({{ before }}.total_{{ feature.label }}, 0))::DOUBLE
         / nullif(earlier.observed_{{ feature.label }} - coalesce({{ before }}.observed_{{ feature.label }}, 0), 0)
         AS {{ feature.name | identifier }},
     {%- else %}
-    earlier.total_{{ feature.label }} / nullif(earlier.observed_{{ feature.label }}, 0)
+    earlier.total_{{ feature.label }}::DOUBLE / nullif(earlier.observed_{{ feature.label }}, 0)
         AS {{ feature.name | identifier }},
     {%- endif %}
     {%- endfor %}

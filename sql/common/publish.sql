@@ -1,6 +1,4 @@
 -- The canonical table `{{ table }}` and its share of the rejected rows, both or neither.
--- Each row tells its line, so the order in which they are written does not matter.
-SET preserve_insertion_order = false;
 BEGIN TRANSACTION;
 
 CREATE OR REPLACE TABLE {{ table }} AS
@@ -40,4 +38,3 @@ FROM refused_rows LEFT JOIN contents USING (file, line)
 ORDER BY file, line;
 
 COMMIT;
-RESET preserve_insertion_order;

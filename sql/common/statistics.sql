@@ -1,7 +1,7 @@
 -- What the model may know of the values of features: from the training split only.
 
 -- statistics: how to bring each numeric feature to mean 0 and deviation 1. Counts grow without bound
--- and are taken as ln(1 + count) first.
+-- and are taken as ln(1 + count) first. Ten digits are enough, and the same on any number of threads.
 CREATE OR REPLACE TEMP TABLE statistics (
     feature VARCHAR, transform VARCHAR, mean DOUBLE, standard_deviation DOUBLE, missing BIGINT
 );
@@ -10,8 +10,8 @@ INSERT INTO statistics
 SELECT
     {{ feature | literal }},
     {{ transform | literal }},
-    coalesce(avg(value), 0),
-    coalesce(nullif(stddev_pop(value), 0), 1),
+    printf('%.10g', coalesce(avg(value), 0))::DOUBLE,
+    printf('%.10g', coalesce(nullif(stddev_pop(value), 0), 1))::DOUBLE,
     count(*) - count(value)
 FROM (
     SELECT {% if transform == "log1p" %}ln(1 + {{ feature | identifier }}::DOUBLE){% else %}{{ feature | identifier }}::DOUBLE{% endif %} AS value

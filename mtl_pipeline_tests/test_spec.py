@@ -1,0 +1,50 @@
+"""Combinations that would only fail after hours of training are refused at once."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from mtl_pipeline.spec import PipelineSpec
+
+MOOD = {"name": "mood", "kind": "multiclass", "classes": ["calm", "gay", "sad"]}
+CLICK = {"name": "click", "kind": "binary"}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        (
+            {"tasks": [MOOD, CLICK]},
+            "recommendations.exclude: of the multiclass task 'mood' nobody can say whether it happened",
+        ),
+        (
+            {"tasks": [MOOD], "recommendations": {"exclude": "nothing"}},
+            "recommendations: classes have no order to rank items by",
+        ),
+        (
+            {"tasks": [CLICK, MOOD], "recommendations": {"score": "mood"}},
+            "recommendations.score names mood; it may name: click",
+        ),
+        (
+            {
+                "tasks": [CLICK, MOOD],
+                "features": {"history": [{"by": ["user_id"], "statistic": "mean", "label": "mood"}]},
+            },
+            "history: label names 'mood', whose values are classes",
+        ),
+        (
+            {
+                "tasks": [CLICK],
+                "negatives": {},
+                "interaction_key": ["session"],
+                "split": {"hash_by": ["session"]},
+            },
+            "split: hash_by names session; it may name: user_id, item_id",
+        ),
+    ],
+)
+def test_refused(attributes: dict, message: str) -> None:
+    with pytest.raises(ValidationError) as error:
+        PipelineSpec.model_validate(attributes)
+    assert message in str(error.value)
