@@ -1,6 +1,6 @@
 """The keys of a defs.yaml as a JSON schema for editors and as a page for people.
 
-`python -m mtl_pipeline.schema` writes both to docs/. Everything in them comes from mtl_pipeline/spec.py.
+`python -m mtl_pipeline.schema` writes both to docs/. Everything in them comes from mtl_pipeline/spec/.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ column that the pipeline's SQL does not deliver, is refused when the definitions
 Editors that speak the YAML language server complete and check the keys where the file begins with
 `# yaml-language-server: $schema=../../../{SCHEMA_FILE}`.
 
-This page and the schema are written by `python -m mtl_pipeline.schema` from `mtl_pipeline/spec.py`. What Dagster
+This page and the schema are written by `python -m mtl_pipeline.schema` from `mtl_pipeline/spec/`. What Dagster
 makes of the same: `dg utils inspect-component {COMPONENT_TYPE} --defs-yaml-json-schema`.
 """
 

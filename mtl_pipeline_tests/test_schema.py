@@ -1,4 +1,4 @@
-"""The schema and the reference of defs.yaml say what mtl_pipeline/spec.py says."""
+"""The schema and the reference of defs.yaml say what mtl_pipeline/spec/ says."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def all_keys(section: Section) -> Iterator[tuple[str, Key]]:
 
 
 def test_every_key_has_a_meaning() -> None:
-    """It is the string below the attribute in spec.py."""
+    """It is the string below the attribute in mtl_pipeline/spec/."""
     assert [path for path, key in all_keys(spec_sections()) if not key.meaning] == []
 
 

@@ -1,0 +1,73 @@
+"""The specification of a pipeline: what `defs.yaml` may say, and what it means.
+
+Plain pydantic, so that every floor of the project can read it. Wrong keys, values and combinations
+are refused here, before anything runs.
+"""
+
+from mtl_pipeline.spec.base import (
+    ENTIRE_SPACE,
+    KNOWN_AT,
+    NAME_PATTERN,
+    RESERVED_COLUMNS,
+    RESERVED_TASKS,
+    Identifier,
+    SpecError,
+    SpecModel,
+    columns_of_expression,
+    entire_space_name,
+    refuse_repeats,
+)
+from mtl_pipeline.spec.pipeline import PipelineSpec
+from mtl_pipeline.spec.sections import (
+    DEFAULT_MARGINS,
+    LOSSES,
+    ColumnFeatures,
+    Encoder,
+    EntityFeatures,
+    Evaluation,
+    Features,
+    HistoryFeature,
+    Model,
+    Negatives,
+    Promotion,
+    RawFiles,
+    Recommendations,
+    Schedule,
+    Split,
+    Task,
+    Training,
+    Warehouse,
+)
+
+__all__ = [
+    "DEFAULT_MARGINS",
+    "ENTIRE_SPACE",
+    "KNOWN_AT",
+    "LOSSES",
+    "NAME_PATTERN",
+    "RESERVED_COLUMNS",
+    "RESERVED_TASKS",
+    "ColumnFeatures",
+    "Encoder",
+    "EntityFeatures",
+    "Evaluation",
+    "Features",
+    "HistoryFeature",
+    "Identifier",
+    "Model",
+    "Negatives",
+    "PipelineSpec",
+    "Promotion",
+    "RawFiles",
+    "Recommendations",
+    "Schedule",
+    "SpecError",
+    "SpecModel",
+    "Split",
+    "Task",
+    "Training",
+    "Warehouse",
+    "columns_of_expression",
+    "entire_space_name",
+    "refuse_repeats",
+]

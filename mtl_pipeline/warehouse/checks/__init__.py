@@ -1,0 +1,28 @@
+"""What must hold of each output."""
+
+from mtl_pipeline.warehouse.checks.outputs import (
+    baselines_checks,
+    embedding_checks,
+    evaluation_checks,
+    examples_checks,
+    items_on_offer,
+    model_checks,
+    recommendations_checks,
+)
+from mtl_pipeline.warehouse.checks.rules import Check, CheckResult, run_checks
+from mtl_pipeline.warehouse.checks.tables import rejected_rows_checks, table_checks
+
+__all__ = [
+    "Check",
+    "CheckResult",
+    "baselines_checks",
+    "embedding_checks",
+    "evaluation_checks",
+    "examples_checks",
+    "items_on_offer",
+    "model_checks",
+    "recommendations_checks",
+    "rejected_rows_checks",
+    "run_checks",
+    "table_checks",
+]

@@ -1,0 +1,72 @@
+"""A check is a rule about an output, written as SQL that selects the rows that break it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import duckdb
+import polars as pl
+
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.warehouse.connection import fetch_one, open_warehouse
+from mtl_pipeline.warehouse.sql import (
+    quote_identifier,
+    quote_literal,
+)
+
+SAMPLE_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Check:
+    """One rule about an output. It holds where `offences` selects nothing."""
+
+    name: str
+    explanation: str
+    """What must hold, and what goes wrong where it does not."""
+    offences: str
+    """SQL over the warehouse and the published Parquet files; a row for each offence."""
+    blocking: bool = True
+    """Whether what is made from an output that breaks the rule would be wrong."""
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    check: Check
+    offences: int
+    sample: pl.DataFrame
+    """The first offences, at most SAMPLE_ROWS."""
+
+    @property
+    def passed(self) -> bool:
+        return self.offences == 0
+
+
+def run_checks(
+    paths: PipelinePaths, checks: Sequence[Check], variables: Mapping[str, int] | None = None
+) -> list[CheckResult]:
+    """Run each check's query; it may call getvariable() for a name in `variables`.
+
+    Raises UserError when an output that a check reads is missing.
+    """
+    with open_warehouse(paths.warehouse, read_only=True) as connection:
+        for name, value in (variables or {}).items():
+            connection.execute(f"SET VARIABLE {quote_identifier(name)} = {int(value)}")
+        return [run_check(connection, check) for check in checks]
+
+
+def run_check(connection: duckdb.DuckDBPyConnection, check: Check) -> CheckResult:
+    try:
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE offences AS {check.offences}")
+    except (duckdb.CatalogException, duckdb.IOException) as error:
+        raise UserError(
+            f"check {check.name}: an output that it reads is missing; materialize it again ({error})"
+        ) from error
+    (count,) = fetch_one(connection, "SELECT count(*) FROM offences")
+    return CheckResult(check, count, connection.sql(f"FROM offences LIMIT {SAMPLE_ROWS}").pl())
+
+
+def parquet(path: object) -> str:
+    return f"read_parquet({quote_literal(path)}, file_row_number = true)"
