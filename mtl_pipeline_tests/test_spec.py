@@ -27,6 +27,19 @@ CLICK = {"name": "click", "kind": "binary"}
             "recommendations.score names mood; it may name: click",
         ),
         (
+            {"tasks": [CLICK], "recommendations": {"score": "click || 'x'"}},
+            "recommendations.score must give a number for each row, such as click",
+        ),
+        (
+            {"tasks": [CLICK], "recommendations": {"score": "click * 'x'"}},
+            "recommendations.score cannot be computed",
+        ),
+        (
+            {"tasks": [CLICK], "recommendations": {"score": "sum(click)"}},
+            "recommendations.score must give a number for each row, such as click",
+        ),
+        ({"tasks": [CLICK], "interaction_key": []}, "List should have at least 1 item"),
+        (
             {
                 "tasks": [CLICK, MOOD],
                 "features": {"history": [{"by": ["user_id"], "statistic": "mean", "label": "mood"}]},

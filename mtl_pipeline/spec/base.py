@@ -73,6 +73,20 @@ def columns_of_expression(expression: str, *place: str | int) -> list[str]:
         raise SpecError(f"{'.'.join(map(str, place))} is no SQL expression: {error}", *place) from None
 
 
+def refuse_no_number_per_row(expression: str, columns: list[str], *place: str | int) -> None:
+    """Raise SpecError where an SQL expression over numbers gives text, or one value for all rows."""
+    import polars as pl
+
+    what = ".".join(map(str, place))
+    two_rows = pl.DataFrame({column: [0.25, 0.5] for column in columns})
+    try:
+        values = two_rows.select(pl.sql_expr(expression)).to_series()
+    except pl.exceptions.PolarsError as error:
+        raise SpecError(f"{what} cannot be computed: {error}", *place) from None
+    if not values.dtype.is_numeric() or len(values) != len(two_rows):
+        raise SpecError(f"{what} must give a number for each row, such as {' + '.join(columns)}", *place)
+
+
 def refuse_repeats(what: str, names: list[str], *place: str | int) -> None:
     for position, name in enumerate(names):
         if name in names[:position]:

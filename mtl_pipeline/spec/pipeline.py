@@ -16,6 +16,7 @@ from mtl_pipeline.spec.base import (
     SpecModel,
     columns_of_expression,
     entire_space_name,
+    refuse_no_number_per_row,
     refuse_repeats,
 )
 from mtl_pipeline.spec.sections import (
@@ -42,7 +43,7 @@ class PipelineSpec(SpecModel):
     raw: RawFiles = RawFiles()
     ids: list[Literal["user_id", "item_id"]] = ["user_id", "item_id"]
     """Which ids the interactions have; each becomes a trained embedding."""
-    interaction_key: list[Identifier] = ["user_id", "item_id", "timestamp"]
+    interaction_key: list[Identifier] = Field(default=["user_id", "item_id", "timestamp"], min_length=1)
     """Columns that identify an interaction."""
     repeats: Literal["reject", "merge"] = "reject"
     """What becomes of interactions with the key of an earlier one. merge: they are events of one interaction,
@@ -327,4 +328,5 @@ class PipelineSpec(SpecModel):
                 "recommendations",
                 "score",
             )
+        refuse_no_number_per_row(score, sorted(names), "recommendations", "score")
         return self

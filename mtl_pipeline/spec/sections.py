@@ -272,7 +272,7 @@ class Training(SpecModel):
     learning_rate: float = Field(default=1e-3, gt=0)
     """Step size of the optimiser."""
     weight_decay: float = Field(default=1e-4, ge=0)
-    """Pull of the weights towards zero."""
+    """Pull of the weights towards zero; the id embeddings, of which a batch touches few, are left out."""
     calibration: Literal["auto", "none"] = "auto"
     """auto: the predictions of every model, for recommendations too, are corrected on validation rows, by isotonic
     regression, Platt or temperature scaling according to kind of task and number of rows, where that helps on
