@@ -35,7 +35,7 @@ def tuning_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     def tuning(context: dg.AssetExecutionContext, config: TuningConfig) -> dg.MaterializeResult:
         """A search for better settings, with equally many trials for each architecture, judged on validation rows.
         It goes on where a search of the same examples and settings was stopped. No part of the nightly run."""
-        from mtl_pipeline.evaluation.tuning_report import render_page, render_markdown
+        from mtl_pipeline.evaluation.tuning_report import render_markdown, render_page
         from mtl_pipeline.learning.tuning import tune
 
         search = tune(paths, spec, trials=config.trials or spec.tuning.trials, log=context.log.info)
@@ -72,7 +72,7 @@ def report_page(pipeline: PipelineContext, search: "Search") -> "TuningPage":
         trials=search.trials,
         importance=search.importance,
         present_architecture=pipeline.spec.model.architecture,
-        limit=f"{training.epochs} epochs, or patience of {training.patience} rounds",
+        limit=f"{training.epochs} epochs, with a patience of {training.patience} rounds",
         best=search.best,
         fingerprint=search.fingerprint,
         seed=pipeline.spec.seed,

@@ -54,9 +54,7 @@ def enqueue_present(study: optuna.Study, space: dict[str, Any], spec: PipelineSp
 
     The sampler learns nothing about a declared value that lies outside of what may be tried.
     """
-    inside = {
-        name: allowed for name, allowed in space.items() if may_be_tried(allowed, value_of(spec, name))
-    }
+    inside = {name: allowed for name, allowed in space.items() if may_be_tried(allowed, value_of(spec, name))}
     values = {name: value_of(spec, name) for name in inside}
     waiting = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,))
     if not waiting:

@@ -34,7 +34,6 @@ from mtl_pipeline.learning.search_space import (
     enqueue_present,
     present_settings,
     suggest_values,
-    value_of,
     with_values,
 )
 from mtl_pipeline.learning.training import Diverged, Log, fit_network
@@ -101,7 +100,7 @@ def tune(paths: PipelinePaths, spec: PipelineSpec, *, trials: int, log: Log = pr
     fingerprint = search_fingerprint(dataset, spec)
     with one_at_a_time(paths.tuning):
         storage = optuna.storages.RDBStorage(f"sqlite:///{paths.tuning / 'study.db'}")
-        studies = {
+        studies: dict[str, optuna.Study] = {
             architecture: open_study(storage, fingerprint, architecture)
             for architecture in spec.tuning.architectures
         }
@@ -113,9 +112,7 @@ def tune(paths: PipelinePaths, spec: PipelineSpec, *, trials: int, log: Log = pr
                 if len(counted_trials(study)) == position:
                     made = run_trial(study, dataset, spec, architecture, position)
                     log(f"{architecture}, trial {position} of 0 to {trials - 1}: {describe_trial(made)}")
-        compared = {
-            architecture: counted_trials(study)[:trials] for architecture, study in studies.items()
-        }
+        compared = {architecture: counted_trials(study)[:trials] for architecture, study in studies.items()}
         search = Search(
             fingerprint=fingerprint,
             trials=trials_frame(compared, spec),
@@ -235,8 +232,11 @@ def describe_trial(trial: FrozenTrial) -> str:
 def trials_schema(settings: Sequence[str], tasks: Sequence[Task]) -> dict[str, Any]:
     """Column → type. `score` and `score/<task>` are those of the best round of the trial, lower is better; of a
     trial that is not complete they are what it had come to, or NULL."""
-    types = {name: pl.String for name in ("weighting", "hidden", "tower")}
-    types |= dict.fromkeys(("learning_rate", "weight_decay", "dropout", "id_dropout"), pl.Float64)
+    texts, numbers = (
+        ("weighting", "hidden", "tower"),
+        ("learning_rate", "weight_decay", "dropout", "id_dropout"),
+    )
+    types = dict.fromkeys(texts, pl.String) | dict.fromkeys(numbers, pl.Float64)
     return {
         "architecture": pl.String,
         "trial": pl.Int64,
@@ -292,7 +292,9 @@ def importance_frame(studies: dict[str, optuna.Study], spec: PipelineSpec) -> pl
 
 
 def best_settings(compared: dict[str, list[FrozenTrial]], spec: PipelineSpec, fingerprint: str) -> str:
-    complete = [trial for trials in compared.values() for trial in trials if trial.state == TrialState.COMPLETE]
+    complete = [
+        trial for trials in compared.values() for trial in trials if trial.state == TrialState.COMPLETE
+    ]
     if not complete:
         raise UserError(
             "every trial diverged: lower the learning rates in tuning.learning_rate of defs.yaml, and look for "

@@ -202,8 +202,8 @@ class PipelineSpec(SpecModel):
     def check_tuning(self) -> PipelineSpec:
         if self.model.architecture not in self.tuning.architectures:
             raise SpecError(
-                f"tuning: architectures lacks {self.model.architecture}, which the model has: what is found is compared "
-                "with it",
+                f"tuning: architectures lacks {self.model.architecture}, which the model has and every other is "
+                "compared with",
                 "tuning",
                 "architectures",
             )

@@ -49,7 +49,7 @@ class Tuning(SpecModel):
     id_dropout: Range | None = Range(low=0.0, high=0.9)
     batch_size: list[Count] | None = Field(default=[1024, 2048, 4096], min_length=1)
     """Rows of one step, to choose from."""
-    weighting: list[Weighting] | None = Field(default=["static", "uncertainty"], min_length=1)
+    weighting: list[Weighting] | None = Field(default=list(get_args(Weighting)), min_length=1)
     """Ways to add up the tasks' losses, to choose from."""
     hidden: list[Widths] | None = Field(default=[[32], [64, 32], [128, 64]], min_length=1)
     """Layer widths of the shared bottom, or of each expert, to choose from."""
@@ -67,9 +67,7 @@ class Tuning(SpecModel):
     def space(self, architecture: str) -> dict[str, Any]:
         """What may be tried, by name of the setting: a Range, a LogRange or a list of choices."""
         return {
-            name: allowed
-            for name, allowed in self.searched()
-            if name != "experts" or architecture == "mmoe"
+            name: allowed for name, allowed in self.searched() if name != "experts" or architecture == "mmoe"
         }
 
     def searched(self) -> Iterator[tuple[str, Any]]:
