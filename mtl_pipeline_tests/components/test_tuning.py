@@ -16,6 +16,7 @@ from mtl_pipeline.warehouse.checks import run_checks, tuning_checks
 from mtl_pipeline_tests.components.conftest import Project
 from mtl_pipeline_tests.conftest import PIPELINE
 
+TRAINING = {"epochs": 1, "batch_size": 512}
 SPACE = {"trials": 3, "hidden": [[8], [16]], "experts": [2, 3], "batch_size": [512]}
 
 
@@ -23,7 +24,7 @@ SPACE = {"trials": 3, "hidden": [[8], [16]], "experts": [2, 3], "batch_size": [5
 def tuned(made_project: Project) -> Project:
     """The made project, its search declared small."""
     attributes = made_project.pipeline.spec.model_dump(mode="json", exclude_unset=True)
-    spec = PipelineSpec.model_validate(attributes | {"tuning": SPACE})
+    spec = PipelineSpec.model_validate(attributes | {"tuning": SPACE, "training": TRAINING})
     return replace(made_project, definitions=define_pipeline(PIPELINE, spec))
 
 

@@ -34,7 +34,7 @@ TIMES = ("seconds",)
 def declared(pipeline: TinyPipeline, **tuning: Any) -> PipelineSpec:
     attributes = pipeline.spec.model_dump(mode="json", exclude_unset=True)
     return PipelineSpec.model_validate(
-        attributes | {"tuning": SPACE | tuning, "training": attributes["training"] | {"epochs": 2}}
+        attributes | {"tuning": SPACE | tuning, "training": attributes["training"] | {"epochs": 1}}
     )
 
 
@@ -145,12 +145,12 @@ def test_a_trial_far_above_the_others_is_stopped_early(prepared: TinyPipeline) -
     """Rates at which nothing is learned, against the one declared."""
     spec = declared(prepared, architectures=["mmoe"])
     spec = spec.model_copy(
-        update={"training": spec.training.model_copy(update={"epochs": 6, "patience": 12})}
+        update={"training": spec.training.model_copy(update={"epochs": 4, "patience": 12})}
     )
-    found = search(prepared, spec, 9)
+    found = search(prepared, spec, 7)
     pruned = found.trials.filter(state="pruned")
     assert pruned.height > 0
-    assert pruned["rounds"].is_between(4, 11).all()
+    assert pruned["rounds"].is_between(4, 7).all()
     complete = found.trials.filter(state="complete")
     assert min(pruned["score"].to_list()) > min(complete["score"].to_list())
     assert found.trials.filter("present")["state"].item() == "complete"
@@ -171,7 +171,7 @@ from mtl_pipeline.learning.tuning import tune
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
 root, pipeline, spec = sys.argv[1:]
-tune(PipelinePaths(Path(root), pipeline), PipelineSpec.model_validate(yaml.safe_load(spec)), trials=3, log=print)
+tune(PipelinePaths(Path(root), pipeline), PipelineSpec.model_validate(yaml.safe_load(spec)), trials=9, log=print)
 """
 
 
