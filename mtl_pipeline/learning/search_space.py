@@ -56,6 +56,7 @@ def enqueue_present(study: optuna.Study, space: dict[str, Any], spec: PipelineSp
     """
     inside = {name: allowed for name, allowed in space.items() if may_be_tried(allowed, value_of(spec, name))}
     values = {name: value_of(spec, name) for name in inside}
+    # A run may have been killed right after this, and left the trial waiting.
     waiting = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,))
     if not waiting:
         study.enqueue_trial(

@@ -15,8 +15,9 @@ import pytest
 import yaml
 
 from mtl_pipeline.errors import UserError
+from mtl_pipeline.learning.dataset import Dataset
 from mtl_pipeline.learning.training import train_ranker
-from mtl_pipeline.learning.tuning import Search, one_at_a_time, tune
+from mtl_pipeline.learning.tuning import Search, one_at_a_time, search_fingerprint, tune
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline_tests.conftest import PIPELINE, TinyPipeline
@@ -127,6 +128,27 @@ def test_changed_training_rows_begin_a_new_search_and_the_old_one_is_kept(prepar
     again = search(prepared, spec, 2)
     assert again.resumed == 2
     assert again.trials.equals(before.trials)
+
+
+def test_what_decides_the_trials_makes_another_search_and_their_number_does_not(
+    prepared: TinyPipeline,
+) -> None:
+    spec = declared(prepared)
+    dataset = Dataset(prepared.paths, spec)
+
+    def fingerprint(**changes: Any) -> str:
+        return search_fingerprint(dataset, spec.model_copy(update=changes))
+
+    more = spec.tuning.model_copy(update={"trials": 50, "architectures": ["mmoe"]})
+    assert fingerprint() == fingerprint(tuning=more)
+    others = [
+        fingerprint(seed=1),
+        fingerprint(tuning=spec.tuning.model_copy(update={"experts": [4]})),
+        fingerprint(training=spec.training.model_copy(update={"patience": 2})),
+        fingerprint(model=spec.model.model_copy(update={"tower": [4]})),
+        fingerprint(tasks=spec.tasks[:2]),
+    ]
+    assert len({fingerprint(), *others}) == 6
 
 
 def test_a_diverging_trial_does_not_end_the_search(prepared: TinyPipeline) -> None:
