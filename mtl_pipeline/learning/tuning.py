@@ -43,9 +43,9 @@ from mtl_pipeline.spec import PipelineSpec, Task
 
 STARTUP_TRIALS = 8
 """Trials of an architecture before its sampler learns from them."""
-COMPLETE_BEFORE_PRUNING = 3
-ROUNDS_BEFORE_PRUNING = 4
-"""A low learning rate needs some rounds to show what it can do."""
+COMPLETE_BEFORE_PRUNING = 5
+ROUNDS_BEFORE_PRUNING = 8
+"""Early rounds say little: settings that learn slowly lie above the median at first and may end lowest."""
 COMPLETE_FOR_IMPORTANCE = 8
 """With fewer complete trials than that, what a setting explains is chance."""
 

@@ -55,17 +55,20 @@ class Tuning(SpecModel):
     """Layer widths of the shared bottom, or of each expert, to choose from."""
     tower: list[list[Count]] | None = Field(default=None, min_length=1)
     """Layer widths of each task's tower, to choose from."""
-    experts: list[Count] | None = Field(default=[2, 4, 8], min_length=1)
-    """Numbers of experts to choose from; `mmoe` only."""
     text_dimension: list[Count] | None = Field(default=[16, 32, 64], min_length=1)
     """Widths of the trained projection of the text vectors, to choose from."""
     id_dimension: list[Count] | None = Field(default=[8, 16, 32], min_length=1)
     """Widths of the embedding of each id, to choose from."""
     categorical_dimension: list[Count] | None = Field(default=None, min_length=1)
     """Widths of the embedding of each categorical feature, to choose from."""
+    experts: list[Count] | None = Field(default=[2, 4, 8], min_length=1)
+    """Numbers of experts to choose from; `mmoe` only."""
 
     def space(self, architecture: str) -> dict[str, Any]:
-        """What may be tried, by name of the setting: a Range, a LogRange or a list of choices."""
+        """What may be tried, by name of the setting: a Range, a LogRange or a list of choices.
+
+        What only some architectures have comes last, so that random draws of the rest are the same for all.
+        """
         return {
             name: allowed for name, allowed in self.searched() if name != "experts" or architecture == "mmoe"
         }
