@@ -237,7 +237,7 @@ def top_table(page: TuningPage) -> FactTable:
         ]
         for trial in page.ranked.head(SHOWN_TRIALS).iter_rows(named=True)
     ]
-    heads = ["trial", "score", *settings, "rounds", "seconds"]
+    heads = ["trial", "score", *(name.replace("_", " ") for name in settings), "rounds", "seconds"]
     return FactTable("Complete trials with the lowest scores", heads, rows)
 
 
