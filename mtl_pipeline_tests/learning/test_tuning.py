@@ -10,14 +10,23 @@ import time
 from contextlib import closing
 from typing import Any
 
+import optuna
 import polars as pl
 import pytest
 import yaml
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.dataset import Dataset
+from mtl_pipeline.learning.search_space import suggest_values
 from mtl_pipeline.learning.training import train_ranker
-from mtl_pipeline.learning.tuning import Search, one_at_a_time, search_fingerprint, tune
+from mtl_pipeline.learning.tuning import (
+    COMPLETE_FOR_IMPORTANCE,
+    Search,
+    importance_frame,
+    one_at_a_time,
+    search_fingerprint,
+    tune,
+)
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline_tests.conftest import PIPELINE, TinyPipeline
@@ -176,6 +185,23 @@ def test_a_trial_far_above_the_others_is_stopped_early(prepared: TinyPipeline) -
     complete = found.trials.filter(state="complete")
     assert min(pruned["score"].to_list()) > min(complete["score"].to_list())
     assert found.trials.filter("present")["state"].item() == "complete"
+
+
+def test_importance_finds_the_setting_that_decides_the_score() -> None:
+    spec = PipelineSpec.model_validate({"tasks": [{"name": "click", "kind": "binary"}]})
+    space = spec.tuning.space("mmoe")
+
+    def score(trial: optuna.Trial) -> float:
+        return 0.7 + suggest_values(trial, space)["id_dropout"] / 10
+
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    study.optimize(score, n_trials=COMPLETE_FOR_IMPORTANCE - 1)
+    assert importance_frame({"mmoe": study}, spec).is_empty()
+    study.optimize(score, n_trials=15)
+    found = importance_frame({"mmoe": study}, spec).sort("importance", descending=True)
+    assert set(found["setting"]) == set(space)
+    assert found["setting"][0] == "id_dropout"
+    assert found["importance"].sum() == pytest.approx(1)
 
 
 def test_only_one_search_at_a_time(prepared: TinyPipeline) -> None:
