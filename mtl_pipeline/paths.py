@@ -82,5 +82,11 @@ class PipelinePaths:
         return self.data / "evaluation"
 
     @property
+    def tuning(self) -> Path:
+        """Folder: `study.db`, which grows with every trial; `trials.parquet`, `best.yaml`, `report.html` and
+        `report.md` of the last search."""
+        return self.data / "tuning"
+
+    @property
     def recommendations(self) -> Path:
         return self.data / "recommendations.parquet"

@@ -30,6 +30,11 @@ class PipelineContext:
         return dg.AssetKey([self.name, asset])
 
     @property
+    def studies_group(self) -> str:
+        """The group of assets that are made only when asked for."""
+        return f"{self.name}_studies"
+
+    @property
     def embeddings(self) -> list[str]:
         """The assets that hold text vectors."""
         return [embeddings_name(table) for table in self.spec.text_tables]
@@ -41,9 +46,10 @@ class PipelineContext:
         kinds: set[str],
         code_version: str,
         name: str | None = None,
+        group: str | None = None,
         description: str | None = None,
     ) -> Callable[[AssetBody], dg.AssetsDefinition]:
-        """`dg.asset` with this pipeline's key prefix and group.
+        """`dg.asset` with this pipeline's key prefix and, unless another is given, its group.
 
         The function's name and docstring become the asset's name and description, unless given.
         """
@@ -52,7 +58,7 @@ class PipelineContext:
             return dg.asset(
                 name=name,
                 key_prefix=self.name,
-                group_name=self.name,
+                group_name=group or self.name,
                 deps=[self.key(asset) for asset in reads],
                 kinds=kinds,
                 code_version=code_version,

@@ -19,6 +19,7 @@ from mtl_pipeline.components.recommendations import recommendations_asset, recom
 from mtl_pipeline.components.rollback import rollback_job
 from mtl_pipeline.components.scaffolding import PipelineScaffolder
 from mtl_pipeline.components.tables import table_asset_checks, table_assets
+from mtl_pipeline.components.tuning import tuning_asset, tuning_asset_checks
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths, project_root
 from mtl_pipeline.spec import NAME_PATTERN, PipelineSpec
@@ -57,7 +58,8 @@ class MultiTaskPipeline(dg.Component):
 
 
 def define_pipeline(name: str, spec: PipelineSpec) -> dg.Definitions:
-    """Assets in lineage order, their checks, the job that makes them all, its schedule and the sensor."""
+    """Assets in lineage order, their checks, the job that makes them all, its schedule and the sensor; and the studies,
+    which are made only when asked for."""
     pipeline = PipelineContext(name, spec, PipelinePaths(project_root(), name))
     assets: list[dg.AssetsDefinition | dg.SourceAsset] = [
         *raw_file_assets(pipeline),
@@ -87,8 +89,8 @@ def define_pipeline(name: str, spec: PipelineSpec) -> dg.Definitions:
         description="Observes the raw files and makes everything that follows from them.",
     )
     return dg.Definitions(
-        assets=assets,
-        asset_checks=checks,
+        assets=[*assets, tuning_asset(pipeline)],
+        asset_checks=[*checks, tuning_asset_checks(pipeline)],
         jobs=[job, rollback_job(pipeline)],
         schedules=[nightly_schedule(pipeline, job)],
         sensors=[raw_file_sensor(pipeline)],

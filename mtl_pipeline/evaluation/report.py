@@ -175,7 +175,7 @@ def shown_metrics(sections: Sequence[TaskSection]) -> list[Metric]:
     return sorted(shown, key=lambda metric: metric == CEILING_SHARE)
 
 
-def template() -> jinja2.Template:
+def template(name: str = "report.html.jinja") -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mtl_pipeline.evaluation", "."),
         autoescape=True,
@@ -190,7 +190,7 @@ def template() -> jinja2.Template:
         "trusted_svg": Markup,
     }
     environment.filters["rows_sentence"] = rows_sentence
-    return environment.get_template("report.html.jinja")
+    return environment.get_template(name)
 
 
 def task_section(

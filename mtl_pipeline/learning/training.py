@@ -39,6 +39,8 @@ from mtl_pipeline.publishing import publish_folder
 from mtl_pipeline.spec import PipelineSpec, Task
 
 Log = Callable[[str], None]
+AfterRound = Callable[[np.ndarray], None]
+"""Called with float [tasks], each validation loss / loss of a constant answer; stops training by what it raises."""
 
 ROUNDS_PER_EPOCH = 2
 """Validation rounds per epoch: small data can overfit within one."""
@@ -46,6 +48,10 @@ LEAST_STEPS_PER_ROUND = 20
 """Training steps between validation rounds, also where the rows fill fewer batches."""
 SMALLEST_RATE = 1e-4
 """Base rates are kept this far from 0, where no logit or logarithm exists."""
+
+
+class Diverged(UserError):
+    """Training left the finite numbers."""
 
 
 @dataclass(frozen=True)
@@ -115,11 +121,17 @@ def train_ranker(
     )
 
 
-def fit_network(dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task], log: Log) -> Fit:
+def fit_network(
+    dataset: Dataset,
+    spec: PipelineSpec,
+    tasks: Sequence[Task],
+    log: Log,
+    after_round: AfterRound = lambda relative: None,
+) -> Fit:
     """Train a network for some of the tasks; the best round on validation wins.
 
     Rows on which none of the tasks is observed are left out. Same seed, same result on the same device
-    and number of threads.
+    and number of threads. Raises Diverged where a loss is no longer finite.
     """
     torch.manual_seed(spec.seed)
     settings, device = spec.training, dataset.device
@@ -157,6 +169,7 @@ def fit_network(dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task], log
                 round_log(epoch + (part + 1) / ROUNDS_PER_EPOCH, relative, losses, measured, weighting, tasks)
             )
             log(describe_round(rounds[-1], tasks, time.perf_counter() - started))
+            after_round(relative)
             for column in progress.stalled(settings.patience):
                 if not held.holds(column):
                     held.hold(column, network, progress.best_weights[column])
@@ -172,7 +185,7 @@ def fit_network(dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task], log
 def refuse_divergence(relative: np.ndarray, tasks: Sequence[Task]) -> None:
     diverged = [task.name for task, score in zip(tasks, relative, strict=True) if not np.isfinite(score)]
     if diverged:
-        raise UserError(
+        raise Diverged(
             f"training of {', '.join(diverged)} diverged: its validation loss is no longer finite. "
             "Lower training.learning_rate in defs.yaml, and look for extreme values among labels and features"
         )

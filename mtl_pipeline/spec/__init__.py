@@ -38,6 +38,7 @@ from mtl_pipeline.spec.sections import (
     Training,
     Warehouse,
 )
+from mtl_pipeline.spec.tuning import LogRange, Range, Tuning
 
 __all__ = [
     "DEFAULT_MARGINS",
@@ -54,10 +55,12 @@ __all__ = [
     "Features",
     "HistoryFeature",
     "Identifier",
+    "LogRange",
     "Model",
     "Negatives",
     "PipelineSpec",
     "Promotion",
+    "Range",
     "RawFiles",
     "Recommendations",
     "Schedule",
@@ -66,6 +69,7 @@ __all__ = [
     "Split",
     "Task",
     "Training",
+    "Tuning",
     "Warehouse",
     "columns_of_expression",
     "entire_space_name",

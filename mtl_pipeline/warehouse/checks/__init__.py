@@ -11,6 +11,7 @@ from mtl_pipeline.warehouse.checks.outputs import (
 )
 from mtl_pipeline.warehouse.checks.rules import Check, CheckResult, run_checks
 from mtl_pipeline.warehouse.checks.tables import rejected_rows_checks, table_checks
+from mtl_pipeline.warehouse.checks.tuning import tuning_checks
 
 __all__ = [
     "Check",
@@ -25,4 +26,5 @@ __all__ = [
     "rejected_rows_checks",
     "run_checks",
     "table_checks",
+    "tuning_checks",
 ]
