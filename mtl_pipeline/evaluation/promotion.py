@@ -25,12 +25,10 @@ import polars as pl
 from mtl_pipeline.champions import Decision, TaskComparison, short
 from mtl_pipeline.evaluation.intervals import BETTER, WORSE
 from mtl_pipeline.evaluation.metrics import headline, metric
+from mtl_pipeline.evaluation.predictions import CHAMPION
 from mtl_pipeline.evaluation.scoring import CONSTANT, Evaluation, evaluate
 from mtl_pipeline.evaluation.wording import INCOMPARABLE, arrow, format_difference, format_value
 from mtl_pipeline.spec import PipelineSpec, Task
-
-CHAMPION = "champion"
-"""The name under which the champion's predictions stand in the predictions frame."""
 
 LEARNED = {
     "binary": "log_loss",
