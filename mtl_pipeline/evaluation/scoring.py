@@ -308,7 +308,7 @@ def compare(
     """The candidate against every baseline, per compared metric."""
     cluster = "user" if rows.has_users else "row"
     enough = rows.cluster_count >= FEWEST_CLUSTERS
-    resampled = resample_metrics(rows, task.kind, samples, seed) if enough else {}
+    resampled = resample_metrics(rows, task.kind, samples, seed) if enough else None
     comparisons = []
     for name, baseline in itertools.product(COMPARED[task.kind], rows.predictions):
         if baseline in (candidate, CEILING):
@@ -316,12 +316,12 @@ def compare(
         ours, theirs = scores[candidate][name], scores[baseline][name]
         if undefined := ours.note or theirs.note:
             interval = intervals.Interval(math.nan, math.nan, undefined)
-        elif not enough:
+        elif resampled is None:
             interval = intervals.Interval(
                 math.nan, math.nan, f"no interval: the test rows are of one {cluster} only"
             )
         else:
-            interval = intervals.percentile_interval(resampled[candidate, name] - resampled[baseline, name])
+            interval = resampled.paired_interval((candidate, name), (baseline, name))
         comparisons.append(
             {
                 "task": task.name,
@@ -338,8 +338,8 @@ def compare(
     return comparisons
 
 
-def resample_metrics(rows: TaskRows, kind: str, samples: int, seed: int) -> dict[intervals.Key, np.ndarray]:
-    """(model, compared metric) → (samples,) values on the same resamples."""
+def resample_metrics(rows: TaskRows, kind: str, samples: int, seed: int) -> intervals.Resampled:
+    """Every (model, compared metric)."""
     models = [model for model in rows.predictions if model != CEILING]
     keys: list[intervals.Key] = []
 
@@ -360,8 +360,13 @@ def resample_metrics(rows: TaskRows, kind: str, samples: int, seed: int) -> dict
             models,
         )
         statistics += [([(model, "roc_auc")], found) for model, found in zip(models, ranked, strict=True)]
-    resampled = intervals.resample(statistics, rows.cluster_count, samples, seed)
-    return {key: np.sqrt(values) if key[1] == "rmse" else values for key, values in resampled.items()}
+    values = intervals.resample(statistics, rows.cluster_count, samples, seed)
+    influences = intervals.influences(statistics, rows.cluster_count)
+    for key in [key for key in values if key[1] == "rmse"]:
+        values[key] = np.sqrt(values[key])
+        if influences:
+            influences[key] = influences[key] / (2 * values[key].mean())
+    return intervals.Resampled(values, influences, rows.cluster_count)
 
 
 def score_chain(predictions: pl.DataFrame, chain: Sequence[Task], candidate: str) -> list[dict[str, Any]]:

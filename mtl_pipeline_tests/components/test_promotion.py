@@ -118,7 +118,10 @@ def test_a_challenger_that_is_not_shown_to_be_worse_is_promoted(nights: Project)
     comparisons = pl.read_parquet(nights.pipeline.paths.evaluation / "comparisons.parquet")
     assert "champion" in comparisons["baseline"].to_list()
     first, second = read_records(nights.pipeline.paths.evaluation_history)
-    assert [(record.champion, record.promoted) for record in (first, second)] == [(None, True), (before, True)]
+    assert [(record.champion, record.promoted) for record in (first, second)] == [
+        (None, True),
+        (before, True),
+    ]
     assert second.tasks[0].difference("champion", "roc_auc") is not None
 
 
