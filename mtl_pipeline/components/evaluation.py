@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 VERSIONED = ("dagster", "duckdb", "polars", "scikit-learn", "torch", "transformers")
 TREND_PAGE = "trend.html"
-FRAMES = ("metrics", "comparisons", "thresholds", "calibration", "whole_chains")
+FRAMES = ("metrics", "comparisons", "thresholds", "calibration", "whole_chains", "chain_comparisons")
 
 
 def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
