@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
@@ -30,7 +31,7 @@ BASELINES = {
 """Who may be drawn, with their colours, the most telling first. Of the others the report has the newest numbers."""
 MOST_COMPARED = 2
 MOST_MARKERS = 60
-ALONE = timedelta(days=1)
+ALONE = np.timedelta64(1, "D")
 """What is shown to both sides of a single run."""
 
 
@@ -243,8 +244,8 @@ def ends_of(
     return [found.ends if found else None for found in against]
 
 
-def run_times(records: Sequence[Record]) -> list[datetime]:
-    return [as_time(record.time) for record in records]
+def run_times(records: Sequence[Record]) -> np.ndarray:
+    return np.array([as_time(record.time) for record in records], dtype="datetime64[s]")
 
 
 def as_time(iso: str) -> datetime:
@@ -274,8 +275,8 @@ def finish_axes(axes: Axes, records: Sequence[Record], unit: str) -> None:
     axes.set_xlabel("time of the run (UTC)")
     axes.set_ylabel(unit)
     times = run_times(records)
-    if len(set(times)) == 1:
-        axes.set_xlim(times[0] - ALONE, times[0] + ALONE)  # type: ignore[arg-type]
+    if len(np.unique(times)) == 1:
+        axes.set_xlim(times[0] - ALONE, times[0] + ALONE)
     locator = AutoDateLocator(minticks=3, maxticks=6)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
