@@ -48,8 +48,15 @@ def test_intervals_over_users_reach_their_nominal_coverage(world: World) -> None
         assert found[metric, "percentile"].covered / REPETITIONS < coverage, "what expanding is for"
 
 
-def test_intervals_that_take_rows_for_independent_do_not(world: World) -> None:
-    """Which shows that the test above can fail."""
-    found = tally(world, USERS, REPETITIONS // 2, SAMPLES, {"rows": percentile}, clustered=False)
+def test_intervals_that_take_rows_for_independent_do_not() -> None:
+    """Which shows that the test above can fail. Many rows a user, who is misjudged in all of them alike."""
+    found = tally(
+        draw_world(60_000, newest=1.0),
+        USERS,
+        REPETITIONS // 3,
+        SAMPLES,
+        {"rows": percentile},
+        clustered=False,
+    )
     for metric in METRICS:
-        assert found[metric, "rows"].covered / (REPETITIONS // 2) < LEAST - 0.02, metric
+        assert found[metric, "rows"].covered / (REPETITIONS // 3) < 0.88, metric
