@@ -7,7 +7,7 @@ samples using Poisson frequencies"). Every model sees the same counts: what rema
 the models, not between the users. Clusters as in Field & Welsh (2007), "Bootstrapping clustered data".
 
 Percentile intervals (Efron 1979) of few users are too narrow, and more so where a few active users decide: of the
-95 % promised, 89 to 92 % are kept with 30 to 166 users whose activity is skewed. So they are expanded, from the
+95 % promised, 89 to 93 % are kept with 30 to 100 users whose activity is skewed. So they are expanded, from the
 normal quantile to Student's, as in Hesterberg (2015), "What teachers should know about the bootstrap". Degrees of
 freedom are those of the variance of the sum over users: matched to its first two moments (Satterthwaite 1946; for
 clusters Bell & McCaffrey 2002), they fall below users - 1 as far as single users decide. BCa intervals (Efron
