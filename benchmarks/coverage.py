@@ -15,6 +15,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import special, stats
@@ -117,12 +118,20 @@ def without_users(rows: TaskRows) -> TaskRows:
 class Compared:
     """What an interval of one difference can be made of."""
 
-    difference: float
+    rows: TaskRows
+    metric: str
     resampled: np.ndarray
     """(samples,)"""
     influence: np.ndarray
     """(clusters,)"""
     seed: int
+
+    @cached_property
+    def difference(self) -> float:
+        ours, theirs = (
+            score(self.metric, self.rows.labels, self.rows.predictions[name]) for name in (TRUTH, MODEL)
+        )
+        return ours - theirs
 
     @property
     def clusters(self) -> int:
@@ -137,11 +146,10 @@ class Compared:
 def compare_on(rows: TaskRows, samples: int, seed: int) -> dict[str, Compared]:
     """Metric → truth against model."""
     found: Resampled = resample_metrics(rows, "binary", samples, seed)
-    labels = rows.labels
     return {
         metric: Compared(
-            difference=score(metric, labels, rows.predictions[TRUTH])
-            - score(metric, labels, rows.predictions[MODEL]),
+            rows=rows,
+            metric=metric,
             resampled=found.values[TRUTH, metric] - found.values[MODEL, metric],
             influence=found.influences[TRUTH, metric] - found.influences[MODEL, metric],
             seed=seed,
