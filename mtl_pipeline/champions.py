@@ -8,12 +8,10 @@ is killed at any moment leaves the champion that was there before, or the new on
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import wraps
@@ -22,7 +20,7 @@ from typing import Concatenate, Literal, ParamSpec, TypeVar
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
-from mtl_pipeline.publishing import hidden_sibling, publish_file
+from mtl_pipeline.publishing import hidden_sibling, locked, publish_file
 
 SHOWN_DIGITS = 12
 Action = Literal["promoted", "kept", "rolled back"]
@@ -163,19 +161,10 @@ def alone(
 
     @wraps(work)
     def wrapped(paths: PipelinePaths, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-        with locked(paths):
+        with locked(paths.champion_history):
             return work(paths, *args, **kwargs)
 
     return wrapped
-
-
-@contextmanager
-def locked(paths: PipelinePaths) -> Iterator[None]:
-    """The system lets go of the lock when its holder dies."""
-    paths.data.mkdir(parents=True, exist_ok=True)
-    with (paths.data / ".champion.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @alone

@@ -78,7 +78,7 @@ class PipelinePaths:
 
     @property
     def evaluation(self) -> Path:
-        """Folder: `report.html`, `report.md`, `metrics.parquet` and further frames, `decision.json`."""
+        """Folder: `report.html`, `trend.html`, `report.md`, `metrics.parquet` and further frames, `decision.json`."""
         return self.data / "evaluation"
 
     @property
@@ -86,6 +86,12 @@ class PipelinePaths:
         """Folder: `study.db`, which grows with every trial; `trials.parquet`, `best.yaml`, `report.html` and
         `report.md` of the last search."""
         return self.data / "tuning"
+
+    @property
+    def evaluation_history(self) -> Path:
+        """What each evaluation found, a line of JSON for each model and version of the examples (see
+        evaluation.history)."""
+        return self.data / "evaluation_history.jsonl"
 
     @property
     def recommendations(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import time
@@ -48,6 +49,18 @@ def publish_folder(target: Path) -> Iterator[Path]:
     if previous is not None:
         shutil.rmtree(previous, ignore_errors=True)
     remove_abandoned_versions(target)
+
+
+@contextmanager
+def locked(target: Path) -> Iterator[None]:
+    """One process at a time, others wait: for a file that is read, changed and replaced.
+
+    The system lets go of the lock when its holder dies.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.with_name(f".{target.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def hidden_sibling(target: Path) -> Path:

@@ -1,6 +1,7 @@
 """The evaluation: every model on the same untouched test rows, as a report and as numbers."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ import dagster as dg
 import polars as pl
 import yaml
 
-from mtl_pipeline.champions import Decision
+from mtl_pipeline.champions import Decision, read_history
 from mtl_pipeline.components.checks import asset_checks
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.promotion import Champion, decide_promotion, find_champion
@@ -20,11 +21,12 @@ from mtl_pipeline.warehouse.checks import evaluation_checks
 from mtl_pipeline.warehouse.facts import describe_data
 
 if TYPE_CHECKING:
-    from mtl_pipeline.evaluation.report import ReportContext
+    from mtl_pipeline.evaluation.report import Facts, ReportContext
     from mtl_pipeline.evaluation.scoring import Evaluation
 
 VERSIONED = ("dagster", "duckdb", "polars", "scikit-learn", "torch", "transformers")
-FRAMES = ("metrics", "comparisons", "thresholds", "calibration", "whole_chains")
+TREND_PAGE = "trend.html"
+FRAMES = ("metrics", "comparisons", "thresholds", "calibration", "whole_chains", "chain_comparisons")
 
 
 def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
@@ -57,8 +59,9 @@ def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         decision = decide_promotion(pipeline, measured, predictions, champion)
         parts = measure_parts(pipeline, predictions, measured)
         page = report_context(context, pipeline, predictions, decision)
-        page = replace(page, slices=parts["slices"], ranking=parts["ranking"])
-        publish_evaluation(pipeline, measured, page, parts)
+        page = replace(page, slices=parts["slices"], ranking=parts["ranking"], trend=TREND_PAGE)
+        trend = past_evaluations(pipeline, measured, decision, page.facts)
+        publish_evaluation(pipeline, measured, page, parts, trend)
         context.log.info(f"report: {paths.evaluation / 'report.html'}")
         return dg.MaterializeResult(
             data_version=dg.DataVersion(str(measured.metrics.hash_rows(seed=0).sum())),
@@ -67,8 +70,9 @@ def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
                 "promotion": decision.verdict,
                 "champion before": decision.champion or "none",
                 "page": dg.MetadataValue.path(paths.evaluation / "report.html"),
+                "past evaluations": dg.MetadataValue.path(paths.evaluation / TREND_PAGE),
                 "dagster/uri": dg.MetadataValue.path(paths.evaluation),
-                **headline_metrics(measured),
+                **main_metrics(measured),
                 **parts_metadata(measured, parts),
             },
         )
@@ -165,16 +169,36 @@ def parts_metadata(measured: "Evaluation", parts: Mapping[str, pl.DataFrame]) ->
     }
 
 
+def past_evaluations(
+    pipeline: PipelineContext, measured: "Evaluation", decision: Decision, facts: "Facts"
+) -> str:
+    """The page of all evaluations, with this one on record."""
+    from mtl_pipeline.evaluation.history import append_record, make_record
+    from mtl_pipeline.evaluation.trend import render_trend
+
+    record = make_record(
+        measured,
+        decision,
+        facts,
+        time=facts["created_at"],
+        examples=facts["fingerprints"].get("examples", ""),
+    )
+    records = append_record(pipeline.paths.evaluation_history, record)
+    return render_trend(pipeline.name, records, read_history(pipeline.paths))
+
+
 def publish_evaluation(
     pipeline: PipelineContext,
     measured: "Evaluation",
     context: "ReportContext",
     parts: Mapping[str, pl.DataFrame],
+    trend: str,
 ) -> None:
     from mtl_pipeline.evaluation.report import render_report
 
     with publish_folder(pipeline.paths.evaluation) as folder:
         (folder / "report.html").write_text(render_report(measured, context), encoding="utf-8")
+        (folder / TREND_PAGE).write_text(trend, encoding="utf-8")
         (folder / "report.md").write_text(measured.to_markdown(context.decision), encoding="utf-8")
         if context.decision:
             context.decision.write(folder / "decision.json")
@@ -194,17 +218,24 @@ def data_versions(context: dg.AssetExecutionContext, pipeline: PipelineContext) 
     return versions
 
 
-def headline_metrics(measured: "Evaluation") -> dict[str, float]:
-    """The candidate's first compared metric of each task, so that the UI can plot it over runs."""
+def main_metrics(measured: "Evaluation") -> dict[str, float]:
+    """The candidate's compared metrics of each task, and by how much they differ from those of one network per
+    task, as numbers that the UI plots over runs."""
     from mtl_pipeline.evaluation.metrics import COMPARED
+    from mtl_pipeline.evaluation.tables import SINGLE_TASK
 
     scores = {
-        f"{task.name} {COMPARED[task.kind][0]}": measured.score(
-            task.name, measured.candidate, COMPARED[task.kind][0]
-        ).value
+        f"{task.name} {metric}": measured.score(task.name, measured.candidate, metric).value
         for task in measured.tasks
+        for metric in COMPARED[task.kind]
     }
-    return {name: value for name, value in scores.items() if value == value}  # a metric may be undefined
+    alone = measured.comparisons.filter(pl.col("baseline") == SINGLE_TASK)
+    differences = {
+        f"{row['task']} {row['metric']} minus {SINGLE_TASK}": row["difference"]
+        for row in alone.iter_rows(named=True)
+    }
+    found = scores | differences
+    return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 def evaluation_asset_checks(pipeline: PipelineContext) -> dg.AssetChecksDefinition:

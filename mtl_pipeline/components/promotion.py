@@ -45,7 +45,7 @@ class Champion:
 
 def find_champion(pipeline: PipelineContext) -> Champion | None:
     """The champion and what it predicts for the examples as they are now; None where there is none."""
-    from mtl_pipeline.evaluation.promotion import CHAMPION
+    from mtl_pipeline.evaluation.predictions import CHAMPION
     from mtl_pipeline.learning.ranker import predict_examples
 
     paths = pipeline.paths

@@ -17,7 +17,13 @@ from mtl_pipeline.evaluation.tables import (
     promotion_lines,
     transfer_table,
 )
-from mtl_pipeline.evaluation.wording import arrow, comparison_lines, overall_sentence, task_verdicts
+from mtl_pipeline.evaluation.wording import (
+    ComparisonLine,
+    arrow,
+    comparison_lines,
+    overall_sentence,
+    task_verdicts,
+)
 
 if TYPE_CHECKING:
     from mtl_pipeline.champions import Decision
@@ -35,8 +41,8 @@ def to_markdown(evaluation: Evaluation, decision: Decision | None = None) -> str
     for task in evaluation.tasks:
         parts += [f"## {escape(task.name)} ({task.kind})", task_table(evaluation, task)]
         parts += [
-            f"### {escape(evaluation.candidate)} against each baseline",
-            comparison_table(evaluation, task),
+            f"### {escape(evaluation.candidate)} against the others",
+            comparison_grid(comparison_lines(evaluation, task.name, task.kind)),
         ]
         if calibration := calibration_table(evaluation, task.name, task.kind):
             parts += ["### Before → after calibration", calibration_grid(calibration)]
@@ -106,7 +112,14 @@ def model_name(model: str) -> str:
 
 def chain_grid(chain: ChainTable) -> str:
     notes = "".join(f"\n\n– {escape(note)}" for note in chain.notes)
-    return f"### Whole chain: {escape(chain.chain)}, {chain.rows:,} rows\n\n{model_grid(chain.table)}{notes}"
+    return "\n\n".join(
+        [
+            f"### Whole chain: {escape(chain.chain)}, {chain.rows:,} rows",
+            escape(chain.verdict),
+            model_grid(chain.table) + notes,
+            comparison_grid(chain.comparisons),
+        ]
+    )
 
 
 def transfer_grid(evaluation: Evaluation) -> str:
@@ -127,7 +140,7 @@ def transfer_grid(evaluation: Evaluation) -> str:
     return markdown_table(heads, rows) if rows else ""
 
 
-def comparison_table(evaluation: Evaluation, task: Task) -> str:
+def comparison_grid(lines: list[ComparisonLine]) -> str:
     rows = [
         [
             f"{line.metric} {line.arrow}",
@@ -136,9 +149,9 @@ def comparison_table(evaluation: Evaluation, task: Task) -> str:
             line.interval,
             line.verdict + note(line.note),
         ]
-        for line in comparison_lines(evaluation, task.name, task.kind)
+        for line in lines
     ]
-    return markdown_table(["metric", "baseline", "difference", "95 % interval", "verdict"], rows)
+    return markdown_table(["metric", "against", "difference", "95 % interval", "verdict"], rows)
 
 
 def markdown_table(heads: list[str], rows: list[list[str]]) -> str:

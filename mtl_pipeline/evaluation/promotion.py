@@ -4,7 +4,8 @@ It does when
 
 1. it was not rolled back from before: what somebody took out by hand comes back by hand only;
 2. on validation, before calibration, it beats the constant answer on every task: less than that must never
-   recommend; and, where there is a champion that can be compared,
+   recommend, nor must a model of which validation, of one class only, says nothing; and, where there is a
+   champion that can be compared,
 3. on no task is it worse than the champion by more than the task's margin, with confidence: it is, when the
    whole 95 % interval of the difference lies beyond the margin. A task without an interval (one class only,
    rows of one user) speaks against it, for then nothing is known.
@@ -25,12 +26,10 @@ import polars as pl
 from mtl_pipeline.champions import Decision, TaskComparison, short
 from mtl_pipeline.evaluation.intervals import BETTER, WORSE
 from mtl_pipeline.evaluation.metrics import headline, metric
+from mtl_pipeline.evaluation.predictions import CHAMPION
 from mtl_pipeline.evaluation.scoring import CONSTANT, Evaluation, evaluate
 from mtl_pipeline.evaluation.wording import INCOMPARABLE, arrow, format_difference, format_value
 from mtl_pipeline.spec import PipelineSpec, Task
-
-CHAMPION = "champion"
-"""The name under which the champion's predictions stand in the predictions frame."""
 
 LEARNED = {
     "binary": "log_loss",
@@ -61,7 +60,11 @@ def decide(
     """
     usable = champion is not None and not obstacle
     comparisons = [compare_task(spec, compared, task) for task in spec.tasks] if compared else []
-    against = [*constant_reasons(measured), *filter(None, map(objection, comparisons))]
+    against = [
+        *blind_reasons(measured),
+        *constant_reasons(measured),
+        *filter(None, map(objection, comparisons)),
+    ]
     if rolled_back_at:
         against.insert(0, f"This model was rolled back from on {rolled_back_at}; it is not promoted again.")
     reasons = against or [reason_for(comparisons)]
@@ -88,11 +91,29 @@ def reason_for(comparisons: list[TaskComparison]) -> str:
     return "There is no champion to compare with, and it beats the constant answer on every task."
 
 
+def blind_reasons(measured: Evaluation) -> list[str]:
+    """The tasks of which validation says nothing, and why. A model is neither good nor bad by it: nobody knows."""
+    return [
+        f"{task.name}: whether it has learned anything cannot be said from the validation rows: {why}. Look at the "
+        "check labels_vary_in_validation_and_test of examples."
+        for task in measured.tasks
+        if (why := blindness(measured, task))
+    ]
+
+
+def blindness(measured: Evaluation, task: Task) -> str:
+    """Why the validation rows say nothing of a task: no label at all, or one class only; else empty."""
+    metric = {"binary": "roc_auc", "multiclass": "macro_roc_auc"}.get(task.kind, LEARNED[task.kind])
+    return measured.score(task.name, measured.candidate, metric, "validation").note
+
+
 def constant_reasons(measured: Evaluation) -> list[str]:
     """The tasks on which the challenger is no better than a constant answer on validation. Once it was
     calibrated on these very rows no model is worse, whatever it has learned."""
     reasons = []
     for task in measured.tasks:
+        if blindness(measured, task):
+            continue
         found = metric(task.kind, LEARNED[task.kind])
         scores = measured.calibration.filter(
             pl.col("task") == task.name, pl.col("split") == "validation", pl.col("metric") == found.name
@@ -147,7 +168,8 @@ def outcome_of(verdict: str, least_loss: float, margin: float) -> str:
 def objection(line: TaskComparison) -> str | None:
     """What one task says against the challenger."""
     if line.outcome == INCOMPARABLE:
-        return f"{line.task}: the two cannot be compared in {line.metric}: {line.note or 'no interval'}."
+        why = line.note or "no interval"
+        return f"{line.task}: the two cannot be compared in {line.metric} on the test rows: {why}."
     if line.outcome != WORSE:
         return None
     difference, interval = format_difference(line.difference, line.low, line.high)

@@ -161,11 +161,12 @@ def with_intervals(
 ) -> dict:
     if users < FEWEST_USERS:
         return {"note": "no interval: one user only"}
-    own = intervals.percentile_interval(resampled[model, name])
+    quantile = intervals.expanded_quantile(users)
+    own = intervals.percentile_interval(resampled[model, name], quantile)
     found: dict = {"low": own.low, "high": own.high, "note": own.note}
     if model in (candidate, CEILING):
         return found
-    paired = intervals.percentile_interval(resampled[candidate, name] - resampled[model, name])
+    paired = intervals.percentile_interval(resampled[candidate, name] - resampled[model, name], quantile)
     return found | {
         "difference": float(values[candidate, name].mean() - values[model, name].mean()),
         "difference_low": paired.low,

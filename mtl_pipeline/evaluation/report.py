@@ -95,6 +95,8 @@ class ReportContext:
     """Of `measure_ranking`; the section is left out where it is empty."""
     decision: Decision | None = None
     """Whether the model becomes champion."""
+    trend: str = ""
+    """Where the page of past evaluations lies, seen from this one; empty where there is none."""
 
     def epoch_chosen_for(self, task: str) -> float | None:
         if isinstance(self.chosen_epoch, Mapping):
@@ -131,7 +133,7 @@ def render_report(evaluation: Evaluation, context: ReportContext) -> str:
     ]
     transfers = transfer_table(evaluation)
     models = list(dict.fromkeys(row.model for section in sections for row in section.table.rows))
-    return template().render(
+    return template("report.html.jinja").render(
         evaluation=evaluation,
         context=context,
         overall=overall_sentence(evaluation.candidate, verdicts),
@@ -175,7 +177,7 @@ def shown_metrics(sections: Sequence[TaskSection]) -> list[Metric]:
     return sorted(shown, key=lambda metric: metric == CEILING_SHARE)
 
 
-def template(name: str = "report.html.jinja") -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mtl_pipeline.evaluation", "."),
         autoescape=True,
@@ -189,7 +191,6 @@ def template(name: str = "report.html.jinja") -> jinja2.Template:
         "rows_sentence": rows_sentence,
         "trusted_svg": Markup,
     }
-    environment.filters["rows_sentence"] = rows_sentence
     return environment.get_template(name)
 
 

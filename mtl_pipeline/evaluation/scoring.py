@@ -6,7 +6,6 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -53,6 +52,7 @@ SPLITS = ("validation", "test")
 CONSTANT = "constant"
 FEWEST_CLUSTERS = 2
 FEW_CLUSTERS = 30
+SMALLEST_RMSE = 1e-12
 SCORERS = {"regression": regression_scores, "count": count_scores, "multiclass": multiclass_scores}
 
 METRICS_SCHEMA = {
@@ -87,6 +87,7 @@ CALIBRATION_SCHEMA = {
     "calibrated": pl.Boolean,
 }
 THRESHOLDS_SCHEMA = {"task": pl.String, "model": pl.String, "threshold": pl.Float64, "note": pl.String}
+CHAIN_COMPARISONS_SCHEMA = {"chain": pl.String} | COMPARISONS_SCHEMA
 WHOLE_CHAINS_SCHEMA = {
     "task": pl.String,
     "chain": pl.String,
@@ -118,6 +119,8 @@ class Evaluation:
     whole_chains: pl.DataFrame
     """task, chain, model, metric, value, rows, note: on test rows, for binary tasks that are conditional on
     another; the probability that all of the chain happens, over all rows where its first task was observed."""
+    chain_comparisons: pl.DataFrame
+    """chain and the columns of `comparisons`: the same of the whole chains."""
     bootstrap_samples: int
     seed: int
     resampled: str
@@ -164,7 +167,9 @@ def evaluate(
         check_labels(predictions, task)
         check_predictions(predictions, task, model_names(predictions, task.name, candidate))
     measured = [evaluate_task(predictions, task, candidate, bootstrap_samples, seed) for task in tasks]
-    chains = [row for chain in whole_chains(tasks) for row in score_chain(predictions, chain, candidate)]
+    chains = [
+        score_chain(predictions, chain, candidate, bootstrap_samples, seed) for chain in whole_chains(tasks)
+    ]
     return Evaluation(
         tasks=tuple(tasks),
         candidate=candidate,
@@ -178,7 +183,12 @@ def evaluate(
         calibration=pl.DataFrame(
             [row for task in measured for row in task.calibration], schema=CALIBRATION_SCHEMA
         ),
-        whole_chains=pl.DataFrame(chains, schema=WHOLE_CHAINS_SCHEMA),
+        whole_chains=pl.DataFrame(
+            [row for chain in chains for row in chain.metrics], schema=WHOLE_CHAINS_SCHEMA
+        ),
+        chain_comparisons=pl.DataFrame(
+            [row for chain in chains for row in chain.comparisons], schema=CHAIN_COMPARISONS_SCHEMA
+        ),
         bootstrap_samples=bootstrap_samples,
         seed=seed,
         resampled="users" if has_users(predictions) else "rows",
@@ -308,7 +318,7 @@ def compare(
     """The candidate against every baseline, per compared metric."""
     cluster = "user" if rows.has_users else "row"
     enough = rows.cluster_count >= FEWEST_CLUSTERS
-    resampled = resample_metrics(rows, task.kind, samples, seed) if enough else {}
+    resampled = resample_metrics(rows, task.kind, samples, seed) if enough else None
     comparisons = []
     for name, baseline in itertools.product(COMPARED[task.kind], rows.predictions):
         if baseline in (candidate, CEILING):
@@ -316,12 +326,12 @@ def compare(
         ours, theirs = scores[candidate][name], scores[baseline][name]
         if undefined := ours.note or theirs.note:
             interval = intervals.Interval(math.nan, math.nan, undefined)
-        elif not enough:
+        elif resampled is None:
             interval = intervals.Interval(
                 math.nan, math.nan, f"no interval: the test rows are of one {cluster} only"
             )
         else:
-            interval = intervals.percentile_interval(resampled[candidate, name] - resampled[baseline, name])
+            interval = resampled.paired_interval((candidate, name), (baseline, name))
         comparisons.append(
             {
                 "task": task.name,
@@ -338,8 +348,8 @@ def compare(
     return comparisons
 
 
-def resample_metrics(rows: TaskRows, kind: str, samples: int, seed: int) -> dict[intervals.Key, np.ndarray]:
-    """(model, compared metric) → (samples,) values on the same resamples."""
+def resample_metrics(rows: TaskRows, kind: str, samples: int, seed: int) -> intervals.Resampled:
+    """Every (model, compared metric)."""
     models = [model for model in rows.predictions if model != CEILING]
     keys: list[intervals.Key] = []
 
@@ -360,12 +370,27 @@ def resample_metrics(rows: TaskRows, kind: str, samples: int, seed: int) -> dict
             models,
         )
         statistics += [([(model, "roc_auc")], found) for model, found in zip(models, ranked, strict=True)]
-    resampled = intervals.resample(statistics, rows.cluster_count, samples, seed)
-    return {key: np.sqrt(values) if key[1] == "rmse" else values for key, values in resampled.items()}
+    values = intervals.resample(statistics, rows.cluster_count, samples, seed)
+    influences = intervals.influences(statistics, rows.cluster_count)
+    for key in [key for key in values if key[1] == "rmse"]:
+        values[key] = np.sqrt(values[key])
+        if influences:
+            influences[key] = influences[key] / (2 * max(values[key].mean(), SMALLEST_RMSE))
+    return intervals.Resampled(values, influences, rows.cluster_count)
 
 
-def score_chain(predictions: pl.DataFrame, chain: Sequence[Task], candidate: str) -> list[dict[str, Any]]:
-    """Rows of the frame `whole_chains` for one chain."""
+@dataclass(frozen=True)
+class ChainMeasured:
+    """Rows of the published frames."""
+
+    metrics: list[dict]
+    comparisons: list[dict]
+
+
+def score_chain(
+    predictions: pl.DataFrame, chain: Sequence[Task], candidate: str, samples: int, seed: int
+) -> ChainMeasured:
+    """The probability that the whole chain happens, on test rows."""
     rows = chain_rows(predictions, chain, candidate, "test")
 
     def score(model: str) -> dict[str, Score]:
@@ -373,19 +398,24 @@ def score_chain(predictions: pl.DataFrame, chain: Sequence[Task], candidate: str
             return dict.fromkeys(WHOLE_CHAIN, Score(math.nan, NO_ROWS))
         return ranking_scores(rows.labels, rows.predictions[model])
 
-    return [
-        {
-            "task": chain[-1].name,
-            "chain": " → ".join(task.name for task in chain),
-            "model": model,
-            "metric": name,
-            "value": found.value,
-            "rows": len(rows.labels),
-            "note": found.note,
-        }
-        for model, scores in zip(rows.predictions, in_threads(score, rows.predictions), strict=True)
-        for name, found in scores.items()
-    ]
+    scores = dict(zip(rows.predictions, in_threads(score, rows.predictions), strict=True))
+    name, end = " → ".join(task.name for task in chain), chain[-1]
+    return ChainMeasured(
+        metrics=[
+            {
+                "task": end.name,
+                "chain": name,
+                "model": model,
+                "metric": metric,
+                "value": found.value,
+                "rows": len(rows.labels),
+                "note": found.note,
+            }
+            for model, by_metric in scores.items()
+            for metric, found in by_metric.items()
+        ],
+        comparisons=[{"chain": name} | row for row in compare(rows, end, scores, candidate, samples, seed)],
+    )
 
 
 def few_clusters_note(clusters: int, cluster: str) -> str:

@@ -211,7 +211,7 @@ def paired(ours: np.ndarray, theirs: np.ndarray, measure: Metric, clusters: int,
     """The interval and the verdict. `ours` and `theirs` (samples,), on the same resamples."""
     if clusters < FEWEST_CLUSTERS:
         return {"verdict": intervals.UNDECIDED, "note": f"no interval: {clusters} {cluster}s are too few"}
-    interval = intervals.percentile_interval(ours - theirs)
+    interval = intervals.percentile_interval(ours - theirs, intervals.expanded_quantile(clusters))
     return {
         "low": interval.low,
         "high": interval.high,

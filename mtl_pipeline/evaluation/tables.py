@@ -16,10 +16,18 @@ from mtl_pipeline.evaluation.metrics import (
     WHOLE_CHAIN,
     Metric,
     Score,
+    headline,
     metric,
 )
 from mtl_pipeline.evaluation.predictions import CEILING
-from mtl_pipeline.evaluation.wording import comparison_lines, format_difference, format_value
+from mtl_pipeline.evaluation.wording import (
+    ComparisonLine,
+    chain_lines,
+    comparison_lines,
+    format_difference,
+    format_value,
+    verdict_sentence,
+)
 
 if TYPE_CHECKING:
     from mtl_pipeline.champions import Decision
@@ -85,6 +93,9 @@ class ChainTable:
     """'click → purchase'."""
     rows: int
     table: MetricsTable
+    comparisons: list[ComparisonLine]
+    verdict: str
+    """On the headline metric, in a sentence."""
     notes: list[str]
 
 
@@ -134,12 +145,16 @@ def chain_tables(evaluation: Evaluation) -> list[ChainTable]:
         }
         metrics = tuple(metric("binary", name) for name in WHOLE_CHAIN)
         columns = [[scores[model, column.name] for model in models] for column in metrics]
+        lines = chain_lines(evaluation, frame["chain"][0])
+        first = [line for line in lines if line.metric == headline("binary").label]
         tables.append(
             ChainTable(
                 task=frame["task"][0],
                 chain=frame["chain"][0],
                 rows=frame["rows"][0],
                 table=side_by_side(models, metrics, columns, {}),
+                comparisons=lines,
+                verdict=verdict_sentence(f"the whole chain {frame['chain'][0]}", evaluation.candidate, first),
                 notes=frame.filter(pl.col("note") != "")["note"].unique(maintain_order=True).to_list(),
             )
         )

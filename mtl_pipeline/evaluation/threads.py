@@ -16,5 +16,8 @@ MOST_THREADS = 8
 
 def in_threads(function: Callable[[In], Out], inputs: Iterable[In]) -> list[Out]:
     """`function` of every input, in order."""
-    with ThreadPoolExecutor(max_workers=min(MOST_THREADS, os.cpu_count() or 1)) as pool:
+    workers = min(MOST_THREADS, os.cpu_count() or 1)
+    if workers == 1:
+        return [function(each) for each in inputs]
+    with ThreadPoolExecutor(max_workers=workers) as pool:
         return list(pool.map(function, inputs))

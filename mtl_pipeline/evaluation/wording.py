@@ -10,7 +10,7 @@ import polars as pl
 
 from mtl_pipeline.evaluation.intervals import BETTER, UNDECIDED, WORSE
 from mtl_pipeline.evaluation.metrics import CEILING_MEASURE, CEILING_SHARE, headline, metric
-from mtl_pipeline.evaluation.predictions import CEILING
+from mtl_pipeline.evaluation.predictions import CEILING, CHAMPION
 
 if TYPE_CHECKING:
     from mtl_pipeline.evaluation.scoring import Evaluation
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 MISSING = "–"
 MOST_DECIMALS = 6
 INCOMPARABLE = "incomparable"
+PHRASES = {
+    WORSE: "is worse than",
+    UNDECIDED: "shows no difference from",
+    BETTER: "is better than",
+    INCOMPARABLE: "cannot be compared with",
+}
 
 
 @dataclass(frozen=True)
@@ -98,8 +104,17 @@ def format_difference(difference: float, low: float, high: float) -> tuple[str, 
 
 def comparison_lines(evaluation: Evaluation, task: str, kind: str) -> list[ComparisonLine]:
     """Every comparison of one task, the headline metric first."""
+    return lines_of(evaluation.comparisons.filter(pl.col("task") == task), kind)
+
+
+def chain_lines(evaluation: Evaluation, chain: str) -> list[ComparisonLine]:
+    """Every comparison of a whole chain, the headline metric first."""
+    return lines_of(evaluation.chain_comparisons.filter(pl.col("chain") == chain), "binary")
+
+
+def lines_of(comparisons: pl.DataFrame, kind: str) -> list[ComparisonLine]:
     lines = []
-    for row in evaluation.comparisons.filter(pl.col("task") == task).iter_rows(named=True):
+    for row in comparisons.iter_rows(named=True):
         difference, interval = format_difference(row["difference"], row["low"], row["high"])
         compared = metric(kind, row["metric"])
         lines.append(
@@ -143,28 +158,33 @@ def task_verdicts(evaluation: Evaluation) -> list[TaskVerdict]:
     return verdicts
 
 
-def verdict_sentence(task: str, candidate: str, lines: list[ComparisonLine]) -> str:
+def verdict_sentence(where: str, candidate: str, lines: list[ComparisonLine]) -> str:
     """'On liked, multi_task is worse than linear; it shows no difference from popularity; it is better than constant.'
 
-    What speaks against the candidate comes first.
+    What speaks against the candidate comes first. A champion is no baseline, and has a sentence of its own.
     """
-    if not lines:
-        return f"On {task}, {candidate} has no baseline to be compared with."
-    outcomes = [line.outcome for line in lines]
-    if set(outcomes) == {BETTER} and len(lines) > 1:
-        return f"On {task}, {candidate} is better than every baseline."
-    phrases = {
-        WORSE: "is worse than",
-        UNDECIDED: "shows no difference from",
-        BETTER: "is better than",
-        INCOMPARABLE: "cannot be compared with",
-    }
-    clauses = [
-        f"{phrase} {join_words([line.baseline for line in lines if line.outcome == outcome])}"
-        for outcome, phrase in phrases.items()
-        if outcome in outcomes
-    ]
-    return f"On {task}, {candidate} {'; it '.join(clauses)}."
+    baselines, champion = apart(lines)
+    if not baselines:
+        sentences = [f"On {where}, {candidate} has no baseline to be compared with."]
+    elif {line.outcome for line in baselines} == {BETTER} and len(baselines) > 1:
+        sentences = [f"On {where}, {candidate} is better than every baseline."]
+    else:
+        clauses = [
+            f"{phrase} {join_words([line.baseline for line in baselines if line.outcome == outcome])}"
+            for outcome, phrase in PHRASES.items()
+            if outcome in [line.outcome for line in baselines]
+        ]
+        sentences = [f"On {where}, {candidate} {'; it '.join(clauses)}."]
+    sentences += [f"It {PHRASES[line.outcome]} the champion." for line in champion]
+    return " ".join(sentences)
+
+
+def apart(lines: list[ComparisonLine]) -> tuple[list[ComparisonLine], list[ComparisonLine]]:
+    """Those against baselines, and those against the champion."""
+    return (
+        [line for line in lines if line.baseline != CHAMPION],
+        [line for line in lines if line.baseline == CHAMPION],
+    )
 
 
 def ceiling_sentence(evaluation: Evaluation, task: Task) -> str:
@@ -193,9 +213,21 @@ def rows_sentence(verdict: TaskVerdict) -> str:
 
 
 def overall_sentence(candidate: str, verdicts: list[TaskVerdict]) -> str:
-    """'In 12 comparisons on the tasks' headline metrics, multi_task is better in 9, worse in 1, …'"""
-    outcomes = [line.outcome for verdict in verdicts for line in verdict.lines]
-    comparisons = "1 comparison" if len(outcomes) == 1 else f"{len(outcomes)} comparisons"
+    """'In 12 comparisons with baselines on the tasks' headline metrics, multi_task is better in 9, worse in 1, …'"""
+    baselines, champion = apart([line for verdict in verdicts for line in verdict.lines])
+    sentences = [f"{counted(baselines, 'with baselines')}, {candidate} {outcomes_sentence(baselines)}."]
+    if champion:
+        sentences.append(f"{counted(champion, 'with the champion')}, it {outcomes_sentence(champion)}.")
+    return " ".join(sentences)
+
+
+def counted(lines: list[ComparisonLine], whom: str) -> str:
+    comparisons = "1 comparison" if len(lines) == 1 else f"{len(lines)} comparisons"
+    return f"In {comparisons} {whom} on the tasks' headline metrics"
+
+
+def outcomes_sentence(lines: list[ComparisonLine]) -> str:
+    outcomes = [line.outcome for line in lines]
     clauses = [
         f"is better in {outcomes.count(BETTER)}",
         f"worse in {outcomes.count(WORSE)}",
@@ -203,7 +235,7 @@ def overall_sentence(candidate: str, verdicts: list[TaskVerdict]) -> str:
     ]
     if INCOMPARABLE in outcomes:
         clauses.append(f"cannot be compared in {outcomes.count(INCOMPARABLE)}")
-    return f"In {comparisons} on the tasks' headline metrics, {candidate} {join_words(clauses)}."
+    return join_words(clauses)
 
 
 def join_words(words: list[str]) -> str:

@@ -16,6 +16,7 @@ import pytest
 
 from mtl_pipeline.champions import current_champion, model_fingerprint, read_history
 from mtl_pipeline.components.pipeline import define_pipeline
+from mtl_pipeline.evaluation.history import read_records
 from mtl_pipeline.paths import ROOT_VARIABLE
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline_tests.components.conftest import Project
@@ -116,6 +117,12 @@ def test_a_challenger_that_is_not_shown_to_be_worse_is_promoted(nights: Project)
     assert check(result, "challenger_promoted").passed
     comparisons = pl.read_parquet(nights.pipeline.paths.evaluation / "comparisons.parquet")
     assert "champion" in comparisons["baseline"].to_list()
+    first, second = read_records(nights.pipeline.paths.evaluation_history)
+    assert [(record.champion, record.promoted) for record in (first, second)] == [
+        (None, True),
+        (before, True),
+    ]
+    assert second.tasks[0].difference("champion", "roc_auc") is not None
 
 
 def test_the_same_model_again_stays_champion(nights: Project) -> None:

@@ -7,6 +7,8 @@ import duckdb
 import polars as pl
 import pytest
 
+from mtl_pipeline.champions import model_fingerprint
+from mtl_pipeline.evaluation.history import read_records
 from mtl_pipeline_tests.components.conftest import Project
 from mtl_pipeline_tests.components.test_definitions import LINEAGE
 from mtl_pipeline_tests.conftest import INTERACTIONS
@@ -56,6 +58,21 @@ def test_slices_and_ranked_lists_are_published_and_shown(made_project: Project) 
     assert "| User | known | watched |" in str(metadata["slices"])
     assert "### watched → liked: lists of" in str(metadata["ranked lists"])
     assert 0 < float(str(made_project.metadata("recommendations")["catalogue coverage"])) <= 1
+
+
+def test_evaluating_the_same_again_is_one_point_of_the_history(made_project: Project) -> None:
+    paths = made_project.pipeline.paths
+    made_project.run_or_fail("evaluation")
+    (record,) = read_records(paths.evaluation_history)
+    assert record.model == model_fingerprint(paths.model) == record.champion
+    assert record.promoted
+    assert record.examples
+    assert record.rejected_rows["users user_id: duplicate"] == 1
+    assert "One evaluation so far" in (paths.evaluation / "trend.html").read_text()
+    assert 'href="trend.html"' in (paths.evaluation / "report.html").read_text()
+    metadata = made_project.metadata("evaluation")
+    for name in ("watched roc_auc", "watched log_loss", "rating rmse", "liked roc_auc minus single_task"):
+        assert isinstance(metadata[name], float)
 
 
 def test_a_failed_blocking_check_stops_what_follows(project: Project) -> None:

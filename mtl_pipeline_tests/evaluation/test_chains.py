@@ -69,3 +69,34 @@ def test_a_ceiling_that_does_not_know_every_row_is_left_out_of_the_chain(
     evaluation = evaluate(known, tasks[:2], bootstrap_samples=1)
     assert "ceiling" in evaluation.models("liked")
     assert "ceiling" not in evaluation.whole_chains["model"]
+
+
+def test_whole_chains_are_compared_with_intervals_over_users(
+    evaluation: Evaluation, predictions: pl.DataFrame
+) -> None:
+    """As if the chain were one task of its own."""
+    product = predictions.select(
+        "example_id",
+        "user_id",
+        "split",
+        pl.col("label/liked").fill_null(0).alias("label/both"),
+        *(
+            (
+                pl.col(f"prediction/{model}/watched").cast(pl.Float64) * pl.col(f"prediction/{model}/liked")
+            ).alias(f"prediction/{model}/both")
+            for model in evaluation.models("liked")
+        ),
+    )
+    one_task = evaluate(product, [Task(name="both", kind="binary")], bootstrap_samples=200).comparisons
+    found = evaluation.chain_comparisons
+    assert found["chain"].unique().to_list() == ["watched → liked"]
+    assert found.drop("chain", "task").equals(one_task.drop("task"))
+    assert found.filter(baseline="linear")["verdict"].to_list() == ["better", "better"]
+    assert "single_task" in found["baseline"]
+
+
+def test_a_chain_of_one_class_has_no_verdict(predictions: pl.DataFrame, tasks: list[Task]) -> None:
+    never = predictions.with_columns(pl.col("label/liked") * 0)
+    found = evaluate(never, tasks[:2], bootstrap_samples=5).chain_comparisons.filter(metric="roc_auc")
+    assert found["verdict"].unique().to_list() == ["no difference shown"]
+    assert "only one class" in found["note"][0]

@@ -9,11 +9,14 @@ from sklearn.metrics import log_loss, roc_auc_score
 from mtl_pipeline.evaluation.intervals import (
     BETTER,
     BINS,
+    MOST_INFLUENCES,
     POISSON,
     UNDECIDED,
     WORSE,
     Interval,
     Statistic,
+    expanded_quantile,
+    influences,
     mean_statistic,
     percentile_interval,
     resample,
@@ -126,6 +129,44 @@ def test_intervals_of_a_mean_cover_it_nineteen_times_in_twenty(rng: np.random.Ge
         interval = percentile_interval(resample([([MEAN], statistic)], 100, 200, seed=trial)[MEAN])
         covered += interval.low <= 0 <= interval.high
     assert 175 <= covered <= 199  # 190 expected, standard deviation 3
+
+
+def test_influences_are_what_one_more_copy_of_a_user_changes(rng: np.random.Generator) -> None:
+    labels, scores, users = random_rows(rng)
+    statistics = [
+        ([ROC_AUC], roc_auc_statistic(labels, scores, users, USERS)),
+        ([MEAN], mean_statistic([log_losses(labels, scores)], users, USERS)),
+    ]
+    found = influences(statistics, USERS)
+    for (key,), statistic in statistics:
+        before = weighted(statistic, np.ones(USERS))
+        for user in (0, 7, USERS - 1):
+            weights = np.ones(USERS)
+            weights[user] += 1e-4
+            expected = (weighted(statistic, weights) - before) / 1e-4
+            assert found[key][user] == pytest.approx(expected, rel=1e-3)
+        assert found[key].sum() == pytest.approx(0, abs=1e-9)
+
+
+def test_student_s_quantile_has_one_degree_of_freedom_less_than_users_of_equal_weight() -> None:
+    bootstrap_is_too_narrow = math.sqrt(20 / 19)
+    student = 2.093 * bootstrap_is_too_narrow
+    assert expanded_quantile(20) == pytest.approx(student, abs=1e-3)
+    assert expanded_quantile(20, np.resize([1.0, -1.0], 20)) == pytest.approx(student, abs=1e-3)
+    assert expanded_quantile(10**6) == pytest.approx(1.96, abs=1e-3)
+
+
+def test_a_user_who_decides_alone_costs_degrees_of_freedom() -> None:
+    even = np.resize([1.0, -1.0], 200)
+    one_decides = np.where(np.arange(200) == 0, 30.0, even)
+    assert expanded_quantile(200, even) < 2.0 < 2.5 < expanded_quantile(200, one_decides)
+
+
+def test_influences_are_spared_where_nothing_depends_on_them(rng: np.random.Generator) -> None:
+    users = np.arange(MOST_INFLUENCES + 1)
+    assert (
+        influences([([MEAN], mean_statistic([rng.random(len(users))], users, len(users)))], len(users)) == {}
+    )
 
 
 @pytest.mark.parametrize(

@@ -52,4 +52,6 @@ def test_the_ceiling_is_marked_and_what_was_resampled_is_said(
 def test_joint_training_and_whole_chains_have_their_tables(evaluation: Evaluation) -> None:
     markdown = evaluation.to_markdown()
     assert markdown.index("## Joint training") < markdown.index("## watched")
-    assert "### Whole chain: watched → liked, 53,000 rows" in markdown
+    chain = markdown[markdown.index("### Whole chain: watched → liked, 53,000 rows") :]
+    assert "On the whole chain watched → liked, multi_task" in chain
+    assert re.search(r"\| ROC-AUC ↑ \| linear \| \+0\.\d+ \| \[\+0\.\d+, \+0\.\d+\] \| better \|", chain)

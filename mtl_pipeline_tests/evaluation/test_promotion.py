@@ -92,6 +92,28 @@ def test_a_challenger_no_better_than_a_constant_is_refused(small: pl.DataFrame, 
     assert first.reasons[0].startswith("watched: on validation its log-loss before calibration")
 
 
+@pytest.mark.parametrize(
+    ("label", "why"),
+    [
+        (pl.lit(0.0), "only one class: every observed label is 0"),
+        (pl.lit(None, pl.Float64), "no row with an observed label"),
+    ],
+    ids=["one class", "no label"],
+)
+def test_a_validation_split_that_says_nothing_is_the_reason_given(
+    small: pl.DataFrame, tasks: list[Task], label: pl.Expr, why: str
+) -> None:
+    """Rather than that the model was no better than a constant, which such rows cannot tell."""
+    blind = pl.when(pl.col("split") == "validation").then(label).otherwise("label/watched")
+    measured = evaluate(small.with_columns(blind.alias("label/watched")), tasks, bootstrap_samples=5)
+    decision = decide(PipelineSpec(tasks=tasks), measured, None, challenger="new", champion=None)
+    assert not decision.promote
+    assert decision.reasons == [
+        f"watched: whether it has learned anything cannot be said from the validation rows: {why}. Look at the check "
+        "labels_vary_in_validation_and_test of examples."
+    ]
+
+
 def test_a_task_that_cannot_be_compared_speaks_against_promotion(
     small: pl.DataFrame, tasks: list[Task]
 ) -> None:

@@ -158,6 +158,9 @@ def test_the_whole_chain_has_its_own_table(html: str) -> None:
     text = Page(html).text
     assert "Whole chain: watched → liked" in text
     assert "over the 53,000 test rows where the first label was observed" in text
+    chain = text[text.index("Whole chain: watched → liked") :]
+    assert re.search(r"On the whole chain watched → liked, multi_task .*is better than", chain)
+    assert re.search(r"linear ROC-AUC ↑ \+0\.\d+ \[\+0\.\d+, \+0\.\d+\] better", chain)
 
 
 def test_the_page_says_what_was_resampled(html: str, other_text: str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -8,8 +9,10 @@ from mtl_pipeline.evaluation.intervals import BETTER, UNDECIDED, WORSE
 from mtl_pipeline.evaluation.wording import (
     MISSING,
     ComparisonLine,
+    TaskVerdict,
     format_difference,
     format_value,
+    overall_sentence,
     verdict_sentence,
 )
 
@@ -56,3 +59,24 @@ def test_better_than_all_is_said_only_then() -> None:
 def test_what_could_not_be_measured_is_not_called_equal() -> None:
     sentence = verdict_sentence("t", "m", [line("a", UNDECIDED, MISSING)])
     assert sentence == "On t, m cannot be compared with a."
+
+
+def test_a_champion_is_no_baseline() -> None:
+    baselines = [line("linear", BETTER), line("constant", BETTER)]
+    assert verdict_sentence("t", "m", [*baselines, line("champion", UNDECIDED)]) == (
+        "On t, m is better than every baseline. It shows no difference from the champion."
+    )
+    assert verdict_sentence("t", "m", [line("champion", WORSE)]) == (
+        "On t, m has no baseline to be compared with. It is worse than the champion."
+    )
+
+
+def test_comparisons_with_the_champion_are_counted_apart() -> None:
+    lines = [line("linear", BETTER), line("champion", WORSE), line("constant", BETTER)]
+    verdict = TaskVerdict("t", "binary", "ROC-AUC", "↑", "0.8", "", "", 10, 3, lines)
+    assert overall_sentence("m", [verdict]) == (
+        "In 2 comparisons with baselines on the tasks' headline metrics, m is better in 2, worse in 0 and shows no "
+        "difference in 0. In 1 comparison with the champion on the tasks' headline metrics, it is better in 0, worse "
+        "in 1 and shows no difference in 0."
+    )
+    assert "champion" not in overall_sentence("m", [replace(verdict, lines=lines[:1])])

@@ -136,6 +136,18 @@ def test_faults_of_rejected_rows(pipeline: TinyPipeline, fault: str, found: str)
             "splits_not_empty",
         ),
         (
+            "SELECT * REPLACE (CASE split WHEN 'train' THEN liked * 0 ELSE liked END AS liked) FROM {}",
+            "labels_vary_in_train",
+        ),
+        (
+            "SELECT * REPLACE (CASE split WHEN 'validation' THEN liked * 0 + 1 ELSE liked END AS liked) FROM {}",
+            "labels_vary_in_validation_and_test",
+        ),
+        (
+            "SELECT * REPLACE (CASE split WHEN 'test' THEN rating * 0 + 1 ELSE rating END AS rating) FROM {}",
+            "labels_vary_in_validation_and_test",
+        ),
+        (
             "SELECT * REPLACE (CASE split WHEN 'test' THEN 'validation' WHEN 'validation' THEN 'test' "
             "ELSE split END AS split) FROM {}",
             "splits_in_order_of_time",
@@ -155,6 +167,11 @@ def test_faults_of_examples(pipeline: TinyPipeline, query: str, found: str) -> N
     path = pipeline.paths.examples / "examples.parquet"
     write_query(pipeline.paths, query.format(quote_literal(path)), path)
     assert failing(pipeline, examples_checks(pipeline.paths, pipeline.spec)) == {found}
+
+
+def test_one_class_blocks_in_train_alone(made: TinyPipeline) -> None:
+    blocking = {check.name: check.blocking for check in examples_checks(made.paths, made.spec)}
+    assert (blocking["labels_vary_in_train"], blocking["labels_vary_in_validation_and_test"]) == (True, False)
 
 
 def test_statistics_that_are_not_finite(pipeline: TinyPipeline) -> None:

@@ -62,6 +62,7 @@ def examples_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Check]:
             f"FROM {statistics} WHERE NOT (isfinite(mean) AND isfinite(standard_deviation) "
             "AND standard_deviation > 0)",
         ),
+        *varied_checks(spec, examples),
         *finite_checks(spec, examples),
         *given_checks(spec, examples),
     ]
@@ -80,6 +81,36 @@ def examples_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Check]:
     if spec.negatives and spec.available_from:
         checks.append(availability_check(spec, examples))
     return checks
+
+
+def varied_checks(spec: PipelineSpec, examples: str) -> list[Check]:
+    """Both classes of a binary task, and at least two different labels of any other."""
+
+    def unvaried(*splits: str) -> str:
+        return " UNION ALL ".join(
+            f"SELECT split, {quote_literal(task.name)} AS task, any_value({label})::VARCHAR AS every_label "
+            f"FROM {examples} WHERE split IN ({', '.join(map(quote_literal, splits))}) AND {label} IS NOT NULL "
+            f"GROUP BY split HAVING min({label}) = max({label})"
+            for task in spec.tasks
+            for label in [quote_identifier(task.name)]
+        )
+
+    return [
+        Check(
+            "labels_vary_in_train",
+            "Each task has both classes in train, or at least two different labels where it is not binary: of one "
+            "label alone nothing can be learned.",
+            unvaried("train"),
+        ),
+        Check(
+            "labels_vary_in_validation_and_test",
+            "Each task has both classes, or at least two different labels, in validation and in test: without, no "
+            "threshold, calibration or comparison says anything, which speaks against every new model. Widen the "
+            "split, or look at what the labels are made of.",
+            unvaried("validation", "test"),
+            blocking=False,
+        ),
+    ]
 
 
 def finite_checks(spec: PipelineSpec, examples: str) -> list[Check]:
@@ -203,7 +234,8 @@ def beats_constant_check(paths: PipelinePaths, task: Task) -> Check:
     return Check(
         f"{task.name}_beats_constant",
         f"On validation, before calibration, the model's {metric} of {task.name} is below that of a constant answer: "
-        "a model that has not learned that much is not promoted.",
+        "a model that has not learned that much is not promoted. Where validation has one class only, this says "
+        "nothing: see the check labels_vary_in_validation_and_test of examples.",
         f"SELECT * FROM (SELECT ({scores} 'multi_task') AS multi_task, ({scores} 'constant') AS constant) "
         "WHERE (multi_task < constant) IS NOT TRUE",
         blocking=False,
