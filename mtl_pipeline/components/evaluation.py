@@ -170,19 +170,22 @@ def measure_over_seeds(
 ) -> tuple["Evaluation", dict[str, pl.DataFrame], str]:
     """The evaluation with comparisons over all seeds that there are, the published frames `seeds` and `text`, and why
     replications were left out, if they were."""
-    from mtl_pipeline.evaluation.seeds import compare_over_seeds, measure_seeds
+    from mtl_pipeline.evaluation.seeds import SEEDS_SCHEMA, compare_over_seeds, measure_seeds
     from mtl_pipeline.evaluation.slices import read_slices
-    from mtl_pipeline.evaluation.text_effect import measure_text
+    from mtl_pipeline.evaluation.text_effect import TEXT_SCHEMA, measure_text
 
     replications, left_out = find_replications(pipeline, predictions)
-    slices = read_slices(pipeline.paths, pipeline.spec)
+    if replications is None:
+        return (
+            measured,
+            {"seeds": pl.DataFrame(schema=SEEDS_SCHEMA), "text": pl.DataFrame(schema=TEXT_SCHEMA)},
+            left_out,
+        )
     frames = {
         "seeds": measure_seeds(measured, replications),
-        "text": measure_text(measured, replications, slices),
+        "text": measure_text(measured, replications, read_slices(pipeline.paths, pipeline.spec)),
     }
-    if replications:
-        measured = compare_over_seeds(measured, replications)
-    return measured, frames, left_out
+    return compare_over_seeds(measured, replications), frames, left_out
 
 
 def parts_metadata(measured: "Evaluation", parts: Mapping[str, pl.DataFrame]) -> dict[str, Any]:

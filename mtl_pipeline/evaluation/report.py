@@ -172,7 +172,7 @@ def slice_parts(evaluation: Evaluation, context: ReportContext) -> dict[str, Any
 def seed_parts(evaluation: Evaluation, context: ReportContext) -> dict[str, Any]:
     tasks, candidate = evaluation.tasks, evaluation.candidate
     return {
-        "seeds_sentence": seed_report.seeds_sentence(evaluation.seeds, candidate),
+        "seeds_sentence": seed_report.seeds_sentence(evaluation),
         "seed_lines": seed_report.seed_lines(context.seeds, tasks),
         "text_lines": seed_report.text_lines(context.text, tasks),
         "text_sentences": seed_report.text_sentences(context.text, tasks, candidate),

@@ -10,6 +10,8 @@ import polars as pl
 from mtl_pipeline.evaluation.intervals import BETTER, UNDECIDED, WORSE
 from mtl_pipeline.evaluation.markdown import escape, markdown_table
 from mtl_pipeline.evaluation.metrics import COMPARED, headline, metric
+from mtl_pipeline.evaluation.promotion import CHAMPION
+from mtl_pipeline.evaluation.scoring import Evaluation
 from mtl_pipeline.evaluation.slice_report import labels_in_words
 from mtl_pipeline.evaluation.wording import (
     MISSING,
@@ -144,16 +146,20 @@ def text_sentences(text: pl.DataFrame, tasks: Sequence[Task], candidate: str) ->
     return sentences
 
 
-def seeds_sentence(seeds: int, candidate: str) -> str:
+def seeds_sentence(evaluation: Evaluation) -> str:
     """What a difference is where there are several seeds; empty where there is one."""
-    if seeds == 1:
+    if evaluation.seeds == 1:
         return ""
-    rough = " So few seeds make rough intervals." if seeds < FEW_SEEDS else ""
-    return (
-        f"Here each difference is the mean over {seeds} seeds: {candidate} with each seed against the baseline with "
-        "the same seed, where it has one. Its interval covers seeds too. Only a champion is compared with the one "
-        f"model that is put forward, whose values the tables of models show.{rough}"
-    )
+    sentences = [
+        f"Here each difference is the mean over {evaluation.seeds} seeds: {evaluation.candidate} with each seed "
+        "against the baseline with the same seed, where it has one. Its interval covers seeds too.",
+        "The tables of models show the one model that is put forward.",
+    ]
+    if CHAMPION in evaluation.comparisons["baseline"]:
+        sentences.append("The champion is compared with that one.")
+    if evaluation.seeds < FEW_SEEDS:
+        sentences.append("So few seeds make rough intervals.")
+    return " ".join(sentences)
 
 
 def seeds_markdown(seeds: pl.DataFrame, tasks: Sequence[Task]) -> str:

@@ -201,12 +201,10 @@ def small_sample_stretch(seeds: int) -> float:
     return float(stats.t.ppf(tail, seeds - 1) / stats.norm.ppf(tail))
 
 
-def measure_seeds(evaluation: Evaluation, replications: Replications | None) -> pl.DataFrame:
+def measure_seeds(evaluation: Evaluation, replications: Replications) -> pl.DataFrame:
     """The published frame `seeds`: for each task, model with seeds and metric its values on the test rows, one for each
     seed, with mean, standard deviation (n - 1), lowest and highest. Thresholds come from validation rows, each fit's
     its own."""
-    if replications is None:
-        return pl.DataFrame(schema=SEEDS_SCHEMA)
     found = []
     for task in evaluation.tasks:
         fits = [fit for model in replications.models for fit in replications.fits(model)]

@@ -53,16 +53,14 @@ TEXT_SCHEMA = {
 }
 
 
-def measure_text(
-    evaluation: Evaluation, replications: Replications | None, slices: pl.DataFrame
-) -> pl.DataFrame:
+def measure_text(evaluation: Evaluation, replications: Replications, slices: pl.DataFrame) -> pl.DataFrame:
     """The published frame `text`: a row for each task, part of the test rows and compared metric; empty without
     networks that were trained without text. `slices` is the frame of `read_slices`.
 
     Values are means over the seeds, differences those with text minus without. What is null or NaN and why is as in
     the frame of `measure_slices`.
     """
-    if replications is None or WITHOUT_TEXT not in replications.models:
+    if WITHOUT_TEXT not in replications.models:
         return pl.DataFrame(schema=TEXT_SCHEMA)
     test = replications.predictions.filter(pl.col("split") == "test")
     parts = test.select("example_id").join(

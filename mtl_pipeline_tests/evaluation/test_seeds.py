@@ -177,7 +177,6 @@ def test_the_frame_holds_mean_and_spread_of_every_metric() -> None:
             assert found["standard_deviation"] == pytest.approx(np.std(found["values"], ddof=1))
             assert (found["lowest"], found["highest"]) == (min(found["values"]), max(found["values"]))
             assert (found["seeds"], found["note"]) == (3, "")
-    assert measure_seeds(evaluation, None).schema == seeds.schema
 
 
 def test_an_undefined_metric_gives_its_reason() -> None:
