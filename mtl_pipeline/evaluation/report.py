@@ -53,7 +53,6 @@ MODEL_DESCRIPTIONS = {
     "boosted_trees": "gradient-boosted trees on histograms of the same features, one set of trees per task",
     "single_task": "the same network of the same size, trained for this task alone",
     "multi_task": "one network trained for all tasks together; the model that is put forward",
-    "without_text": "the network of multi_task, without text vectors",
     "champion": "the model that recommends until another one is promoted",
     "ceiling": "the true probabilities or expectations of the simulator that made the data: the best possible, so it "
     "takes no part in verdicts",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,9 @@ from mtl_pipeline.evaluation.scoring import Evaluation
 from mtl_pipeline.evaluation.slice_report import labels_in_words
 from mtl_pipeline.evaluation.wording import (
     MISSING,
+    MOST_DECIMALS,
     arrow,
+    decimals_for,
     format_difference,
     format_value,
     join_words,
@@ -73,16 +76,27 @@ def seed_lines(seeds: pl.DataFrame, tasks: Sequence[Task]) -> list[SeedLine]:
             metric=metric(task.kind, name).label,
             arrow=arrow(metric(task.kind, name).higher_is_better),
             model=row["model"],
-            mean=format_value(row["mean"]),
-            deviation=format_value(row["standard_deviation"]),
-            lowest=format_value(row["lowest"]),
-            highest=format_value(row["highest"]),
+            **spread_in_words(row),
             note=row["note"],
         )
         for task in tasks
         for name in COMPARED[task.kind]
         for row in seeds.filter(pl.col("task") == task.name, pl.col("metric") == name).iter_rows(named=True)
     ]
+
+
+def spread_in_words(row: dict) -> dict[str, str]:
+    """Mean, deviation, lowest and highest, with as many decimals as show two digits of the deviation."""
+    values = {name: row[name] for name in ("mean", "lowest", "highest")} | {
+        "deviation": row["standard_deviation"]
+    }
+    decimals = decimals_for(abs(row["mean"])) if math.isfinite(row["mean"]) else 0
+    if 0 < values["deviation"] < 1:
+        decimals = min(max(decimals, 1 - math.floor(math.log10(values["deviation"]))), MOST_DECIMALS)
+    return {
+        name: MISSING if math.isnan(value) else f"{value:,.{decimals}f}".replace("-", "−")
+        for name, value in values.items()
+    }
 
 
 def text_lines(text: pl.DataFrame, tasks: Sequence[Task]) -> list[TextLine]:

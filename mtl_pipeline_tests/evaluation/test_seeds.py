@@ -11,6 +11,7 @@ import pytest
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.evaluation.intervals import mean_statistic, percentile_interval, resample
 from mtl_pipeline.evaluation.scoring import evaluate
+from mtl_pipeline.evaluation.seed_report import seeds_markdown, spread_in_words
 from mtl_pipeline.evaluation.seeds import (
     Replications,
     compare_over_seeds,
@@ -206,3 +207,20 @@ def test_rows_that_a_seed_did_not_predict_are_refused() -> None:
     )
     with pytest.raises(UserError, match=r"task rating, model single_task@1: 1 of .* missing"):
         compare_over_seeds(evaluate(frame, TASKS, bootstrap_samples=5), replications)
+
+
+def test_two_digits_of_the_deviation_are_shown() -> None:
+    row = {"mean": 0.86412, "standard_deviation": 0.000423, "lowest": 0.86371, "highest": 0.86455}
+    assert list(spread_in_words(row).values()) == ["0.86412", "0.86371", "0.86455", "0.00042"]
+    alike = {"mean": 12.5, "standard_deviation": 0.0, "lowest": 12.5, "highest": 12.5}
+    assert list(spread_in_words(alike).values()) == ["12.50", "12.50", "12.50", "0.00"]
+    undefined = dict.fromkeys(row, math.nan)
+    assert set(spread_in_words(undefined).values()) == {"–"}
+
+
+def test_the_table_has_a_line_for_each_model_and_compared_metric() -> None:
+    frame, replications = seeded_predictions(EQUAL, seeds=2, rows=400)
+    evaluation = evaluate(frame, TASKS, bootstrap_samples=2)
+    table = seeds_markdown(measure_seeds(evaluation, replications), TASKS)
+    assert len(table.splitlines()) == 2 + 2 * 2 * 2
+    assert "| watched | ROC-AUC ↑ | single_task |" in table
