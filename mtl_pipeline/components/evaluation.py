@@ -171,7 +171,7 @@ def measure_over_seeds(
     """The evaluation with comparisons over all seeds that there are, the published frames `seeds` and `text`, and why
     replications were left out, if they were."""
     from mtl_pipeline.evaluation.seeds import SEEDS_SCHEMA, compare_over_seeds, measure_seeds
-    from mtl_pipeline.evaluation.slices import read_slices
+    from mtl_pipeline.evaluation.slices import read_cold
     from mtl_pipeline.evaluation.text_effect import TEXT_SCHEMA, measure_text
 
     replications, left_out = find_replications(pipeline, predictions)
@@ -183,7 +183,7 @@ def measure_over_seeds(
         )
     frames = {
         "seeds": measure_seeds(measured, replications),
-        "text": measure_text(measured, replications, read_slices(pipeline.paths, pipeline.spec)),
+        "text": measure_text(measured, replications, read_cold(pipeline.paths, pipeline.spec)),
     }
     return compare_over_seeds(measured, replications), frames, left_out
 

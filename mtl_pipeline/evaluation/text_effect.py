@@ -1,7 +1,8 @@
 """What the text vectors bring: the multi-task network with them against the same network without, over the same seeds.
 
-All test rows, and apart those of items that training never saw, of which only text and features can say anything,
-and those of items that it saw. Scored and resampled as slices are (see `slice_scores`), over seeds too (see `seeds`).
+All test rows, and apart those of cold items, with which training has no interaction, so that only text and features
+can say anything of them, and those of the others. Scored and resampled as slices are (see `slice_scores`), over seeds
+too (see `seeds`).
 """
 
 from __future__ import annotations
@@ -26,12 +27,11 @@ from mtl_pipeline.evaluation.slice_scores import (
     slice_sizes,
     slice_statistics,
 )
-from mtl_pipeline.evaluation.slices import ITEMS, KNOWN, NEW
 from mtl_pipeline.spec import Task
 
 WITHOUT_TEXT = "without_text"
-ALL_ROWS, NEW_ITEMS, KNOWN_ITEMS = "all test rows", "new items", "known items"
-PARTS = pl.Enum([ALL_ROWS, NEW_ITEMS, KNOWN_ITEMS])
+ALL_ROWS, COLD_ITEMS, OTHER_ITEMS = "all test rows", "cold items", "other items"
+PARTS = pl.Enum([ALL_ROWS, COLD_ITEMS, OTHER_ITEMS])
 
 TEXT_SCHEMA = {
     "task": pl.String,
@@ -53,9 +53,9 @@ TEXT_SCHEMA = {
 }
 
 
-def measure_text(evaluation: Evaluation, replications: Replications, slices: pl.DataFrame) -> pl.DataFrame:
+def measure_text(evaluation: Evaluation, replications: Replications, cold: pl.DataFrame) -> pl.DataFrame:
     """The published frame `text`: a row for each task, part of the test rows and compared metric; empty without
-    networks that were trained without text. `slices` is the frame of `read_slices`.
+    networks that were trained without text. `cold` is the frame of `read_cold`.
 
     Values are means over the seeds, differences those with text minus without. What is null or NaN and why is as in
     the frame of `measure_slices`.
@@ -64,7 +64,7 @@ def measure_text(evaluation: Evaluation, replications: Replications, slices: pl.
         return pl.DataFrame(schema=TEXT_SCHEMA)
     test = replications.predictions.filter(pl.col("split") == "test")
     parts = test.select("example_id").join(
-        parts_of_rows(slices), on="example_id", how="left", maintain_order="left"
+        parts_of_rows(cold), on="example_id", how="left", maintain_order="left"
     )["part"]
     found: list[dict] = []
     for task in evaluation.tasks:
@@ -76,14 +76,13 @@ def measure_text(evaluation: Evaluation, replications: Replications, slices: pl.
     return pl.DataFrame(found, schema=TEXT_SCHEMA)
 
 
-def parts_of_rows(slices: pl.DataFrame) -> pl.DataFrame:
-    """example_id and `part`, a list: all test rows, and where there are items those that training saw or not."""
+def parts_of_rows(cold: pl.DataFrame) -> pl.DataFrame:
+    """example_id and `part`, a list: all test rows, and where there are items the cold ones or the others."""
     every = pl.lit(ALL_ROWS, dtype=PARTS)
-    if ITEMS not in slices.columns:
-        return slices.select("example_id", part=pl.concat_list(every))
-    names = {NEW: NEW_ITEMS, KNOWN: KNOWN_ITEMS}
-    item = pl.col(ITEMS).cast(pl.String).replace_strict(names, return_dtype=PARTS)
-    return slices.select("example_id", part=pl.concat_list(every, item))
+    if "cold" not in cold.columns:
+        return cold.select("example_id", part=pl.concat_list(every))
+    item = pl.when("cold").then(pl.lit(COLD_ITEMS)).otherwise(pl.lit(OTHER_ITEMS)).cast(PARTS)
+    return cold.select("example_id", part=pl.concat_list(every, item))
 
 
 def measure_task(

@@ -1,4 +1,4 @@
-"""With text against without: what is planted for new items is found there, and nowhere else."""
+"""With text against without: what is planted for cold items is found there, and nowhere else."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MODELS = {"multi_task": 1.0, "single_task": 1.0, "without_text": 1.0}
 
 @pytest.fixture(scope="module")
 def seeded() -> tuple[pl.DataFrame, Replications]:
-    """Text halves the noise on new items, those from 50 on, and does nothing for the others."""
+    """Text halves the noise on cold items, those from 50 on, and does nothing for the others."""
     return seeded_predictions(
         MODELS, seeds=3, seed_effect=0.03, new_item_models=MODELS | {"without_text": 2.0}
     )
@@ -32,14 +32,13 @@ def evaluation(seeded: tuple[pl.DataFrame, Replications]) -> Evaluation:
     return compare_over_seeds(evaluate(seeded[0], TASKS, bootstrap_samples=200), seeded[1])
 
 
-def item_slices(frame: pl.DataFrame) -> pl.DataFrame:
-    new = pl.when(pl.col("item_id") >= 50).then(pl.lit("new")).otherwise(pl.lit("known"))
-    return frame.filter(split="test").select("example_id", Item=new.cast(pl.Enum(["known", "new"])))
+def cold_items(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.filter(split="test").select("example_id", cold=pl.col("item_id") >= 50)
 
 
 @pytest.fixture(scope="module")
 def text(seeded: tuple[pl.DataFrame, Replications], evaluation: Evaluation) -> pl.DataFrame:
-    return measure_text(evaluation, seeded[1], item_slices(seeded[0]))
+    return measure_text(evaluation, seeded[1], cold_items(seeded[0]))
 
 
 def test_text_helps_where_it_was_planted_to(text: pl.DataFrame) -> None:
@@ -48,16 +47,16 @@ def test_text_helps_where_it_was_planted_to(text: pl.DataFrame) -> None:
         for row in text.filter(pl.col("metric").is_in(["roc_auc", "rmse"])).iter_rows(named=True)
     }
     for task in ("watched", "rating"):
-        assert verdicts[task, "new items"] == "better"
+        assert verdicts[task, "cold items"] == "better"
         assert verdicts[task, "all test rows"] == "better"
-        assert verdicts[task, "known items"] == "no difference shown"
+        assert verdicts[task, "other items"] == "no difference shown"
 
 
 def test_values_are_means_over_the_seeds_and_rows_are_counted(
     text: pl.DataFrame, seeded: tuple[pl.DataFrame, Replications]
 ) -> None:
     new = seeded[1].predictions.filter(pl.col("split") == "test", pl.col("item_id") >= 50)
-    found = one(text, task="watched", part="new items", metric="roc_auc")
+    found = one(text, task="watched", part="cold items", metric="roc_auc")
     assert (found["rows"], found["items"]) == (new.height, new["item_id"].n_unique())
     assert found["users"] == new["user_id"].n_unique()
     assert found["positives"] == new["label/watched"].sum()
@@ -75,33 +74,31 @@ def test_values_are_means_over_the_seeds_and_rows_are_counted(
 
 def test_sentences_say_no_more_than_the_intervals(text: pl.DataFrame) -> None:
     assert text_sentences(text, TASKS, "multi_task")[0] == (
-        "On watched, no difference is shown on known items; multi_task is better with text on all test rows and new "
+        "On watched, no difference is shown on other items; multi_task is better with text on all test rows and cold "
         "items."
     )
     worse = text.with_columns(verdict=pl.lit("worse"))
     assert text_sentences(worse, TASKS[:1], "multi_task") == [
-        "On watched, multi_task is worse with text on all test rows, new items and known items."
+        "On watched, multi_task is worse with text on all test rows, cold items and other items."
     ]
-    assert "| watched | new items |" in text_markdown(text, TASKS, "multi_task")
+    assert "| watched | cold items |" in text_markdown(text, TASKS, "multi_task")
 
 
 def test_a_part_too_small_is_counted_not_judged(
     seeded: tuple[pl.DataFrame, Replications], evaluation: Evaluation
 ) -> None:
-    slices = item_slices(seeded[0]).with_columns(
-        Item=pl.when(pl.int_range(pl.len()) < 20).then(pl.lit("new")).otherwise(pl.lit("known"))
-    )
-    text = measure_text(evaluation, seeded[1], slices)
-    found = one(text, task="rating", part="new items", metric="rmse")
+    few = cold_items(seeded[0]).with_columns(cold=pl.int_range(pl.len()) < 20)
+    text = measure_text(evaluation, seeded[1], few)
+    found = one(text, task="rating", part="cold items", metric="rmse")
     assert (found["rows"], found["difference"]) == (20, None)
     assert found["note"] == "counted only: fewer than 100 rows"
-    assert text_sentences(text, TASKS, "multi_task")[1].endswith("; nothing can be said on new items.")
+    assert text_sentences(text, TASKS, "multi_task")[1].endswith("; nothing can be said on cold items.")
 
 
 def test_without_items_all_rows_are_one_part(
     seeded: tuple[pl.DataFrame, Replications], evaluation: Evaluation
 ) -> None:
-    text = measure_text(evaluation, seeded[1], item_slices(seeded[0]).select("example_id"))
+    text = measure_text(evaluation, seeded[1], cold_items(seeded[0]).select("example_id"))
     assert text["part"].unique().to_list() == ["all test rows"]
 
 
@@ -109,7 +106,7 @@ def test_where_nothing_was_trained_without_text_there_is_nothing(
     seeded: tuple[pl.DataFrame, Replications], evaluation: Evaluation
 ) -> None:
     _, others = seeded_predictions({"multi_task": 1.0, "single_task": 1.0}, seeds=2, rows=200)
-    assert measure_text(evaluation, others, item_slices(seeded[0])).is_empty()
+    assert measure_text(evaluation, others, cold_items(seeded[0])).is_empty()
 
 
 def test_the_page_shows_text_seeds_and_what_was_left_out(
