@@ -11,7 +11,7 @@ import polars as pl
 from mtl_pipeline.evaluation.intervals import BETTER, UNDECIDED, WORSE
 from mtl_pipeline.evaluation.markdown import escape, markdown_table
 from mtl_pipeline.evaluation.metrics import COMPARED, headline, metric
-from mtl_pipeline.evaluation.promotion import CHAMPION
+from mtl_pipeline.evaluation.predictions import CHAMPION
 from mtl_pipeline.evaluation.scoring import Evaluation
 from mtl_pipeline.evaluation.slice_report import labels_in_words
 from mtl_pipeline.evaluation.wording import (
@@ -167,7 +167,7 @@ def seeds_sentence(evaluation: Evaluation) -> str:
     sentences = [
         f"Here each difference is the mean over {evaluation.seeds} seeds: {evaluation.candidate} with each seed "
         "against the baseline with the same seed, where it has one. Its interval covers seeds too.",
-        "The tables of models show the one model that is put forward.",
+        "The tables of models, whole chains, ranked lists and slices show the one model that is put forward.",
     ]
     if CHAMPION in evaluation.comparisons["baseline"]:
         sentences.append("The champion is compared with that one.")

@@ -170,7 +170,9 @@ def interval_over_seeds(resampled: Resampled, pairs: Sequence[tuple[Key, Key]], 
     values, influences = resampled.values, resampled.influences
     differences = np.stack([values[ours] - values[theirs] for ours, theirs in pairs])
     influence = (
-        np.mean([influences[ours] - influences[theirs] for ours, theirs in pairs], axis=0) if influences else None
+        np.mean([influences[ours] - influences[theirs] for ours, theirs in pairs], axis=0)
+        if influences
+        else None
     )
     return percentile_interval(
         resample_seeds(differences, seed), expanded_quantile(resampled.clusters, influence)

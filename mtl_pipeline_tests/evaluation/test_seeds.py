@@ -86,7 +86,7 @@ def test_no_difference_is_rarely_called_one(seeds: int) -> None:
 
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_a_planted_difference_is_found(seeds: int) -> None:
-    models = {"multi_task": 0.7, "single_task": 1.2}
+    models = {"multi_task": 0.6, "single_task": 1.5}
     frame, replications = seeded_predictions(models, seeds=seeds, seed_effect=0.05)
     evaluation = compare_over_seeds(evaluate(frame, TASKS, bootstrap_samples=200), replications)
     found = evaluation.comparisons.filter(baseline="single_task")
