@@ -1,6 +1,7 @@
 PYTHON ?= python3
 PIPELINE ?= movielens
 PORT ?= 3000
+SEEDS ?= 5
 WORKERS ?= 2
 
 BIN := .venv/bin
@@ -9,10 +10,10 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constrain
 export PYTHONUNBUFFERED := 1
 
 # Run history, kept inside the checkout so that the UI shows what the command line did. Tests leave it alone.
-demo run tune rollback ui: export DAGSTER_HOME := $(CURDIR)/.dagster_home
+demo run report tune rollback ui: export DAGSTER_HOME := $(CURDIR)/.dagster_home
 
 # `dagster asset materialize` says at each start that `dg launch` will follow it, which takes three times as long.
-demo run tune: export PYTHONWARNINGS := ignore:Function `asset_materialize_command`,ignore:Parameter `include_sources`
+demo run report tune: export PYTHONWARNINGS := ignore:Function `asset_materialize_command`,ignore:Parameter `include_sources`
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -21,7 +22,7 @@ demo run tune: export PYTHONWARNINGS := ignore:Function `asset_materialize_comma
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo 'Variables: PYTHON=$(PYTHON) PIPELINE=$(PIPELINE) PORT=$(PORT) WORKERS=$(WORKERS) INTERACTIONS=$(INTERACTIONS) FROM=$(FROM) TO=$(TO) TRIALS=$(TRIALS)'
+	@echo 'Variables: PYTHON=$(PYTHON) PIPELINE=$(PIPELINE) PORT=$(PORT) WORKERS=$(WORKERS) INTERACTIONS=$(INTERACTIONS) FROM=$(FROM) TO=$(TO) TRIALS=$(TRIALS) SEEDS=$(SEEDS)'
 
 .PHONY: demo
 demo: .venv/.demo-installed .dagster_home/dagster.yaml  ## fetch or simulate the raw files, run the whole pipeline, print its metrics
@@ -38,6 +39,13 @@ tune: .venv/.demo-installed .dagster_home/dagster.yaml  ## search for better set
 	$(BIN)/dagster asset materialize -m mtl_pipeline.definitions --select 'key:"$(PIPELINE)/tuning"' \
 	    $(if $(TRIALS),--config-json '{"ops": {"$(PIPELINE)__tuning": {"config": {"trials": $(TRIALS)}}}}')
 	@cat data/$(PIPELINE)/tuning/report.md
+
+.PHONY: report
+report: .venv/.demo-installed .dagster_home/dagster.yaml  ## train the networks of a pipeline that has run again with SEEDS seeds, with and without text, and report
+	$(BIN)/dagster asset materialize -m mtl_pipeline.definitions \
+	    --select 'key:"$(PIPELINE)/replications" or key:"$(PIPELINE)/evaluation"' \
+	    --config-json '{"ops": {"$(PIPELINE)__replications": {"config": {"seeds": $(SEEDS)}}}}'
+	$(BIN)/python -m mtl_pipeline.summary $(PIPELINE)
 
 .PHONY: rollback
 rollback: .venv/.demo-installed .dagster_home/dagster.yaml  ## go back to the champion before, or to the one named by TO, and recommend by it

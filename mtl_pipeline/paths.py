@@ -77,6 +77,11 @@ class PipelinePaths:
         return self.data / "baselines"
 
     @property
+    def replications(self) -> Path:
+        """Folder: `predictions.parquet` of the networks trained with further seeds, and `summary.json`."""
+        return self.data / "replications"
+
+    @property
     def evaluation(self) -> Path:
         """Folder: `report.html`, `trend.html`, `report.md`, `metrics.parquet` and further frames, `decision.json`."""
         return self.data / "evaluation"

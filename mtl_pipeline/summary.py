@@ -59,6 +59,7 @@ def print_metrics(paths: PipelinePaths) -> None:
                     "low",
                     "high",
                     "verdict",
+                    "seeds",
                 )
             )
 

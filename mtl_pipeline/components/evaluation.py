@@ -16,6 +16,7 @@ from mtl_pipeline.champions import Decision, read_history
 from mtl_pipeline.components.checks import asset_checks
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.promotion import Champion, decide_promotion, find_champion
+from mtl_pipeline.components.replications import find_replications
 from mtl_pipeline.publishing import publish_folder
 from mtl_pipeline.warehouse.checks import evaluation_checks
 from mtl_pipeline.warehouse.facts import describe_data
@@ -33,7 +34,7 @@ def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     paths, spec = pipeline.paths, pipeline.spec
 
     @pipeline.asset(
-        reads=reads(pipeline),
+        reads=[*reads(pipeline), "replications"],
         kinds={"scikitlearn", "html"},
         code_version=pipeline.code_version(
             settings={
@@ -58,15 +59,18 @@ def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         )
         decision = decide_promotion(pipeline, measured, predictions, champion)
         parts = measure_parts(pipeline, predictions, measured)
-        page = report_context(context, pipeline, predictions, decision)
+        compared, over_seeds, left_out = measure_over_seeds(pipeline, predictions, measured)
+        parts |= over_seeds
+        page = report_context(context, pipeline, predictions, decision, read(pipeline, compared))
         page = replace(page, slices=parts["slices"], ranking=parts["ranking"], trend=TREND_PAGE)
+        page = replace(page, seeds=parts["seeds"], text=parts["text"], left_out=left_out)
         trend = past_evaluations(pipeline, measured, decision, page.facts)
-        publish_evaluation(pipeline, measured, page, parts, trend)
+        publish_evaluation(pipeline, compared, page, parts, trend)
         context.log.info(f"report: {paths.evaluation / 'report.html'}")
         return dg.MaterializeResult(
             data_version=dg.DataVersion(str(measured.metrics.hash_rows(seed=0).sum())),
             metadata={
-                "report": dg.MetadataValue.md(measured.to_markdown(decision)),
+                "report": dg.MetadataValue.md(compared.to_markdown(decision)),
                 "promotion": decision.verdict,
                 "champion before": decision.champion or "none",
                 "page": dg.MetadataValue.path(paths.evaluation / "report.html"),
@@ -81,7 +85,13 @@ def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
 
 
 def reads(pipeline: PipelineContext) -> list[str]:
+    """What an evaluation needs; replications it uses where there are some."""
     return ["model", "baselines", "examples", *pipeline.embeddings]
+
+
+def read(pipeline: PipelineContext, measured: "Evaluation") -> list[str]:
+    """What this evaluation was made from."""
+    return [*reads(pipeline), *(["replications"] if measured.seeds > 1 else [])]
 
 
 def all_predictions(pipeline: PipelineContext, champion: Champion | None) -> pl.DataFrame:
@@ -111,6 +121,7 @@ def report_context(
     pipeline: PipelineContext,
     predictions: pl.DataFrame,
     decision: Decision,
+    made_from: list[str],
 ) -> "ReportContext":
     from mtl_pipeline.evaluation.report import Facts, ReportContext
     from mtl_pipeline.learning.calibration import load_calibration
@@ -123,7 +134,7 @@ def report_context(
             **describe_data(pipeline.paths, pipeline.spec),
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             versions={package: version(package) for package in VERSIONED},
-            fingerprints=data_versions(context, pipeline),
+            fingerprints=data_versions(context, pipeline, made_from),
         ),
         decision=decision,
         configuration=yaml.safe_dump(pipeline.spec.model_dump(mode="json"), sort_keys=False),
@@ -154,12 +165,38 @@ def measure_parts(
     }
 
 
+def measure_over_seeds(
+    pipeline: PipelineContext, predictions: pl.DataFrame, measured: "Evaluation"
+) -> tuple["Evaluation", dict[str, pl.DataFrame], str]:
+    """The evaluation with comparisons over all seeds that there are, the published frames `seeds` and `text`, and why
+    replications were left out, if they were."""
+    from mtl_pipeline.evaluation.seeds import SEEDS_SCHEMA, compare_over_seeds, measure_seeds
+    from mtl_pipeline.evaluation.slices import read_cold
+    from mtl_pipeline.evaluation.text_effect import TEXT_SCHEMA, measure_text
+
+    replications, left_out = find_replications(pipeline, predictions)
+    if replications is None:
+        return (
+            measured,
+            {"seeds": pl.DataFrame(schema=SEEDS_SCHEMA), "text": pl.DataFrame(schema=TEXT_SCHEMA)},
+            left_out,
+        )
+    frames = {
+        "seeds": measure_seeds(measured, replications),
+        "text": measure_text(measured, replications, read_cold(pipeline.paths, pipeline.spec)),
+    }
+    return compare_over_seeds(measured, replications), frames, left_out
+
+
 def parts_metadata(measured: "Evaluation", parts: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
     from mtl_pipeline.evaluation.list_report import ranking_markdown
     from mtl_pipeline.evaluation.ranked_lists import list_scores
+    from mtl_pipeline.evaluation.seed_report import seeds_markdown, text_markdown
     from mtl_pipeline.evaluation.slice_report import slices_markdown
 
     texts = {
+        "over seeds": seeds_markdown(parts["seeds"], measured.tasks),
+        "text vectors": text_markdown(parts["text"], measured.tasks, measured.candidate),
         "slices": slices_markdown(parts["slices"], measured.tasks),
         "ranked lists": ranking_markdown(parts["ranking"], measured.candidate),
     }
@@ -208,10 +245,12 @@ def publish_evaluation(
             frame.write_parquet(folder / f"{name}.parquet")
 
 
-def data_versions(context: dg.AssetExecutionContext, pipeline: PipelineContext) -> dict[str, str]:
-    """What this evaluation was made from: the data version of each asset that it reads."""
+def data_versions(
+    context: dg.AssetExecutionContext, pipeline: PipelineContext, made_from: list[str]
+) -> dict[str, str]:
+    """The data version of each asset that this evaluation was made from."""
     versions = {}
-    for asset in reads(pipeline):
+    for asset in made_from:
         event = context.instance.get_latest_materialization_event(pipeline.key(asset))
         if event and event.asset_materialization and event.asset_materialization.tags:
             versions[asset] = event.asset_materialization.tags.get("dagster/data_version", "")[:16]

@@ -16,6 +16,11 @@ from mtl_pipeline.components.model import model_asset, model_asset_checks
 from mtl_pipeline.components.promotion import promotion_checks
 from mtl_pipeline.components.raw_files import raw_file_assets, raw_file_sensor
 from mtl_pipeline.components.recommendations import recommendations_asset, recommendations_asset_checks
+from mtl_pipeline.components.replications import (
+    replications_asset,
+    replications_asset_checks,
+    runs_nightly,
+)
 from mtl_pipeline.components.rollback import rollback_job
 from mtl_pipeline.components.scaffolding import PipelineScaffolder
 from mtl_pipeline.components.tables import table_asset_checks, table_assets
@@ -82,6 +87,10 @@ def define_pipeline(name: str, spec: PipelineSpec) -> dg.Definitions:
     if spec.recommends:
         assets.append(recommendations_asset(pipeline))
         checks.append(recommendations_asset_checks(pipeline))
+    studies = [tuning_asset(pipeline)]
+    checks.append(tuning_asset_checks(pipeline))
+    (assets if runs_nightly(pipeline) else studies).append(replications_asset(pipeline))
+    checks.append(replications_asset_checks(pipeline))
     job = dg.define_asset_job(
         name,
         # Selecting the group would leave the raw files out.
@@ -89,8 +98,8 @@ def define_pipeline(name: str, spec: PipelineSpec) -> dg.Definitions:
         description="Observes the raw files and makes everything that follows from them.",
     )
     return dg.Definitions(
-        assets=[*assets, tuning_asset(pipeline)],
-        asset_checks=[*checks, tuning_asset_checks(pipeline)],
+        assets=[*assets, *studies],
+        asset_checks=checks,
         jobs=[job, rollback_job(pipeline)],
         schedules=[nightly_schedule(pipeline, job)],
         sensors=[raw_file_sensor(pipeline)],

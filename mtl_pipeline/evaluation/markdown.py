@@ -48,9 +48,11 @@ def to_markdown(evaluation: Evaluation, decision: Decision | None = None) -> str
             parts += ["### Before → after calibration", calibration_grid(calibration)]
         if task.name in chains:
             parts.append(chain_grid(chains[task.name]))
+    over_seeds = f" and {evaluation.seeds} seeds" if evaluation.seeds > 1 else ""
     parts.append(
         "Test rows; models calibrated and thresholds chosen on validation. Intervals: 95 %, paired bootstrap over "
-        f"{evaluation.resampled}, {evaluation.bootstrap_samples:,} resamples. ↑ higher is better, ↓ lower is better."
+        f"{evaluation.resampled}{over_seeds}, {evaluation.bootstrap_samples:,} resamples. ↑ higher is better, "
+        "↓ lower is better."
     )
     return "\n\n".join(parts) + "\n"
 

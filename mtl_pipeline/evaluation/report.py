@@ -14,13 +14,14 @@ import polars as pl
 from markupsafe import Markup
 
 from mtl_pipeline.champions import Decision
-from mtl_pipeline.evaluation import list_report, slice_report
+from mtl_pipeline.evaluation import list_report, seed_report, slice_report
 from mtl_pipeline.evaluation.figures import ReportFigure, TrainingLog, task_figures
 from mtl_pipeline.evaluation.metrics import CEILING_SHARE, Metric
 from mtl_pipeline.evaluation.palette import DARK, LIGHT, colour_names, css_variables
 from mtl_pipeline.evaluation.predictions import CEILING
 from mtl_pipeline.evaluation.ranked_lists import LIST_METRICS, RANKING_SCHEMA
 from mtl_pipeline.evaluation.scoring import Evaluation
+from mtl_pipeline.evaluation.seeds import SEEDS_SCHEMA
 from mtl_pipeline.evaluation.slice_scores import SLICES_SCHEMA
 from mtl_pipeline.evaluation.tables import (
     CalibrationTable,
@@ -32,6 +33,7 @@ from mtl_pipeline.evaluation.tables import (
     promotion_lines,
     transfer_table,
 )
+from mtl_pipeline.evaluation.text_effect import TEXT_SCHEMA
 from mtl_pipeline.evaluation.wording import (
     MISSING,
     ComparisonLine,
@@ -93,6 +95,12 @@ class ReportContext:
     """Of `measure_slices`; the section is left out where it is empty."""
     ranking: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=RANKING_SCHEMA))
     """Of `measure_ranking`; the section is left out where it is empty."""
+    seeds: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=SEEDS_SCHEMA))
+    """Of `measure_seeds`; the section is left out where it is empty."""
+    text: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=TEXT_SCHEMA))
+    """Of `measure_text`; the section is left out where it is empty."""
+    left_out: str = ""
+    """Why there are replications that the evaluation does not use."""
     decision: Decision | None = None
     """Whether the model becomes champion."""
     trend: str = ""
@@ -149,6 +157,7 @@ def render_report(evaluation: Evaluation, context: ReportContext) -> str:
         dark=Markup(css_variables(DARK)),
         **slice_parts(evaluation, context),
         **list_parts(evaluation, context),
+        **seed_parts(evaluation, context),
     )
 
 
@@ -156,6 +165,16 @@ def slice_parts(evaluation: Evaluation, context: ReportContext) -> dict[str, Any
     return {
         "slice_tables": slice_report.slice_tables(context.slices, evaluation.tasks),
         "slice_figures": slice_report.slice_figures(context.slices, evaluation.tasks),
+    }
+
+
+def seed_parts(evaluation: Evaluation, context: ReportContext) -> dict[str, Any]:
+    tasks, candidate = evaluation.tasks, evaluation.candidate
+    return {
+        "seeds_sentence": seed_report.seeds_sentence(evaluation),
+        "seed_lines": seed_report.seed_lines(context.seeds, tasks),
+        "text_lines": seed_report.text_lines(context.text, tasks),
+        "text_sentences": seed_report.text_sentences(context.text, tasks, candidate),
     }
 
 

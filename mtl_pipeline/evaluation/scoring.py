@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -22,6 +23,7 @@ from mtl_pipeline.evaluation.metrics import (
     COMPARED,
     NO_ROWS,
     WHOLE_CHAIN,
+    Metric,
     Score,
     best_f1_threshold,
     binary_scores,
@@ -76,6 +78,9 @@ COMPARISONS_SCHEMA = {
     "high": pl.Float64,
     "verdict": pl.String,
     "note": pl.String,
+    "candidate_value": pl.Float64,
+    "baseline_value": pl.Float64,
+    "seeds": pl.Int64,
 }
 CALIBRATION_SCHEMA = {
     "task": pl.String,
@@ -109,8 +114,8 @@ class Evaluation:
     """task, kind, model, split, metric, value, rows, users, note: a NaN value carries its reason in `note`.
     Those of the split validation flatter: the models were calibrated, and the thresholds chosen, on these rows."""
     comparisons: pl.DataFrame
-    """task, metric, candidate, baseline, difference, low, high, verdict, note: differences are candidate
-    minus baseline."""
+    """task, metric, candidate, baseline, difference, low, high, verdict, note, candidate_value, baseline_value,
+    seeds: differences are candidate minus baseline; of several seeds (see `seeds`) values are means over them."""
     thresholds: pl.DataFrame
     """task, model, threshold, note: chosen on validation, binary tasks only."""
     calibration: pl.DataFrame
@@ -125,6 +130,8 @@ class Evaluation:
     seed: int
     resampled: str
     """What the intervals are drawn over: 'users', or 'rows' where there are no users."""
+    seeds: int = 1
+    """Over how many seeds the candidate is compared with its baselines, see `seeds.compare_over_seeds`."""
 
     def models(self, task: str) -> list[str]:
         """Models scored on `task`: baselines, the candidate, and the ceiling where there is one."""
@@ -316,36 +323,52 @@ def compare(
     seed: int,
 ) -> list[dict]:
     """The candidate against every baseline, per compared metric."""
-    cluster = "user" if rows.has_users else "row"
-    enough = rows.cluster_count >= FEWEST_CLUSTERS
-    resampled = resample_metrics(rows, task.kind, samples, seed) if enough else None
-    comparisons = []
-    for name, baseline in itertools.product(COMPARED[task.kind], rows.predictions):
-        if baseline in (candidate, CEILING):
-            continue
-        ours, theirs = scores[candidate][name], scores[baseline][name]
-        if undefined := ours.note or theirs.note:
-            interval = intervals.Interval(math.nan, math.nan, undefined)
-        elif resampled is None:
-            interval = intervals.Interval(
-                math.nan, math.nan, f"no interval: the test rows are of one {cluster} only"
-            )
-        else:
-            interval = resampled.paired_interval((candidate, name), (baseline, name))
-        comparisons.append(
-            {
-                "task": task.name,
-                "metric": name,
-                "candidate": candidate,
-                "baseline": baseline,
-                "difference": ours.value - theirs.value,
-                "low": interval.low,
-                "high": interval.high,
-                "verdict": intervals.verdict(interval, metric(task.kind, name).higher_is_better),
-                "note": interval.note or few_clusters_note(rows.cluster_count, cluster),
-            }
+    resampled = resample_metrics(rows, task.kind, samples, seed) if enough_clusters(rows) else None
+    return [
+        comparison(
+            rows,
+            metric(task.kind, name),
+            {"task": task.name, "metric": name, "candidate": candidate, "baseline": baseline, "seeds": 1},
+            scores[candidate][name],
+            scores[baseline][name],
+            resampled.paired_interval((candidate, name), (baseline, name)) if resampled else None,
         )
-    return comparisons
+        for name, baseline in itertools.product(COMPARED[task.kind], rows.predictions)
+        if baseline not in (candidate, CEILING)
+    ]
+
+
+def enough_clusters(rows: TaskRows) -> bool:
+    return rows.cluster_count >= FEWEST_CLUSTERS
+
+
+def comparison(
+    rows: TaskRows,
+    compared: Metric,
+    names: Mapping[str, Any],
+    ours: Score,
+    theirs: Score,
+    interval: intervals.Interval | None,
+) -> dict:
+    """One row of the frame `comparisons`. `interval`: of ours minus theirs; None where there are too few clusters to
+    resample."""
+    cluster = "user" if rows.has_users else "row"
+    if undefined := ours.note or theirs.note:
+        interval = intervals.Interval(math.nan, math.nan, undefined)
+    elif interval is None:
+        interval = intervals.Interval(
+            math.nan, math.nan, f"no interval: the test rows are of one {cluster} only"
+        )
+    return {
+        **names,
+        "difference": ours.value - theirs.value,
+        "low": interval.low,
+        "high": interval.high,
+        "verdict": intervals.verdict(interval, compared.higher_is_better),
+        "note": interval.note or few_clusters_note(rows.cluster_count, cluster),
+        "candidate_value": ours.value,
+        "baseline_value": theirs.value,
+    }
 
 
 def resample_metrics(rows: TaskRows, kind: str, samples: int, seed: int) -> intervals.Resampled:

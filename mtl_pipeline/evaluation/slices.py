@@ -54,6 +54,19 @@ def read_slices(paths: PipelinePaths, spec: PipelineSpec) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
+def read_cold(paths: PipelinePaths, spec: PipelineSpec) -> pl.DataFrame:
+    """`example_id` of every test example and, where there are items, `cold`: whether the training split holds no
+    interaction with its item. A sampled negative is none, so an item may be in the vocabulary and cold."""
+    examples = pl.scan_parquet(paths.examples / "examples.parquet")
+    test = examples.filter(pl.col("split") == "test")
+    if "item_id" not in spec.ids:
+        return test.select("example_id").collect()
+    train = examples.filter(pl.col("split") == "train")
+    met = train.filter(pl.col(spec.root_task.name) > 0) if spec.negatives else train
+    items = met.select(pl.col("item_id").unique().drop_nulls()).collect()["item_id"]
+    return test.select("example_id", cold=~pl.col("item_id").is_in(items.implode())).collect()
+
+
 def known_or_new(ids: pl.Series, train: pl.LazyFrame) -> pl.Series:
     """Enum (rows,)."""
     seen = train.select(pl.col(ids.name).unique().drop_nulls()).collect()[ids.name]

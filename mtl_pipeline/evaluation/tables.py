@@ -238,9 +238,7 @@ def transfer_table(evaluation: Evaluation) -> list[TransferRow]:
 
 
 def task_transfer(evaluation: Evaluation, task: Task) -> list[TransferRow]:
-    compared = evaluation.comparisons.filter(pl.col("task") == task.name, pl.col("baseline") == SINGLE_TASK)[
-        "metric"
-    ].to_list()
+    compared = evaluation.comparisons.filter(pl.col("task") == task.name, pl.col("baseline") == SINGLE_TASK)
     lines = [
         line for line in comparison_lines(evaluation, task.name, task.kind) if line.baseline == SINGLE_TASK
     ]
@@ -249,13 +247,13 @@ def task_transfer(evaluation: Evaluation, task: Task) -> list[TransferRow]:
             task=task.name,
             metric=line.metric,
             arrow=line.arrow,
-            alone=format_value(evaluation.score(task.name, SINGLE_TASK, name).value),
-            together=format_value(evaluation.score(task.name, evaluation.candidate, name).value),
+            alone=format_value(row["baseline_value"]),
+            together=format_value(row["candidate_value"]),
             difference=line.difference,
             interval=line.interval,
             verdict=line.verdict,
             effect=EFFECTS.get(line.outcome, line.outcome),
             note=line.note,
         )
-        for name, line in zip(compared, lines, strict=True)
+        for row, line in zip(compared.iter_rows(named=True), lines, strict=True)
     ]

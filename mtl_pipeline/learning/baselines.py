@@ -27,15 +27,16 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
 
-from mtl_pipeline.learning.calibration import fit_calibration
 from mtl_pipeline.learning.dataset import Dataset
 from mtl_pipeline.learning.encoding import CategoricalField, Rows
+from mtl_pipeline.learning.held_out import HeldOut
 from mtl_pipeline.learning.ranker import published_columns
-from mtl_pipeline.learning.training import Log, fit_network
+from mtl_pipeline.learning.training import Log
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import publish_folder
 from mtl_pipeline.spec import PipelineSpec, Task
 
+SINGLE_TASK = "single_task"
 TEXT_COMPONENTS = 32
 MOST_CATEGORIES = 100
 """Values of a categorical feature that get a column: the most frequent ones; the others share none."""
@@ -58,14 +59,13 @@ def predict_baselines(
     """Fit every baseline on the training split, calibrate it on validation, and publish predictions.parquet
     at `target`, with the columns of `published_columns`."""
     dataset = Dataset(paths, spec)
-    evaluated = dataset.split("validation", "test")
-    rows = dataset.encoder.encode(evaluated)
-    validation = (evaluated["split"] == "validation").to_numpy()
+    held_out = HeldOut(dataset, spec)
+    rows = held_out.rows
     columns: dict[str, np.ndarray] = {}
     seconds: dict[str, float] = {}
 
     def add(model: str, task: Task, predictions: np.ndarray, started: float) -> None:
-        calibration = fit_calibration(spec, dataset.validation_labels, {task.name: predictions[validation]})
+        calibration = held_out.calibration({task.name: predictions})
         columns.update(published_columns(model, {task.name: predictions}, calibration))
         seconds[model] = round(seconds.get(model, 0.0) + time.perf_counter() - started, 2)
         log(
@@ -94,11 +94,10 @@ def predict_baselines(
             started = time.perf_counter()
             add(name, task, fit_predict(model, task, inputs, targets, matrix), started)
         started = time.perf_counter()
-        fit = fit_network(dataset, spec, [task], lambda line: None)
-        add("single_task", task, fit.ranker.predict(rows)[task.name], started)
+        add(SINGLE_TASK, task, held_out.answers(dataset, spec, [task])[task.name], started)
 
     with publish_folder(target) as folder:
-        predictions = evaluated.select("example_id").with_columns(
+        predictions = held_out.frame.select("example_id").with_columns(
             pl.Series(name, values) for name, values in columns.items()
         )
         predictions.write_parquet(folder / "predictions.parquet")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -59,6 +60,12 @@ class Dataset:
 
     def split(self, *names: str) -> pl.DataFrame:
         return self.examples.filter(pl.col("split").is_in(names))
+
+    def without_text(self) -> Dataset:
+        """The same examples, encoded alike, for a network that is given no text vectors."""
+        blind = copy.copy(self)
+        blind.text = TextVectors({})
+        return blind
 
     @cached_property
     def train(self) -> Rows:

@@ -305,6 +305,10 @@ class Evaluation(SpecModel):
 
     bootstrap_samples: int = Field(default=500, ge=1)
     """Resamples behind each interval; more of them steady its ends."""
+    seeds: int = Field(default=1, ge=1)
+    """Seeds over which the multi-task network is compared with its baselines: `seed`, which the model has, and those
+    that follow it. With more than one, `replications` trains the networks again in every run of the pipeline
+    (docs/replications.md)."""
     slices: list[Identifier] = []
     """Categorical features by whose values the test rows are also scored apart, the most frequent values each
     for itself. New and known users and items, popular and rare items, and spans of the test time always are."""

@@ -25,7 +25,14 @@ LINEAGE = {
     "examples": {"users", "items", "interactions"},
     "model": {"examples", "item_embeddings", "user_embeddings"},
     "baselines": {"examples", "item_embeddings", "user_embeddings"},
-    "evaluation": {"model", "baselines", "examples", "item_embeddings", "user_embeddings"},
+    "evaluation": {
+        "model",
+        "baselines",
+        "examples",
+        "item_embeddings",
+        "user_embeddings",
+        "replications",
+    },
     "recommendations": {
         "users",
         "items",
@@ -37,6 +44,7 @@ LINEAGE = {
 }
 STUDIES = {
     "tuning": {"examples", "item_embeddings", "user_embeddings"},
+    "replications": {"model", "examples", "item_embeddings", "user_embeddings"},
 }
 """Made only when asked for: of a group of their own, and no part of the job."""
 

@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from mtl_pipeline.paths import ROOT_VARIABLE
-from mtl_pipeline_tests.components.test_definitions import LINEAGE
+from mtl_pipeline_tests.components.test_definitions import LINEAGE, STUDIES
 from mtl_pipeline_tests.conftest import PIPELINE, REPOSITORY, TinyPipeline, write_tiny_pipeline
 
 pytest.importorskip("selenium", reason="needs selenium")
@@ -26,6 +26,7 @@ pytest.importorskip("dagster_webserver", reason="needs dagster-webserver")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromium-driver")
 
+MODULE = "mtl_pipeline_tests.components.tiny_location"
 SECONDS_TO_START = 90
 SECONDS_TO_RUN = 90
 SECONDS_TO_SEE_A_CHANGE = 75
@@ -49,14 +50,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = os.environ | {"DAGSTER_HOME": str(home), ROOT_VARIABLE: str(pipeline.root)}
-    module = "mtl_pipeline_tests.components.tiny_location"
     command = [
         sys.executable,
         "-m",
         "dagster",
         "dev",
         "-m",
-        module,
+        MODULE,
         "--host",
         "127.0.0.1",
         "--port",
@@ -165,9 +165,13 @@ def test_materialize_by_a_click_then_see_checks_metadata_and_a_changed_file(
     page.shows("Unsynced", within=SECONDS_TO_SEE_A_CHANGE, reload=address)
 
 
-def test_lineage_shows_every_asset(server: Server, browser: Any) -> None:
+def test_every_asset_is_in_its_group(server: Server, browser: Any) -> None:
+    page = Page(browser)
     browser.get(f"{server.url}/asset-groups")
-    Page(browser).shows(*LINEAGE, within=30)
+    page.shows(PIPELINE, f"{PIPELINE}_studies", within=30)
+    for group, assets in ((PIPELINE, LINEAGE), (f"{PIPELINE}_studies", STUDIES)):
+        browser.get(f"{server.url}/locations/{MODULE}/asset-groups/{group}/list")
+        page.shows(*assets, within=30)
 
 
 def add_line(path: Path, line: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from mtl_pipeline.evaluation.slices import frequent_values, read_slices
+from mtl_pipeline.evaluation.slices import frequent_values, read_cold, read_slices
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec, SpecError
 
@@ -58,6 +58,21 @@ def test_new_users_and_items_are_those_that_training_never_showed(tmp_path: Path
     assert slices["example_id"].to_list() == [20, 21, 22, 23, 24]
     assert slices["User"].to_list() == ["known", "new", "new", "known", "known"]
     assert slices["Item"].to_list() == ["known", "known", "known", "known", "new"]
+
+
+def test_an_item_is_cold_until_training_has_an_interaction_with_it(tmp_path: Path) -> None:
+    """Of the first item training has rows on which nothing happened: impressions of the log, or sampled negatives."""
+    read(tmp_path, TEST)
+    paths = PipelinePaths(tmp_path, "shop")
+    logged = read_cold(paths, PipelineSpec.model_validate(SPEC))
+    assert logged["example_id"].to_list() == [20, 21, 22, 23, 24]
+    assert logged["cold"].to_list() == [False, False, False, False, True]
+    sampled = read_cold(paths, PipelineSpec.model_validate(SPEC | {"negatives": {}}))
+    assert sampled["cold"].to_list() == [True, False, False, False, True]
+    without_items = {"raw": {"users": None, "items": None}, "ids": [], "interaction_key": ["device"]}
+    spec = {"tasks": SPEC["tasks"], "features": {"interactions": {"categorical": ["device"]}}} | without_items
+    spec |= {"split": {"hash_by": ["device"]}}
+    assert read_cold(paths, PipelineSpec.model_validate(spec)).columns == ["example_id"]
 
 
 def test_popular_items_make_half_of_the_training_interactions(tmp_path: Path) -> None:

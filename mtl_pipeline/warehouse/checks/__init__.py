@@ -9,6 +9,7 @@ from mtl_pipeline.warehouse.checks.outputs import (
     model_checks,
     recommendations_checks,
 )
+from mtl_pipeline.warehouse.checks.replications import replications_checks
 from mtl_pipeline.warehouse.checks.rules import Check, CheckResult, run_checks
 from mtl_pipeline.warehouse.checks.tables import rejected_rows_checks, table_checks
 from mtl_pipeline.warehouse.checks.tuning import tuning_checks
@@ -24,6 +25,7 @@ __all__ = [
     "model_checks",
     "recommendations_checks",
     "rejected_rows_checks",
+    "replications_checks",
     "run_checks",
     "table_checks",
     "tuning_checks",

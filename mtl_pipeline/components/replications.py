@@ -1,0 +1,114 @@
+"""Replications: the networks with further seeds, and without text, for a comparison that no single seed decides."""
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import polars as pl
+from pydantic import Field
+
+from mtl_pipeline.champions import model_fingerprint
+from mtl_pipeline.components.checks import asset_checks
+from mtl_pipeline.components.context import PipelineContext
+from mtl_pipeline.components.metadata import summary_metadata
+from mtl_pipeline.components.model import training_settings
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.warehouse.checks import replications_checks
+from mtl_pipeline.warehouse.examples import folder_fingerprint
+
+if TYPE_CHECKING:
+    from mtl_pipeline.evaluation.seeds import Replications
+
+
+class ReplicationsConfig(dg.Config):
+    seeds: int | None = Field(
+        default=None, ge=1, description="Seeds to compare over; by default evaluation.seeds of defs.yaml."
+    )
+
+
+def runs_nightly(pipeline: PipelineContext) -> bool:
+    """Whether replications are part of the pipeline's job, or are made only when asked for."""
+    return pipeline.spec.evaluation.seeds > 1
+
+
+def replications_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
+    paths, spec = pipeline.paths, pipeline.spec
+
+    @pipeline.asset(
+        reads=["model", "examples", *pipeline.embeddings],
+        group=None if runs_nightly(pipeline) else pipeline.studies_group,
+        kinds={"pytorch", "parquet"},
+        code_version=pipeline.code_version(
+            settings=training_settings(spec) | {"seeds": spec.evaluation.seeds}
+        ),
+    )
+    def replications(context: dg.AssetExecutionContext, config: ReplicationsConfig) -> dg.MaterializeResult:
+        """Predictions of the networks with further seeds, for all tasks and for one task alone, and with each seed of
+        the one for all tasks without text vectors. The evaluation compares over them."""
+        from mtl_pipeline.learning.replications import replicate
+
+        seeds = config.seeds or spec.evaluation.seeds
+        if seeds == 1:
+            context.log.info("one seed is that of the model: nothing to replicate; set `seeds` to more")
+        summary = replicate(
+            paths,
+            spec,
+            seeds=seeds,
+            made_from=fingerprints(pipeline),
+            target=paths.replications,
+            log=context.log.info,
+        )
+        return dg.MaterializeResult(
+            data_version=dg.DataVersion(summary.fingerprint),
+            metadata={
+                "dagster/uri": dg.MetadataValue.path(paths.replications),
+                "seeds": ", ".join(map(str, summary.seeds)),
+                **summary_metadata(summary),
+            },
+        )
+
+    return replications
+
+
+def fingerprints(pipeline: PipelineContext) -> dict[str, str]:
+    """Of what replications belong to. Raises UserError when there is no model yet."""
+    if not pipeline.paths.model.is_dir():
+        raise UserError(f"{pipeline.paths.model} does not exist yet: materialize model first")
+    return {
+        "model": model_fingerprint(pipeline.paths.model),
+        "examples": folder_fingerprint(pipeline.paths.examples),
+    }
+
+
+def find_replications(
+    pipeline: PipelineContext, predictions: pl.DataFrame
+) -> tuple["Replications | None", str]:
+    """What the evaluation may compare over, or None and, where there is something that it may not, why.
+
+    `predictions` is the wide frame of the model and its baselines, which hold the first seed.
+    """
+    from mtl_pipeline.evaluation.seeds import with_replications
+    from mtl_pipeline.learning.replications import read_replications
+
+    if not pipeline.paths.replications.is_dir():
+        return None, ""
+    try:
+        summary, replicas = read_replications(pipeline.paths.replications)
+    except UserError as error:
+        return None, str(error)
+    if len(summary.seeds) == 1:
+        return None, ""
+    now = fingerprints(pipeline)
+    changed = [name for name, fingerprint in now.items() if summary.made_from.get(name) != fingerprint]
+    if changed:
+        what = " and ".join(
+            {"model": "of an older model", "examples": "on older examples"}[name] for name in changed
+        )
+        return None, (
+            f"There are replications with {len(summary.seeds)} seeds, but {what}, so they are left out. "
+            f"`make report PIPELINE={pipeline.name}` makes them again."
+        )
+    return with_replications(predictions, replicas, summary.seeds), ""
+
+
+def replications_asset_checks(pipeline: PipelineContext) -> dg.AssetChecksDefinition:
+    return asset_checks(pipeline, "replications", replications_checks(pipeline.paths, pipeline.spec))

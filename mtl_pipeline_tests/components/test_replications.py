@@ -1,0 +1,140 @@
+"""Replications as Dagster sees them: only when asked for, in every run where defs.yaml says so, and never stale."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from mtl_pipeline.components.pipeline import define_pipeline
+from mtl_pipeline.definitions import defs
+from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline_tests.components.conftest import Project, open_project
+from mtl_pipeline_tests.conftest import PIPELINE, REPOSITORY, TinyPipeline, write_tiny_pipeline
+
+KEY = dg.AssetKey([PIPELINE, "replications"])
+
+
+def with_seeds(spec: PipelineSpec, seeds: int) -> PipelineSpec:
+    return spec.model_copy(update={"evaluation": spec.evaluation.model_copy(update={"seeds": seeds})})
+
+
+def test_by_default_they_are_a_study_and_in_no_job(tiny_pipeline: TinyPipeline) -> None:
+    repository = define_pipeline(PIPELINE, tiny_pipeline.spec).get_repository_def()
+    assert repository.asset_graph.get(KEY).group_name == f"{PIPELINE}_studies"
+    assert KEY not in repository.get_job(PIPELINE).asset_layer.executable_asset_keys
+
+
+def test_with_several_seeds_they_belong_to_the_pipeline_and_its_job(tiny_pipeline: TinyPipeline) -> None:
+    repository = define_pipeline(PIPELINE, with_seeds(tiny_pipeline.spec, 3)).get_repository_def()
+    assert repository.asset_graph.get(KEY).group_name == PIPELINE
+    assert KEY in repository.get_job(PIPELINE).asset_layer.executable_asset_keys
+
+
+@pytest.fixture(scope="module")
+def nightly(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """The job of a pipeline that has no replications, run once."""
+    root = tmp_path_factory.mktemp("nightly") / "root"
+    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
+        pipeline = write_tiny_pipeline(root)
+        patch.setenv("MTL_PIPELINE_ROOT", str(root))
+        project = open_project(pipeline, instance)
+        job = project.definitions.resolve_job_def(PIPELINE)
+        assert job.execute_in_process(instance=instance).success
+        yield project
+
+
+def report(project: Project) -> str:
+    return (project.pipeline.paths.evaluation / "report.html").read_text()
+
+
+def frame(project: Project, name: str) -> pl.DataFrame:
+    return pl.read_parquet(project.pipeline.paths.evaluation / f"{name}.parquet")
+
+
+def replicate(project: Project, *assets: str, seeds: int) -> dg.ExecuteInProcessResult:
+    """As `make report` does."""
+    result = project.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=project.instance,
+        asset_selection=[KEY, *(dg.AssetKey([PIPELINE, asset]) for asset in assets)],
+        run_config={"ops": {f"{PIPELINE}__replications": {"config": {"seeds": seeds}}}},
+        raise_on_error=False,
+    )
+    assert result.success
+    assert all(check.passed for check in result.get_asset_check_evaluations() if check.blocking)
+    return result
+
+
+def test_the_nightly_run_does_without_and_nothing_is_out_of_sync(nightly: Project) -> None:
+    assert nightly.instance.get_latest_materialization_event(KEY) is None
+    assert not nightly.pipeline.paths.replications.exists()
+    assert nightly.out_of_sync() == {}
+    assert "seeds" not in nightly.metadata("evaluation")
+    assert frame(nightly, "seeds").is_empty()
+    assert frame(nightly, "text").is_empty()
+    assert frame(nightly, "comparisons")["seeds"].unique().to_list() == [1]
+    nightly.run_or_fail("evaluation")
+    assert nightly.out_of_sync() == {}
+
+
+def test_two_seeds_from_run_config_reach_the_report(nightly: Project) -> None:
+    replicate(nightly, "evaluation", seeds=2)
+    assert nightly.out_of_sync() == {}
+    metadata = nightly.metadata("replications")
+    assert (metadata["seeds"], metadata["networks"]) == ("0, 1", 6)
+    comparisons = frame(nightly, "comparisons")
+    assert comparisons["seeds"].unique().to_list() == [2]
+    assert set(frame(nightly, "seeds")["model"]) == {"multi_task", "single_task", "without_text"}
+    assert set(frame(nightly, "text")["part"]) == {"all test rows", "other items"}
+    assert "What the text vectors bring" in report(nightly)
+    assert "each difference is the mean over 2 seeds" in report(nightly)
+    assert "| watched | all test rows |" in str(nightly.metadata("evaluation")["text vectors"])
+
+    # A model of another seed: what was replicated is of the model before.
+    other = nightly.pipeline.spec.model_copy(update={"seed": 9})
+    changed = Project(nightly.pipeline, define_pipeline(PIPELINE, other), nightly.instance)
+    changed.run_or_fail("model", "evaluation")
+    left_out = "There are replications with 2 seeds, but of an older model, so they are left out."
+    assert left_out in report(changed)
+    assert "What the text vectors bring" not in report(changed)
+    assert frame(changed, "comparisons")["seeds"].unique().to_list() == [1]
+    assert frame(changed, "text").is_empty()
+
+    replicate(changed, "evaluation", seeds=1)
+    assert "so they are left out" not in report(changed)
+    assert frame(changed, "comparisons")["seeds"].unique().to_list() == [1]
+
+
+def test_without_a_model_they_say_what_to_do(project: Project) -> None:
+    (failure,) = project.run("replications").get_step_failure_events()
+    assert failure.step_failure_data.user_failure_data is not None
+    assert "materialize model first" in str(failure.step_failure_data.user_failure_data.description)
+
+
+def test_make_report_materializes_replications_and_the_evaluation_with_its_seeds() -> None:
+    shown = subprocess.run(
+        ["make", "--dry-run", "--always-make", "report", "PIPELINE=shop", "SEEDS=4"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    commands = [shlex.split(line) for line in shown.replace("\\\n", " ").splitlines()]
+    (materialize,) = [words for words in commands if "materialize" in words]
+    options = dict(zip(materialize[3::2], materialize[4::2], strict=True))
+    assert options["-m"] == "mtl_pipeline.definitions"
+    definitions = defs()
+    graph = definitions.resolve_asset_graph()
+    selected = dg.AssetSelection.from_string(options["--select"]).resolve(graph)
+    assert {key.to_user_string() for key in selected} == {"shop/replications", "shop/evaluation"}
+    config = json.loads(options["--config-json"])
+    assert config == {"ops": {"shop__replications": {"config": {"seeds": 4}}}}
+    job = dg.define_asset_job("report", selection=dg.AssetSelection.assets(*selected))
+    assert dg.validate_run_config(job.resolve(asset_graph=graph), config)
+    assert [Path(words[0]).name for words in commands if "mtl_pipeline.summary" in words] == ["python"]

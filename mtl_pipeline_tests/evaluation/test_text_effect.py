@@ -1,0 +1,134 @@
+"""With text against without: what is planted for cold items is found there, and nowhere else."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from mtl_pipeline.evaluation.report import ReportContext, render_report
+from mtl_pipeline.evaluation.scoring import Evaluation, evaluate
+from mtl_pipeline.evaluation.seed_report import text_markdown, text_sentences
+from mtl_pipeline.evaluation.seeds import Replications, compare_over_seeds, measure_seeds
+from mtl_pipeline.evaluation.text_effect import measure_text
+from mtl_pipeline.spec import Task
+from mtl_pipeline_tests.evaluation.seeded import one, seeded_predictions
+from mtl_pipeline_tests.evaluation.test_report import HOSTILE, Page
+
+TASKS = [Task(name="watched", kind="binary"), Task(name="rating", kind="regression")]
+MODELS = {"multi_task": 1.0, "single_task": 1.0, "without_text": 1.0}
+
+
+@pytest.fixture(scope="module")
+def seeded() -> tuple[pl.DataFrame, Replications]:
+    """Text halves the noise on cold items, those from 50 on, and does nothing for the others."""
+    return seeded_predictions(
+        MODELS, seeds=3, seed_effect=0.03, new_item_models=MODELS | {"without_text": 2.0}
+    )
+
+
+@pytest.fixture(scope="module")
+def evaluation(seeded: tuple[pl.DataFrame, Replications]) -> Evaluation:
+    return compare_over_seeds(evaluate(seeded[0], TASKS, bootstrap_samples=200), seeded[1])
+
+
+def cold_items(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.filter(split="test").select("example_id", cold=pl.col("item_id") >= 50)
+
+
+@pytest.fixture(scope="module")
+def text(seeded: tuple[pl.DataFrame, Replications], evaluation: Evaluation) -> pl.DataFrame:
+    return measure_text(evaluation, seeded[1], cold_items(seeded[0]))
+
+
+def test_text_helps_where_it_was_planted_to(text: pl.DataFrame) -> None:
+    verdicts = {
+        (row["task"], row["part"]): row["verdict"]
+        for row in text.filter(pl.col("metric").is_in(["roc_auc", "rmse"])).iter_rows(named=True)
+    }
+    for task in ("watched", "rating"):
+        assert verdicts[task, "cold items"] == "better"
+        assert verdicts[task, "all test rows"] == "better"
+        assert verdicts[task, "other items"] == "no difference shown"
+
+
+def test_values_are_means_over_the_seeds_and_rows_are_counted(
+    text: pl.DataFrame, seeded: tuple[pl.DataFrame, Replications]
+) -> None:
+    new = seeded[1].predictions.filter(pl.col("split") == "test", pl.col("item_id") >= 50)
+    found = one(text, task="watched", part="cold items", metric="roc_auc")
+    assert (found["rows"], found["items"]) == (new.height, new["item_id"].n_unique())
+    assert found["users"] == new["user_id"].n_unique()
+    assert found["positives"] == new["label/watched"].sum()
+    for name, model in (("with_text", "multi_task"), ("without_text", "without_text")):
+        scores = [
+            roc_auc_score(new["label/watched"], new[f"prediction/{model}@{seed}/watched"])
+            for seed in range(3)
+        ]
+        assert found[name] == pytest.approx(sum(scores) / 3)
+    assert found["difference"] == pytest.approx(found["with_text"] - found["without_text"])
+    assert found["low"] < found["difference"] < found["high"]
+    parts = text.filter(task="watched", metric="roc_auc")
+    assert parts["rows"][0] == parts["rows"][1:].sum() == seeded[0].filter(split="test").height
+
+
+def test_sentences_say_no_more_than_the_intervals(text: pl.DataFrame) -> None:
+    assert text_sentences(text, TASKS, "multi_task")[0] == (
+        "On watched, no difference is shown on other items; multi_task is better with text on all test rows and cold "
+        "items."
+    )
+    worse = text.with_columns(verdict=pl.lit("worse"))
+    assert text_sentences(worse, TASKS[:1], "multi_task") == [
+        "On watched, multi_task is worse with text on all test rows, cold items and other items."
+    ]
+    assert "| watched | cold items |" in text_markdown(text, TASKS, "multi_task")
+
+
+def test_a_part_too_small_is_counted_not_judged(
+    seeded: tuple[pl.DataFrame, Replications], evaluation: Evaluation
+) -> None:
+    few = cold_items(seeded[0]).with_columns(cold=pl.int_range(pl.len()) < 20)
+    text = measure_text(evaluation, seeded[1], few)
+    found = one(text, task="rating", part="cold items", metric="rmse")
+    assert (found["rows"], found["difference"]) == (20, None)
+    assert found["note"] == "counted only: fewer than 100 rows"
+    assert text_sentences(text, TASKS, "multi_task")[1].endswith("; nothing can be said on cold items.")
+
+
+def test_without_items_all_rows_are_one_part(
+    seeded: tuple[pl.DataFrame, Replications], evaluation: Evaluation
+) -> None:
+    text = measure_text(evaluation, seeded[1], cold_items(seeded[0]).select("example_id"))
+    assert text["part"].unique().to_list() == ["all test rows"]
+
+
+def test_where_nothing_was_trained_without_text_there_is_nothing(
+    seeded: tuple[pl.DataFrame, Replications], evaluation: Evaluation
+) -> None:
+    _, others = seeded_predictions({"multi_task": 1.0, "single_task": 1.0}, seeds=2, rows=200)
+    assert measure_text(evaluation, others, cold_items(seeded[0])).is_empty()
+
+
+def test_the_page_shows_text_seeds_and_what_was_left_out(
+    seeded: tuple[pl.DataFrame, Replications], evaluation: Evaluation, text: pl.DataFrame
+) -> None:
+    context = ReportContext(
+        "movies", seeded[0], text=text, seeds=measure_seeds(evaluation, seeded[1]), left_out=HOSTILE
+    )
+    html = render_report(evaluation, context)
+    page = Page(html)
+    shown = page.text
+    order = ["Does joint training help?", "What the text vectors bring", "Over seeds", "Models side by side"]
+    assert sorted(order, key=shown.index) == order
+    assert "each difference is the mean over 3 seeds" in shown
+    assert "So few seeds make rough intervals." in shown
+    assert "paired bootstrap over users and 3 seeds" in shown
+    assert HOSTILE in shown
+    assert not {"script", "img"} & {tag for tag, _ in page.tags}
+
+
+def test_with_one_seed_the_page_says_nothing_of_seeds(seeded: tuple[pl.DataFrame, Replications]) -> None:
+    alone = evaluate(seeded[0], TASKS, bootstrap_samples=5)
+    shown = Page(render_report(alone, ReportContext("movies", seeded[0]))).text
+    assert "seeds" not in shown
+    assert "text vectors" not in shown

@@ -1,0 +1,121 @@
+"""Networks with further seeds: other networks, the same each time, and some that see no text."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.learning.baselines import predict_baselines
+from mtl_pipeline.learning.dataset import Dataset
+from mtl_pipeline.learning.held_out import HeldOut
+from mtl_pipeline.learning.replications import (
+    ReplicationsSummary,
+    predict_one,
+    read_replications,
+    replicate,
+)
+from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline_tests.conftest import TinyPipeline
+
+
+def replicated(pipeline: TinyPipeline, seeds: int, spec: PipelineSpec | None = None) -> ReplicationsSummary:
+    return replicate(
+        pipeline.paths,
+        spec or pipeline.spec,
+        seeds=seeds,
+        made_from={"model": "m", "examples": "e"},
+        target=pipeline.paths.replications,
+        log=lambda line: None,
+    )
+
+
+def quick(pipeline: TinyPipeline, **changes: object) -> PipelineSpec:
+    training = pipeline.spec.training.model_copy(update={"epochs": 1})
+    return pipeline.spec.model_copy(update={"training": training, **changes})
+
+
+def test_every_network_predicts_every_held_out_row(prepared: TinyPipeline) -> None:
+    summary = replicated(prepared, 2, quick(prepared, seed=7))
+    found, predictions = read_replications(prepared.paths.replications)
+    assert found == summary
+    assert (summary.seeds, summary.networks) == ([7, 8], 1 + 3 + 2)
+    assert summary.made_from == {"model": "m", "examples": "e"}
+    held_out = pl.read_parquet(prepared.paths.examples / "examples.parquet").filter(
+        pl.col("split") != "train"
+    )
+    fits = predictions.partition_by("model", "seed", as_dict=True)
+    assert set(fits) == {("multi_task", 8), ("single_task", 8), ("without_text", 7), ("without_text", 8)}
+    for fit in fits.values():
+        assert fit["example_id"].equals(held_out["example_id"])
+    columns = [f"prediction/{task.name}" for task in prepared.spec.tasks]
+    assert predictions.columns == ["model", "seed", "example_id", *columns]
+    assert predictions.select(pl.col(columns).is_finite().all()).row(0) == (True,) * 3
+
+
+@pytest.mark.parametrize("model", ["multi_task", "single_task", "without_text"])
+def test_seeds_differ_and_each_is_reproducible(prepared: TinyPipeline, model: str) -> None:
+    spec = quick(prepared)
+    dataset = Dataset(prepared.paths, spec)
+    held_out = HeldOut(dataset, spec)
+    first, again, other = (predict_one(dataset, held_out, spec, model, seed) for seed in (1, 1, 2))
+    assert first.equals(again)
+    for task in spec.tasks:
+        column = f"prediction/{task.name}"
+        assert np.abs(first[column].to_numpy() - other[column].to_numpy()).max() > 1e-4
+
+
+def test_the_first_seed_is_that_of_the_baselines(prepared: TinyPipeline) -> None:
+    """Replicated once more, the network for one task alone is the one among the baselines: same code, same rows."""
+    spec = quick(prepared)
+    predict_baselines(prepared.paths, spec, target=prepared.paths.baselines, log=lambda line: None)
+    baselines = pl.read_parquet(prepared.paths.baselines / "predictions.parquet")
+    dataset = Dataset(prepared.paths, spec)
+    again = predict_one(dataset, HeldOut(dataset, spec), spec, "single_task", spec.seed)
+    for task in spec.tasks:
+        expected = baselines[f"prediction/single_task/{task.name}"].to_numpy()
+        assert again[f"prediction/{task.name}"].to_numpy() == pytest.approx(expected)
+
+
+def test_a_network_without_text_does_not_see_it(prepared: TinyPipeline) -> None:
+    spec = quick(prepared)
+    dataset = Dataset(prepared.paths, spec)
+    held_out = HeldOut(dataset, spec)
+    before = {
+        model: predict_one(dataset, held_out, spec, model, 0) for model in ("multi_task", "without_text")
+    }
+    for vectors in dataset.text.tables.values():
+        vectors.vectors[:] = vectors.vectors[::-1].copy()
+    after = {model: predict_one(dataset, held_out, spec, model, 0) for model in before}
+    assert before["without_text"].equals(after["without_text"])
+    assert not before["multi_task"].equals(after["multi_task"])
+    assert not before["multi_task"].drop("model").equals(before["without_text"].drop("model"))
+
+
+def test_one_seed_is_nothing_to_train(prepared: TinyPipeline) -> None:
+    summary = replicated(prepared, 1)
+    assert (summary.seeds, summary.networks, summary.seconds) == ([0], 0, {})
+    _, predictions = read_replications(prepared.paths.replications)
+    assert predictions.is_empty()
+    assert predictions.columns[-1] == "prediction/rating"
+
+
+def test_without_texts_there_is_no_such_network(prepared: TinyPipeline) -> None:
+    features = prepared.spec.features
+    silent = {
+        table: getattr(features, table).model_copy(update={"text": None}) for table in ("users", "items")
+    }
+    spec = quick(prepared, features=features.model_copy(update=silent))
+    replicated(prepared, 2, spec)
+    _, predictions = read_replications(prepared.paths.replications)
+    assert set(predictions["model"]) == {"multi_task", "single_task"}
+
+
+@pytest.mark.parametrize("summary", ["", "[]", '{"seeds": [0, 1]}'])
+def test_half_a_folder_is_refused(prepared: TinyPipeline, summary: str) -> None:
+    folder = prepared.paths.replications
+    replicated(prepared, 1)
+    (folder.resolve() / "summary.json").write_text(summary)
+    with pytest.raises(UserError, match=r"holds no replications that can be read .*materialize replications"):
+        read_replications(folder)
