@@ -221,10 +221,14 @@ class Resampled:
 
     def paired_interval(self, ours: Key, theirs: Key) -> Interval:
         """Of ours minus theirs."""
-        influence = self.influences[ours] - self.influences[theirs] if self.influences else None
-        return percentile_interval(
-            self.values[ours] - self.values[theirs], expanded_quantile(self.clusters, influence)
-        )
+        return percentile_interval(self.values[ours] - self.values[theirs], self.quantile([(ours, theirs)]))
+
+    def quantile(self, pairs: Sequence[tuple[Key, Key]]) -> float:
+        """Expanded for the mean over `pairs` of ours minus theirs."""
+        if not self.influences:
+            return expanded_quantile(self.clusters)
+        differences = [self.influences[ours] - self.influences[theirs] for ours, theirs in pairs]
+        return expanded_quantile(self.clusters, np.mean(differences, axis=0))
 
 
 def verdict(interval: Interval, higher_is_better: bool) -> str:

@@ -29,10 +29,10 @@ from scipy import stats
 
 from mtl_pipeline.evaluation.intervals import (
     CONFIDENCE,
+    NORMAL_QUANTILE,
     Interval,
     Key,
     Resampled,
-    expanded_quantile,
     percentile_interval,
 )
 from mtl_pipeline.evaluation.metrics import Score, metric
@@ -124,11 +124,9 @@ def compare_over_seeds(evaluation: Evaluation, replications: Replications) -> Ev
 def compare_task(evaluation: Evaluation, replications: Replications, task: Task) -> list[dict]:
     """Rows of the frame `comparisons`."""
     as_before = evaluation.comparisons.filter(pl.col("task") == task.name).to_dicts()
-    pairs = [(row["metric"], row["baseline"]) for row in as_before]
+    baselines = [row["baseline"] for row in as_before if row["baseline"] != CHAMPION]
     compared = dict.fromkeys(
-        fit
-        for model in (evaluation.candidate, *(baseline for _, baseline in pairs if baseline != CHAMPION))
-        for fit in replications.fits(model)
+        fit for model in (evaluation.candidate, *baselines) for fit in replications.fits(model)
     )
     check_predictions(replications.predictions, task, list(compared))
     rows = task_rows(replications.predictions, task.name, list(compared), "test")
@@ -145,6 +143,7 @@ def compare_task(evaluation: Evaluation, replications: Replications, task: Task)
             found.append(row)
             continue
         name, theirs = row["metric"], replications.fits(row["baseline"])
+        pairs = [((a, name), (b, name)) for a, b in zip(ours, theirs, strict=True)]
         found.append(
             comparison(
                 rows,
@@ -153,30 +152,17 @@ def compare_task(evaluation: Evaluation, replications: Replications, task: Task)
                 | {"seeds": len(replications.seeds)},
                 mean_score([scores[fit][name] for fit in ours]),
                 mean_score([scores[fit][name] for fit in theirs]),
-                interval_over_seeds(
-                    resampled,
-                    [((a, name), (b, name)) for a, b in zip(ours, theirs, strict=True)],
-                    evaluation.seed,
-                )
-                if resampled
-                else None,
+                interval_over_seeds(resampled, pairs, evaluation.seed) if resampled else None,
             )
         )
     return found
 
 
 def interval_over_seeds(resampled: Resampled, pairs: Sequence[tuple[Key, Key]], seed: int) -> Interval:
-    """Of the mean of ours minus theirs, a pair for each seed. Few users widen it as they do that of one seed."""
-    values, influences = resampled.values, resampled.influences
-    differences = np.stack([values[ours] - values[theirs] for ours, theirs in pairs])
-    influence = (
-        np.mean([influences[ours] - influences[theirs] for ours, theirs in pairs], axis=0)
-        if influences
-        else None
-    )
-    return percentile_interval(
-        resample_seeds(differences, seed), expanded_quantile(resampled.clusters, influence)
-    )
+    """Of the mean over seeds of ours minus theirs; `pairs` has the two of each seed."""
+    differences = np.stack([resampled.values[ours] - resampled.values[theirs] for ours, theirs in pairs])
+    quantile = resampled.quantile(pairs)
+    return percentile_interval(resample_seeds(differences, seed, quantile), quantile)
 
 
 def mean_score(scores: Sequence[Score]) -> Score:
@@ -187,20 +173,19 @@ def mean_score(scores: Sequence[Score]) -> Score:
     )
 
 
-def resample_seeds(differences: np.ndarray, seed: int) -> np.ndarray:
+def resample_seeds(differences: np.ndarray, seed: int, quantile: float = NORMAL_QUANTILE) -> np.ndarray:
     """(samples,) means over resampled seeds, from (seeds, samples): what each seed gives on each resample of the
-    users. At least two seeds."""
+    users. At least two seeds. `quantile`: the one that the interval will have for the sake of few users."""
     count, samples = differences.shape
     drawn = np.random.default_rng([seed, count]).multinomial(count - 1, [1 / count] * count, size=samples)
     mean = differences.mean(axis=0)
     deviation = ((differences - mean) * drawn.T / (count - 1)).sum(axis=0)
-    return mean + small_sample_stretch(count) * deviation
+    return mean + small_sample_stretch(count, quantile) * deviation
 
 
-def small_sample_stretch(seeds: int) -> float:
-    """Student's t over the normal quantile: 6.5 for two seeds, 2.2 for three, 1.4 for five."""
-    tail = (1 + CONFIDENCE) / 2
-    return float(stats.t.ppf(tail, seeds - 1) / stats.norm.ppf(tail))
+def small_sample_stretch(seeds: int, quantile: float = NORMAL_QUANTILE) -> float:
+    """Student's t over the quantile of the interval, the normal one: 6.5 for two seeds, 2.2 for three, 1.4 for five."""
+    return max(1.0, float(stats.t.ppf((1 + CONFIDENCE) / 2, seeds - 1)) / quantile)
 
 
 def measure_seeds(evaluation: Evaluation, replications: Replications) -> pl.DataFrame:
