@@ -6,6 +6,7 @@ from typing import Any, Self
 import dagster as dg
 from pydantic import BaseModel
 
+from mtl_pipeline.components.backtest import backtest_asset, backtest_asset_checks
 from mtl_pipeline.components.baselines import baselines_asset, baselines_asset_checks
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.declaration import check_declaration
@@ -89,8 +90,8 @@ def define_pipeline(name: str, spec: PipelineSpec) -> dg.Definitions:
         description="Observes the raw files and makes everything that follows from them.",
     )
     return dg.Definitions(
-        assets=[*assets, tuning_asset(pipeline)],
-        asset_checks=[*checks, tuning_asset_checks(pipeline)],
+        assets=[*assets, tuning_asset(pipeline), backtest_asset(pipeline)],
+        asset_checks=[*checks, tuning_asset_checks(pipeline), backtest_asset_checks(pipeline)],
         jobs=[job, rollback_job(pipeline)],
         schedules=[nightly_schedule(pipeline, job)],
         sensors=[raw_file_sensor(pipeline)],
