@@ -19,7 +19,7 @@ from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import publish_folder
 from mtl_pipeline.spec import Backtest
 from mtl_pipeline.warehouse.checks import backtest_checks
-from mtl_pipeline.warehouse.windows import PlannedWindow, build_window, plan_windows, tested_users
+from mtl_pipeline.warehouse.windows import PlannedWindow, build_window, plan_windows, users_tested
 
 if TYPE_CHECKING:
     from mtl_pipeline.evaluation.backtest_report import BacktestPage
@@ -92,7 +92,7 @@ def run_backtest(pipeline: PipelineContext, backtest: Backtest, log: Log) -> "Ba
     spec = pipeline.spec
     with open_work(pipeline, backtest_settings(pipeline, backtest)) as work:
         planned = plan_windows(work.examples, pipeline.paths, spec, backtest)
-        users = tested_users(work.examples, spec, planned)
+        users = users_tested(work.examples, spec, planned)
         resumed = [one.window.number for one in planned if work.finished(one.window.number)]
         for one in planned:
             if one.window.number in resumed:

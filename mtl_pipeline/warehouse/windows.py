@@ -127,7 +127,8 @@ def train_of_known(spec: PipelineSpec) -> float:
 def time_windows(
     connection: duckdb.DuckDBPyConnection, source: Path, spec: PipelineSpec, backtest: Backtest
 ) -> Iterator[TimeWindow]:
-    """Each as long, in rows, as the test split; the last one has the boundaries that the split has."""
+    """Each as long, in rows, as the test split, which is the last one; of an expanding training also its validation
+    is that of the split."""
     windows = backtest.windows
     test = 1 - spec.split.train - spec.split.validation
     most = math.ceil(1 / test - ROUNDING) - 1
@@ -137,14 +138,18 @@ def time_windows(
             f"none to train before the first; choose at most {most}, or a shorter test split"
         )
     known = [1 - (windows - place) * test for place in range(windows)]
-    starts = quantiles(connection, source, [share - known[0] for share in known])
-    validation = quantiles(connection, source, [share * train_of_known(spec) for share in known])
+    first = [share - known[0] if backtest.training == "rolling" else 0.0 for share in known]
+    trained = [start + (end - start) * train_of_known(spec) for start, end in zip(first, known, strict=True)]
+    starts = quantiles(connection, source, first)
+    validation = quantiles(connection, source, trained)
     tests = quantiles(connection, source, known)
-    validation[-1], tests[-1] = fetch_one(
+    own_validation, tests[-1] = fetch_one(
         connection,
         "SELECT min(timestamp) FILTER (split = 'validation'), min(timestamp) FILTER (split = 'test') "
         f"FROM read_parquet({quote_literal(source)})",
     )
+    if backtest.training == "expanding":
+        validation[-1] = own_validation
     if any(later <= earlier for earlier, later in itertools.pairwise(tests)):
         raise UserError(
             f"evaluation.backtest: the examples have too few distinct times for {windows} test windows; choose fewer"
@@ -245,7 +250,7 @@ def build_window(
             write_parquet(connection, table, target / f"{table}.parquet")
 
 
-def tested_users(source: Path, spec: PipelineSpec, planned: list[PlannedWindow]) -> pl.Series | None:
+def users_tested(source: Path, spec: PipelineSpec, planned: list[PlannedWindow]) -> pl.Series | None:
     """Each user of a test row once, in a fixed order; None where there are no users."""
     if "user_id" not in spec.ids:
         return None
