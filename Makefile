@@ -9,10 +9,10 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constrain
 export PYTHONUNBUFFERED := 1
 
 # Run history, kept inside the checkout so that the UI shows what the command line did. Tests leave it alone.
-demo run tune rollback ui: export DAGSTER_HOME := $(CURDIR)/.dagster_home
+demo run tune backtest rollback ui: export DAGSTER_HOME := $(CURDIR)/.dagster_home
 
 # `dagster asset materialize` says at each start that `dg launch` will follow it, which takes three times as long.
-demo run tune: export PYTHONWARNINGS := ignore:Function `asset_materialize_command`,ignore:Parameter `include_sources`
+demo run tune backtest: export PYTHONWARNINGS := ignore:Function `asset_materialize_command`,ignore:Parameter `include_sources`
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -21,7 +21,7 @@ demo run tune: export PYTHONWARNINGS := ignore:Function `asset_materialize_comma
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo 'Variables: PYTHON=$(PYTHON) PIPELINE=$(PIPELINE) PORT=$(PORT) WORKERS=$(WORKERS) INTERACTIONS=$(INTERACTIONS) FROM=$(FROM) TO=$(TO) TRIALS=$(TRIALS)'
+	@echo 'Variables: PYTHON=$(PYTHON) PIPELINE=$(PIPELINE) PORT=$(PORT) WORKERS=$(WORKERS) INTERACTIONS=$(INTERACTIONS) FROM=$(FROM) TO=$(TO) TRIALS=$(TRIALS) WINDOWS=$(WINDOWS)'
 
 .PHONY: demo
 demo: .venv/.demo-installed .dagster_home/dagster.yaml  ## fetch or simulate the raw files, run the whole pipeline, print its metrics
@@ -38,6 +38,12 @@ tune: .venv/.demo-installed .dagster_home/dagster.yaml  ## search for better set
 	$(BIN)/dagster asset materialize -m mtl_pipeline.definitions --select 'key:"$(PIPELINE)/tuning"' \
 	    $(if $(TRIALS),--config-json '{"ops": {"$(PIPELINE)__tuning": {"config": {"trials": $(TRIALS)}}}}')
 	@cat data/$(PIPELINE)/tuning/report.md
+
+.PHONY: backtest
+backtest: .venv/.demo-installed .dagster_home/dagster.yaml  ## train and test in WINDOWS windows of time instead of one; the pipeline has to have run
+	$(BIN)/dagster asset materialize -m mtl_pipeline.definitions --select 'key:"$(PIPELINE)/backtest"' \
+	    $(if $(WINDOWS),--config-json '{"ops": {"$(PIPELINE)__backtest": {"config": {"windows": $(WINDOWS)}}}}')
+	@cat data/$(PIPELINE)/backtest/report.md
 
 .PHONY: rollback
 rollback: .venv/.demo-installed .dagster_home/dagster.yaml  ## go back to the champion before, or to the one named by TO, and recommend by it

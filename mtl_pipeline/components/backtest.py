@@ -43,10 +43,7 @@ def backtest_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         reads=["examples", *pipeline.embeddings],
         group=pipeline.studies_group,
         kinds={"pytorch", "scikitlearn", "html"},
-        code_version=pipeline.code_version(
-            sql=[paths.common_sql / name for name in SQL],
-            settings=backtest_settings(pipeline, spec.evaluation.backtest),
-        ),
+        code_version=backtest_version(pipeline, spec.evaluation.backtest),
     )
     def backtest(context: dg.AssetExecutionContext, config: BacktestConfig) -> dg.MaterializeResult:
         """Model and baselines trained and tested anew in several windows of time, or folds: whether what the evaluation
@@ -73,15 +70,18 @@ def backtest_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     return backtest
 
 
-def backtest_settings(pipeline: PipelineContext, backtest: Backtest) -> dict[str, Any]:
-    """Everything that decides what a backtest makes of the same examples and text vectors."""
+def backtest_version(pipeline: PipelineContext, backtest: Backtest) -> str:
+    """Changes with everything that decides what a backtest makes of the same examples and text vectors."""
     spec = pipeline.spec
-    return {
-        "examples": examples_settings(spec),
-        "training": training_settings(spec),
-        "bootstrap_samples": spec.evaluation.bootstrap_samples,
-        "backtest": backtest,
-    }
+    return pipeline.code_version(
+        sql=[pipeline.paths.common_sql / name for name in SQL],
+        settings={
+            "examples": examples_settings(spec),
+            "training": training_settings(spec),
+            "bootstrap_samples": spec.evaluation.bootstrap_samples,
+            "backtest": backtest,
+        },
+    )
 
 
 def run_backtest(pipeline: PipelineContext, backtest: Backtest, log: Log) -> "BacktestPage":
@@ -90,7 +90,7 @@ def run_backtest(pipeline: PipelineContext, backtest: Backtest, log: Log) -> "Ba
     from mtl_pipeline.evaluation.backtest_report import BacktestPage
 
     spec = pipeline.spec
-    with open_work(pipeline, backtest_settings(pipeline, backtest)) as work:
+    with open_work(pipeline, backtest_version(pipeline, backtest)) as work:
         planned = plan_windows(work.examples, pipeline.paths, spec, backtest)
         users = users_tested(work.examples, spec, planned)
         resumed = [one.window.number for one in planned if work.finished(one.window.number)]

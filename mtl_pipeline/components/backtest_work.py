@@ -7,20 +7,16 @@
 
 import fcntl
 import hashlib
-import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from mtl_pipeline.components.context import PipelineContext, as_json
+from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
-
-INPUTS = ("examples", "embeddings")
 
 
 @dataclass(frozen=True)
@@ -71,10 +67,10 @@ class BacktestWork:
 
 
 @contextmanager
-def open_work(pipeline: PipelineContext, settings: Mapping[str, Any]) -> Iterator[BacktestWork]:
-    """The work folder of a backtest with these settings; removed where the `with` block succeeds.
+def open_work(pipeline: PipelineContext, version: str) -> Iterator[BacktestWork]:
+    """The work folder of a backtest whose code and settings have this version; removed where the `with` block succeeds.
 
-    The folder of a backtest that was stopped is taken up again where inputs and settings are the same, and removed
+    The folder of a backtest that was stopped is taken up again where inputs and version are the same, and removed
     where they are not. Raises UserError while another backtest of the pipeline is at work.
     """
     root = pipeline.paths.data / ".backtest_work"
@@ -83,7 +79,7 @@ def open_work(pipeline: PipelineContext, settings: Mapping[str, Any]) -> Iterato
         taken = root / "taken"
         shutil.rmtree(taken, ignore_errors=True)
         pin_inputs(pipeline, taken)
-        fingerprint = fingerprint_of(taken, settings)
+        fingerprint = fingerprint_of(taken, version)
         for folder in root.iterdir():
             if folder.is_dir() and folder.name not in (fingerprint, taken.name):
                 shutil.rmtree(folder)
@@ -133,8 +129,8 @@ def keep(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def fingerprint_of(folder: Path, settings: Mapping[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps(settings, default=as_json, sort_keys=True).encode())
+def fingerprint_of(folder: Path, version: str) -> str:
+    digest = hashlib.sha256(version.encode())
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         digest.update(str(path.relative_to(folder)).encode())
         with path.open("rb") as stream:
