@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 from mtl_pipeline.evaluation.backtest import BEST_BASELINE
-from mtl_pipeline.evaluation.canvas import STYLE, ReportFigure, add_legend, new_figure
+from mtl_pipeline.evaluation.canvas import SIZE, STYLE, ReportFigure, add_legend, new_figure
 from mtl_pipeline.evaluation.metrics import headline
 from mtl_pipeline.evaluation.palette import DASHES, LIGHT, colour_names
 from mtl_pipeline.evaluation.predictions import CEILING
@@ -37,7 +37,7 @@ MOST_UPRIGHT = 4
 def windows_figure(page: BacktestPage) -> ReportFigure:
     """What trained, validated and tested in each window: over time, or around the circle of the hash."""
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(6.6, 1.5 + 0.32 * page.windows.height), layout="constrained")
+        figure = Figure(figsize=(SIZE[0], 1.3 + 0.3 * page.windows.height), layout="constrained")
         axes = figure.subplots()
         for row in page.windows.iter_rows(named=True):
             for split, colour in PARTS.items():
@@ -52,7 +52,7 @@ def windows_figure(page: BacktestPage) -> ReportFigure:
             axes.xaxis.set_major_formatter(PercentFormatter(1))
             axes.set_xlabel(f"place by the hash of {', '.join(page.hash_by)} (share of its range)")
         else:
-            locator = AutoDateLocator(minticks=3, maxticks=7)
+            locator = AutoDateLocator(minticks=3, maxticks=6)
             axes.xaxis_date()
             axes.xaxis.set_major_locator(locator)
             axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))

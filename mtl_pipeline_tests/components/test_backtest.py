@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +88,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PipelineConte
 
 @dataclass(frozen=True)
 class Materialized:
-    metadata: dict[str, object]
+    metadata: Mapping[str, object]
     checks: dict[str, bool]
 
 
