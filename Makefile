@@ -10,10 +10,10 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constrain
 export PYTHONUNBUFFERED := 1
 
 # Run history, kept inside the checkout so that the UI shows what the command line did. Tests leave it alone.
-demo run report tune rollback ui: export DAGSTER_HOME := $(CURDIR)/.dagster_home
+demo run report tune backtest rollback ui: export DAGSTER_HOME := $(CURDIR)/.dagster_home
 
 # `dagster asset materialize` says at each start that `dg launch` will follow it, which takes three times as long.
-demo run report tune: export PYTHONWARNINGS := ignore:Function `asset_materialize_command`,ignore:Parameter `include_sources`
+demo run report tune backtest: export PYTHONWARNINGS := ignore:Function `asset_materialize_command`,ignore:Parameter `include_sources`
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -22,7 +22,7 @@ demo run report tune: export PYTHONWARNINGS := ignore:Function `asset_materializ
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo 'Variables: PYTHON=$(PYTHON) PIPELINE=$(PIPELINE) PORT=$(PORT) WORKERS=$(WORKERS) INTERACTIONS=$(INTERACTIONS) FROM=$(FROM) TO=$(TO) TRIALS=$(TRIALS) SEEDS=$(SEEDS)'
+	@echo 'Variables: PYTHON=$(PYTHON) PIPELINE=$(PIPELINE) PORT=$(PORT) WORKERS=$(WORKERS) INTERACTIONS=$(INTERACTIONS) FROM=$(FROM) TO=$(TO) TRIALS=$(TRIALS) SEEDS=$(SEEDS) WINDOWS=$(WINDOWS)'
 
 .PHONY: demo
 demo: .venv/.demo-installed .dagster_home/dagster.yaml  ## fetch or simulate the raw files, run the whole pipeline, print its metrics
@@ -46,6 +46,12 @@ report: .venv/.demo-installed .dagster_home/dagster.yaml  ## train the networks 
 	    --select 'key:"$(PIPELINE)/replications" or key:"$(PIPELINE)/evaluation"' \
 	    --config-json '{"ops": {"$(PIPELINE)__replications": {"config": {"seeds": $(SEEDS)}}}}'
 	$(BIN)/python -m mtl_pipeline.summary $(PIPELINE)
+
+.PHONY: backtest
+backtest: .venv/.demo-installed .dagster_home/dagster.yaml  ## train and test in WINDOWS windows of time instead of one; the pipeline has to have run
+	$(BIN)/dagster asset materialize -m mtl_pipeline.definitions --select 'key:"$(PIPELINE)/backtest"' \
+	    $(if $(WINDOWS),--config-json '{"ops": {"$(PIPELINE)__backtest": {"config": {"windows": $(WINDOWS)}}}}')
+	@cat data/$(PIPELINE)/backtest/report.md
 
 .PHONY: rollback
 rollback: .venv/.demo-installed .dagster_home/dagster.yaml  ## go back to the champion before, or to the one named by TO, and recommend by it

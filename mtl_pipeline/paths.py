@@ -99,5 +99,11 @@ class PipelinePaths:
         return self.data / "evaluation_history.jsonl"
 
     @property
+    def backtest(self) -> Path:
+        """Folder: `report.html`, `report.md`, `windows.parquet`, `metrics.parquet`, `comparisons.parquet`,
+        `pooled.parquet`."""
+        return self.data / "backtest"
+
+    @property
     def recommendations(self) -> Path:
         return self.data / "recommendations.parquet"

@@ -55,6 +55,19 @@ CLICK = {"name": "click", "kind": "binary"}
             },
             "split: hash_by names session; it may name: user_id, item_id",
         ),
+        (
+            {
+                "tasks": [CLICK],
+                "interaction_key": ["user_id", "item_id"],
+                "split": {"hash_by": ["user_id"]},
+                "evaluation": {"backtest": {"training": "rolling"}},
+            },
+            "evaluation.backtest: training rolling goes with time",
+        ),
+        (
+            {"tasks": [CLICK], "evaluation": {"backtest": {"windows": 1}}},
+            "Input should be greater than or equal to 2",
+        ),
     ],
 )
 def test_refused(attributes: dict, message: str) -> None:

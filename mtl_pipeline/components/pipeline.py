@@ -6,6 +6,7 @@ from typing import Any, Self
 import dagster as dg
 from pydantic import BaseModel
 
+from mtl_pipeline.components.backtest import backtest_asset, backtest_asset_checks
 from mtl_pipeline.components.baselines import baselines_asset, baselines_asset_checks
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.declaration import check_declaration
@@ -87,10 +88,13 @@ def define_pipeline(name: str, spec: PipelineSpec) -> dg.Definitions:
     if spec.recommends:
         assets.append(recommendations_asset(pipeline))
         checks.append(recommendations_asset_checks(pipeline))
-    studies = [tuning_asset(pipeline)]
-    checks.append(tuning_asset_checks(pipeline))
+    studies = [tuning_asset(pipeline), backtest_asset(pipeline)]
     (assets if runs_nightly(pipeline) else studies).append(replications_asset(pipeline))
-    checks.append(replications_asset_checks(pipeline))
+    checks += [
+        tuning_asset_checks(pipeline),
+        backtest_asset_checks(pipeline),
+        replications_asset_checks(pipeline),
+    ]
     job = dg.define_asset_job(
         name,
         # Selecting the group would leave the raw files out.

@@ -4,6 +4,7 @@ Plain pydantic, so that every floor of the project can read it. Wrong keys, valu
 are refused here, before anything runs.
 """
 
+from mtl_pipeline.spec.backtest import Backtest
 from mtl_pipeline.spec.base import (
     ENTIRE_SPACE,
     KNOWN_AT,
@@ -48,6 +49,7 @@ __all__ = [
     "NAME_PATTERN",
     "RESERVED_COLUMNS",
     "RESERVED_TASKS",
+    "Backtest",
     "ColumnFeatures",
     "Encoder",
     "EntityFeatures",

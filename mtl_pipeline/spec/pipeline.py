@@ -260,6 +260,17 @@ class PipelineSpec(SpecModel):
         return self
 
     @model_validator(mode="after")
+    def check_backtest(self) -> PipelineSpec:
+        if self.split.hash_by and self.evaluation.backtest.training == "rolling":
+            raise SpecError(
+                "evaluation.backtest: training rolling goes with time; folds by split.hash_by train on all other rows",
+                "evaluation",
+                "backtest",
+                "training",
+            )
+        return self
+
+    @model_validator(mode="after")
     def check_features(self) -> PipelineSpec:
         places = list(self.feature_places())
         taken = RESERVED_COLUMNS | {task.column for task in self.tasks} | {task.name for task in self.tasks}

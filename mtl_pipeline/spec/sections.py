@@ -7,6 +7,7 @@ from zoneinfo import available_timezones
 
 from pydantic import Field, StringConstraints, model_validator
 
+from mtl_pipeline.spec.backtest import Backtest
 from mtl_pipeline.spec.base import (
     Identifier,
     SpecError,
@@ -312,6 +313,7 @@ class Evaluation(SpecModel):
     slices: list[Identifier] = []
     """Categorical features by whose values the test rows are also scored apart, the most frequent values each
     for itself. New and known users and items, popular and rare items, and spans of the test time always are."""
+    backtest: Backtest = Backtest()
 
 
 class Promotion(SpecModel):

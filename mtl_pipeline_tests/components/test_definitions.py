@@ -45,6 +45,7 @@ LINEAGE = {
 STUDIES = {
     "tuning": {"examples", "item_embeddings", "user_embeddings"},
     "replications": {"model", "examples", "item_embeddings", "user_embeddings"},
+    "backtest": {"examples", "item_embeddings", "user_embeddings"},
 }
 """Made only when asked for: of a group of their own, and no part of the job."""
 
@@ -113,6 +114,7 @@ def test_every_check_says_what_must_hold(repository: dg.RepositoryDefinition) ->
         "evaluation/rating_beats_constant",
         "evaluation/challenger_promoted",
         "tuning/present_settings_complete",
+        "backtest/every_window_scored",
     }
 
 

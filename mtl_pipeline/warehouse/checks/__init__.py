@@ -1,5 +1,6 @@
 """What must hold of each output."""
 
+from mtl_pipeline.warehouse.checks.backtest import backtest_checks
 from mtl_pipeline.warehouse.checks.outputs import (
     baselines_checks,
     embedding_checks,
@@ -17,6 +18,7 @@ from mtl_pipeline.warehouse.checks.tuning import tuning_checks
 __all__ = [
     "Check",
     "CheckResult",
+    "backtest_checks",
     "baselines_checks",
     "embedding_checks",
     "evaluation_checks",

@@ -1,0 +1,138 @@
+"""Where a backtest keeps what it has finished, so that one that was killed goes on at the first unfinished window.
+
+.backtest_work/<fingerprint>/inputs/          examples and text vectors as they were when the backtest began
+.backtest_work/<fingerprint>/window-1/        the scores of a finished window; there only once they are whole
+.backtest_work/<fingerprint>/making/          the window at work, a project root of its own
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mtl_pipeline.components.context import PipelineContext
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.paths import PipelinePaths
+
+
+@dataclass(frozen=True)
+class BacktestWork:
+    """The work folder of one backtest: of these inputs, settings and windows."""
+
+    folder: Path
+    pipeline: str
+    fingerprint: str
+
+    @property
+    def examples(self) -> Path:
+        return self.folder / "inputs" / "examples.parquet"
+
+    @property
+    def truth(self) -> Path:
+        """May be absent."""
+        return self.folder / "inputs" / "truth.parquet"
+
+    def finished(self, window: int) -> Path | None:
+        """The folder with the scores of a window that is done."""
+        folder = self.folder / f"window-{window}"
+        return folder if folder.is_dir() else None
+
+    @contextmanager
+    def window_paths(self) -> Iterator[PipelinePaths]:
+        """The paths of a project that holds nothing but the text vectors; it is gone afterwards."""
+        root = self.folder / "making"
+        shutil.rmtree(root, ignore_errors=True)
+        paths = PipelinePaths(root, self.pipeline)
+        paths.data.mkdir(parents=True)
+        paths.embeddings("users").parent.symlink_to(
+            self.folder / "inputs" / "embeddings", target_is_directory=True
+        )
+        try:
+            yield paths
+        finally:
+            shutil.rmtree(root, ignore_errors=True)
+
+    @contextmanager
+    def finish(self, window: int) -> Iterator[Path]:
+        """Yield an empty folder to fill with the scores of a window."""
+        unfinished = self.folder / f"unfinished-{window}"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()
+        yield unfinished
+        os.replace(unfinished, self.folder / f"window-{window}")
+
+
+@contextmanager
+def open_work(pipeline: PipelineContext, version: str) -> Iterator[BacktestWork]:
+    """The work folder of a backtest whose code and settings have this version; removed where the `with` block succeeds.
+
+    The folder of a backtest that was stopped is taken up again where inputs and version are the same, and removed
+    where they are not. Raises UserError while another backtest of the pipeline is at work.
+    """
+    root = pipeline.paths.data / ".backtest_work"
+    root.mkdir(parents=True, exist_ok=True)
+    with only_one(root / "lock"):
+        taken = root / "taken"
+        shutil.rmtree(taken, ignore_errors=True)
+        pin_inputs(pipeline, taken)
+        fingerprint = fingerprint_of(taken, version)
+        for folder in root.iterdir():
+            if folder.is_dir() and folder.name not in (fingerprint, taken.name):
+                shutil.rmtree(folder)
+        folder = root / fingerprint
+        folder.mkdir(exist_ok=True)
+        shutil.rmtree(folder / "inputs", ignore_errors=True)
+        os.replace(taken, folder / "inputs")
+        yield BacktestWork(folder, pipeline.name, fingerprint)
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def only_one(lock: Path) -> Iterator[None]:
+    """The operating system lets go of the lock when its holder dies."""
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"{lock.parent}: another backtest of this pipeline is at work; wait until it has ended"
+            ) from None
+        yield
+
+
+def pin_inputs(pipeline: PipelineContext, folder: Path) -> None:
+    """Every window shall see the same files, whatever is materialized meanwhile."""
+    paths = pipeline.paths
+    (folder / "embeddings").mkdir(parents=True)
+    files = {paths.examples / "examples.parquet": folder / "examples.parquet"}
+    files |= {
+        paths.embeddings(table): folder / "embeddings" / f"{table}.parquet"
+        for table in pipeline.spec.text_tables
+    }
+    for source, target in files.items():
+        if not source.is_file():
+            raise UserError(f"{source} does not exist yet: materialize examples and text vectors first")
+        keep(source, target)
+    if paths.truth.is_file():
+        keep(paths.truth, folder / "truth.parquet")
+
+
+def keep(source: Path, target: Path) -> None:
+    """A second name costs nothing, and stays when the first one is replaced."""
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def fingerprint_of(folder: Path, version: str) -> str:
+    digest = hashlib.sha256(version.encode())
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(str(path.relative_to(folder)).encode())
+        with path.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,33 @@
+-- examples: those of test window {{ window.number }}, each with its part in it. What was known at a row's time does not
+-- depend on the split, so the features stay as they are.
+{%- if hash_by %}
+-- Rows lie on a circle by the hash of {{ hash_by | join(", ") }}, as in examples.sql. Fold {{ window.number }} of {{ window.windows }} is the test, the rows
+-- before it are validation, and the rest trains. Rows with the same values share a place, so they stay together.
+CREATE OR REPLACE TEMP VIEW examples AS
+SELECT * EXCLUDE (_share) REPLACE (
+    CASE
+        WHEN least(floor(_share * {{ window.windows }}), {{ window.windows - 1 }}) = {{ window.number - 1 }} THEN 'test'
+        WHEN (_share + {{ 1 - window.end }}) % 1 >= {{ window.trained }} THEN 'validation'
+        ELSE 'train'
+    END AS split
+)
+FROM (
+    SELECT *, (md5_number_lower(concat_ws('|', {{ seed | literal }}, {{ hash_by | identifiers }})) >> 11)
+        / (1::UBIGINT << 53) AS _share
+    FROM read_parquet({{ source | literal }})
+);
+{%- else %}
+-- Rows of one moment stay together, and with them a positive and the negatives sampled for it.
+CREATE OR REPLACE TEMP VIEW examples AS
+SELECT * REPLACE (
+    CASE
+        WHEN timestamp >= {{ window.test_start | literal }} THEN 'test'
+        WHEN timestamp >= {{ window.validation_start | literal }} THEN 'validation'
+        ELSE 'train'
+    END AS split
+)
+FROM read_parquet({{ source | literal }})
+WHERE true
+    {%- if window.train_start %} AND timestamp >= {{ window.train_start | literal }}{% endif %}
+    {%- if window.test_end %} AND timestamp < {{ window.test_end | literal }}{% endif %};
+{%- endif %}
