@@ -21,7 +21,7 @@ MOST_ROWS = 50_000
 """Test rows of one task."""
 FEWEST_ROWS = 1_000
 """Rows that a task keeps however many features there are."""
-MOST_PREDICTED_ROWS = 3_000_000
+MOST_PREDICTED_ROWS = 1_500_000
 """Bounds the cost: rows times groups times permutations, over all tasks."""
 
 

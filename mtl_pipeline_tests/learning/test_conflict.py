@@ -103,7 +103,7 @@ def test_a_seldom_observed_task_keeps_its_labels() -> None:
 
 
 def test_the_rows_follow_the_budget() -> None:
-    assert affordable_rows(rows_per_round=200_000, tasks=3) == 571
+    assert affordable_rows(rows_per_round=200_000, tasks=3) == 1142
     assert affordable_rows(rows_per_round=10**9, tasks=3) == 4096
     assert affordable_rows(rows_per_round=1_000, tasks=8) == 64
 
