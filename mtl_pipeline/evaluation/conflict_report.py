@@ -37,10 +37,10 @@ def cosines_by_pair(training_log: TrainingLog) -> Pairs:
 
 
 def conflict_sentences(pairs: Pairs) -> list[str]:
-    """'watched ~ liked: +0.04 on average of 12 rounds, below zero in 5'"""
+    """'watched ~ liked: +0.04 on average, below zero in 5 of 12 rounds'"""
     return [
-        f"{pair}: {format_signed(round(float(cosines.mean()), 2), 2)} on average of {len(cosines)} rounds, "
-        f"below zero in {int((cosines < 0).sum()) or 'none'}"
+        f"{pair}: {format_signed(round(float(cosines.mean()), 2), 2)} on average, "
+        f"below zero in {(cosines < 0).sum()} of {len(cosines)} rounds"
         for pair, (_, cosines) in pairs.items()
     ]
 
@@ -58,16 +58,18 @@ def conflict_figure(pairs: Pairs) -> ReportFigure | None:
             draw_pair(axes, pair, epochs, cosines)
         for axes in panels[len(pairs) :]:
             axes.set_visible(False)
+        longest = max(epochs.max() for epochs, _ in pairs.values())
         far = max(SMALLEST_RANGE, *(float(np.abs(cosines).max()) for _, cosines in pairs.values()))
         panels[0].set_ylim(-1.1 * far, 1.1 * far)
-        panels[0].xaxis.set_major_locator(MaxNLocator(nbins=6))
+        panels[0].xaxis.set_major_locator(MaxNLocator(nbins=6, integer=longest >= 2))
         figure.supxlabel("epoch (passes over the training rows)", fontsize=9.5, color=LIGHT["muted"])
         figure.supylabel("cosine of the two gradients (−1 to 1)", fontsize=9.5, color=LIGHT["muted"])
     title = "Do the tasks pull together?"
     caption = (
         "After each validation round, the cosine between the gradients of two tasks' losses with respect to all "
         "parameters that both move, on a fixed sample of training rows. Above zero, a step for one task helps the "
-        "other; below zero (marked), it hurts it. A line ends where one of its tasks is held at its best round."
+        "other; below zero (marked), it hurts it; close to zero it is mostly chance. A line ends where one of its "
+        "tasks is held at its best round."
     )
     return ReportFigure(title, caption, to_svg(figure, "figure-conflict", f"{title} {caption}"))
 

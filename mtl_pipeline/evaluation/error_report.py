@@ -24,12 +24,10 @@ NEW = "new"
 @dataclass(frozen=True)
 class ErrorTable:
     task: str
-    heads: list[str]
-    """The last one is of the text, where items have one."""
-    numbers: int
-    """How many of the first columns are numbers."""
-    lines: list[list[str]]
     has_text: bool
+    """Whether the first column is the item's text; three columns of numbers follow."""
+    heads: list[str]
+    lines: list[list[str]]
 
 
 def error_tables(errors: pl.DataFrame, tasks: Sequence[Task]) -> list[ErrorTable]:
@@ -42,12 +40,13 @@ def error_tables(errors: pl.DataFrame, tasks: Sequence[Task]) -> list[ErrorTable
 
 
 def error_table(rows: pl.DataFrame, task: Task) -> ErrorTable:
-    columns = {
+    has_text = has_values(rows, "item_text")
+    columns = {"item's text": [shortened(text or "") for text in rows["item_text"]]} if has_text else {}
+    columns |= {
         "label": [label_in_words(row, task) for row in rows.iter_rows(named=True)],
         "predicted": [prediction_in_words(row, task) for row in rows.iter_rows(named=True)],
         LOSSES[task.kind]: [format_value(loss) for loss in rows["loss"]],
     }
-    numbers = len(columns)
     if has_values(rows, "timestamp"):
         columns["time"] = rows["timestamp"].dt.to_string("%Y-%m-%d %H:%M").fill_null("").to_list()
     for side in ("user", "item"):
@@ -56,11 +55,8 @@ def error_table(rows: pl.DataFrame, task: Task) -> ErrorTable:
                 f"{identity}, {NEW}" if is_new else str(identity)
                 for identity, is_new in rows.select(f"{side}_id", f"new_{side}").iter_rows()
             ]
-    has_text = has_values(rows, "item_text")
-    if has_text:
-        columns["text of the item"] = [shortened(text or "") for text in rows["item_text"]]
     lines = [list(line) for line in zip(*columns.values(), strict=True)]
-    return ErrorTable(task.name, list(columns), numbers, lines, has_text)
+    return ErrorTable(task.name, has_text, list(columns), lines)
 
 
 def has_values(rows: pl.DataFrame, column: str) -> bool:

@@ -93,6 +93,7 @@ def importance_figure(groups: pl.DataFrame, task: Task, identifier: str) -> Repo
         draw_bars(axes, panel, colour)
     stacked[0].set_ylabel("families")
     stacked[1].set_ylabel("single features")
+    figure.align_ylabels(stacked)
     stacked[1].xaxis.set_major_locator(MaxNLocator(nbins=5))
     stacked[1].set_xlabel(f"{cost_of(task)} by shuffling{UNITS[metric.name]}")
     title = f"What {task.name} relies on"

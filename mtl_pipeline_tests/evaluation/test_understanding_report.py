@@ -69,8 +69,8 @@ def test_one_section_says_how_to_read_each_part(page: Page) -> None:
         "watched (ROC-AUC 0.860): most is lost without all history (0.200); of single features, without age (0.100).",
         "Mean weight of each expert over the task's test rows, a task's weights adding up to 1",
         "watched 0.80 ± 0.10 0.20 ± 0.10",
-        "watched ~ liked: 0.00 on average of 3 rounds, below zero in 2",
-        "liked ~ rating: +0.80 on average of 3 rounds, below zero in none",
+        "watched ~ liked: 0.00 on average, below zero in 2 of 3 rounds",
+        "liked ~ rating: +0.80 on average, below zero in 0 of 3 rounds",
         "The 10 test rows of each task with the largest loss, after calibration, at most 2 of one user.",
     ):
         assert expected in page.text
@@ -96,7 +96,7 @@ def test_parts_that_are_not_there_are_left_out(
         "What each task relies on",
         "Which experts",
         "Conflict between the tasks",
-        "text of the item",
+        "item's text",
     ):
         assert absent not in text
 
@@ -104,7 +104,9 @@ def test_parts_that_are_not_there_are_left_out(
 def test_a_line_ends_where_a_task_is_held() -> None:
     pairs = cosines_by_pair([*LOG, {"epoch": 2.0, "gradient_cosine/liked~rating": 0.0}, {"epoch": 2.5}])
     assert [len(cosines) for _, cosines in pairs.values()] == [3, 4]
-    assert conflict_sentences(pairs)[1].startswith("liked ~ rating: +0.60 on average of 4 rounds")
+    assert conflict_sentences(pairs)[1].startswith(
+        "liked ~ rating: +0.60 on average, below zero in 0 of 4 rounds"
+    )
     assert conflict_figure({}) is None
 
 

@@ -75,13 +75,15 @@ def test_the_cosine_is_that_of_the_dense_gradients_and_none_is_left_behind() -> 
     cosines = gradient_cosines(losses, model.shared_parameters)
     assert all(parameter.grad is None for parameter in model.parameters())
 
-    flat = []
+    flat: list[torch.Tensor] = []
     for task in range(2):
         model.zero_grad()
         again = model(batch)
         [(again[:, 0] - 1).square().mean(), (again[:, 1] * batch.numeric[:, 0]).mean()][task].backward()
         flat.append(torch.cat([parameter.grad.to_dense().flatten() for parameter in model.shared_parameters]))  # type: ignore[union-attr]
-    assert float(cosines[0, 1]) == pytest.approx(float(torch.cosine_similarity(*flat, dim=0)), abs=1e-5)
+    assert float(cosines[0, 1]) == pytest.approx(
+        float(torch.cosine_similarity(flat[0], flat[1], dim=0)), abs=1e-5
+    )
 
 
 def test_a_seldom_observed_task_keeps_its_labels() -> None:
