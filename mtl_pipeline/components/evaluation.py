@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,6 +17,7 @@ from mtl_pipeline.components.checks import asset_checks
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.promotion import Champion, decide_promotion, find_champion
 from mtl_pipeline.components.replications import find_replications
+from mtl_pipeline.components.understanding import understand_model
 from mtl_pipeline.publishing import publish_folder
 from mtl_pipeline.warehouse.checks import evaluation_checks
 from mtl_pipeline.warehouse.facts import describe_data
@@ -58,12 +59,12 @@ def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
             seed=spec.seed,
         )
         decision = decide_promotion(pipeline, measured, predictions, champion)
-        parts = measure_parts(pipeline, predictions, measured)
+        parts = measure_parts(pipeline, predictions, measured, context.log.info)
         compared, over_seeds, left_out = measure_over_seeds(pipeline, predictions, measured)
         parts |= over_seeds
         page = report_context(context, pipeline, predictions, decision, read(pipeline, compared))
         page = replace(page, slices=parts["slices"], ranking=parts["ranking"], trend=TREND_PAGE)
-        page = replace(page, seeds=parts["seeds"], text=parts["text"], left_out=left_out)
+        page = replace(page, seeds=parts["seeds"], text=parts["text"], left_out=left_out, inside=parts)
         trend = past_evaluations(pipeline, measured, decision, page.facts)
         publish_evaluation(pipeline, compared, page, parts, trend)
         context.log.info(f"report: {paths.evaluation / 'report.html'}")
@@ -143,18 +144,21 @@ def report_context(
 
 
 def measure_parts(
-    pipeline: PipelineContext, predictions: pl.DataFrame, measured: "Evaluation"
+    pipeline: PipelineContext,
+    predictions: pl.DataFrame,
+    measured: "Evaluation",
+    log: Callable[[str], None] = print,
 ) -> dict[str, pl.DataFrame]:
-    """The published frames `slices` and `ranking`: the test rows in parts, and as each user's list."""
+    """The published frames `slices` and `ranking`: the test rows in parts, and as each user's list; and those that
+    explain the model."""
     from mtl_pipeline.evaluation.ranked_lists import measure_ranking
     from mtl_pipeline.evaluation.slice_scores import measure_slices
     from mtl_pipeline.evaluation.slices import read_slices
 
     samples = pipeline.spec.evaluation.bootstrap_samples
+    slices = read_slices(pipeline.paths, pipeline.spec)
     return {
-        "slices": measure_slices(
-            predictions, read_slices(pipeline.paths, pipeline.spec), measured, bootstrap_samples=samples
-        ),
+        "slices": measure_slices(predictions, slices, measured, bootstrap_samples=samples),
         "ranking": measure_ranking(
             predictions,
             pipeline.spec.tasks,
@@ -162,6 +166,7 @@ def measure_parts(
             bootstrap_samples=samples,
             seed=pipeline.spec.seed,
         ),
+        **understand_model(pipeline, predictions, slices, measured, log),
     }
 
 
@@ -189,6 +194,7 @@ def measure_over_seeds(
 
 
 def parts_metadata(measured: "Evaluation", parts: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
+    from mtl_pipeline.evaluation.importance_report import importance_markdown
     from mtl_pipeline.evaluation.list_report import ranking_markdown
     from mtl_pipeline.evaluation.ranked_lists import list_scores
     from mtl_pipeline.evaluation.seed_report import seeds_markdown, text_markdown
@@ -199,6 +205,7 @@ def parts_metadata(measured: "Evaluation", parts: Mapping[str, pl.DataFrame]) ->
         "text vectors": text_markdown(parts["text"], measured.tasks, measured.candidate),
         "slices": slices_markdown(parts["slices"], measured.tasks),
         "ranked lists": ranking_markdown(parts["ranking"], measured.candidate),
+        "importance": importance_markdown(parts["importance"], measured.tasks),
     }
     return {
         **{name: dg.MetadataValue.md(text) for name, text in texts.items() if text},

@@ -35,8 +35,8 @@ LOSS_UNITS = {
 }
 
 TrainingLog = Sequence[Mapping[str, float]]
-"""One entry per validation round: `epoch`, `train_loss/<task>`, `validation_loss/<task>`, and `weight/<task>`
-where the weighting is learned."""
+"""One entry per validation round: `epoch`, `train_loss/<task>`, `validation_loss/<task>`, `weight/<task>`, and
+`gradient_cosine/<task>~<other task>` of tasks that still learn (see `conflict_report`)."""
 
 
 def task_figures(

@@ -34,6 +34,7 @@ from mtl_pipeline.evaluation.tables import (
     transfer_table,
 )
 from mtl_pipeline.evaluation.text_effect import TEXT_SCHEMA
+from mtl_pipeline.evaluation.understanding_report import understanding
 from mtl_pipeline.evaluation.wording import (
     MISSING,
     ComparisonLine,
@@ -101,6 +102,8 @@ class ReportContext:
     """Of `measure_text`; the section is left out where it is empty."""
     left_out: str = ""
     """Why there are replications that the evaluation does not use."""
+    inside: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    """The frames that explain the model, by name (see `understanding_report`)."""
     decision: Decision | None = None
     """Whether the model becomes champion."""
     trend: str = ""
@@ -158,6 +161,7 @@ def render_report(evaluation: Evaluation, context: ReportContext) -> str:
         **slice_parts(evaluation, context),
         **list_parts(evaluation, context),
         **seed_parts(evaluation, context),
+        inside=understanding(context.inside, context.training_log, evaluation.tasks),
     )
 
 

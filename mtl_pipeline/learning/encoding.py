@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -10,6 +11,9 @@ import torch
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.spec import PipelineSpec
+
+Columns = Mapping[str, list[int]]
+"""Columns by tensor of `Rows`."""
 
 LONGEST_LIST = 8
 """Values kept of a list-valued categorical feature; those further behind are dropped."""
@@ -79,6 +83,20 @@ class FeatureEncoder:
     def numeric_names(self) -> list[str]:
         flags = self.statistics.filter(pl.col("missing") > 0)["feature"]
         return [*self.statistics["feature"], *(f"{name}_missing" for name in flags)]
+
+    @property
+    def feature_columns(self) -> dict[str, Columns]:
+        """Where each declared feature lies in `Rows`: its slots, or its value and its flag."""
+        found: dict[str, Columns] = {}
+        slot = 0
+        for field in self.fields:
+            found[field.name] = {"categorical": list(range(slot, slot + field.slots))}
+            slot += field.slots
+        flags = self.statistics.filter(pl.col("missing") > 0)["feature"].to_list()
+        for place, name in enumerate(self.statistics["feature"]):
+            flag = [len(self.statistics) + flags.index(name)] if name in flags else []
+            found[name] = {"numeric": [place, *flag]}
+        return found
 
     def encode(self, frame: pl.DataFrame) -> Rows:
         """Encode rows that have ids and raw features; labels that are absent become NaN."""

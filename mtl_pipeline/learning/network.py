@@ -141,8 +141,11 @@ class MixtureOfExperts(nn.Module):
         hidden = hidden.view(rows, self.experts, -1).transpose(0, 1)
         for weight, bias in zip(self.deeper, self.biases, strict=True):
             hidden = self.dropout(functional.relu(torch.baddbmm(bias, hidden, weight)))
-        gates = self.gates(inputs).view(rows, self.tasks, self.experts).softmax(-1)
-        return list(torch.einsum("rte,erh->trh", gates, hidden))
+        return list(torch.einsum("rte,erh->trh", self.gate_weights(inputs), hidden))
+
+    def gate_weights(self, inputs: Tensor) -> Tensor:
+        """float32 [rows, tasks, experts]: the share of each expert in what a task reads."""
+        return self.gates(inputs).view(len(inputs), self.tasks, self.experts).softmax(-1)
 
 
 class Match(nn.Module):
@@ -211,9 +214,21 @@ class MultiTaskNetwork(nn.Module):
         """The id tables, of which a batch touches few rows."""
         return [embedding.get_parameter("table.weight") for embedding in self.ids.values()]
 
+    @property
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """Those that every task moves: all but the towers, and in a mixture of experts the gates."""
+        own = [self.towers, *([self.shared.gates] if isinstance(self.shared, MixtureOfExperts) else [])]
+        owned = {id(parameter) for module in own for parameter in module.parameters()}
+        return [parameter for parameter in self.parameters() if id(parameter) not in owned]
+
     def forward(self, rows: Rows) -> Tensor:
         """Encoded rows → float32 [rows, outputs of all tasks]: logits (binary, multiclass), standardised
         values (regression) or log rates (count)."""
+        mixtures = self.shared(self.inputs(rows))
+        return torch.cat([tower(mixture) for tower, mixture in zip(self.towers, mixtures, strict=True)], 1)
+
+    def inputs(self, rows: Rows) -> Tensor:
+        """What the shared part reads: float32 [rows, width]."""
         parts: dict[str, list[Tensor]] = {side: [] for side in SIDES}
         for column, (name, embedding) in enumerate(self.ids.items()):
             parts[name.removesuffix("_id")].append(embedding(rows.ids[:, column]))
@@ -222,5 +237,4 @@ class MultiTaskNetwork(nn.Module):
         inputs = [self.categorical(rows.categorical), rows.numeric, *parts["user"], *parts["item"]]
         if self.match:
             inputs.append(self.match(torch.cat(parts["user"], 1), torch.cat(parts["item"], 1)))
-        mixtures = self.shared(torch.cat(inputs, 1))
-        return torch.cat([tower(mixture) for tower, mixture in zip(self.towers, mixtures, strict=True)], 1)
+        return torch.cat(inputs, 1)

@@ -26,6 +26,7 @@ from mtl_pipeline.champions import model_fingerprint
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.averaging import AveragedWeights
 from mtl_pipeline.learning.calibration import fit_calibration
+from mtl_pipeline.learning.conflict import GradientConflict
 from mtl_pipeline.learning.dataset import Dataset
 from mtl_pipeline.learning.encoding import Rows
 from mtl_pipeline.learning.holding import MEAN, HeldTasks, Progress
@@ -127,10 +128,13 @@ def fit_network(
     tasks: Sequence[Task],
     log: Log,
     after_round: AfterRound = lambda relative: None,
+    *,
+    measure_conflict: bool = True,
 ) -> Fit:
     """Train a network for some of the tasks; the best round on validation wins.
 
-    Rows on which none of the tasks is observed are left out. Same seed, same result on the same device
+    Rows on which none of the tasks is observed are left out. `measure_conflict` adds the cosines between the
+    tasks' gradients to the log, and changes nothing else. Same seed, same result on the same device
     and number of threads. Raises Diverged where a loss is no longer finite.
     """
     torch.manual_seed(spec.seed)
@@ -156,6 +160,8 @@ def fit_network(
     progress = Progress(len(tasks))
     held = HeldTasks(tasks, train)
     average = AveragedWeights(network)
+    rows_per_round = len(train) * passes_per_epoch(len(train), settings.batch_size) // ROUNDS_PER_EPOCH
+    conflict = GradientConflict(train, tasks if measure_conflict else [], rows_per_round, spec.seed)
     for epoch in range(settings.epochs):
         for part, losses in enumerate(
             train_epoch(network, weighting, optimizers, train, tasks, held, settings.batch_size, average)
@@ -168,6 +174,7 @@ def fit_network(
             rounds.append(
                 round_log(epoch + (part + 1) / ROUNDS_PER_EPOCH, relative, losses, measured, weighting, tasks)
             )
+            rounds[-1] |= conflict.measure(network, held)
             log(describe_round(rounds[-1], tasks, time.perf_counter() - started))
             after_round(relative)
             for column in progress.stalled(settings.patience):

@@ -75,6 +75,24 @@ def test_evaluating_the_same_again_is_one_point_of_the_history(made_project: Pro
         assert isinstance(metadata[name], float)
 
 
+def test_what_explains_the_model_is_published_and_shown(made_project: Project) -> None:
+    folder = made_project.pipeline.paths.evaluation
+    importance, experts, errors = (
+        pl.read_parquet(folder / f"{name}.parquet") for name in ("importance", "experts", "largest_errors")
+    )
+    groups = set(importance["group"])
+    assert groups >= {"user id", "item text", "genres", "item_watched_count", "all history"}
+    assert importance.height == 3 * len(groups)
+    assert importance["importance"].is_finite().all()
+    assert experts.height == 3 * 2
+    assert errors.group_by("task").len()["len"].to_list() == [10, 10, 10]
+    assert errors["item_text"].str.contains("Story").all()
+    assert "| all history |" in str(made_project.metadata("evaluation")["importance"])
+    report = (folder / "report.html").read_text()
+    assert "Inside the model" in report
+    assert "watched ~ liked" in report
+
+
 def test_a_failed_blocking_check_stops_what_follows(project: Project) -> None:
     sql = project.pipeline.paths.sql / "interactions.sql"
     sql.write_text(sql.read_text().replace("1 AS watched", "2 AS watched"))

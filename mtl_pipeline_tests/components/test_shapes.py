@@ -96,6 +96,29 @@ def test_every_kind_of_task_without_users_items_text_or_time(root: Path) -> None
     assert score("jobs", "poisson_deviance") < 0.9 * score("jobs", "poisson_deviance", "constant")
     assert score("hours", "rmse") < 0.7 * score("hours", "rmse", "constant")
 
+    importance = pl.read_parquet(paths.evaluation / "importance.parquet")
+    assert set(importance["group"]) == {"age", "town", "all interaction features"}
+    assert (importance["importance"] > 0).all()
+    errors = pl.read_parquet(paths.evaluation / "largest_errors.parquet")
+    assert not {"user_id", "item_id", "item_text"} & set(errors.columns)
+
+
+def test_one_task_alone_has_no_conflict_and_is_explained_all_the_same(root: Path) -> None:
+    paths = PipelinePaths(root, "people")
+    write_people(paths.raw / "interactions.csv", rows=1_000)
+    paths.sql.mkdir()
+    (paths.sql / "interactions.sql").write_text(PEOPLE_SQL)
+    alone = PEOPLE | {"tasks": [{"name": "rich", "kind": "binary"}]}
+    shared = SMALL_SETTINGS["model"] | {"architecture": "shared_bottom"}
+    run("people", PipelineSpec.model_validate(alone | SMALL_SETTINGS | {"model": shared}))
+
+    assert "gradient_cosine" not in (paths.model / "training_log.json").read_text()
+    assert pl.read_parquet(paths.evaluation / "experts.parquet").is_empty()
+    assert pl.read_parquet(paths.evaluation / "importance.parquet").height == 3
+    report = (paths.evaluation / "report.html").read_text()
+    assert "What each task relies on" in report
+    assert "Conflict between the tasks" not in report
+
 
 def test_a_scaffolded_pipeline_runs_to_recommendations_without_any_python(root: Path, tmp_path: Path) -> None:
     simulated = tmp_path / "simulated"

@@ -13,6 +13,8 @@ import pytest
 from mtl_pipeline.evaluation.palette import DARK, LIGHT
 from mtl_pipeline.evaluation.report import Facts, ReportContext, render_report
 from mtl_pipeline.evaluation.scoring import Evaluation
+from mtl_pipeline.spec import Task
+from mtl_pipeline_tests.evaluation.test_understanding_report import LOG, inside
 
 selenium = pytest.importorskip("selenium")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -45,6 +47,8 @@ def page(
     training_log: list[dict[str, float]],
     measured: pl.DataFrame,
     ranking: pl.DataFrame,
+    slices: pl.DataFrame,
+    tasks: list[Task],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     facts = Facts(
@@ -55,9 +59,13 @@ def page(
     scored, frame = (
         (evaluation, predictions) if request.param == "chain" else (other_evaluation, other_predictions)
     )
-    parts: dict[str, Any] = {"slices": measured, "ranking": ranking} if request.param == "chain" else {}
+    parts: dict[str, Any] = {}
+    if request.param == "chain":
+        explained = inside(predictions, tasks, slices)
+        parts = {"slices": measured, "ranking": ranking, "inside": explained}
     path = tmp_path_factory.mktemp("report") / "report.html"
-    context = ReportContext("y" * 120, frame, training_log, 4.0, facts, "key: " + "z" * 300, **parts)
+    log = [*training_log, *LOG]
+    context = ReportContext("y" * 120, frame, log, 4.0, facts, "key: " + "z" * 300, **parts)
     path.write_text(render_report(scored, context))
     return path
 

@@ -1,0 +1,49 @@
+"""What explains the newest model: importance of features, use of experts, and its largest errors."""
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from mtl_pipeline.components.context import PipelineContext
+from mtl_pipeline.warehouse.texts import read_item_texts
+
+if TYPE_CHECKING:
+    from mtl_pipeline.evaluation.scoring import Evaluation
+
+
+def understand_model(
+    pipeline: PipelineContext,
+    predictions: pl.DataFrame,
+    slices: pl.DataFrame,
+    measured: "Evaluation",
+    log: Callable[[str], None] = print,
+) -> dict[str, pl.DataFrame]:
+    """The published frames `importance`, `experts` and `largest_errors`."""
+    from mtl_pipeline.evaluation.importance import measure_importance
+    from mtl_pipeline.evaluation.largest_errors import largest_errors
+    from mtl_pipeline.evaluation.understanding_report import EXPERTS, IMPORTANCE, LARGEST_ERRORS
+    from mtl_pipeline.learning.experts import expert_use
+    from mtl_pipeline.learning.importance import permuted_predictions
+    from mtl_pipeline.learning.probing import open_probe
+
+    spec, started = pipeline.spec, time.perf_counter()
+    probe = open_probe(pipeline.paths, spec, pipeline.paths.model)
+    frames = {
+        IMPORTANCE: measure_importance(permuted_predictions(probe), spec.tasks),
+        EXPERTS: expert_use(probe),
+        LARGEST_ERRORS: with_texts(
+            pipeline, largest_errors(predictions, spec.tasks, slices, candidate=measured.candidate)
+        ),
+    }
+    log(f"inside the model: {time.perf_counter() - started:.1f} s")
+    return frames
+
+
+def with_texts(pipeline: PipelineContext, errors: pl.DataFrame) -> pl.DataFrame:
+    """The column `item_text` beside, where there are items."""
+    if "item_id" not in errors.columns:
+        return errors
+    texts = read_item_texts(pipeline.paths, pipeline.spec, errors["item_id"])
+    return errors.join(texts, on="item_id", how="left", maintain_order="left")

@@ -1,0 +1,30 @@
+"""Gate weights: what each task listens to."""
+
+from __future__ import annotations
+
+import pytest
+
+from mtl_pipeline.learning.experts import expert_use
+from mtl_pipeline.learning.probing import open_probe
+from mtl_pipeline.learning.training import train_ranker
+from mtl_pipeline_tests.conftest import TinyPipeline
+
+
+def test_the_weights_of_each_task_add_up_to_one(prepared: TinyPipeline) -> None:
+    paths, spec = prepared.paths, prepared.spec
+    train_ranker(paths, spec, target=paths.model, log=lambda line: None)
+    found = expert_use(open_probe(paths, spec, paths.model))
+    assert found["task"].unique(maintain_order=True).to_list() == ["watched", "liked", "rating"]
+    assert found["expert"].to_list() == [1, 2] * 3
+    by_task = found.partition_by("task")
+    assert [rows["weight"].sum() for rows in by_task] == pytest.approx([1, 1, 1])
+    assert (found["deviation"] >= 0).all()
+    assert by_task[0]["rows"][0] > by_task[1]["rows"][0]  # liked is observed on watched rows only
+
+
+def test_a_shared_bottom_has_none(prepared: TinyPipeline) -> None:
+    paths = prepared.paths
+    model = prepared.spec.model.model_copy(update={"architecture": "shared_bottom"})
+    spec = prepared.spec.model_copy(update={"model": model})
+    train_ranker(paths, spec, target=paths.model, log=lambda line: None)
+    assert expert_use(open_probe(paths, spec, paths.model)).is_empty()
