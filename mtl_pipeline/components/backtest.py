@@ -102,18 +102,19 @@ def run_backtest(pipeline: PipelineContext, backtest: Backtest, log: Log) -> "Ba
         folders = [work.folder / f"window-{one.window.number}" for one in planned]
         scores = WindowScores.together([WindowScores.read(folder) for folder in folders])
         training = [json.loads((folder / "training.json").read_text()) for folder in folders]
+        resampled = "users" if users is not None else "rows"
         page = BacktestPage(
             pipeline=pipeline.name,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             tasks=tuple(spec.tasks),
             windows=windows_frame(planned, training),
             scores=scores,
-            pooled=pool_windows(scores, spec.tasks),
+            pooled=pool_windows(scores, spec.tasks, resampled=resampled),
             training=backtest.training,
             hash_by=spec.split.hash_by or (),
             bootstrap_samples=spec.evaluation.bootstrap_samples,
             seed=spec.seed,
-            resampled="users" if users is not None else "rows",
+            resampled=resampled,
             fingerprint=work.fingerprint,
             resumed=len(resumed),
         )

@@ -5,7 +5,8 @@ https://doi.org/10.1016/S0169-2070(00)00065-0). Its interval is a paired bootstr
 user (Davison & Hinkley 1997, "Bootstrap Methods and Their Application", chapter 3; Field & Welsh 2007, "Bootstrapping
 clustered data"): a resample draws users, each with the same count in all windows that they appear in, scores both
 models in each window by itself, and averages the differences, every window counting the same. Without users, rows are
-drawn, each of which is tested in one window.
+drawn, each of which is tested in one window. As in `intervals`, few or dominant users widen it, by Student's quantile:
+what one user moves the average by is the mean of what they move in each window.
 
 What the interval holds is chance in who was tested. Chance in training is not in it: windows share training rows, and
 no unbiased estimate of that variance exists (Bengio & Grandvalet 2004,
@@ -33,7 +34,13 @@ from mtl_pipeline.evaluation.predictions import (
     model_names,
     task_rows,
 )
-from mtl_pipeline.evaluation.scoring import CANDIDATE, Evaluation, evaluate, resample_metrics
+from mtl_pipeline.evaluation.scoring import (
+    CANDIDATE,
+    Evaluation,
+    evaluate,
+    few_clusters_note,
+    resample_metrics,
+)
 from mtl_pipeline.evaluation.slice_scores import slice_baselines
 from mtl_pipeline.evaluation.tables import SINGLE_TASK
 from mtl_pipeline.spec import Task
@@ -72,6 +79,7 @@ RESAMPLES_SCHEMA: dict[str, Any] = {
     "metric": pl.String,
     "baseline": pl.String,
     "differences": pl.List(pl.Float64),
+    "influences": pl.List(pl.Float64),
 }
 POOLED_SCHEMA = {
     "task": pl.String,
@@ -104,7 +112,9 @@ class WindowScores:
     Differences are candidate minus baseline; `best_baseline`: whether it is, of those other than single_task, the one
     that is best on the window's validation rows."""
     resamples: pl.DataFrame
-    """window, task, metric, baseline, differences: those of the resamples that all windows share."""
+    """window, task, metric, baseline, differences: those of the resamples that all windows share; influences: by how
+    much each user, or row, moves the difference, NaN for users without a row here; null where there are too many to
+    matter."""
 
     def write(self, folder: Path) -> None:
         for name in FRAMES:
@@ -147,17 +157,9 @@ def score_window(
         ),
     ).select(list(COMPARISONS_SCHEMA))
     resamples = [
-        {
-            "window": window,
-            "task": task.name,
-            "metric": name,
-            "baseline": baseline,
-            "differences": differences,
-        }
+        {"window": window, "task": task.name, **row}
         for task in tasks
-        for (name, baseline), differences in shared_resamples(
-            predictions, task, window, users, bootstrap_samples, seed
-        ).items()
+        for row in shared_resamples(predictions, task, window, users, bootstrap_samples, seed)
     ]
     return WindowScores(
         metrics=measured.metrics.with_columns(pl.lit(window, pl.Int64).alias("window")).select(
@@ -175,24 +177,34 @@ def best_baseline(measured: Evaluation, task: Task) -> str | None:
 
 def shared_resamples(
     predictions: pl.DataFrame, task: Task, window: int, users: pl.Series | None, samples: int, seed: int
-) -> dict[tuple[str, str], np.ndarray]:
-    """(metric, baseline) → (samples,): the differences of the test rows in the resamples that all windows share."""
+) -> list[dict]:
+    """Rows of the frame `resamples`: the differences of the test rows in the resamples that all windows share."""
     models = model_names(predictions, task.name, CANDIDATE)
     rows = task_rows(predictions, task.name, models, "test")
     if len(rows.labels) == 0:
-        return {}
+        return []
     if users is not None and has_users(predictions):
         rows = number_users(rows, predictions, task.name, users)
-        found = resample_metrics(rows, task.kind, samples, seed)
     else:
         # Rows of different windows are different rows, so each window draws by itself.
-        found = resample_metrics(rows, task.kind, samples, seed + window)
-    return {
-        (name, baseline): found[CANDIDATE, name] - found[baseline, name]
+        seed += window
+    found = resample_metrics(rows, task.kind, samples, seed)
+    tested = np.bincount(rows.clusters, minlength=rows.cluster_count) > 0
+    return [
+        {
+            "metric": name,
+            "baseline": baseline,
+            "differences": found.values[CANDIDATE, name] - found.values[baseline, name],
+            "influences": np.where(
+                tested, found.influences[CANDIDATE, name] - found.influences[baseline, name], np.nan
+            )
+            if found.influences
+            else None,
+        }
         for name in COMPARED[task.kind]
         for baseline in models
         if baseline not in (CANDIDATE, CEILING)
-    }
+    ]
 
 
 def number_users(rows: TaskRows, predictions: pl.DataFrame, task: str, users: pl.Series) -> TaskRows:
@@ -208,15 +220,28 @@ def number_users(rows: TaskRows, predictions: pl.DataFrame, task: str, users: pl
     return replace(rows, clusters=numbers[rows.clusters].astype(np.int64), cluster_count=len(users))
 
 
-def pool_windows(scores: WindowScores, tasks: Sequence[Task]) -> pl.DataFrame:
+@dataclass(frozen=True)
+class Resample:
+    """The candidate minus one baseline in one window, in the resamples that all windows share."""
+
+    differences: np.ndarray
+    """(samples,)."""
+    influences: np.ndarray | None
+    """(users,), the same users in all windows and NaN where they were not tested, or (rows,)."""
+
+
+def pool_windows(scores: WindowScores, tasks: Sequence[Task], *, resampled: str) -> pl.DataFrame:
     """The frame `pooled`: for each task, compared metric and baseline, and for the best baseline of each window, in how
     many windows the candidate is better, worse or shows no difference, and the mean difference with its interval.
 
     `least` and `greatest` are the differences of single windows that lie farthest apart. Windows without a score are
-    left out, and noted.
+    left out, and noted. `resampled`: 'users' or 'rows'.
     """
     resamples = {
-        (row["window"], row["task"], row["metric"], row["baseline"]): np.array(row["differences"], np.float64)
+        (row["window"], row["task"], row["metric"], row["baseline"]): Resample(
+            np.array(row["differences"], np.float64),
+            None if row["influences"] is None else np.array(row["influences"], np.float64),
+        )
         for row in scores.resamples.iter_rows(named=True)
     }
     rows = []
@@ -226,23 +251,26 @@ def pool_windows(scores: WindowScores, tasks: Sequence[Task]) -> pl.DataFrame:
             best = compared.filter("best_baseline").with_columns(group=pl.lit(BEST_BASELINE))
             single = compared.with_columns(group=pl.col("baseline"))
             for lines in pl.concat([single, best]).partition_by("group", maintain_order=True):
-                rows.append(pool(lines.to_dicts(), task, name, resamples))
+                rows.append(pool(lines.to_dicts(), task, name, resamples, resampled))
     return pl.DataFrame(rows, schema=POOLED_SCHEMA)
 
 
 def pool(
-    lines: list[dict], task: Task, name: str, resamples: Mapping[tuple[int, str, str, str], np.ndarray]
+    lines: list[dict],
+    task: Task,
+    name: str,
+    resamples: Mapping[tuple[int, str, str, str], Resample],
+    resampled: str,
 ) -> dict:
     """One row of `pooled`. `lines`: rows of `comparisons`, one for each window, with their `group`."""
     scored = [line for line in lines if not math.isnan(line["difference"])]
     judged = [line["verdict"] for line in scored if not math.isnan(line["low"])]
     differences = [line["difference"] for line in scored]
-    drawn = [resamples.get((line["window"], task.name, name, line["baseline"])) for line in scored]
-    interval = (
-        intervals.percentile_interval(np.mean([sample for sample in drawn if sample is not None], axis=0))
-        if scored and len(judged) == len(scored) and all(sample is not None for sample in drawn)
-        else intervals.Interval(math.nan, math.nan, "no interval: a window has none" if scored else "")
-    )
+    if scored and len(judged) == len(scored):
+        drawn = [resamples[line["window"], task.name, name, line["baseline"]] for line in scored]
+        interval = mean_interval(drawn, resampled)
+    else:
+        interval = intervals.Interval(math.nan, math.nan, "no interval: a window has none" if scored else "")
     left_out = [str(line["window"]) for line in lines if math.isnan(line["difference"])]
     notes = [f"without window {', '.join(left_out)}"] if left_out else []
     return {
@@ -262,6 +290,25 @@ def pool(
         "verdict": intervals.verdict(interval, metric(task.kind, name).higher_is_better),
         "note": "; ".join([*notes, *([interval.note] if interval.note else [])]),
     }
+
+
+def mean_interval(drawn: Sequence[Resample], resampled: str) -> intervals.Interval:
+    """Of the mean difference over these windows."""
+    differences = np.mean([one.differences for one in drawn], axis=0)
+    found = [one.influences for one in drawn if one.influences is not None]
+    if len(found) < len(drawn):
+        return intervals.percentile_interval(differences)
+    if resampled == "rows":
+        influences = np.concatenate(found) / len(drawn)
+    else:
+        by_window = np.array(found)
+        tested = ~np.isnan(by_window).all(axis=0)
+        influences = np.nansum(by_window[:, tested], axis=0) / len(drawn)
+    interval = intervals.percentile_interval(
+        differences, intervals.expanded_quantile(len(influences), influences)
+    )
+    note = interval.note or few_clusters_note(len(influences), resampled.removesuffix("s"))
+    return replace(interval, note=note)
 
 
 def mean(values: Iterable[float]) -> float:

@@ -9,7 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mtl_pipeline.evaluation.backtest import BEST_BASELINE, WindowScores, pool_windows, score_window
+from mtl_pipeline.evaluation.backtest import BEST_BASELINE, WindowScores, score_window
+from mtl_pipeline.evaluation.backtest import pool_windows as pool_all
 from mtl_pipeline.evaluation.backtest_report import BacktestPage, render_markdown, render_page
 from mtl_pipeline.evaluation.intervals import BETTER, UNDECIDED, WORSE
 from mtl_pipeline.evaluation.scoring import evaluate
@@ -56,6 +57,10 @@ def scored(frames: list[pl.DataFrame], *, users: bool = True, seed: int = 0) -> 
         for place, frame in enumerate(frames)
     ]
     return WindowScores.together(windows)
+
+
+def pool_windows(scores: WindowScores, tasks: tuple[Task, ...], users: bool = True) -> pl.DataFrame:
+    return pool_all(scores, tasks, resampled="users" if users else "rows")
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +112,9 @@ def test_rows_of_different_windows_are_drawn_apart_where_there_are_no_users() ->
     (one, three) = (
         (frame["high"] - frame["low"]).item()
         for frame in (
-            pool_windows(scores, TASKS).filter(task="click", metric="log_loss", baseline="linear")
+            pool_windows(scores, TASKS, users=False).filter(
+                task="click", metric="log_loss", baseline="linear"
+            )
             for scores in (once, thrice)
         )
     )
