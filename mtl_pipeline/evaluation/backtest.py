@@ -48,6 +48,9 @@ from mtl_pipeline.spec import Task
 BEST_BASELINE = "best baseline"
 """In the frame `pooled`: in each window the baseline, other than single_task, that is best on its validation rows."""
 
+NOT_SCORED = "not scored"
+"""In the frame `pooled`, the verdict where there is no interval to base one on."""
+
 METRICS_SCHEMA = {
     "window": pl.Int64,
     "task": pl.String,
@@ -287,7 +290,9 @@ def pool(
         "high": interval.high,
         "least": min(differences, default=math.nan),
         "greatest": max(differences, default=math.nan),
-        "verdict": intervals.verdict(interval, metric(task.kind, name).higher_is_better),
+        "verdict": NOT_SCORED
+        if math.isnan(interval.low)
+        else intervals.verdict(interval, metric(task.kind, name).higher_is_better),
         "note": "; ".join([*notes, *([interval.note] if interval.note else [])]),
     }
 

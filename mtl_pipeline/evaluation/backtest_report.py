@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 from markupsafe import Markup
 
-from mtl_pipeline.evaluation.backtest import BEST_BASELINE, WindowScores
+from mtl_pipeline.evaluation.backtest import BEST_BASELINE, NOT_SCORED, WindowScores
 from mtl_pipeline.evaluation.backtest_figures import task_figures, windows_figure
 from mtl_pipeline.evaluation.canvas import ReportFigure
 from mtl_pipeline.evaluation.intervals import BETTER, UNDECIDED, WORSE
@@ -172,23 +172,31 @@ def pooled_rows(page: BacktestPage, task: Task, name: str, baselines: Sequence[s
 
 def overall_sentence(page: BacktestPage) -> str:
     """What the means say over all tasks, against single_task and the best baseline."""
-    outcomes = {
+    means = {
         baseline: [
-            row["verdict"]
+            row
             for task in page.tasks
             for row in pooled_rows(page, task, headline(task.kind).name, [baseline])
         ]
         for baseline in (SINGLE_TASK, BEST_BASELINE)
     }
-    clauses = [
+    clauses = [overall_clause(baseline, rows) for baseline, rows in means.items() if rows]
+    windows = count(page.windows.height, page.unit)
+    if any(row["windows"] < page.windows.height for rows in means.values() for row in rows):
+        windows = f"those of {windows} that could be scored"
+    return f"On average over {windows}, each trained and tested anew, this holds of {CANDIDATE}: {'; '.join(clauses)}."
+
+
+def overall_clause(baseline: str, means: Sequence[dict[str, Any]]) -> str:
+    verdicts = [row["verdict"] for row in means]
+    clause = (
         f"against {'the ' if baseline == BEST_BASELINE else ''}{baseline} it is better on {verdicts.count(BETTER)}, "
         f"worse on {verdicts.count(WORSE)} and shows no difference on {verdicts.count(UNDECIDED)} of "
         f"{count(len(verdicts), 'task')}"
-        for baseline, verdicts in outcomes.items()
-        if verdicts
-    ]
-    start = f"On average over {count(page.windows.height, page.unit)}, each trained and tested anew"
-    return f"{start}, this holds of {CANDIDATE}: {'; '.join(clauses)}."
+    )
+    if unscored := verdicts.count(NOT_SCORED):
+        clause += f", and nothing can be said of {unscored}"
+    return clause
 
 
 def count(number: int, what: str) -> str:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import dagster as dg
@@ -18,7 +18,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from mtl_pipeline.components.backtest import run_backtest
+from mtl_pipeline.components.backtest import backtest_version, run_backtest
 from mtl_pipeline.components.backtest_work import open_work
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.pipeline import define_pipeline
@@ -162,7 +162,31 @@ def test_what_is_published(prepared: PipelineContext) -> None:
     assert not re.search(r"(src|href)=.(?!#)", page)
 
 
-def test_other_settings_or_inputs_begin_anew_and_two_cannot_be_at_work(prepared: PipelineContext) -> None:
+def test_other_examples_begin_anew(prepared: PipelineContext, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(prepared.paths.root, root)
+    pipeline = PipelineContext(prepared.name, prepared.spec, PipelinePaths(root, prepared.name))
+    with suppress(Stopped), open_work(pipeline, "two windows") as work:
+        with work.finish(1) as folder:
+            (folder / "scores").write_text("1")
+        raise Stopped
+    assert finished_windows(pipeline, "two windows") == [1]
+    path = pipeline.paths.examples / "examples.parquet"
+    other = pl.read_parquet(path).with_columns(pl.col("watched").shuffle(seed=0))
+    path.unlink()
+    other.write_parquet(path)
+    assert finished_windows(pipeline, "two windows") == []
+
+
+def test_other_settings_are_another_backtest(prepared: PipelineContext) -> None:
+    training = prepared.spec.training.model_copy(update={"learning_rate": 0.5})
+    other = replace(prepared, spec=prepared.spec.model_copy(update={"training": training}))
+    assert backtest_version(prepared, Backtest()) != backtest_version(other, Backtest())
+    assert backtest_version(prepared, Backtest()) != backtest_version(prepared, Backtest(windows=2))
+    assert backtest_version(prepared, Backtest()) == backtest_version(prepared, Backtest())
+
+
+def test_another_version_begins_anew_and_two_cannot_be_at_work(prepared: PipelineContext) -> None:
     version = "two windows"
     with suppress(Stopped), open_work(prepared, version) as work:
         with work.finish(1) as folder:

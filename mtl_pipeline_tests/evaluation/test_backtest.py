@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mtl_pipeline.evaluation.backtest import BEST_BASELINE, WindowScores, score_window
+from mtl_pipeline.evaluation.backtest import BEST_BASELINE, NOT_SCORED, WindowScores, score_window
 from mtl_pipeline.evaluation.backtest import pool_windows as pool_all
 from mtl_pipeline.evaluation.backtest_report import BacktestPage, render_markdown, render_page
 from mtl_pipeline.evaluation.intervals import BETTER, UNDECIDED, WORSE
@@ -171,9 +171,12 @@ def test_no_window_with_a_score() -> None:
     scores = scored([without_labels(window_frame(window)) for window in (1, 2)])
     pooled = pool_windows(scores, TASKS)
     assert pooled.filter(task="stars")["difference"].is_nan().all()
-    assert set(pooled.filter(task="stars")["verdict"]) == {UNDECIDED}
+    assert set(pooled.filter(task="stars")["verdict"]) == {NOT_SCORED}
     page = page_of(scores, windows=2)
-    assert "Nothing can be said of 2." in render_markdown(page)
+    text = render_markdown(page)
+    assert "Nothing can be said of 2." in text
+    assert "On average over those of 2 windows that could be scored" in text
+    assert "shows no difference on 0 of 2 tasks, and nothing can be said of 2" in text
     assert render_page(page).count("<figure>") == 1
 
 
