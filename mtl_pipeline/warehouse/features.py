@@ -9,6 +9,8 @@ from mtl_pipeline.spec import KNOWN_AT, HistoryFeature, PipelineSpec
 from mtl_pipeline.warehouse.connection import column_types
 from mtl_pipeline.warehouse.sql import quote_identifiers, render_sql
 
+WHOLE_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
+
 
 def add_features(
     connection: duckdb.DuckDBPyConnection,
@@ -54,6 +56,7 @@ def add_log_history(
     features = spec.features.history
     periods = {feature.name: (tuple(feature.by), feature.within_days) for feature in features}
     names = {period: f"history_{number}" for number, period in enumerate(dict.fromkeys(periods.values()))}
+    types = column_types(connection, source)
     connection.execute(
         render_sql(
             paths.common_sql / "log_history.sql",
@@ -61,6 +64,7 @@ def add_log_history(
             target=target,
             features=features,
             names=names,
+            whole_numbers=[label for label in spec.labels if types[label] in WHOLE_NUMBERS],
             windows={feature: names[period] for feature, period in periods.items()},
         )
     )

@@ -99,10 +99,11 @@ def test_labels_count_from_the_time_they_were_known(tmp_path: Path) -> None:
             st.booleans(),
         ),
         max_size=15,
-    )
+    ),
+    type_=st.sampled_from(["INTEGER", "TINYINT", "DOUBLE", "DECIMAL(4, 1)", "BOOLEAN"]),
 )
 def test_windows_over_the_log_agree_with_joins_to_it(
-    tmp_path_factory, events: list[tuple[int, int, int, int | None, bool]]
+    tmp_path_factory, events: list[tuple[int, int, int, int | None, bool]], type_: str
 ) -> None:
     """User, item, day, rating, and whether the row is a sampled negative. Items are of kinds, one of none."""
     declared = {
@@ -123,7 +124,7 @@ def test_windows_over_the_log_agree_with_joins_to_it(
     with open_warehouse(tmp_path_factory.mktemp("warehouse") / "w.duckdb") as connection:
         connection.execute(
             "CREATE TEMP TABLE impressions (number INTEGER, user_id INTEGER, item_id INTEGER, "
-            "timestamp TIMESTAMP, rating INTEGER, sampled BOOLEAN)"
+            f"timestamp TIMESTAMP, rating {type_}, sampled BOOLEAN)"
         )
         for number, (user, item, day, rating, sampled) in enumerate(events):
             connection.execute(

@@ -1,7 +1,8 @@
 -- {{ target }}: the rows of {{ source }} with what was known before each row's own time, where these rows
 -- are the log itself, with or without sampled negatives among them. A window per key and period gives
 -- the same as history.sql, for less: EXCLUDE GROUP leaves out the row and all rows of the same moment.
--- Decimals add up to the same sum in any order, so the same log gives the same examples on any number of threads.
+-- Whole numbers and decimals add up to the same sum in any order, so the same log gives the same examples on any
+-- number of threads; floating point numbers do not.
 CREATE OR REPLACE TEMP TABLE {{ target }} AS
 SELECT
     source.*,
@@ -10,7 +11,7 @@ SELECT
     {%- if feature.statistic == "count" %}
     (count(*) FILTER (WHERE {{ known }} AND {{ feature.label | identifier }} > 0) OVER {{ windows[feature.name] }})::DOUBLE
     {%- else %}
-    avg({{ feature.label | identifier }}::DECIMAL(38, 9)) FILTER (WHERE {{ known }}) OVER {{ windows[feature.name] }}
+    avg({{ feature.label | identifier }}{{ '' if feature.label in whole_numbers else '::DECIMAL(38, 9)' }}) FILTER (WHERE {{ known }}) OVER {{ windows[feature.name] }}
     {%- endif %} AS {{ feature.name | identifier }},
     {%- endfor %}
 FROM {{ source }} AS source
