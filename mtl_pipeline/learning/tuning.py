@@ -33,6 +33,7 @@ from mtl_pipeline.learning.dataset import Dataset
 from mtl_pipeline.learning.search_space import (
     enqueue_present,
     present_settings,
+    search_space,
     suggest_values,
     with_values,
 )
@@ -190,7 +191,7 @@ def run_trial(
     study.sampler = optuna.samplers.TPESampler(
         seed=int(seed), n_startup_trials=STARTUP_TRIALS, multivariate=True
     )
-    space, settings = spec.tuning.space(architecture), present_settings(spec, architecture)
+    space, settings = search_space(spec, architecture), present_settings(spec, architecture)
     if position == 0:
         inside = enqueue_present(study, space, settings)
         trial = study.ask()
@@ -252,10 +253,10 @@ def trials_schema(settings: Sequence[str], tasks: Sequence[Task]) -> dict[str, A
 
 
 def trials_frame(compared: dict[str, list[FrozenTrial]], spec: PipelineSpec) -> pl.DataFrame:
-    settings = list(dict.fromkeys(name for arm in compared for name in spec.tuning.space(arm)))
+    settings = list(dict.fromkeys(name for arm in compared for name in search_space(spec, arm)))
     rows = []
     for architecture, trials in compared.items():
-        space = spec.tuning.space(architecture)
+        space = search_space(spec, architecture)
         for position, trial in enumerate(trials):
             outcome = trial.user_attrs["outcome"]
             values = outcome["model"] | outcome["training"]
@@ -284,7 +285,7 @@ def importance_frame(studies: dict[str, optuna.Study], spec: PipelineSpec) -> pl
             shares = optuna.importance.get_param_importances(
                 study,
                 evaluator=optuna.importance.FanovaImportanceEvaluator(seed=spec.seed),
-                params=list(spec.tuning.space(architecture)),
+                params=list(search_space(spec, architecture)),
             )
             rows += [(architecture, setting, share) for setting, share in shares.items()]
     schema = {"architecture": pl.String, "setting": pl.String, "importance": pl.Float64}
