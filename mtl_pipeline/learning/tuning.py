@@ -1,9 +1,9 @@
 """The search for settings with a lower validation score: equally many trials for each architecture.
 
 The score is that of training (see training): the mean over tasks of validation loss / loss of a constant answer.
-Settings are drawn by a tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011) from STARTUP_TRIALS on, at
-random before; a trial whose best round so far lies above the median of the complete trials at that round is
-stopped. Both by Optuna (Akiba et al., KDD 2019, https://arxiv.org/abs/1907.10902).
+Settings are drawn by a tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011) from trial
+STARTUP_TRIALS on, at random before, but for trial 0, which has the declared ones; a trial whose best round so far
+lies above the median of the complete trials at that round is stopped. Both by Optuna (Akiba et al., KDD 2019, https://arxiv.org/abs/1907.10902).
 
 Trials are kept in a database: a search that was killed goes on where it was. The trial it was killed in is
 forgotten, and each trial draws with a seed of its own, so that the trials are those of a search in one go.
@@ -43,7 +43,7 @@ from mtl_pipeline.publishing import publish_file
 from mtl_pipeline.spec import PipelineSpec, Task
 
 STARTUP_TRIALS = 8
-"""Trials of an architecture before its sampler learns from them."""
+"""Trials of an architecture before its sampler learns from them, with that of the declared settings."""
 COMPLETE_BEFORE_PRUNING = 5
 ROUNDS_BEFORE_PRUNING = 8
 """Early rounds say little: settings that learn slowly lie above the median at first and may end lowest."""
@@ -63,7 +63,8 @@ class Search:
     """A row per trial, the columns of `trials_schema`."""
     importance: pl.DataFrame
     """Columns architecture, setting, importance: the share of the scores' variance that a setting explains
-    (functional ANOVA; Hutter, Hoos and Leyton-Brown, ICML 2014). Empty for few trials."""
+    (functional ANOVA; Hutter, Hoos and Leyton-Brown, ICML 2014). Without architectures of few complete
+    trials or of one score."""
     best: str
     """YAML: the sections `model` and `training` of the trial with the lowest score."""
     resumed: int
@@ -94,9 +95,11 @@ def tune(paths: PipelinePaths, spec: PipelineSpec, *, trials: int, log: Log = pr
     """Make what is missing of `trials` trials for each architecture; publish trials.parquet and best.yaml.
 
     Test rows are not looked at. Raises UserError when examples or text vectors are missing, when the pipeline is
-    being tuned already, and when every trial diverged.
+    being tuned already, when there is nothing to search, and when every trial diverged.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if not any(search_space(spec, architecture) for architecture in spec.tuning.architectures):
+        raise UserError("nothing to search: give a setting below tuning in defs.yaml a range or choices")
     dataset = Dataset(paths, spec)
     fingerprint = search_fingerprint(dataset, spec)
     with one_at_a_time(paths.tuning):
@@ -117,7 +120,7 @@ def tune(paths: PipelinePaths, spec: PipelineSpec, *, trials: int, log: Log = pr
         search = Search(
             fingerprint=fingerprint,
             trials=trials_frame(compared, spec),
-            importance=importance_frame(studies, spec),
+            importance=importance_frame(compared, spec),
             best=best_settings(compared, spec, fingerprint),
             resumed=resumed,
         )
@@ -202,7 +205,7 @@ def run_trial(
     watch, state, parameters = Watch(trial), "complete", None
     started = time.perf_counter()
     try:
-        fit = fit_network(dataset, settings, spec.tasks, lambda line: None, watch)
+        fit = fit_network(dataset, settings, spec.tasks, lambda line: None, watch, measure_conflict=False)
         parameters = sum(parameter.numel() for parameter in fit.ranker.network.parameters())
     except optuna.TrialPruned:
         state = "pruned"
@@ -277,15 +280,20 @@ def shown_value(value: Any) -> Any:
     return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
-def importance_frame(studies: dict[str, optuna.Study], spec: PipelineSpec) -> pl.DataFrame:
+def importance_frame(compared: dict[str, list[FrozenTrial]], spec: PipelineSpec) -> pl.DataFrame:
     rows = []
-    for architecture, study in studies.items():
-        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if len(complete) >= COMPLETE_FOR_IMPORTANCE:
+    for architecture, trials in compared.items():
+        settings = list(search_space(spec, architecture))
+        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+        # Optuna leaves out a trial whose settings are not all in the space, as the declared ones may not be.
+        scores = {trial.value for trial in complete if trial.params.keys() >= set(settings)}
+        if len(complete) >= COMPLETE_FOR_IMPORTANCE and len(scores) > 1:
+            study = optuna.create_study()
+            study.add_trials(complete)
             shares = optuna.importance.get_param_importances(
                 study,
                 evaluator=optuna.importance.FanovaImportanceEvaluator(seed=spec.seed),
-                params=list(search_space(spec, architecture)),
+                params=settings,
             )
             rows += [(architecture, setting, share) for setting, share in shares.items()]
     schema = {"architecture": pl.String, "setting": pl.String, "importance": pl.Float64}

@@ -17,11 +17,12 @@ import yaml
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.dataset import Dataset
-from mtl_pipeline.learning.search_space import suggest_values
+from mtl_pipeline.learning.search_space import search_space, suggest_values
 from mtl_pipeline.learning.training import train_ranker
 from mtl_pipeline.learning.tuning import (
     COMPLETE_FOR_IMPORTANCE,
     Search,
+    counted_trials,
     importance_frame,
     one_at_a_time,
     search_fingerprint,
@@ -29,6 +30,7 @@ from mtl_pipeline.learning.tuning import (
 )
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.spec.tuning import Tuning
 from mtl_pipeline_tests.conftest import PIPELINE, TinyPipeline
 
 SPACE: dict[str, Any] = {
@@ -38,6 +40,7 @@ SPACE: dict[str, Any] = {
     "text_dimension": [4, 8],
     "id_dimension": None,
 }
+SETTINGS = Tuning.model_fields.keys() - {"trials", "architectures"}
 TIMES = ("seconds",)
 
 
@@ -189,19 +192,46 @@ def test_a_trial_far_above_the_others_is_stopped_early(prepared: TinyPipeline) -
 
 def test_importance_finds_the_setting_that_decides_the_score() -> None:
     spec = PipelineSpec.model_validate({"tasks": [{"name": "click", "kind": "binary"}]})
-    space = spec.tuning.space("mmoe")
+    space = search_space(spec, "mmoe")
 
     def score(trial: optuna.Trial) -> float:
         return 0.7 + suggest_values(trial, space)["id_dropout"] / 10
 
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     study.optimize(score, n_trials=COMPLETE_FOR_IMPORTANCE - 1)
-    assert importance_frame({"mmoe": study}, spec).is_empty()
+    assert importance_frame({"mmoe": counted_trials(study)}, spec).is_empty()
     study.optimize(score, n_trials=15)
-    found = importance_frame({"mmoe": study}, spec).sort("importance", descending=True)
+    found = importance_frame({"mmoe": counted_trials(study)}, spec).sort("importance", descending=True)
     assert set(found["setting"]) == set(space)
     assert found["setting"][0] == "id_dropout"
     assert found["importance"].sum() == pytest.approx(1)
+
+
+def test_importance_is_that_of_the_compared_trials(prepared: TinyPipeline) -> None:
+    spec = declared(prepared, architectures=["mmoe"])
+    few, more = (search(prepared, spec, trials) for trials in (COMPLETE_FOR_IMPORTANCE, 12))
+    again = search(prepared, spec, COMPLETE_FOR_IMPORTANCE)
+    assert not few.importance.equals(more.importance)
+    assert again.importance.equals(few.importance)
+
+
+def test_where_no_setting_changes_the_score_none_is_important(prepared: TinyPipeline) -> None:
+    """Rates that move no weight, and a declared one that does but is not among them."""
+    nothing = dict.fromkeys(SETTINGS)
+    spec = declared(prepared, architectures=["mmoe"], **nothing | {"learning_rate": {"low": 1e-30, "high": 1e-29}})
+    found = search(prepared, spec, COMPLETE_FOR_IMPORTANCE + 1)
+    drawn = found.trials.filter(pl.col("trial") > 0)
+    assert drawn["learning_rate"].n_unique() == drawn.height
+    assert drawn["score"].n_unique() == 1
+    assert found.importance.is_empty()
+
+
+def test_a_search_of_nothing_is_refused(prepared: TinyPipeline) -> None:
+    nothing = dict.fromkeys(SETTINGS)
+    with pytest.raises(UserError, match="nothing to search: give a setting below tuning"):
+        search(prepared, declared(prepared, **nothing), 2)
+    only_experts = declared(prepared, architectures=["mmoe"], **nothing | {"experts": [2, 3]})
+    assert set(search(prepared, only_experts, 2).trials["experts"]) <= {2, 3}
 
 
 def test_only_one_search_at_a_time(prepared: TinyPipeline) -> None:
@@ -218,6 +248,7 @@ from pathlib import Path
 from mtl_pipeline.learning.tuning import tune
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.spec.tuning import Tuning
 root, pipeline, spec = sys.argv[1:]
 tune(PipelinePaths(Path(root), pipeline), PipelineSpec.model_validate(yaml.safe_load(spec)), trials=9, log=print)
 """
