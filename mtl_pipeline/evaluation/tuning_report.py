@@ -265,7 +265,7 @@ def importance_table(page: TuningPage) -> FactTable:
         "Importance of the settings",
         ["setting", *measured],
         rows,
-        "Too few complete trials, or no difference between their scores, to tell what matters.",
+        "Too few complete trials, or all of the same score, to tell what matters.",
     )
 
 

@@ -218,7 +218,9 @@ def test_importance_is_that_of_the_compared_trials(prepared: TinyPipeline) -> No
 def test_where_no_setting_changes_the_score_none_is_important(prepared: TinyPipeline) -> None:
     """Rates that move no weight, and a declared one that does but is not among them."""
     nothing = dict.fromkeys(SETTINGS)
-    spec = declared(prepared, architectures=["mmoe"], **nothing | {"learning_rate": {"low": 1e-30, "high": 1e-29}})
+    spec = declared(
+        prepared, architectures=["mmoe"], **nothing | {"learning_rate": {"low": 1e-30, "high": 1e-29}}
+    )
     found = search(prepared, spec, COMPLETE_FOR_IMPORTANCE + 1)
     drawn = found.trials.filter(pl.col("trial") > 0)
     assert drawn["learning_rate"].n_unique() == drawn.height
