@@ -39,7 +39,6 @@ from mtl_pipeline.learning.search_space import (
 )
 from mtl_pipeline.learning.training import Diverged, Log, fit_network
 from mtl_pipeline.paths import PipelinePaths
-from mtl_pipeline.publishing import publish_file
 from mtl_pipeline.spec import PipelineSpec, Task
 
 STARTUP_TRIALS = 8
@@ -92,48 +91,45 @@ class Watch:
 
 
 def tune(paths: PipelinePaths, spec: PipelineSpec, *, trials: int, log: Log = print) -> Search:
-    """Make what is missing of `trials` trials for each architecture; publish trials.parquet and best.yaml.
+    """Make what is missing of `trials` trials for each architecture; to be called inside of `one_at_a_time`.
 
-    Test rows are not looked at. Raises UserError when examples or text vectors are missing, when the pipeline is
-    being tuned already, when there is nothing to search, and when every trial diverged.
+    Test rows are not looked at. Raises UserError when examples or text vectors are missing, when there is nothing to
+    search, and when every trial diverged.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if not any(search_space(spec, architecture) for architecture in spec.tuning.architectures):
         raise UserError("nothing to search: give a setting below tuning in defs.yaml a range or choices")
     dataset = Dataset(paths, spec)
     fingerprint = search_fingerprint(dataset, spec)
-    with one_at_a_time(paths.tuning):
-        storage = optuna.storages.RDBStorage(f"sqlite:///{paths.tuning / 'study.db'}")
-        studies: dict[str, optuna.Study] = {
-            architecture: open_study(storage, fingerprint, architecture)
-            for architecture in spec.tuning.architectures
-        }
-        resumed = sum(min(trials, len(counted_trials(study))) for study in studies.values())
-        if resumed:
-            log(f"{resumed} trials are there already")
-        for position in range(trials):
-            for architecture, study in studies.items():
-                if len(counted_trials(study)) == position:
-                    made = run_trial(study, dataset, spec, architecture, position)
-                    log(f"{architecture}, trial {position} of 0 to {trials - 1}: {describe_trial(made)}")
-        compared = {architecture: counted_trials(study)[:trials] for architecture, study in studies.items()}
-        search = Search(
-            fingerprint=fingerprint,
-            trials=trials_frame(compared, spec),
-            importance=importance_frame(compared, spec),
-            best=best_settings(compared, spec, fingerprint),
-            resumed=resumed,
-        )
-        with publish_file(paths.tuning / "trials.parquet") as path:
-            search.trials.write_parquet(path)
-        with publish_file(paths.tuning / "best.yaml") as path:
-            path.write_text(search.best)
-    return search
+    storage = optuna.storages.RDBStorage(f"sqlite:///{paths.tuning_study / 'study.db'}")
+    studies: dict[str, optuna.Study] = {
+        architecture: open_study(storage, fingerprint, architecture)
+        for architecture in spec.tuning.architectures
+    }
+    resumed = sum(min(trials, len(counted_trials(study))) for study in studies.values())
+    if resumed:
+        log(f"{resumed} trials are there already")
+    for position in range(trials):
+        for architecture, study in studies.items():
+            if len(counted_trials(study)) == position:
+                made = run_trial(study, dataset, spec, architecture, position)
+                log(f"{architecture}, trial {position} of 0 to {trials - 1}: {describe_trial(made)}")
+    compared = {architecture: counted_trials(study)[:trials] for architecture, study in studies.items()}
+    return Search(
+        fingerprint=fingerprint,
+        trials=trials_frame(compared, spec),
+        importance=importance_frame(compared, spec),
+        best=best_settings(compared, spec, fingerprint),
+        resumed=resumed,
+    )
 
 
 @contextmanager
 def one_at_a_time(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which the system releases when the process ends in whatever way."""
+    """Hold the folder's lock, which the system releases when the process ends in whatever way.
+
+    Raises UserError when another search holds it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "study.lock").open("w") as lock:
         try:
