@@ -88,9 +88,13 @@ class PipelinePaths:
 
     @property
     def tuning(self) -> Path:
-        """Folder: `study.db`, which grows with every trial; `trials.parquet`, `best.yaml`, `report.html` and
-        `report.md` of the last search."""
+        """Folder: `trials.parquet`, `best.yaml`, `report.html` and `report.md` of the last search."""
         return self.data / "tuning"
+
+    @property
+    def tuning_study(self) -> Path:
+        """Folder: `study.db`, which grows with every trial of every search, and `study.lock`."""
+        return self.data / "tuning_study"
 
     @property
     def evaluation_history(self) -> Path:

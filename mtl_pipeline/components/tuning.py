@@ -9,7 +9,7 @@ from pydantic import Field
 from mtl_pipeline.components.checks import asset_checks
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.model import training_settings
-from mtl_pipeline.publishing import publish_file
+from mtl_pipeline.publishing import publish_folder
 from mtl_pipeline.warehouse.checks import tuning_checks
 
 if TYPE_CHECKING:
@@ -36,14 +36,16 @@ def tuning_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         """A search for better settings, with equally many trials for each architecture, judged on validation rows.
         It goes on where a search of the same examples and settings was stopped. No part of the nightly run."""
         from mtl_pipeline.evaluation.tuning_report import render_markdown, render_page
-        from mtl_pipeline.learning.tuning import tune
+        from mtl_pipeline.learning.tuning import one_at_a_time, tune
 
-        search = tune(paths, spec, trials=config.trials or spec.tuning.trials, log=context.log.info)
-        page = report_page(pipeline, search)
-        with publish_file(paths.tuning / "report.html") as path:
-            path.write_text(render_page(page), encoding="utf-8")
-        with publish_file(paths.tuning / "report.md") as path:
-            path.write_text(render_markdown(page), encoding="utf-8")
+        with one_at_a_time(paths.tuning_study):
+            search = tune(paths, spec, trials=config.trials or spec.tuning.trials, log=context.log.info)
+            page = report_page(pipeline, search)
+            with publish_folder(paths.tuning) as folder:
+                search.trials.write_parquet(folder / "trials.parquet")
+                (folder / "best.yaml").write_text(search.best, encoding="utf-8")
+                (folder / "report.html").write_text(render_page(page), encoding="utf-8")
+                (folder / "report.md").write_text(render_markdown(page), encoding="utf-8")
         context.log.info(f"report: {paths.tuning / 'report.html'}")
         return dg.MaterializeResult(
             data_version=dg.DataVersion(f"{search.fingerprint}-{len(search.trials)}"),

@@ -48,7 +48,7 @@ class TuningPage:
     trials: pl.DataFrame
     """A row per trial: the columns MEASURED, `score/<task>` and the settings that were searched."""
     importance: pl.DataFrame
-    """Columns architecture, setting, importance; empty where there are too few trials."""
+    """Columns architecture, setting, importance; empty where there are too few trials or all scores are equal."""
     present_architecture: str
     limit: str
     """When a trial ends at the latest, in words."""
@@ -265,7 +265,7 @@ def importance_table(page: TuningPage) -> FactTable:
         "Importance of the settings",
         ["setting", *measured],
         rows,
-        "Too few complete trials to tell what matters.",
+        "Too few complete trials, or all of the same score, to tell what matters.",
     )
 
 

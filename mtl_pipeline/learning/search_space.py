@@ -13,6 +13,20 @@ DIGITS = 3
 """Significant digits of a number that is tried: more would not matter, and nobody could read them."""
 
 
+def search_space(spec: PipelineSpec, architecture: str) -> dict[str, Any]:
+    """What `tuning` lets be tried (see Tuning.space), without the settings of inputs that the pipeline lacks."""
+    inputs = {
+        "id_dimension": spec.ids,
+        "id_dropout": spec.ids,
+        # The match of user and item has that width too, of ids alone as well.
+        "text_dimension": spec.text_tables or len(spec.ids) == 2,
+        "categorical_dimension": spec.categorical_features,
+    }
+    return {
+        name: allowed for name, allowed in spec.tuning.space(architecture).items() if inputs.get(name, True)
+    }
+
+
 def present_settings(spec: PipelineSpec, architecture: str) -> PipelineSpec:
     """The pipeline as it is declared, with this architecture."""
     return with_values(spec, {"architecture": architecture})
@@ -38,7 +52,7 @@ def value_of(spec: PipelineSpec, name: str) -> Any:
 
 
 def suggest_values(trial: optuna.Trial, space: dict[str, Any]) -> dict[str, Any]:
-    """A value of each setting in `space` (see Tuning.space), drawn by the study's sampler."""
+    """A value of each setting in `space` (see search_space), drawn by the study's sampler."""
     return {name: suggest(trial, name, allowed) for name, allowed in space.items()}
 
 

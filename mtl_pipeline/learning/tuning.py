@@ -1,9 +1,9 @@
 """The search for settings with a lower validation score: equally many trials for each architecture.
 
 The score is that of training (see training): the mean over tasks of validation loss / loss of a constant answer.
-Settings are drawn by a tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011) from STARTUP_TRIALS on, at
-random before; a trial whose best round so far lies above the median of the complete trials at that round is
-stopped. Both by Optuna (Akiba et al., KDD 2019, https://arxiv.org/abs/1907.10902).
+Settings are drawn by a tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011) from trial
+STARTUP_TRIALS on, at random before, but for trial 0, which has the declared ones; a trial whose best round so far
+lies above the median of the complete trials at that round is stopped. Both by Optuna (Akiba et al., KDD 2019, https://arxiv.org/abs/1907.10902).
 
 Trials are kept in a database: a search that was killed goes on where it was. The trial it was killed in is
 forgotten, and each trial draws with a seed of its own, so that the trials are those of a search in one go.
@@ -33,16 +33,16 @@ from mtl_pipeline.learning.dataset import Dataset
 from mtl_pipeline.learning.search_space import (
     enqueue_present,
     present_settings,
+    search_space,
     suggest_values,
     with_values,
 )
 from mtl_pipeline.learning.training import Diverged, Log, fit_network
 from mtl_pipeline.paths import PipelinePaths
-from mtl_pipeline.publishing import publish_file
 from mtl_pipeline.spec import PipelineSpec, Task
 
 STARTUP_TRIALS = 8
-"""Trials of an architecture before its sampler learns from them."""
+"""Trials of an architecture before its sampler learns from them, with that of the declared settings."""
 COMPLETE_BEFORE_PRUNING = 5
 ROUNDS_BEFORE_PRUNING = 8
 """Early rounds say little: settings that learn slowly lie above the median at first and may end lowest."""
@@ -62,7 +62,8 @@ class Search:
     """A row per trial, the columns of `trials_schema`."""
     importance: pl.DataFrame
     """Columns architecture, setting, importance: the share of the scores' variance that a setting explains
-    (functional ANOVA; Hutter, Hoos and Leyton-Brown, ICML 2014). Empty for few trials."""
+    (functional ANOVA; Hutter, Hoos and Leyton-Brown, ICML 2014). Without architectures of few complete
+    trials or of one score."""
     best: str
     """YAML: the sections `model` and `training` of the trial with the lowest score."""
     resumed: int
@@ -90,46 +91,45 @@ class Watch:
 
 
 def tune(paths: PipelinePaths, spec: PipelineSpec, *, trials: int, log: Log = print) -> Search:
-    """Make what is missing of `trials` trials for each architecture; publish trials.parquet and best.yaml.
+    """Make what is missing of `trials` trials for each architecture; to be called inside of `one_at_a_time`.
 
-    Test rows are not looked at. Raises UserError when examples or text vectors are missing, when the pipeline is
-    being tuned already, and when every trial diverged.
+    Test rows are not looked at. Raises UserError when examples or text vectors are missing, when there is nothing to
+    search, and when every trial diverged.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if not any(search_space(spec, architecture) for architecture in spec.tuning.architectures):
+        raise UserError("nothing to search: give a setting below tuning in defs.yaml a range or choices")
     dataset = Dataset(paths, spec)
     fingerprint = search_fingerprint(dataset, spec)
-    with one_at_a_time(paths.tuning):
-        storage = optuna.storages.RDBStorage(f"sqlite:///{paths.tuning / 'study.db'}")
-        studies: dict[str, optuna.Study] = {
-            architecture: open_study(storage, fingerprint, architecture)
-            for architecture in spec.tuning.architectures
-        }
-        resumed = sum(min(trials, len(counted_trials(study))) for study in studies.values())
-        if resumed:
-            log(f"{resumed} trials are there already")
-        for position in range(trials):
-            for architecture, study in studies.items():
-                if len(counted_trials(study)) == position:
-                    made = run_trial(study, dataset, spec, architecture, position)
-                    log(f"{architecture}, trial {position} of 0 to {trials - 1}: {describe_trial(made)}")
-        compared = {architecture: counted_trials(study)[:trials] for architecture, study in studies.items()}
-        search = Search(
-            fingerprint=fingerprint,
-            trials=trials_frame(compared, spec),
-            importance=importance_frame(studies, spec),
-            best=best_settings(compared, spec, fingerprint),
-            resumed=resumed,
-        )
-        with publish_file(paths.tuning / "trials.parquet") as path:
-            search.trials.write_parquet(path)
-        with publish_file(paths.tuning / "best.yaml") as path:
-            path.write_text(search.best)
-    return search
+    storage = optuna.storages.RDBStorage(f"sqlite:///{paths.tuning_study / 'study.db'}")
+    studies: dict[str, optuna.Study] = {
+        architecture: open_study(storage, fingerprint, architecture)
+        for architecture in spec.tuning.architectures
+    }
+    resumed = sum(min(trials, len(counted_trials(study))) for study in studies.values())
+    if resumed:
+        log(f"{resumed} trials are there already")
+    for position in range(trials):
+        for architecture, study in studies.items():
+            if len(counted_trials(study)) == position:
+                made = run_trial(study, dataset, spec, architecture, position)
+                log(f"{architecture}, trial {position} of 0 to {trials - 1}: {describe_trial(made)}")
+    compared = {architecture: counted_trials(study)[:trials] for architecture, study in studies.items()}
+    return Search(
+        fingerprint=fingerprint,
+        trials=trials_frame(compared, spec),
+        importance=importance_frame(compared, spec),
+        best=best_settings(compared, spec, fingerprint),
+        resumed=resumed,
+    )
 
 
 @contextmanager
 def one_at_a_time(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which the system releases when the process ends in whatever way."""
+    """Hold the folder's lock, which the system releases when the process ends in whatever way.
+
+    Raises UserError when another search holds it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "study.lock").open("w") as lock:
         try:
@@ -190,7 +190,7 @@ def run_trial(
     study.sampler = optuna.samplers.TPESampler(
         seed=int(seed), n_startup_trials=STARTUP_TRIALS, multivariate=True
     )
-    space, settings = spec.tuning.space(architecture), present_settings(spec, architecture)
+    space, settings = search_space(spec, architecture), present_settings(spec, architecture)
     if position == 0:
         inside = enqueue_present(study, space, settings)
         trial = study.ask()
@@ -201,7 +201,7 @@ def run_trial(
     watch, state, parameters = Watch(trial), "complete", None
     started = time.perf_counter()
     try:
-        fit = fit_network(dataset, settings, spec.tasks, lambda line: None, watch)
+        fit = fit_network(dataset, settings, spec.tasks, lambda line: None, watch, measure_conflict=False)
         parameters = sum(parameter.numel() for parameter in fit.ranker.network.parameters())
     except optuna.TrialPruned:
         state = "pruned"
@@ -252,10 +252,10 @@ def trials_schema(settings: Sequence[str], tasks: Sequence[Task]) -> dict[str, A
 
 
 def trials_frame(compared: dict[str, list[FrozenTrial]], spec: PipelineSpec) -> pl.DataFrame:
-    settings = list(dict.fromkeys(name for arm in compared for name in spec.tuning.space(arm)))
+    settings = list(dict.fromkeys(name for arm in compared for name in search_space(spec, arm)))
     rows = []
     for architecture, trials in compared.items():
-        space = spec.tuning.space(architecture)
+        space = search_space(spec, architecture)
         for position, trial in enumerate(trials):
             outcome = trial.user_attrs["outcome"]
             values = outcome["model"] | outcome["training"]
@@ -276,15 +276,20 @@ def shown_value(value: Any) -> Any:
     return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
-def importance_frame(studies: dict[str, optuna.Study], spec: PipelineSpec) -> pl.DataFrame:
+def importance_frame(compared: dict[str, list[FrozenTrial]], spec: PipelineSpec) -> pl.DataFrame:
     rows = []
-    for architecture, study in studies.items():
-        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if len(complete) >= COMPLETE_FOR_IMPORTANCE:
+    for architecture, trials in compared.items():
+        settings = list(search_space(spec, architecture))
+        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+        # Optuna leaves out a trial whose settings are not all in the space, as the declared ones may not be.
+        scores = {trial.value for trial in complete if trial.params.keys() >= set(settings)}
+        if len(complete) >= COMPLETE_FOR_IMPORTANCE and len(scores) > 1:
+            study = optuna.create_study()
+            study.add_trials(complete)
             shares = optuna.importance.get_param_importances(
                 study,
                 evaluator=optuna.importance.FanovaImportanceEvaluator(seed=spec.seed),
-                params=list(spec.tuning.space(architecture)),
+                params=settings,
             )
             rows += [(architecture, setting, share) for setting, share in shares.items()]
     schema = {"architecture": pl.String, "setting": pl.String, "importance": pl.Float64}

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from mtl_pipeline.components.pipeline import define_pipeline
+from mtl_pipeline.learning.tuning import one_at_a_time
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.checks import run_checks, tuning_checks
 from mtl_pipeline_tests.components.conftest import Project
@@ -62,12 +63,23 @@ def test_the_asset_searches_publishes_and_goes_on(tuned: Project) -> None:
     assert (metadata["trials"], metadata["trials of earlier runs"]) == (6, 2)
     assert "## Verdict" in str(metadata["report"])
     folder = tuned.pipeline.paths.tuning
+    files = ["best.yaml", "report.html", "report.md", "trials.parquet"]
+    assert folder.is_symlink(), "so that the four are replaced together"
+    assert sorted(path.name for path in folder.iterdir()) == files
     assert pl.read_parquet(folder / "trials.parquet").height == 6
     assert (folder / "report.md").read_text() == metadata["report"]
     assert "Equal budgets: 3 trials for each architecture" in (folder / "report.html").read_text()
     best = yaml.safe_load((folder / "best.yaml").read_text())
     adopted = tuned.pipeline.spec.model_dump(mode="json", exclude_unset=True) | best
     assert PipelineSpec.model_validate(adopted).model.architecture == best["model"]["architecture"]
+
+
+def test_while_another_search_runs_nothing_is_published(tuned: Project) -> None:
+    paths = tuned.pipeline.paths
+    before = paths.tuning.resolve()
+    with one_at_a_time(paths.tuning_study):
+        assert not search(tuned, trials=1).success
+    assert paths.tuning.resolve() == before
 
 
 def test_no_trials_are_refused(tuned: Project) -> None:

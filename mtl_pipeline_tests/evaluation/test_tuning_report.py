@@ -122,9 +122,11 @@ def test_pruned_and_diverged_trials_are_counted_but_never_the_best(page: TuningP
 def test_one_trial_is_enough_for_a_page() -> None:
     single = replace(page_of(trial_rows(1)), importance=page_of(trial_rows(1)).importance.clear())
     html = render_page(single)
-    assert "Too few complete trials to tell what matters." in Page(html).text
+    assert "Too few complete trials, or all of the same score, to tell what matters." in Page(html).text
     assert "1 trial for each architecture" in Page(html).text
-    assert "Too few complete trials to tell what matters." in render_markdown(single)
+    assert "Too few complete trials, or all of the same score, to tell what matters." in render_markdown(
+        single
+    )
 
 
 def test_the_figure_names_its_axes_and_follows_the_colours_of_the_page(page: TuningPage) -> None:

@@ -17,11 +17,12 @@ import yaml
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.dataset import Dataset
-from mtl_pipeline.learning.search_space import suggest_values
+from mtl_pipeline.learning.search_space import search_space, suggest_values
 from mtl_pipeline.learning.training import train_ranker
 from mtl_pipeline.learning.tuning import (
     COMPLETE_FOR_IMPORTANCE,
     Search,
+    counted_trials,
     importance_frame,
     one_at_a_time,
     search_fingerprint,
@@ -29,6 +30,7 @@ from mtl_pipeline.learning.tuning import (
 )
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.spec.tuning import Tuning
 from mtl_pipeline_tests.conftest import PIPELINE, TinyPipeline
 
 SPACE: dict[str, Any] = {
@@ -38,6 +40,7 @@ SPACE: dict[str, Any] = {
     "text_dimension": [4, 8],
     "id_dimension": None,
 }
+SETTINGS = Tuning.model_fields.keys() - {"trials", "architectures"}
 TIMES = ("seconds",)
 
 
@@ -49,7 +52,8 @@ def declared(pipeline: TinyPipeline, **tuning: Any) -> PipelineSpec:
 
 
 def search(pipeline: TinyPipeline, spec: PipelineSpec, trials: int) -> Search:
-    return tune(pipeline.paths, spec, trials=trials, log=lambda line: None)
+    with one_at_a_time(pipeline.paths.tuning_study):
+        return tune(pipeline.paths, spec, trials=trials, log=lambda line: None)
 
 
 def settled(found: Search) -> pl.DataFrame:
@@ -61,8 +65,6 @@ def test_every_architecture_has_the_same_budget_and_begins_with_what_is_declared
 ) -> None:
     spec = declared(prepared)
     found = search(prepared, spec, 3)
-    published = pl.read_parquet(prepared.paths.tuning / "trials.parquet")
-    assert published.equals(found.trials)
     counts = found.trials.group_by("architecture").len()
     assert dict(counts.iter_rows()) == {"mmoe": 3, "shared_bottom": 3}
     assert found.trials["rounds"].max() == 2 * spec.training.epochs
@@ -96,7 +98,7 @@ def test_every_value_lies_in_its_range_and_a_setting_without_one_is_left_alone(
 def test_the_best_settings_are_valid_and_train_to_their_score(prepared: TinyPipeline) -> None:
     spec = declared(prepared)
     found = search(prepared, spec, 3)
-    best = yaml.safe_load((prepared.paths.tuning / "best.yaml").read_text())
+    best = yaml.safe_load(found.best)
     assert list(best) == ["model", "training"]
     adopted = PipelineSpec.model_validate(spec.model_dump(mode="json", exclude_unset=True) | best)
     summary = train_ranker(prepared.paths, adopted, target=prepared.paths.model, log=lambda line: None)
@@ -114,7 +116,7 @@ def test_test_rows_change_nothing(prepared: TinyPipeline) -> None:
     examples.with_columns(
         pl.when(of_test).then(1 - pl.col(name)).otherwise(pl.col(name)).alias(name) for name in labels
     ).filter(~of_test | (pl.col("example_id") % 2 == 0)).write_parquet(path)
-    (prepared.paths.tuning / "study.db").unlink()
+    (prepared.paths.tuning_study / "study.db").unlink()
     after = search(prepared, spec, 2)
     assert after.fingerprint == before.fingerprint
     assert settled(after).equals(settled(before))
@@ -189,24 +191,53 @@ def test_a_trial_far_above_the_others_is_stopped_early(prepared: TinyPipeline) -
 
 def test_importance_finds_the_setting_that_decides_the_score() -> None:
     spec = PipelineSpec.model_validate({"tasks": [{"name": "click", "kind": "binary"}]})
-    space = spec.tuning.space("mmoe")
+    space = search_space(spec, "mmoe")
 
     def score(trial: optuna.Trial) -> float:
         return 0.7 + suggest_values(trial, space)["id_dropout"] / 10
 
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     study.optimize(score, n_trials=COMPLETE_FOR_IMPORTANCE - 1)
-    assert importance_frame({"mmoe": study}, spec).is_empty()
+    assert importance_frame({"mmoe": counted_trials(study)}, spec).is_empty()
     study.optimize(score, n_trials=15)
-    found = importance_frame({"mmoe": study}, spec).sort("importance", descending=True)
+    found = importance_frame({"mmoe": counted_trials(study)}, spec).sort("importance", descending=True)
     assert set(found["setting"]) == set(space)
     assert found["setting"][0] == "id_dropout"
     assert found["importance"].sum() == pytest.approx(1)
 
 
+def test_importance_is_that_of_the_compared_trials(prepared: TinyPipeline) -> None:
+    spec = declared(prepared, architectures=["mmoe"])
+    few, more = (search(prepared, spec, trials) for trials in (COMPLETE_FOR_IMPORTANCE, 12))
+    again = search(prepared, spec, COMPLETE_FOR_IMPORTANCE)
+    assert not few.importance.equals(more.importance)
+    assert again.importance.equals(few.importance)
+
+
+def test_where_no_setting_changes_the_score_none_is_important(prepared: TinyPipeline) -> None:
+    """Rates that move no weight, and a declared one that does but is not among them."""
+    nothing = dict.fromkeys(SETTINGS)
+    spec = declared(
+        prepared, architectures=["mmoe"], **nothing | {"learning_rate": {"low": 1e-30, "high": 1e-29}}
+    )
+    found = search(prepared, spec, COMPLETE_FOR_IMPORTANCE + 1)
+    drawn = found.trials.filter(pl.col("trial") > 0)
+    assert drawn["learning_rate"].n_unique() == drawn.height
+    assert drawn["score"].n_unique() == 1
+    assert found.importance.is_empty()
+
+
+def test_a_search_of_nothing_is_refused(prepared: TinyPipeline) -> None:
+    nothing = dict.fromkeys(SETTINGS)
+    with pytest.raises(UserError, match="nothing to search: give a setting below tuning"):
+        search(prepared, declared(prepared, **nothing), 2)
+    only_experts = declared(prepared, architectures=["mmoe"], **nothing | {"experts": [2, 3]})
+    assert set(search(prepared, only_experts, 2).trials["experts"]) <= {2, 3}
+
+
 def test_only_one_search_at_a_time(prepared: TinyPipeline) -> None:
     with (
-        one_at_a_time(prepared.paths.tuning),
+        one_at_a_time(prepared.paths.tuning_study),
         pytest.raises(UserError, match="in use by another search"),
     ):
         search(prepared, declared(prepared), 1)
@@ -215,11 +246,14 @@ def test_only_one_search_at_a_time(prepared: TinyPipeline) -> None:
 KILLED = """
 import sys, yaml
 from pathlib import Path
-from mtl_pipeline.learning.tuning import tune
+from mtl_pipeline.learning.tuning import one_at_a_time, tune
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.spec.tuning import Tuning
 root, pipeline, spec = sys.argv[1:]
-tune(PipelinePaths(Path(root), pipeline), PipelineSpec.model_validate(yaml.safe_load(spec)), trials=9, log=print)
+paths = PipelinePaths(Path(root), pipeline)
+with one_at_a_time(paths.tuning_study):
+    tune(paths, PipelineSpec.model_validate(yaml.safe_load(spec)), trials=9, log=print)
 """
 
 
@@ -227,19 +261,20 @@ def test_a_search_that_was_killed_goes_on_where_it_was(prepared: TinyPipeline) -
     spec = declared(prepared)
     killed_in_its_fourth_trial(prepared.paths, spec)
     lines: list[str] = []
-    resumed = tune(prepared.paths, spec, trials=3, log=lines.append)
+    with one_at_a_time(prepared.paths.tuning_study):
+        resumed = tune(prepared.paths, spec, trials=3, log=lines.append)
     assert "RUNNING" not in trial_states(prepared.paths)
     assert 1 <= resumed.resumed < 6
     assert lines[0] == f"{resumed.resumed} trials are there already"
     assert len(lines) == 1 + 6 - resumed.resumed
-    (prepared.paths.tuning / "study.db").unlink()
+    (prepared.paths.tuning_study / "study.db").unlink()
     in_one_go = search(prepared, spec, 3)
     assert in_one_go.resumed == 0
     assert settled(resumed).equals(settled(in_one_go))
 
 
 def trial_states(paths: PipelinePaths) -> list[str]:
-    with closing(sqlite3.connect(paths.tuning / "study.db")) as connection:
+    with closing(sqlite3.connect(paths.tuning_study / "study.db")) as connection:
         return [state for (state,) in connection.execute("SELECT state FROM trials")]
 
 
@@ -256,4 +291,3 @@ def killed_in_its_fourth_trial(paths: PipelinePaths, spec: PipelineSpec) -> None
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
     assert "RUNNING" in trial_states(paths)
-    assert not (paths.tuning / "trials.parquet").exists()

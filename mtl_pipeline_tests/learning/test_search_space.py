@@ -1,0 +1,49 @@
+"""What a search may change, of the inputs that a pipeline has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mtl_pipeline.learning.search_space import search_space
+from mtl_pipeline.spec import PipelineSpec
+
+WIDTHS = {"id_dimension", "id_dropout", "text_dimension", "categorical_dimension"}
+BLIND = {"text": None}
+
+
+@pytest.mark.parametrize(
+    ("ids", "features", "searched"),
+    [
+        (["user_id", "item_id"], {"items": {"categorical": ["genre"]}}, WIDTHS),
+        # The match of user and item is as wide as a text.
+        (
+            ["user_id", "item_id"],
+            {"users": BLIND, "items": BLIND},
+            {"id_dimension", "id_dropout", "text_dimension"},
+        ),
+        (["item_id"], {"items": BLIND}, {"id_dimension", "id_dropout"}),
+        (["item_id"], {"items": {"text": "title"}}, {"id_dimension", "id_dropout", "text_dimension"}),
+        ([], {"interactions": {"categorical": ["town"]}}, {"categorical_dimension"}),
+    ],
+)
+def test_settings_of_inputs_that_the_pipeline_lacks_are_not_searched(
+    ids: list[str], features: dict[str, Any], searched: set[str]
+) -> None:
+    tables = {f"{side}s": {} if f"{side}_id" in ids else None for side in ("user", "item")}
+    spec = PipelineSpec.model_validate(
+        {
+            "raw": {name: table for name, table in tables.items() if table is None},
+            "ids": ids,
+            "interaction_key": ids or ["person"],
+            "split": {} if ids else {"hash_by": ["person"]},
+            "features": features,
+            "tasks": [{"name": "click", "kind": "binary"}],
+            "tuning": {"categorical_dimension": [4, 8]},
+        }
+    )
+    for architecture in ("mmoe", "shared_bottom"):
+        space = search_space(spec, architecture)
+        assert WIDTHS & set(space) == searched
+        assert "learning_rate" in space
