@@ -19,15 +19,27 @@ if TYPE_CHECKING:
     from mtl_pipeline.evaluation.seeds import Replications
 
 
+SEEDS_OF_A_STUDY = 5
+"""Where defs.yaml asks for one seed only, whoever makes replications all the same wants to compare over several."""
+
+
 class ReplicationsConfig(dg.Config):
     seeds: int | None = Field(
-        default=None, ge=1, description="Seeds to compare over; by default evaluation.seeds of defs.yaml."
+        default=None,
+        ge=1,
+        description="Seeds to compare over; by default evaluation.seeds of defs.yaml where that is above 1, else "
+        f"{SEEDS_OF_A_STUDY}.",
     )
 
 
 def runs_nightly(pipeline: PipelineContext) -> bool:
     """Whether replications are part of the pipeline's job, or are made only when asked for."""
     return pipeline.spec.evaluation.seeds > 1
+
+
+def usual_seeds(pipeline: PipelineContext) -> int:
+    """Seeds to compare over unless the run config says how many."""
+    return pipeline.spec.evaluation.seeds if runs_nightly(pipeline) else SEEDS_OF_A_STUDY
 
 
 def replications_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
@@ -38,7 +50,7 @@ def replications_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         group=None if runs_nightly(pipeline) else pipeline.studies_group,
         kinds={"pytorch", "parquet"},
         code_version=pipeline.code_version(
-            settings=training_settings(spec) | {"seeds": spec.evaluation.seeds}
+            settings=training_settings(spec) | {"seeds": usual_seeds(pipeline)}
         ),
     )
     def replications(context: dg.AssetExecutionContext, config: ReplicationsConfig) -> dg.MaterializeResult:
@@ -46,9 +58,9 @@ def replications_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         the one for all tasks without text vectors. The evaluation compares over them."""
         from mtl_pipeline.learning.replications import replicate
 
-        seeds = config.seeds or spec.evaluation.seeds
+        seeds = config.seeds or usual_seeds(pipeline)
         if seeds == 1:
-            context.log.info("one seed is that of the model: nothing to replicate; set `seeds` to more")
+            context.log.info("one seed is that of the model: nothing to replicate")
         summary = replicate(
             paths,
             spec,

@@ -12,7 +12,9 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.pipeline import define_pipeline
+from mtl_pipeline.components.replications import usual_seeds
 from mtl_pipeline.definitions import defs
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline_tests.components.conftest import Project, open_project
@@ -35,6 +37,14 @@ def test_with_several_seeds_they_belong_to_the_pipeline_and_its_job(tiny_pipelin
     repository = define_pipeline(PIPELINE, with_seeds(tiny_pipeline.spec, 3)).get_repository_def()
     assert repository.asset_graph.get(KEY).group_name == PIPELINE
     assert KEY in repository.get_job(PIPELINE).asset_layer.executable_asset_keys
+
+
+@pytest.mark.parametrize(("declared", "usual"), [(1, 5), (2, 2), (7, 7)])
+def test_defs_yaml_says_how_many_seeds_and_a_study_has_five(
+    tiny_pipeline: TinyPipeline, declared: int, usual: int
+) -> None:
+    spec = with_seeds(tiny_pipeline.spec, declared)
+    assert usual_seeds(PipelineContext(PIPELINE, spec, tiny_pipeline.paths)) == usual
 
 
 @pytest.fixture(scope="module")
@@ -117,9 +127,10 @@ def test_without_a_model_they_say_what_to_do(project: Project) -> None:
     assert "materialize model first" in str(failure.step_failure_data.user_failure_data.description)
 
 
-def test_make_report_materializes_replications_and_the_evaluation_with_its_seeds() -> None:
+def make_report(*variables: str) -> dict[str, str]:
+    """The options of what `make report` materializes."""
     shown = subprocess.run(
-        ["make", "--dry-run", "--always-make", "report", "PIPELINE=shop", "SEEDS=4"],
+        ["make", "--dry-run", "--always-make", "report", "PIPELINE=shop", *variables],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
@@ -127,7 +138,16 @@ def test_make_report_materializes_replications_and_the_evaluation_with_its_seeds
     ).stdout
     commands = [shlex.split(line) for line in shown.replace("\\\n", " ").splitlines()]
     (materialize,) = [words for words in commands if "materialize" in words]
-    options = dict(zip(materialize[3::2], materialize[4::2], strict=True))
+    assert [Path(words[0]).name for words in commands if "mtl_pipeline.summary" in words] == ["python"]
+    return dict(zip(materialize[3::2], materialize[4::2], strict=True))
+
+
+def test_make_report_leaves_the_seeds_to_the_pipeline_unless_told() -> None:
+    assert "--config-json" not in make_report()
+
+
+def test_make_report_materializes_replications_and_the_evaluation_with_its_seeds() -> None:
+    options = make_report("SEEDS=4")
     assert options["-m"] == "mtl_pipeline.definitions"
     definitions = defs()
     graph = definitions.resolve_asset_graph()
@@ -137,4 +157,3 @@ def test_make_report_materializes_replications_and_the_evaluation_with_its_seeds
     assert config == {"ops": {"shop__replications": {"config": {"seeds": 4}}}}
     job = dg.define_asset_job("report", selection=dg.AssetSelection.assets(*selected))
     assert dg.validate_run_config(job.resolve(asset_graph=graph), config)
-    assert [Path(words[0]).name for words in commands if "mtl_pipeline.summary" in words] == ["python"]
