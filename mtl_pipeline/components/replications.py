@@ -12,6 +12,7 @@ from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.metadata import summary_metadata
 from mtl_pipeline.components.model import training_settings
 from mtl_pipeline.errors import UserError
+from mtl_pipeline.vectors import file_fingerprint
 from mtl_pipeline.warehouse.checks import replications_checks
 from mtl_pipeline.warehouse.examples import folder_fingerprint
 
@@ -46,7 +47,7 @@ def replications_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     paths, spec = pipeline.paths, pipeline.spec
 
     @pipeline.asset(
-        reads=["model", "examples", *pipeline.embeddings],
+        reads=["model", "baselines", "examples", *pipeline.embeddings],
         group=None if runs_nightly(pipeline) else pipeline.studies_group,
         kinds={"pytorch", "parquet"},
         code_version=pipeline.code_version(
@@ -81,13 +82,29 @@ def replications_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     return replications
 
 
+OTHERWISE = {
+    "model": "of an older model",
+    "baselines": "beside older baselines",
+    "examples": "on older examples",
+    "settings": "with other settings",
+    "text vectors": "with other text vectors",
+}
+"""How replications differ from what there is now, by the name of a fingerprint."""
+
+
 def fingerprints(pipeline: PipelineContext) -> dict[str, str]:
-    """Of what replications belong to. Raises UserError when there is no model yet."""
-    if not pipeline.paths.model.is_dir():
-        raise UserError(f"{pipeline.paths.model} does not exist yet: materialize model first")
+    """Of what replications belong to. Raises UserError when there is no model, or there are no baselines, yet."""
+    paths, spec = pipeline.paths, pipeline.spec
+    for asset in ("model", "baselines"):
+        if not getattr(paths, asset).is_dir():
+            raise UserError(f"{getattr(paths, asset)} does not exist yet: materialize {asset} first")
+    vectors = {table: file_fingerprint(paths.embeddings(table)) for table in spec.text_tables}
     return {
-        "model": model_fingerprint(pipeline.paths.model),
-        "examples": folder_fingerprint(pipeline.paths.examples),
+        "model": model_fingerprint(paths.model),
+        "baselines": folder_fingerprint(paths.baselines),
+        "examples": folder_fingerprint(paths.examples),
+        "settings": pipeline.code_version(settings=training_settings(spec)),
+        "text vectors": pipeline.code_version(settings=vectors),
     }
 
 
@@ -112,9 +129,7 @@ def find_replications(
     now = fingerprints(pipeline)
     changed = [name for name, fingerprint in now.items() if summary.made_from.get(name) != fingerprint]
     if changed:
-        what = " and ".join(
-            {"model": "of an older model", "examples": "on older examples"}[name] for name in changed
-        )
+        what = " and ".join(OTHERWISE[name] for name in changed)
         return None, (
             f"There are replications with {len(summary.seeds)} seeds, but {what}, so they are left out. "
             f"`make report PIPELINE={pipeline.name}` makes them again."
