@@ -1,7 +1,6 @@
 PYTHON ?= python3
 PIPELINE ?= movielens
 PORT ?= 3000
-SEEDS ?= 5
 WORKERS ?= 2
 
 BIN := .venv/bin
@@ -44,7 +43,7 @@ tune: .venv/.demo-installed .dagster_home/dagster.yaml  ## search for better set
 report: .venv/.demo-installed .dagster_home/dagster.yaml  ## train the networks of a pipeline that has run again with SEEDS seeds, with and without text, and report
 	$(BIN)/dagster asset materialize -m mtl_pipeline.definitions \
 	    --select 'key:"$(PIPELINE)/replications" or key:"$(PIPELINE)/evaluation"' \
-	    --config-json '{"ops": {"$(PIPELINE)__replications": {"config": {"seeds": $(SEEDS)}}}}'
+	    $(if $(SEEDS),--config-json '{"ops": {"$(PIPELINE)__replications": {"config": {"seeds": $(SEEDS)}}}}')
 	$(BIN)/python -m mtl_pipeline.summary $(PIPELINE)
 
 .PHONY: backtest

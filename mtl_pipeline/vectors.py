@@ -102,6 +102,12 @@ def content_fingerprint(ids: pa.Array, vectors: np.ndarray) -> str:
     return digest.hexdigest()
 
 
+def file_fingerprint(path: Path) -> str:
+    """`content_fingerprint` of the file at `path`. Raises UserError as `read_vectors` does."""
+    found = read_vectors(path)
+    return content_fingerprint(found.ids, found.vectors)
+
+
 def open_vectors(path: Path) -> pq.ParquetFile:
     if not path.is_file():
         raise UserError(f"{path}: there is no such file of text vectors. Materialize the embeddings first.")

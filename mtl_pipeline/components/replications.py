@@ -12,6 +12,7 @@ from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.metadata import summary_metadata
 from mtl_pipeline.components.model import training_settings
 from mtl_pipeline.errors import UserError
+from mtl_pipeline.vectors import file_fingerprint
 from mtl_pipeline.warehouse.checks import replications_checks
 from mtl_pipeline.warehouse.examples import folder_fingerprint
 
@@ -19,9 +20,16 @@ if TYPE_CHECKING:
     from mtl_pipeline.evaluation.seeds import Replications
 
 
+SEEDS_OF_A_STUDY = 5
+"""Where defs.yaml asks for one seed only, whoever makes replications all the same wants to compare over several."""
+
+
 class ReplicationsConfig(dg.Config):
     seeds: int | None = Field(
-        default=None, ge=1, description="Seeds to compare over; by default evaluation.seeds of defs.yaml."
+        default=None,
+        ge=1,
+        description="Seeds to compare over; by default evaluation.seeds of defs.yaml where that is above 1, else "
+        f"{SEEDS_OF_A_STUDY}.",
     )
 
 
@@ -30,15 +38,20 @@ def runs_nightly(pipeline: PipelineContext) -> bool:
     return pipeline.spec.evaluation.seeds > 1
 
 
+def usual_seeds(pipeline: PipelineContext) -> int:
+    """Seeds to compare over unless the run config says how many."""
+    return pipeline.spec.evaluation.seeds if runs_nightly(pipeline) else SEEDS_OF_A_STUDY
+
+
 def replications_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     paths, spec = pipeline.paths, pipeline.spec
 
     @pipeline.asset(
-        reads=["model", "examples", *pipeline.embeddings],
+        reads=["model", "baselines", "examples", *pipeline.embeddings],
         group=None if runs_nightly(pipeline) else pipeline.studies_group,
         kinds={"pytorch", "parquet"},
         code_version=pipeline.code_version(
-            settings=training_settings(spec) | {"seeds": spec.evaluation.seeds}
+            settings=training_settings(spec) | {"seeds": usual_seeds(pipeline)}
         ),
     )
     def replications(context: dg.AssetExecutionContext, config: ReplicationsConfig) -> dg.MaterializeResult:
@@ -46,9 +59,9 @@ def replications_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         the one for all tasks without text vectors. The evaluation compares over them."""
         from mtl_pipeline.learning.replications import replicate
 
-        seeds = config.seeds or spec.evaluation.seeds
+        seeds = config.seeds or usual_seeds(pipeline)
         if seeds == 1:
-            context.log.info("one seed is that of the model: nothing to replicate; set `seeds` to more")
+            context.log.info("one seed is that of the model: nothing to replicate")
         summary = replicate(
             paths,
             spec,
@@ -69,13 +82,29 @@ def replications_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     return replications
 
 
+OTHERWISE = {
+    "model": "of an older model",
+    "baselines": "beside older baselines",
+    "examples": "on older examples",
+    "settings": "with other settings",
+    "text vectors": "with other text vectors",
+}
+"""How replications differ from what there is now, by the name of a fingerprint."""
+
+
 def fingerprints(pipeline: PipelineContext) -> dict[str, str]:
-    """Of what replications belong to. Raises UserError when there is no model yet."""
-    if not pipeline.paths.model.is_dir():
-        raise UserError(f"{pipeline.paths.model} does not exist yet: materialize model first")
+    """Of what replications belong to. Raises UserError when there is no model, or there are no baselines, yet."""
+    paths, spec = pipeline.paths, pipeline.spec
+    for asset in ("model", "baselines"):
+        if not getattr(paths, asset).is_dir():
+            raise UserError(f"{getattr(paths, asset)} does not exist yet: materialize {asset} first")
+    vectors = {table: file_fingerprint(paths.embeddings(table)) for table in spec.text_tables}
     return {
-        "model": model_fingerprint(pipeline.paths.model),
-        "examples": folder_fingerprint(pipeline.paths.examples),
+        "model": model_fingerprint(paths.model),
+        "baselines": folder_fingerprint(paths.baselines),
+        "examples": folder_fingerprint(paths.examples),
+        "settings": pipeline.code_version(settings=training_settings(spec)),
+        "text vectors": pipeline.code_version(settings=vectors),
     }
 
 
@@ -100,9 +129,7 @@ def find_replications(
     now = fingerprints(pipeline)
     changed = [name for name, fingerprint in now.items() if summary.made_from.get(name) != fingerprint]
     if changed:
-        what = " and ".join(
-            {"model": "of an older model", "examples": "on older examples"}[name] for name in changed
-        )
+        what = " and ".join(OTHERWISE[name] for name in changed)
         return None, (
             f"There are replications with {len(summary.seeds)} seeds, but {what}, so they are left out. "
             f"`make report PIPELINE={pipeline.name}` makes them again."

@@ -118,7 +118,7 @@ def measure_task(
                 "without_text": without,
                 "difference": with_text - without,
                 **paired(
-                    resample_seeds(differences, evaluation.seed),
+                    resample_seeds(differences, evaluation.seed, intervals.expanded_quantile(size.clusters)),
                     np.zeros(samples),
                     metric(task.kind, name),
                     size.clusters,

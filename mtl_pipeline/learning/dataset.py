@@ -14,7 +14,7 @@ from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.encoding import FeatureEncoder, Rows, list_slots
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
-from mtl_pipeline.vectors import Vectors, read_vectors
+from mtl_pipeline.vectors import Vectors, content_fingerprint, read_vectors
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,13 @@ class TextVectors:
     def fingerprints(self) -> dict[str, str]:
         """Fingerprint of the encoder behind each set of vectors."""
         return {table: vectors.metadata["encoder_fingerprint"] for table, vectors in self.tables.items()}
+
+    @property
+    def contents(self) -> dict[str, str]:
+        """Fingerprint of each set of vectors itself."""
+        return {
+            table: content_fingerprint(vectors.ids, vectors.vectors) for table, vectors in self.tables.items()
+        }
 
 
 class Dataset:

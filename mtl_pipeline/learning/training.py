@@ -98,7 +98,7 @@ def train_ranker(
     validation = fit.ranker.predict_uncalibrated(dataset.validation)
     fit.ranker.calibration = fit_calibration(spec, dataset.validation_labels, validation)
     with publish_folder(target) as folder:
-        save_ranker(folder, fit.ranker, fit.shape, spec.model, dataset.slots, dataset.text)
+        save_ranker(folder, fit.ranker, fit.shape, spec, dataset.slots, dataset.text)
         write_seen(folder, spec, dataset.split("train", "validation"))
         dataset.statistics.write_parquet(folder / "statistics.parquet")
         dataset.vocabulary.write_parquet(folder / "vocabulary.parquet")

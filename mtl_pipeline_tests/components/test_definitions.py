@@ -44,7 +44,7 @@ LINEAGE = {
 }
 STUDIES = {
     "tuning": {"examples", "item_embeddings", "user_embeddings"},
-    "replications": {"model", "examples", "item_embeddings", "user_embeddings"},
+    "replications": {"model", "baselines", "examples", "item_embeddings", "user_embeddings"},
     "backtest": {"examples", "item_embeddings", "user_embeddings"},
 }
 """Made only when asked for: of a group of their own, and no part of the job."""

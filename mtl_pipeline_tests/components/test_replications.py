@@ -6,15 +6,21 @@ import json
 import shlex
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
+import pyarrow as pa
 import pytest
 
+from mtl_pipeline.components.context import PipelineContext
+from mtl_pipeline.components.evaluation import all_predictions
 from mtl_pipeline.components.pipeline import define_pipeline
+from mtl_pipeline.components.replications import find_replications, usual_seeds
 from mtl_pipeline.definitions import defs
-from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.spec import Negatives, PipelineSpec
+from mtl_pipeline.vectors import read_vectors, write_vectors
 from mtl_pipeline_tests.components.conftest import Project, open_project
 from mtl_pipeline_tests.conftest import PIPELINE, REPOSITORY, TinyPipeline, write_tiny_pipeline
 
@@ -35,6 +41,14 @@ def test_with_several_seeds_they_belong_to_the_pipeline_and_its_job(tiny_pipelin
     repository = define_pipeline(PIPELINE, with_seeds(tiny_pipeline.spec, 3)).get_repository_def()
     assert repository.asset_graph.get(KEY).group_name == PIPELINE
     assert KEY in repository.get_job(PIPELINE).asset_layer.executable_asset_keys
+
+
+@pytest.mark.parametrize(("declared", "usual"), [(1, 5), (2, 2), (7, 7)])
+def test_defs_yaml_says_how_many_seeds_and_a_study_has_five(
+    tiny_pipeline: TinyPipeline, declared: int, usual: int
+) -> None:
+    spec = with_seeds(tiny_pipeline.spec, declared)
+    assert usual_seeds(PipelineContext(PIPELINE, spec, tiny_pipeline.paths)) == usual
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +85,21 @@ def replicate(project: Project, *assets: str, seeds: int) -> dg.ExecuteInProcess
     return result
 
 
+@contextmanager
+def other_content(path: Path) -> Iterator[Path]:
+    """For what is done to the file meanwhile."""
+    before = path.read_bytes()
+    yield path
+    path.write_bytes(before)
+
+
+def why_left_out(pipeline: TinyPipeline, spec: PipelineSpec | None = None) -> str:
+    """What the report would say of the replications that there are; nothing where it compares over them."""
+    context = PipelineContext(PIPELINE, spec or pipeline.spec, pipeline.paths)
+    _, why = find_replications(context, all_predictions(context, None))
+    return why.removeprefix("There are replications with 2 seeds, but ").partition(", so they")[0]
+
+
 def test_the_nightly_run_does_without_and_nothing_is_out_of_sync(nightly: Project) -> None:
     assert nightly.instance.get_latest_materialization_event(KEY) is None
     assert not nightly.pipeline.paths.replications.exists()
@@ -96,12 +125,35 @@ def test_two_seeds_from_run_config_reach_the_report(nightly: Project) -> None:
     assert "each difference is the mean over 2 seeds" in report(nightly)
     assert "| watched | all test rows |" in str(nightly.metadata("evaluation")["text vectors"])
 
+    pipeline = nightly.pipeline
+    training = pipeline.spec.training.model_copy(update={"learning_rate": 1e-7})
+    slower = pipeline.spec.model_copy(update={"training": training})
+    assert why_left_out(pipeline, slower) == "with other settings"
+    baselines = pipeline.paths.baselines / "predictions.parquet"
+    with other_content(baselines):
+        pl.read_parquet(baselines).reverse().write_parquet(baselines)
+        assert why_left_out(pipeline) == "beside older baselines"
+    with other_content(pipeline.paths.embeddings("items")) as embeddings:
+        found = read_vectors(embeddings)
+        hashes = pa.array([bytes(16)] * len(found.ids), pa.binary(16))
+        write_vectors(embeddings, found.ids, -found.vectors, hashes, found.metadata)
+        assert why_left_out(pipeline) == "with other text vectors"
+    assert why_left_out(pipeline, with_seeds(pipeline.spec, 3)) == ""
+
+    # More negatives are other examples, for the same model.
+    more = pipeline.spec.model_copy(update={"negatives": Negatives(per_positive=3)})
+    rebuilt = Project(pipeline, define_pipeline(PIPELINE, more), nightly.instance)
+    rebuilt.run_or_fail("examples")
+    assert why_left_out(pipeline, more) == "on older examples"
+    nightly.run_or_fail("examples")
+    assert why_left_out(pipeline) == ""
+
     # A model of another seed: what was replicated is of the model before.
     other = nightly.pipeline.spec.model_copy(update={"seed": 9})
     changed = Project(nightly.pipeline, define_pipeline(PIPELINE, other), nightly.instance)
     changed.run_or_fail("model", "evaluation")
-    left_out = "There are replications with 2 seeds, but of an older model, so they are left out."
-    assert left_out in report(changed)
+    why = "of an older model and with other settings"
+    assert f"There are replications with 2 seeds, but {why}, so they are left out." in report(changed)
     assert "What the text vectors bring" not in report(changed)
     assert frame(changed, "comparisons")["seeds"].unique().to_list() == [1]
     assert frame(changed, "text").is_empty()
@@ -117,9 +169,10 @@ def test_without_a_model_they_say_what_to_do(project: Project) -> None:
     assert "materialize model first" in str(failure.step_failure_data.user_failure_data.description)
 
 
-def test_make_report_materializes_replications_and_the_evaluation_with_its_seeds() -> None:
+def make_report(*variables: str) -> dict[str, str]:
+    """The options of what `make report` materializes."""
     shown = subprocess.run(
-        ["make", "--dry-run", "--always-make", "report", "PIPELINE=shop", "SEEDS=4"],
+        ["make", "--dry-run", "--always-make", "report", "PIPELINE=shop", *variables],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
@@ -127,7 +180,16 @@ def test_make_report_materializes_replications_and_the_evaluation_with_its_seeds
     ).stdout
     commands = [shlex.split(line) for line in shown.replace("\\\n", " ").splitlines()]
     (materialize,) = [words for words in commands if "materialize" in words]
-    options = dict(zip(materialize[3::2], materialize[4::2], strict=True))
+    assert [Path(words[0]).name for words in commands if "mtl_pipeline.summary" in words] == ["python"]
+    return dict(zip(materialize[3::2], materialize[4::2], strict=True))
+
+
+def test_make_report_leaves_the_seeds_to_the_pipeline_unless_told() -> None:
+    assert "--config-json" not in make_report()
+
+
+def test_make_report_materializes_replications_and_the_evaluation_with_its_seeds() -> None:
+    options = make_report("SEEDS=4")
     assert options["-m"] == "mtl_pipeline.definitions"
     definitions = defs()
     graph = definitions.resolve_asset_graph()
@@ -137,4 +199,3 @@ def test_make_report_materializes_replications_and_the_evaluation_with_its_seeds
     assert config == {"ops": {"shop__replications": {"config": {"seeds": 4}}}}
     job = dg.define_asset_job("report", selection=dg.AssetSelection.assets(*selected))
     assert dg.validate_run_config(job.resolve(asset_graph=graph), config)
-    assert [Path(words[0]).name for words in commands if "mtl_pipeline.summary" in words] == ["python"]

@@ -72,6 +72,71 @@ def test_values_are_means_over_the_seeds_and_rows_are_counted(
     assert parts["rows"][0] == parts["rows"][1:].sum() == seeded[0].filter(split="test").height
 
 
+def with_blind_network(replications: Replications, source: str, error: float = 0.0) -> Replications:
+    """Seed by seed the network without text predicts as `source` does, but for `error` on the scale of ratings."""
+    columns = [
+        (pl.col(f"prediction/{source}@{seed}/{task}") + scale * error).alias(
+            f"prediction/without_text@{seed}/{task}"
+        )
+        for seed in replications.seeds
+        for task, scale in (("watched", 0.0), ("rating", 1.0))
+    ]
+    return Replications(
+        replications.seeds,
+        (*replications.models, "without_text"),
+        replications.predictions.with_columns(columns),
+    )
+
+
+def interval_width(found: dict) -> float:
+    return found["high"] - found["low"]
+
+
+def rating_without_text(frame: pl.DataFrame, replications: Replications, samples: int = 400) -> dict:
+    evaluation = evaluate(frame, TASKS, bootstrap_samples=samples)
+    text = measure_text(evaluation, replications, cold_items(frame))
+    return one(text, task="rating", part="all test rows", metric="rmse")
+
+
+def test_each_seed_is_held_against_itself() -> None:
+    """Seeds differ much, the two networks of a seed hardly do: what is left when the pairs are right is little."""
+    frame, replications = seeded_predictions({"multi_task": 1.0}, seeds=3, seed_effect=0.4, rows=2_000)
+    apart = [
+        replications.predictions.select(
+            ((pl.col(f"prediction/multi_task@{seed}/rating") - pl.col("label/rating")) ** 2).mean().sqrt()
+        ).item()
+        for seed in (0, 2)
+    ]
+    found = rating_without_text(frame, with_blind_network(replications, "multi_task", error=0.1))
+    assert abs(apart[0] - apart[1]) > 0.1
+    assert interval_width(found) < 0.05
+
+
+def test_seeds_that_differ_widen_the_interval() -> None:
+    calm, wild = (
+        rating_without_text(*seeded_predictions(MODELS, seeds=3, seed_effect=effect, rows=2_000))
+        for effect in (0.0, 0.2)
+    )
+    assert interval_width(wild) > 2 * interval_width(calm)
+
+
+def test_few_users_widen_the_interval_once() -> None:
+    """As they do where the same two models are compared as candidate and baseline."""
+    frame, replications = seeded_predictions(
+        {"multi_task": 1.0, "single_task": 1.05}, seeds=3, seed_effect=0.05, users=12, rows=1_600
+    )
+    evaluation = evaluate(frame, TASKS, bootstrap_samples=1000)
+    compared = one(
+        compare_over_seeds(evaluation, replications).comparisons,
+        task="rating",
+        metric="rmse",
+        baseline="single_task",
+    )
+    found = rating_without_text(frame, with_blind_network(replications, "single_task"), samples=1000)
+    assert found["difference"] == pytest.approx(compared["difference"])
+    assert interval_width(found) < 1.05 * interval_width(compared)
+
+
 def test_sentences_say_no_more_than_the_intervals(text: pl.DataFrame) -> None:
     assert text_sentences(text, TASKS, "multi_task")[0] == (
         "On watched, no difference is shown on other items; multi_task is better with text on all test rows and cold "

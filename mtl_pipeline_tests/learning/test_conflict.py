@@ -10,6 +10,8 @@ import torch
 
 from mtl_pipeline.learning.conflict import GradientConflict, affordable_rows, gradient_cosines, sampled_rows
 from mtl_pipeline.learning.dataset import Dataset
+from mtl_pipeline.learning.encoding import Rows
+from mtl_pipeline.learning.held_out import HeldOut
 from mtl_pipeline.learning.holding import HeldTasks
 from mtl_pipeline.learning.network import MultiTaskNetwork, NetworkShape
 from mtl_pipeline.learning.training import fit_network
@@ -129,3 +131,21 @@ def test_training_is_the_same_to_the_last_bit(prepared: TinyPipeline) -> None:
     assert all(-1 <= entry[key] <= 1 for entry in watched.log for key in pairs & entry.keys())
     without = [{key: value for key, value in entry.items() if key not in pairs} for entry in watched.log]
     assert without == plain.log
+
+
+def test_networks_whose_log_nobody_reads_are_not_measured(
+    prepared: TinyPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[int] = []
+
+    def count(train: Rows, most: int, seed: int) -> Rows:
+        measured.append(most)
+        return sampled_rows(train, most, seed)
+
+    monkeypatch.setattr("mtl_pipeline.learning.conflict.sampled_rows", count)
+    spec = prepared.spec
+    dataset = Dataset(prepared.paths, spec)
+    fit_network(dataset, spec, spec.tasks, lambda line: None)
+    assert len(measured) == 1
+    HeldOut(dataset, spec).answers(dataset, spec, spec.tasks)
+    assert len(measured) == 1

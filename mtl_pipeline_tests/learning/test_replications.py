@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.baselines import predict_baselines
 from mtl_pipeline.learning.dataset import Dataset
 from mtl_pipeline.learning.held_out import HeldOut
+from mtl_pipeline.learning.ranker import predict_examples
 from mtl_pipeline.learning.replications import (
     ReplicationsSummary,
     predict_one,
     read_replications,
     replicate,
 )
+from mtl_pipeline.learning.training import train_ranker
 from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.vectors import read_vectors, write_vectors
 from mtl_pipeline_tests.conftest import TinyPipeline
 
 
 def replicated(pipeline: TinyPipeline, seeds: int, spec: PipelineSpec | None = None) -> ReplicationsSummary:
+    """Of a model with the same settings."""
+    spec = spec or pipeline.spec
+    if seeds > 1:
+        train_ranker(pipeline.paths, spec, target=pipeline.paths.model, log=lambda line: None)
+    return replicate_only(pipeline, seeds, spec)
+
+
+def replicate_only(pipeline: TinyPipeline, seeds: int, spec: PipelineSpec) -> ReplicationsSummary:
     return replicate(
         pipeline.paths,
-        spec or pipeline.spec,
+        spec,
         seeds=seeds,
         made_from={"model": "m", "examples": "e"},
         target=pipeline.paths.replications,
@@ -119,3 +133,40 @@ def test_half_a_folder_is_refused(prepared: TinyPipeline, summary: str) -> None:
     (folder.resolve() / "summary.json").write_text(summary)
     with pytest.raises(UserError, match=r"holds no replications that can be read .*materialize replications"):
         read_replications(folder)
+
+
+def test_a_model_of_other_settings_is_not_mixed_with_further_seeds(prepared: TinyPipeline) -> None:
+    spec = quick(prepared)
+    with pytest.raises(UserError, match="holds no model: materialize model first"):
+        replicate_only(prepared, 2, spec)
+    train_ranker(prepared.paths, spec, target=prepared.paths.model, log=lambda line: None)
+    others = {
+        "training": spec.training.model_copy(update={"learning_rate": 1e-7}),
+        "seed": 1,
+        "model": spec.model.model_copy(update={"dropout": 0.3}),
+    }
+    for name, value in others.items():
+        with pytest.raises(UserError, match=f"with the present {name}, .*materialize model and baselines"):
+            replicate_only(prepared, 2, spec.model_copy(update={name: value}))
+    replicate_only(prepared, 2, spec)
+
+    items = prepared.paths.embeddings("items")
+    found = read_vectors(items)
+    hashes = pa.array([bytes(16)] * len(found.ids), pa.binary(16))
+    write_vectors(items, found.ids, -found.vectors, hashes, found.metadata)
+    with pytest.raises(UserError, match="with the present text vectors, "):
+        replicate_only(prepared, 2, spec)
+    replicate_only(prepared, 1, spec)
+
+
+def test_a_model_saved_without_its_settings_predicts_but_is_not_replicated(prepared: TinyPipeline) -> None:
+    spec = quick(prepared)
+    train_ranker(prepared.paths, spec, target=prepared.paths.model, log=lambda line: None)
+    before = predict_examples(prepared.paths, spec, prepared.paths.model)
+    config = prepared.paths.model / "config.json"
+    kept = {"model", "tasks", "shape", "scale", "slots", "text_encoders"}
+    values = json.loads(config.read_text())
+    config.write_text(json.dumps({name: value for name, value in values.items() if name in kept}))
+    assert predict_examples(prepared.paths, spec, prepared.paths.model).equals(before)
+    with pytest.raises(UserError, match="with the present features, training, seed, text vectors, "):
+        replicate_only(prepared, 2, spec)
