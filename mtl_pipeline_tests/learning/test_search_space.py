@@ -31,7 +31,7 @@ BLIND = {"text": None}
 def test_settings_of_inputs_that_the_pipeline_lacks_are_not_searched(
     ids: list[str], features: dict[str, Any], searched: set[str]
 ) -> None:
-    tables = {f"{side}s": {} if f"{side}_id" in ids else None for side in ("user", "item")}
+    tables: dict[str, Any] = {f"{side}s": {} if f"{side}_id" in ids else None for side in ("user", "item")}
     spec = PipelineSpec.model_validate(
         {
             "raw": {name: table for name, table in tables.items() if table is None},
