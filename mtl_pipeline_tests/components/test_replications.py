@@ -158,6 +158,10 @@ def test_two_seeds_from_run_config_reach_the_report(nightly: Project) -> None:
     assert frame(changed, "comparisons")["seeds"].unique().to_list() == [1]
     assert frame(changed, "text").is_empty()
 
+    declared = Project(nightly.pipeline, define_pipeline(PIPELINE, with_seeds(other, 2)), nightly.instance)
+    declared.run_or_fail("replications")
+    assert declared.metadata("replications")["seeds"] == "9, 10"
+
     replicate(changed, "evaluation", seeds=1)
     assert "so they are left out" not in report(changed)
     assert frame(changed, "comparisons")["seeds"].unique().to_list() == [1]
