@@ -38,6 +38,10 @@ CLICK = {"name": "click", "kind": "binary"}
             {"tasks": [CLICK], "recommendations": {"score": "sum(click)"}},
             "recommendations.score must give a number for each row, such as click",
         ),
+        (
+            {"tasks": [CLICK], "recommendations": {"score": "click / max(click)"}},
+            "recommendations.score must give a number for each row, such as click",
+        ),
         ({"tasks": [CLICK], "interaction_key": []}, "List should have at least 1 item"),
         (
             {

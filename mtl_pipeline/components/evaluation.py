@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -65,8 +66,8 @@ def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         page = report_context(context, pipeline, predictions, decision, read(pipeline, compared))
         page = replace(page, slices=parts["slices"], ranking=parts["ranking"], trend=TREND_PAGE)
         page = replace(page, seeds=parts["seeds"], text=parts["text"], left_out=left_out, inside=parts)
-        trend = past_evaluations(pipeline, measured, decision, page.facts)
-        publish_evaluation(pipeline, compared, page, parts, trend)
+        with past_evaluations(pipeline, measured, decision, page.facts) as trend:
+            publish_evaluation(pipeline, compared, page, parts, trend)
         context.log.info(f"report: {paths.evaluation / 'report.html'}")
         return dg.MaterializeResult(
             data_version=dg.DataVersion(str(measured.metrics.hash_rows(seed=0).sum())),
@@ -213,11 +214,12 @@ def parts_metadata(measured: "Evaluation", parts: Mapping[str, pl.DataFrame]) ->
     }
 
 
+@contextmanager
 def past_evaluations(
     pipeline: PipelineContext, measured: "Evaluation", decision: Decision, facts: "Facts"
-) -> str:
-    """The page of all evaluations, with this one on record."""
-    from mtl_pipeline.evaluation.history import append_record, make_record
+) -> Iterator[str]:
+    """The page of all evaluations, this one among them, which goes on record once the `with` block has published it."""
+    from mtl_pipeline.evaluation.history import append_record, make_record, read_records, with_record
     from mtl_pipeline.evaluation.trend import render_trend
 
     record = make_record(
@@ -227,8 +229,9 @@ def past_evaluations(
         time=facts["created_at"],
         examples=facts["fingerprints"].get("examples", ""),
     )
-    records = append_record(pipeline.paths.evaluation_history, record)
-    return render_trend(pipeline.name, records, read_history(pipeline.paths))
+    path = pipeline.paths.evaluation_history
+    yield render_trend(pipeline.name, with_record(read_records(path), record), read_history(pipeline.paths))
+    append_record(path, record)
 
 
 def publish_evaluation(

@@ -117,7 +117,10 @@ class Record:
                 **known(TaskRecord, task)
                 | {
                     "against": {
-                        model: {metric: Difference(**found) for metric, found in by_metric.items()}
+                        model: {
+                            metric: Difference(**known(Difference, found))
+                            for metric, found in by_metric.items()
+                        }
                         for model, by_metric in task["against"].items()
                     }
                 }
@@ -190,17 +193,21 @@ def read_records(path: Path) -> list[Record]:
     return records
 
 
+def with_record(earlier: Sequence[Record], record: Record) -> list[Record]:
+    """All records. The new one takes the place of an earlier one of the same model and examples; a promotion that was
+    on record stays so, since evaluated again the model is the champion already."""
+    same = [found for found in earlier if found.evaluated == record.evaluated]
+    record = replace(record, promoted=record.promoted or any(found.promoted for found in same))
+    return [*(found for found in earlier if found not in same), record]
+
+
 def append_record(path: Path, record: Record) -> list[Record]:
-    """Add a record, and return all. It takes the place of an earlier one of the same model and examples; a
-    promotion that was on record stays so, since evaluated again the model is the champion already.
+    """Add a record to the history, and return all, see `with_record`.
 
     Raises UserError when the history cannot be read.
     """
     with locked(path):
-        earlier = read_records(path)
-        same = [found for found in earlier if found.evaluated == record.evaluated]
-        record = replace(record, promoted=record.promoted or any(found.promoted for found in same))
-        records = [*(found for found in earlier if found not in same), record]
+        records = with_record(read_records(path), record)
         with publish_file(path) as file:
             file.write_text("".join(found.to_json() + "\n" for found in records), encoding="utf-8")
     return records

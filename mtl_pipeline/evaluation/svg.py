@@ -19,6 +19,9 @@ SETTINGS: dict[Any, Any] = {"svg.fonttype": "none", "text.parse_math": False}
 
 VARIABLES = {colour: f"var(--{name}, {colour})" for name, colour in LIGHT.items()}
 
+NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 cannot hold, and that names among raw data may."""
+
 ElementTree.register_namespace("", SVG)
 ElementTree.register_namespace("xlink", XLINK)
 
@@ -32,7 +35,7 @@ def to_svg(figure: Figure, identifier: str, description: str) -> str:
     buffer = io.StringIO()
     with matplotlib.rc_context(SETTINGS | {"svg.hashsalt": identifier}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    root = ElementTree.fromstring(buffer.getvalue())
+    root = ElementTree.fromstring(NOT_XML.sub("\ufffd", buffer.getvalue()))
     remove_furniture(root)
     for element in root.iter():
         localise(element, identifier)

@@ -28,6 +28,8 @@ def expert_use(probe: Probe) -> pl.DataFrame:
         return pl.DataFrame(schema=EXPERTS_SCHEMA)
     parts = []
     for sample in probe.samples:
+        if len(sample.rows) == 0:
+            continue
         weights = gate_weights(network, sample.rows)
         for task in sample.tasks:
             of_task = weights[:, tasks.index(task)].double()

@@ -132,6 +132,13 @@ def refuse_other_training(folder: Path, spec: PipelineSpec, text: TextVectors) -
         )
 
 
+def declared_numbers(spec: PipelineSpec) -> list[str]:
+    """Names of the numeric and the history features."""
+    features = spec.features
+    history = [feature.name for feature in features.history]
+    return [*features.users.numeric, *features.items.numeric, *features.interactions.numeric, *history]
+
+
 def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ranker, FeatureEncoder]:
     """A saved ranker with the feature encoder it was trained with.
 
@@ -158,7 +165,11 @@ def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ra
     shape_values["fields"] = tuple(CategoricalField(**field) for field in shape_values["fields"])
     shape_values["outputs"] = tuple(shape_values["outputs"])
     shape = NetworkShape(**shape_values)
-    if list(shape.fields) != encoder.fields or shape.numerics != len(encoder.numeric_names):
+    if (
+        list(shape.fields) != encoder.fields
+        or shape.numerics != len(encoder.numeric_names)
+        or sorted(encoder.statistics["feature"]) != sorted(declared_numbers(spec))
+    ):
         raise UserError(
             f"{folder} was trained on other features than defs.yaml declares: materialize model again"
         )

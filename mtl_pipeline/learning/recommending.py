@@ -112,7 +112,7 @@ def best_per_user(predictions: pl.DataFrame, score: str, per_user: int) -> pl.Da
             "it is a SQL expression over the tasks' predictions"
         ) from error
     return (
-        scored.sort(["user_id", "score", "item_id"], descending=[False, True, False])
+        scored.sort(["user_id", "score", "item_id"], descending=[False, True, False], nulls_last=True)
         .with_columns((pl.int_range(pl.len()).over("user_id") + 1).alias("rank"))
         .filter(pl.col("rank") <= per_user)
     )

@@ -74,16 +74,17 @@ def columns_of_expression(expression: str, *place: str | int) -> list[str]:
 
 
 def refuse_no_number_per_row(expression: str, columns: list[str], *place: str | int) -> None:
-    """Raise SpecError where an SQL expression over numbers gives text, or one value for all rows."""
+    """Raise SpecError where an SQL expression over numbers gives text, or depends on other rows."""
     import polars as pl
 
     what = ".".join(map(str, place))
     two_rows = pl.DataFrame({column: [0.25, 0.5] for column in columns})
     try:
         values = two_rows.select(pl.sql_expr(expression)).to_series()
+        alone = [two_rows[row].select(pl.sql_expr(expression)).to_series() for row in range(len(two_rows))]
     except pl.exceptions.PolarsError as error:
         raise SpecError(f"{what} cannot be computed: {error}", *place) from None
-    if not values.dtype.is_numeric() or len(values) != len(two_rows):
+    if not values.dtype.is_numeric() or not values.equals(pl.concat(alone)):
         raise SpecError(f"{what} must give a number for each row, such as {' + '.join(columns)}", *place)
 
 

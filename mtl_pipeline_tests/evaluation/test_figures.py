@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 import numpy as np
 import polars as pl
 import pytest
+from matplotlib.figure import Figure
 
 from mtl_pipeline.evaluation.curves import (
     MOST_POINTS,
@@ -19,6 +20,7 @@ from mtl_pipeline.evaluation.curves import (
 from mtl_pipeline.evaluation.figures import ReportFigure, task_figures
 from mtl_pipeline.evaluation.metrics import threshold_counts
 from mtl_pipeline.evaluation.palette import LIGHT
+from mtl_pipeline.evaluation.svg import to_svg
 from mtl_pipeline.spec import Task
 
 
@@ -194,3 +196,10 @@ def test_the_loss_of_the_training_curves_is_named_after_the_task_s_loss(
     assert "Huber loss (label units²)" in texts(
         task_figures(predictions, task, "multi_task", training_log, None, 0)[0]
     )
+
+
+def test_a_name_with_control_characters_is_drawn() -> None:
+    """Names of categories are raw data."""
+    figure = Figure()
+    figure.add_subplot().set_xlabel("Act\x01ion\ufffe")
+    assert "Act\ufffdion\ufffd" in to_svg(figure, "one", "a figure")

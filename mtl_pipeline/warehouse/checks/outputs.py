@@ -282,7 +282,7 @@ def recommendations_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Che
         Check(
             "scores_fall_with_rank",
             "Scores are finite, and no item is ranked above one with a higher score.",
-            f"SELECT user_id, item_id, rank, score FROM {recommendations} QUALIFY NOT isfinite(score) "
+            f"SELECT user_id, item_id, rank, score FROM {recommendations} QUALIFY isfinite(score) IS NOT TRUE "
             "OR score > lag(score) OVER (PARTITION BY user_id ORDER BY rank)",
         ),
     ]
