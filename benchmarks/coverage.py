@@ -21,6 +21,7 @@ import numpy as np
 from scipy import special, stats
 from sklearn.metrics import roc_auc_score
 
+from mtl_pipeline.evaluation.comparing import resample_metrics
 from mtl_pipeline.evaluation.intervals import (
     NORMAL_QUANTILE,
     Interval,
@@ -32,7 +33,6 @@ from mtl_pipeline.evaluation.intervals import (
     resample,
 )
 from mtl_pipeline.evaluation.predictions import TaskRows
-from mtl_pipeline.evaluation.scoring import resample_metrics
 from mtl_pipeline.simulation.scenarios import SCENARIOS
 from mtl_pipeline.simulation.simulate import WORLD, draw_blocks, generator
 

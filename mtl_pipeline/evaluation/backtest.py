@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from mtl_pipeline.evaluation import intervals
+from mtl_pipeline.evaluation import intervals, scoring
+from mtl_pipeline.evaluation.comparing import few_clusters_note, resample_metrics
 from mtl_pipeline.evaluation.metrics import COMPARED, metric
 from mtl_pipeline.evaluation.predictions import (
     CEILING,
@@ -34,13 +35,7 @@ from mtl_pipeline.evaluation.predictions import (
     model_names,
     task_rows,
 )
-from mtl_pipeline.evaluation.scoring import (
-    CANDIDATE,
-    Evaluation,
-    evaluate,
-    few_clusters_note,
-    resample_metrics,
-)
+from mtl_pipeline.evaluation.scoring import CANDIDATE, Evaluation, evaluate
 from mtl_pipeline.evaluation.slice_scores import slice_baselines
 from mtl_pipeline.evaluation.tables import SINGLE_TASK
 from mtl_pipeline.spec import Task
@@ -51,18 +46,7 @@ BEST_BASELINE = "best baseline"
 NOT_SCORED = "not scored"
 """In the frame `pooled`, the verdict where there is no interval to base one on."""
 
-METRICS_SCHEMA = {
-    "window": pl.Int64,
-    "task": pl.String,
-    "kind": pl.String,
-    "model": pl.String,
-    "split": pl.String,
-    "metric": pl.String,
-    "value": pl.Float64,
-    "rows": pl.Int64,
-    "users": pl.Int64,
-    "note": pl.String,
-}
+METRICS_SCHEMA = {"window": pl.Int64} | scoring.METRICS_SCHEMA
 COMPARISONS_SCHEMA = {
     "window": pl.Int64,
     "task": pl.String,

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import polars as pl
 
 from mtl_pipeline.champions import Decision
-from mtl_pipeline.evaluation import intervals
 from mtl_pipeline.evaluation.chains import chain_rows, whole_chains
-from mtl_pipeline.evaluation.losses import compared_losses
+from mtl_pipeline.evaluation.comparing import compare
 from mtl_pipeline.evaluation.markdown import to_markdown
 from mtl_pipeline.evaluation.metrics import (
     CALIBRATION_MEASURES,
     CEILING_MEASURE,
     CEILING_SHARE,
-    COMPARED,
     NO_ROWS,
     WHOLE_CHAIN,
-    Metric,
     Score,
     best_f1_threshold,
     binary_scores,
     calibration_scores,
     ceiling_share,
     count_scores,
-    metric,
     multiclass_scores,
     ranking_scores,
     regression_scores,
@@ -52,9 +45,6 @@ from mtl_pipeline.spec import Task
 CANDIDATE = "multi_task"
 SPLITS = ("validation", "test")
 CONSTANT = "constant"
-FEWEST_CLUSTERS = 2
-FEW_CLUSTERS = 30
-SMALLEST_RMSE = 1e-12
 SCORERS = {"regression": regression_scores, "count": count_scores, "multiclass": multiclass_scores}
 
 METRICS_SCHEMA = {
@@ -314,94 +304,6 @@ def calibration_rows(
     ]
 
 
-def compare(
-    rows: TaskRows,
-    task: Task,
-    scores: Mapping[str, Mapping[str, Score]],
-    candidate: str,
-    samples: int,
-    seed: int,
-) -> list[dict]:
-    """The candidate against every baseline, per compared metric."""
-    resampled = resample_metrics(rows, task.kind, samples, seed) if enough_clusters(rows) else None
-    return [
-        comparison(
-            rows,
-            metric(task.kind, name),
-            {"task": task.name, "metric": name, "candidate": candidate, "baseline": baseline, "seeds": 1},
-            scores[candidate][name],
-            scores[baseline][name],
-            resampled.paired_interval((candidate, name), (baseline, name)) if resampled else None,
-        )
-        for name, baseline in itertools.product(COMPARED[task.kind], rows.predictions)
-        if baseline not in (candidate, CEILING)
-    ]
-
-
-def enough_clusters(rows: TaskRows) -> bool:
-    return rows.cluster_count >= FEWEST_CLUSTERS
-
-
-def comparison(
-    rows: TaskRows,
-    compared: Metric,
-    names: Mapping[str, Any],
-    ours: Score,
-    theirs: Score,
-    interval: intervals.Interval | None,
-) -> dict:
-    """One row of the frame `comparisons`. `interval`: of ours minus theirs; None where there are too few clusters to
-    resample."""
-    cluster = "user" if rows.has_users else "row"
-    if undefined := ours.note or theirs.note:
-        interval = intervals.Interval(math.nan, math.nan, undefined)
-    elif interval is None:
-        interval = intervals.Interval(
-            math.nan, math.nan, f"no interval: the test rows are of one {cluster} only"
-        )
-    return {
-        **names,
-        "difference": ours.value - theirs.value,
-        "low": interval.low,
-        "high": interval.high,
-        "verdict": intervals.verdict(interval, compared.higher_is_better),
-        "note": interval.note or few_clusters_note(rows.cluster_count, cluster),
-        "candidate_value": ours.value,
-        "baseline_value": theirs.value,
-    }
-
-
-def resample_metrics(rows: TaskRows, kind: str, samples: int, seed: int) -> intervals.Resampled:
-    """Every (model, compared metric)."""
-    models = [model for model in rows.predictions if model != CEILING]
-    keys: list[intervals.Key] = []
-
-    def losses() -> Iterator[np.ndarray]:
-        """One at a time: all of them are half a gigabyte of five million rows."""
-        for model in models:
-            for name, loss in compared_losses(kind, rows.labels, rows.predictions[model]).items():
-                keys.append((model, name))
-                yield loss
-
-    mean = intervals.mean_statistic(losses(), rows.clusters, rows.cluster_count)
-    statistics: list[tuple[list[intervals.Key], intervals.Statistic]] = [(keys, mean)]
-    if kind == "binary":
-        ranked = in_threads(
-            lambda model: intervals.roc_auc_statistic(
-                rows.labels, rows.predictions[model], rows.clusters, rows.cluster_count
-            ),
-            models,
-        )
-        statistics += [([(model, "roc_auc")], found) for model, found in zip(models, ranked, strict=True)]
-    values = intervals.resample(statistics, rows.cluster_count, samples, seed)
-    influences = intervals.influences(statistics, rows.cluster_count)
-    for key in [key for key in values if key[1] == "rmse"]:
-        values[key] = np.sqrt(values[key])
-        if influences:
-            influences[key] = influences[key] / (2 * max(values[key].mean(), SMALLEST_RMSE))
-    return intervals.Resampled(values, influences, rows.cluster_count)
-
-
 @dataclass(frozen=True)
 class ChainMeasured:
     """Rows of the published frames."""
@@ -439,7 +341,3 @@ def score_chain(
         ],
         comparisons=[{"chain": name} | row for row in compare(rows, end, scores, candidate, samples, seed)],
     )
-
-
-def few_clusters_note(clusters: int, cluster: str) -> str:
-    return f"only {clusters} {cluster}s: the interval is rough" if clusters < FEW_CLUSTERS else ""

@@ -27,6 +27,7 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
+from mtl_pipeline.evaluation.comparing import comparison, enough_clusters, resample_metrics
 from mtl_pipeline.evaluation.intervals import (
     CONFIDENCE,
     NORMAL_QUANTILE,
@@ -37,13 +38,7 @@ from mtl_pipeline.evaluation.intervals import (
 )
 from mtl_pipeline.evaluation.metrics import Score, metric
 from mtl_pipeline.evaluation.predictions import CHAMPION, check_predictions, task_rows
-from mtl_pipeline.evaluation.scoring import (
-    Evaluation,
-    comparison,
-    enough_clusters,
-    resample_metrics,
-    score_models,
-)
+from mtl_pipeline.evaluation.scoring import Evaluation, score_models
 from mtl_pipeline.spec import Task
 
 SEEDS_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {

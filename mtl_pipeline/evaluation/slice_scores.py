@@ -18,11 +18,12 @@ import polars as pl
 from scipy import sparse
 
 from mtl_pipeline.evaluation import intervals
+from mtl_pipeline.evaluation.comparing import few_clusters_note
 from mtl_pipeline.evaluation.losses import compared_losses
 from mtl_pipeline.evaluation.metrics import COMPARED, Metric, headline, metric
 from mtl_pipeline.evaluation.predictions import CEILING, as_floats, has_users, label_column, prediction_column
 from mtl_pipeline.evaluation.ranking import roc_auc_by_group, score_levels
-from mtl_pipeline.evaluation.scoring import Evaluation, few_clusters_note
+from mtl_pipeline.evaluation.scoring import Evaluation
 from mtl_pipeline.evaluation.tables import SINGLE_TASK
 from mtl_pipeline.evaluation.threads import in_threads
 from mtl_pipeline.spec import Task

@@ -28,14 +28,14 @@ def table_sql(table: TablePlan) -> str:
     return f"{{% raw %}}\n{text}{{% endraw %}}\n" if re.search(r"\{[{%#]", text) else text
 
 
-def defs_yaml(plan: PipelinePlan, *, placeholders: bool) -> str:
+def defs_yaml(plan: PipelinePlan, *, from_example: bool) -> str:
     written = WRITTEN | ({"split"} if not plan.timed else set())
     text = (
         environment()
         .get_template("defs.yaml.jinja")
         .render(
             plan=plan,
-            placeholders=placeholders,
+            from_example=from_example,
             schema=f"../../../{SCHEMA_FILE}",
             history=list(history(plan)),
             defaults="\n".join(default_lines(spec_sections(), written)),

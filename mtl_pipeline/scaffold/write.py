@@ -23,7 +23,7 @@ class Scaffolded:
 
     name: str
     written: list[Path]
-    placeholders: bool
+    from_example: bool
     """Whether no CSV files were given."""
 
 
@@ -52,7 +52,7 @@ def scaffold_pipeline(
         refuse_existing(path)
     sources = dict(files) or {table: EXAMPLE / f"{table}.csv" for table in TABLES}
     plan = infer_plan(paths, sources, named or {})
-    texts = {defs / "defs.yaml": defs_yaml(plan, placeholders=not files)}
+    texts = {defs / "defs.yaml": defs_yaml(plan, from_example=not files)}
     texts |= {paths.sql / f"{name}.sql": table_sql(table) for name, table in plan.tables.items()}
     for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def scaffold_pipeline(
     paths.raw.mkdir(parents=True, exist_ok=True)
     for source, target in raw.items():
         target.symlink_to(source.resolve()) if link else shutil.copyfile(source, target)
-    return Scaffolded(paths.pipeline, [*texts, *raw.values()], placeholders=not files)
+    return Scaffolded(paths.pipeline, [*texts, *raw.values()], from_example=not files)
 
 
 def raw_targets(paths: PipelinePaths, files: Mapping[str, Path]) -> dict[Path, Path]:
@@ -92,7 +92,7 @@ def next_steps(done: Scaffolded, root: Path) -> str:
     defs, name = shown[0], done.name
     decide = (
         f"Put your files into data/{name}/raw/ and describe them in {defs} and sql/{name}/."
-        if done.placeholders
+        if done.from_example
         else f"Read {defs} and decide what is marked DECIDE; read the rules in sql/{name}/."
     )
     return "\n".join(

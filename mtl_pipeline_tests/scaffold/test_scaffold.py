@@ -225,7 +225,7 @@ def test_template_without_files(root: Path) -> None:
     paths, defs = PipelinePaths(root, "shop"), root / "mtl_pipeline/defs/shop"
     done = scaffold_pipeline(paths, defs, {})
     pipeline = Pipeline(paths, defs / "defs.yaml")
-    assert done.placeholders
+    assert done.from_example
     assert "# PLACEHOLDERS: no CSV files were given." in pipeline.text
     assert [path.name for path in done.written] == ["defs.yaml", "users.sql", "items.sql", "interactions.sql"]
     assert not list(paths.raw.iterdir())
