@@ -8,7 +8,6 @@ is killed at any moment leaves the champion that was there before, or the new on
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from typing import Concatenate, Literal, ParamSpec, TypeVar
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
-from mtl_pipeline.publishing import hidden_sibling, locked, publish_file
+from mtl_pipeline.publishing import folder_fingerprint, hidden_sibling, locked, publish_file
 
 SHOWN_DIGITS = 12
 Action = Literal["promoted", "kept", "rolled back"]
@@ -112,14 +111,8 @@ def short(fingerprint: str) -> str:
 
 
 def model_fingerprint(folder: Path) -> str:
-    """SHA-256 over every file of a model that decides what it predicts, by name."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.name != "training_log.json":
-            digest.update(path.name.encode() + b"\0")
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
+    """SHA-256 (hex) over every file of a model that decides what it predicts."""
+    return folder_fingerprint(folder, without={"training_log.json"})
 
 
 def read_history(paths: PipelinePaths) -> list[Entry]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,6 +50,17 @@ def publish_folder(target: Path) -> Iterator[Path]:
     if previous is not None:
         shutil.rmtree(previous, ignore_errors=True)
     remove_abandoned_versions(target)
+
+
+def folder_fingerprint(folder: Path, *, without: Collection[str] = ()) -> str:
+    """SHA-256 (hex) over the names and contents of the files in a folder, but for those named in `without`."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.name not in without:
+            digest.update(path.name.encode() + b"\0")
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -13,13 +13,13 @@ import dagster as dg
 import polars as pl
 import yaml
 
-from mtl_pipeline.champions import Decision, read_history
+from mtl_pipeline.champions import Decision, read_history, short
 from mtl_pipeline.components.checks import asset_checks
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.promotion import Champion, decide_promotion, find_champion
 from mtl_pipeline.components.replications import find_replications
 from mtl_pipeline.components.understanding import understand_model
-from mtl_pipeline.publishing import publish_folder
+from mtl_pipeline.publishing import folder_fingerprint, publish_folder
 from mtl_pipeline.warehouse.checks import evaluation_checks
 from mtl_pipeline.warehouse.facts import describe_data
 
@@ -65,7 +65,8 @@ def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         parts |= over_seeds
         page = report_context(context, pipeline, predictions, decision, read(pipeline, compared))
         page = replace(page, slices=parts["slices"], ranking=parts["ranking"], trend=TREND_PAGE)
-        page = replace(page, seeds=parts["seeds"], text=parts["text"], left_out=left_out, inside=parts)
+        page = replace(page, seeds=parts["seeds"], text=parts["text"], inside=parts)
+        page = replace(page, caveats=[*filter(None, [baselines_caveat(pipeline), left_out])])
         with past_evaluations(pipeline, measured, decision, page.facts) as trend:
             publish_evaluation(pipeline, compared, page, parts, trend)
         context.log.info(f"report: {paths.evaluation / 'report.html'}")
@@ -74,6 +75,7 @@ def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
             metadata={
                 "report": dg.MetadataValue.md(compared.to_markdown(decision)),
                 "promotion": decision.verdict,
+                **({"beware": " ".join(page.caveats)} if page.caveats else {}),
                 "champion before": decision.champion or "none",
                 "page": dg.MetadataValue.path(paths.evaluation / "report.html"),
                 "past evaluations": dg.MetadataValue.path(paths.evaluation / TREND_PAGE),
@@ -99,10 +101,12 @@ def read(pipeline: PipelineContext, measured: "Evaluation") -> list[str]:
 def all_predictions(pipeline: PipelineContext, champion: Champion | None) -> pl.DataFrame:
     """The wide frame of validation and test rows: labels, the baselines' predictions, the model's, those of a
     champion that is another model, all also as they were before calibration, and where the data are simulated
-    the true probabilities."""
+    the true probabilities. Raises UserError where model or baselines were made from other examples."""
     from mtl_pipeline.evaluation.ceiling import with_ceiling
+    from mtl_pipeline.learning.provenance import refuse_other_examples
     from mtl_pipeline.learning.ranker import predict_examples
 
+    refuse_other_examples(pipeline.paths)
     own = predict_examples(pipeline.paths, pipeline.spec, pipeline.paths.model)
     baselines = pl.read_parquet(pipeline.paths.baselines / "predictions.parquet").select(
         "example_id", "^(prediction|uncalibrated)/.*$"
@@ -116,6 +120,17 @@ def all_predictions(pipeline: PipelineContext, champion: Champion | None) -> pl.
         return predictions
     spec = pipeline.spec
     return with_ceiling(predictions, pipeline.paths.truth, spec.interaction_key, spec.tasks)
+
+
+def baselines_caveat(pipeline: PipelineContext) -> str:
+    from mtl_pipeline.learning.provenance import unequal_training
+
+    if others := unequal_training(pipeline.paths):
+        return (
+            f"The baselines were not trained with the {', '.join(others)} of the model, so a difference from them may "
+            f"come from that: materialize baselines of {pipeline.name}."
+        )
+    return ""
 
 
 def report_context(
@@ -227,7 +242,7 @@ def past_evaluations(
         decision,
         facts,
         time=facts["created_at"],
-        examples=facts["fingerprints"].get("examples", ""),
+        examples=short(folder_fingerprint(pipeline.paths.examples)),
     )
     path = pipeline.paths.evaluation_history
     yield render_trend(pipeline.name, with_record(read_records(path), record), read_history(pipeline.paths))
@@ -263,7 +278,7 @@ def data_versions(
     for asset in made_from:
         event = context.instance.get_latest_materialization_event(pipeline.key(asset))
         if event and event.asset_materialization and event.asset_materialization.tags:
-            versions[asset] = event.asset_materialization.tags.get("dagster/data_version", "")[:16]
+            versions[asset] = short(event.asset_materialization.tags.get("dagster/data_version", ""))
     return versions
 
 

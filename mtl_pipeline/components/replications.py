@@ -12,9 +12,9 @@ from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.metadata import summary_metadata
 from mtl_pipeline.components.model import training_settings
 from mtl_pipeline.errors import UserError
+from mtl_pipeline.publishing import folder_fingerprint
 from mtl_pipeline.vectors import file_fingerprint
 from mtl_pipeline.warehouse.checks import replications_checks
-from mtl_pipeline.warehouse.examples import folder_fingerprint
 
 if TYPE_CHECKING:
     from mtl_pipeline.evaluation.seeds import Replications
@@ -85,7 +85,6 @@ def replications_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
 OTHERWISE = {
     "model": "of an older model",
     "baselines": "beside older baselines",
-    "examples": "on older examples",
     "settings": "with other settings",
     "text vectors": "with other text vectors",
 }
@@ -93,7 +92,8 @@ OTHERWISE = {
 
 
 def fingerprints(pipeline: PipelineContext) -> dict[str, str]:
-    """Of what replications belong to. Raises UserError when there is no model, or there are no baselines, yet."""
+    """Of what replications belong to; what model and baselines were made from is part of theirs. Raises UserError when
+    there is no model, or there are no baselines, yet."""
     paths, spec = pipeline.paths, pipeline.spec
     for asset in ("model", "baselines"):
         if not getattr(paths, asset).is_dir():
@@ -102,7 +102,6 @@ def fingerprints(pipeline: PipelineContext) -> dict[str, str]:
     return {
         "model": model_fingerprint(paths.model),
         "baselines": folder_fingerprint(paths.baselines),
-        "examples": folder_fingerprint(paths.examples),
         "settings": pipeline.code_version(settings=training_settings(spec)),
         "text vectors": pipeline.code_version(settings=vectors),
     }

@@ -24,7 +24,10 @@ from mtl_pipeline.evaluation.predictions import (
 from mtl_pipeline.evaluation.threads import in_threads
 from mtl_pipeline.spec import Task
 
-FEWEST_CLUSTERS = 2
+FEWEST_CLUSTERS = 10
+"""With fewer users there is no interval. Resampled differences of n users all lie on one side of zero whenever each
+user's does, by chance alone in 2^(1-n) of all cases: however far an interval is expanded, of two users it would call
+every second pair of equal models different, and of five still one in sixteen."""
 FEW_CLUSTERS = 30
 SMALLEST_RMSE = 1e-12
 
@@ -71,9 +74,7 @@ def comparison(
     if undefined := ours.note or theirs.note:
         interval = intervals.Interval(math.nan, math.nan, undefined)
     elif interval is None:
-        interval = intervals.Interval(
-            math.nan, math.nan, f"no interval: the test rows are of one {cluster} only"
-        )
+        interval = intervals.Interval(math.nan, math.nan, too_few_clusters_note(rows.cluster_count, cluster))
     return {
         **names,
         "difference": ours.value - theirs.value,
@@ -115,6 +116,11 @@ def resample_metrics(rows: TaskRows, kind: str, samples: int, seed: int) -> inte
         if influences:
             influences[key] = influences[key] / (2 * max(values[key].mean(), SMALLEST_RMSE))
     return intervals.Resampled(values, influences, rows.cluster_count)
+
+
+def too_few_clusters_note(clusters: int, cluster: str) -> str:
+    there = f"there {'is' if clusters == 1 else 'are'} {clusters}"
+    return f"no interval: it takes {FEWEST_CLUSTERS} {cluster}s, here {there}"
 
 
 def few_clusters_note(clusters: int, cluster: str) -> str:

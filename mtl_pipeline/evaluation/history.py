@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from mtl_pipeline.errors import UserError
+from mtl_pipeline.evaluation.predictions import CHAMPION
 from mtl_pipeline.publishing import locked, publish_file
 
 if TYPE_CHECKING:
@@ -194,11 +195,27 @@ def read_records(path: Path) -> list[Record]:
 
 
 def with_record(earlier: Sequence[Record], record: Record) -> list[Record]:
-    """All records. The new one takes the place of an earlier one of the same model and examples; a promotion that was
-    on record stays so, since evaluated again the model is the champion already."""
+    """All records. The new one takes the place of an earlier one of the same model and examples. Evaluated again after
+    its promotion a model is the champion itself, so that promotion, and the comparison with the champion before, stay
+    as they were on record."""
     same = [found for found in earlier if found.evaluated == record.evaluated]
+    before = next((found for found in same if not found.is_champion), None)
+    if before and record.is_champion:
+        record = with_champion_of(before, record)
     record = replace(record, promoted=record.promoted or any(found.promoted for found in same))
     return [*(found for found in earlier if found not in same), record]
+
+
+def with_champion_of(before: Record, record: Record) -> Record:
+    """The record, but for what is said of the champion, which stays as it was before."""
+    tasks = []
+    for task in record.tasks:
+        values, against = dict(task.values), dict(task.against)
+        if then := before.task(task.task):
+            values |= {CHAMPION: then.values[CHAMPION]} if CHAMPION in then.values else {}
+            against |= {CHAMPION: then.against[CHAMPION]} if CHAMPION in then.against else {}
+        tasks.append(replace(task, values=values, against=against))
+    return replace(record, champion=before.champion, tasks=tasks)
 
 
 def append_record(path: Path, record: Record) -> list[Record]:

@@ -35,7 +35,7 @@ UNITS = {
 
 
 def of_task(importance: pl.DataFrame, task: Task) -> pl.DataFrame:
-    """The task's groups, most important first; without rows that could not define the metric."""
+    """The task's groups, most important first; without those whose importance is undefined or infinite."""
     return importance.filter(pl.col("task") == task.name, pl.col("importance").is_finite()).sort(
         "importance", descending=True, maintain_order=True
     )
@@ -53,7 +53,19 @@ def features(groups: pl.DataFrame) -> pl.DataFrame:
 
 def importance_sentences(importance: pl.DataFrame, tasks: Sequence[Task]) -> list[str]:
     """'watched (ROC-AUC 0.862): all history matters most (0.201 lost); of single features …'"""
-    return [importance_sentence(groups, task) for task in tasks if len(groups := of_task(importance, task))]
+    return [
+        importance_sentence(groups, task) + infinite_sentence(importance, task)
+        for task in tasks
+        if len(groups := of_task(importance, task))
+    ]
+
+
+def infinite_sentence(importance: pl.DataFrame, task: Task) -> str:
+    """Of groups without which a prediction is as wrong as can be, say a count of a thousand digits."""
+    groups = importance.filter(pl.col("task") == task.name, pl.col("importance").is_infinite())["group"]
+    if groups.is_empty():
+        return ""
+    return f" {headline(task.kind).label} is infinite without {join_words(groups.to_list())}, which is not drawn."
 
 
 def importance_sentence(groups: pl.DataFrame, task: Task) -> str:
@@ -61,12 +73,15 @@ def importance_sentence(groups: pl.DataFrame, task: Task) -> str:
     clear = groups.filter(pl.col("importance") > CLEAR * pl.col("spread"), pl.col("importance") > 0)
     if clear.is_empty():
         return f"{start}: no feature clearly matters."
-    single = join_words(
-        [named(row) for row in features(clear).head(NAMED).iter_rows(named=True)] or [MISSING]
-    )
     wholes = [named(row) for row in families(clear).head(1).iter_rows(named=True)]
     most = f"most is lost without {wholes[0]}; " if wholes else ""
-    return f"{start}: {most}of single features, without {single}."
+    singles = [named(row) for row in features(clear).head(NAMED).iter_rows(named=True)]
+    single = (
+        f"of single features, without {join_words(singles)}"
+        if singles
+        else "no single feature clearly matters"
+    )
+    return f"{start}: {most}{single}."
 
 
 def named(row: dict) -> str:

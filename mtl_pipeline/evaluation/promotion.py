@@ -8,7 +8,7 @@ It does when
    champion that can be compared,
 3. on no task is it worse than the champion by more than the task's margin, with confidence: it is, when the
    whole 95 % interval of the difference lies beyond the margin. A task without an interval (one class only,
-   rows of one user) speaks against it, for then nothing is known.
+   rows of fewer than ten users) speaks against it, for then nothing is known.
 
 The third is compared in the headline metric of each task, on test rows that neither model was trained on. A
 challenger that may be a little worse, but need not be, is promoted: it has learned from newer data, and on

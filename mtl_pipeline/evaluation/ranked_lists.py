@@ -26,6 +26,7 @@ import polars as pl
 
 from mtl_pipeline.evaluation import intervals
 from mtl_pipeline.evaluation.chains import chain_rows, whole_chains
+from mtl_pipeline.evaluation.comparing import FEWEST_CLUSTERS, too_few_clusters_note
 from mtl_pipeline.evaluation.metrics import Metric
 from mtl_pipeline.evaluation.predictions import CEILING, TaskRows, has_users
 from mtl_pipeline.evaluation.threads import in_threads
@@ -49,7 +50,6 @@ LIST_METRICS = (
     Metric("hit_rate", f"HitRate@{LENGTH}", True, f"share of the users with a hit among the first {LENGTH}"),
     Metric("mrr", "MRR", True, "mean reciprocal rank: one over the rank of a user's first hit"),
 )
-FEWEST_USERS = 2
 SCORE_BITS = 31
 """Of a float32 that is not negative; read as an integer it keeps its order."""
 
@@ -159,8 +159,8 @@ def with_intervals(
     candidate: str,
     users: int,
 ) -> dict:
-    if users < FEWEST_USERS:
-        return {"note": "no interval: one user only"}
+    if users < FEWEST_CLUSTERS:
+        return {"note": too_few_clusters_note(users, "user")}
     quantile = intervals.expanded_quantile(users)
     own = intervals.percentile_interval(resampled[model, name], quantile)
     found: dict = {"low": own.low, "high": own.high, "note": own.note}

@@ -100,8 +100,8 @@ class ReportContext:
     """Of `measure_seeds`; the section is left out where it is empty."""
     text: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=TEXT_SCHEMA))
     """Of `measure_text`; the section is left out where it is empty."""
-    left_out: str = ""
-    """Why there are replications that the evaluation does not use."""
+    caveats: Sequence[str] = ()
+    """What a reader of the verdicts has to know besides, say that there are replications of an older model."""
     inside: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     """The frames that explain the model, by name (see `understanding_report`)."""
     decision: Decision | None = None

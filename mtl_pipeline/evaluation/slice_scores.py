@@ -18,7 +18,7 @@ import polars as pl
 from scipy import sparse
 
 from mtl_pipeline.evaluation import intervals
-from mtl_pipeline.evaluation.comparing import few_clusters_note
+from mtl_pipeline.evaluation.comparing import FEWEST_CLUSTERS, few_clusters_note, too_few_clusters_note
 from mtl_pipeline.evaluation.losses import compared_losses
 from mtl_pipeline.evaluation.metrics import COMPARED, Metric, headline, metric
 from mtl_pipeline.evaluation.predictions import CEILING, as_floats, has_users, label_column, prediction_column
@@ -29,8 +29,6 @@ from mtl_pipeline.evaluation.threads import in_threads
 from mtl_pipeline.spec import Task
 
 FEWEST_ROWS = 100
-FEWEST_CLUSTERS = 10
-"""With fewer users the bootstrap calls too many differences better or worse."""
 MOST_SAMPLES = 500
 MOST_GROUPS = 1024
 GROUP_BITS = 10
@@ -211,7 +209,7 @@ def score_kind(
 def paired(ours: np.ndarray, theirs: np.ndarray, measure: Metric, clusters: int, cluster: str) -> dict:
     """The interval and the verdict. `ours` and `theirs` (samples,), on the same resamples."""
     if clusters < FEWEST_CLUSTERS:
-        return {"verdict": intervals.UNDECIDED, "note": f"no interval: {clusters} {cluster}s are too few"}
+        return {"verdict": intervals.UNDECIDED, "note": too_few_clusters_note(clusters, cluster)}
     interval = intervals.percentile_interval(ours - theirs, intervals.expanded_quantile(clusters))
     return {
         "low": interval.low,

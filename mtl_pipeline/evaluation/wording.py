@@ -68,10 +68,13 @@ def arrow(higher_is_better: bool) -> str:
 
 
 def decimals_for(size: float) -> int:
-    """Decimals that keep about four digits of a number of this size, never fewer than three below 10."""
-    if size < 10:
-        return 3
-    return max(0, 3 - math.floor(math.log10(size)))
+    """Decimals that keep about four digits of a large number, three decimals of one below 10, and two digits of a very
+    small one."""
+    if size >= 10:
+        return max(0, 3 - math.floor(math.log10(size)))
+    if 0 < size < 0.01:
+        return min(MOST_DECIMALS, 1 - math.floor(math.log10(size)))
+    return 3
 
 
 def format_value(value: float) -> str:

@@ -13,7 +13,6 @@ validation rows, as the ranker is.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,10 +29,11 @@ from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
 from mtl_pipeline.learning.dataset import Dataset
 from mtl_pipeline.learning.encoding import CategoricalField, Rows
 from mtl_pipeline.learning.held_out import HeldOut
+from mtl_pipeline.learning.provenance import write_trained_with
 from mtl_pipeline.learning.ranker import published_columns
 from mtl_pipeline.learning.training import Log
 from mtl_pipeline.paths import PipelinePaths
-from mtl_pipeline.publishing import publish_folder
+from mtl_pipeline.publishing import folder_fingerprint, publish_folder
 from mtl_pipeline.spec import PipelineSpec, Task
 
 SINGLE_TASK = "single_task"
@@ -101,7 +101,8 @@ def predict_baselines(
             pl.Series(name, values) for name, values in columns.items()
         )
         predictions.write_parquet(folder / "predictions.parquet")
-        fingerprint = hashlib.sha256((folder / "predictions.parquet").read_bytes()).hexdigest()
+        write_trained_with(folder, dataset, spec)
+        fingerprint = folder_fingerprint(folder)
     return BaselinesSummary(len(rows), seconds, fingerprint)
 
 

@@ -13,6 +13,7 @@ import torch
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.encoding import FeatureEncoder, Rows, list_slots
 from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.publishing import folder_fingerprint
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.vectors import Vectors, content_fingerprint, read_vectors
 
@@ -58,6 +59,7 @@ class Dataset:
         path = paths.examples / "examples.parquet"
         if not path.is_file():
             raise UserError(f"{path} does not exist yet: materialize examples first")
+        self.fingerprint = folder_fingerprint(paths.examples)
         self.examples = pl.read_parquet(path)
         self.statistics = pl.read_parquet(paths.examples / "statistics.parquet")
         self.vocabulary = pl.read_parquet(paths.examples / "vocabulary.parquet")

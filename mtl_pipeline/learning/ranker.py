@@ -1,7 +1,7 @@
 """The trained ranker as it is saved: weights, configuration and what the training split taught.
 
 A folder: model.safetensors, config.json, calibration.json, statistics.parquet, vocabulary.parquet,
-training_log.json and seen.json (see seen).
+training_log.json, trained_with.json (see provenance) and seen.json (see seen).
 """
 
 from __future__ import annotations
@@ -92,7 +92,9 @@ def save_ranker(
         {name: tensor.contiguous().cpu() for name, tensor in ranker.network.state_dict().items()},
         folder / "model.safetensors",
     )
-    config = trained_with(spec, text) | {
+    config = {
+        "model": spec.model.model_dump(mode="json"),
+        "tasks": [task.model_dump(mode="json") for task in spec.tasks],
         "shape": asdict(shape),
         "scale": asdict(ranker.scale),
         "slots": slots,
@@ -100,36 +102,6 @@ def save_ranker(
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     save_calibration(folder, ranker.calibration)
-
-
-def trained_with(spec: PipelineSpec, text: TextVectors) -> dict:
-    """What else than the examples decides a model of all tasks, as config.json keeps it."""
-    return {
-        "model": spec.model.model_dump(mode="json"),
-        "tasks": [task.model_dump(mode="json") for task in spec.tasks],
-        "features": spec.features.model_dump(mode="json"),
-        "training": spec.training.model_dump(mode="json"),
-        "seed": spec.seed,
-        "text_vectors": text.contents,
-    }
-
-
-def refuse_other_training(folder: Path, spec: PipelineSpec, text: TextVectors) -> None:
-    """Raises UserError unless the saved model was trained as one would be now: with the settings of defs.yaml and these
-    text vectors. A model saved by a version that did not keep them counts as another one."""
-    if not (folder / "config.json").is_file():
-        raise UserError(f"{folder} holds no model: materialize model first")
-    config = json.loads((folder / "config.json").read_text())
-    others = [
-        name.replace("_", " ")
-        for name, value in trained_with(spec, text).items()
-        if name not in config or config[name] != value
-    ]
-    if others:
-        raise UserError(
-            f"{folder} was not trained with the present {', '.join(others)}, so that networks with further seeds "
-            "would differ from it in more than the seed: materialize model and baselines again"
-        )
 
 
 def declared_numbers(spec: PipelineSpec) -> list[str]:

@@ -27,7 +27,7 @@ from mtl_pipeline.learning.baselines import SINGLE_TASK
 from mtl_pipeline.learning.calibration import calibrate
 from mtl_pipeline.learning.dataset import Dataset
 from mtl_pipeline.learning.held_out import HeldOut
-from mtl_pipeline.learning.ranker import refuse_other_training
+from mtl_pipeline.learning.provenance import refuse_other_training
 from mtl_pipeline.learning.training import Log
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import publish_folder
@@ -64,13 +64,13 @@ def replicate(
     every model are, at `target`.
 
     predictions.parquet: model, seed, example_id, and prediction/<task> for each validation and test row. With one
-    seed there is nothing to train, and no row. Raises UserError when examples or text vectors are missing,
-    or where the model, which has the first seed, was not trained with the settings and text vectors of now.
+    seed there is nothing to train, and no row. Raises UserError when examples or text vectors are missing, or where
+    model or baselines, which have the first seed, were not trained with the settings, examples and text vectors of now.
     """
     all_seeds = list(range(spec.seed, spec.seed + seeds))
     dataset = Dataset(paths, spec)
     if seeds > 1:
-        refuse_other_training(paths.model, spec, dataset.text)
+        refuse_other_training(paths, dataset, spec)
     held_out = HeldOut(dataset, spec)
     seconds: dict[str, float] = {}
     networks = 0

@@ -32,6 +32,7 @@ from mtl_pipeline.learning.encoding import Rows
 from mtl_pipeline.learning.holding import MEAN, HeldTasks, Progress
 from mtl_pipeline.learning.losses import loss_sums, task_losses
 from mtl_pipeline.learning.network import MultiTaskNetwork, NetworkShape
+from mtl_pipeline.learning.provenance import write_trained_with
 from mtl_pipeline.learning.ranker import ROWS_AT_ONCE, LabelScale, Ranker, save_ranker
 from mtl_pipeline.learning.seen import write_seen
 from mtl_pipeline.learning.weighting import WEIGHTINGS, StaticWeighting
@@ -99,6 +100,7 @@ def train_ranker(
     fit.ranker.calibration = fit_calibration(spec, dataset.validation_labels, validation)
     with publish_folder(target) as folder:
         save_ranker(folder, fit.ranker, fit.shape, spec, dataset.slots, dataset.text)
+        write_trained_with(folder, dataset, spec)
         write_seen(folder, spec, dataset.split("train", "validation"))
         dataset.statistics.write_parquet(folder / "statistics.parquet")
         dataset.vocabulary.write_parquet(folder / "vocabulary.parquet")

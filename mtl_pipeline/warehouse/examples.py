@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import duckdb
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
-from mtl_pipeline.publishing import publish_folder
+from mtl_pipeline.publishing import folder_fingerprint, publish_folder
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.connection import column_types, fetch_one, open_warehouse
 from mtl_pipeline.warehouse.features import add_features, entity_ids, numeric_features
@@ -155,13 +154,3 @@ def summarise_examples(
         "boundaries": boundaries,
         "features": features,
     }
-
-
-def folder_fingerprint(folder: Path) -> str:
-    """SHA-256 over the names and contents of the files in a folder."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        digest.update(path.name.encode())
-        with path.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()

@@ -17,7 +17,8 @@ import pytest
 
 from mtl_pipeline.champions import Decision
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.evaluation.history import Record, append_record, make_record, read_records
+from mtl_pipeline.evaluation.history import Difference, Record, append_record, make_record, read_records
+from mtl_pipeline.evaluation.predictions import CHAMPION
 from mtl_pipeline.evaluation.report import Facts
 from mtl_pipeline.evaluation.scoring import Evaluation
 
@@ -83,6 +84,27 @@ def test_the_same_model_on_the_same_examples_is_one_point(path: Path, record: Re
     ]
     assert records[-1].promoted, "that it was promoted then is still true"
     assert len(append_record(path, replace(again, examples="e2"))) == 3, "other examples are another point"
+
+
+def test_a_promoted_model_that_is_evaluated_again_keeps_its_comparison_with_the_champion_before(
+    path: Path, record: Record
+) -> None:
+    """Then it is the champion itself: there is nothing to compare it with."""
+    watched = record.tasks[0]
+    lost = Difference(-0.01, -0.02, -0.005, "worse")
+    against_champion = replace(
+        watched,
+        values=watched.values | {CHAMPION: {"roc_auc": 0.7}},
+        against=watched.against | {CHAMPION: {"roc_auc": lost}},
+    )
+    append_record(path, replace(record, champion="old", tasks=[against_champion, *record.tasks[1:]]))
+    again = replace(record, time="2026-11-25T02:00:00+00:00", champion="new", promoted=False)
+    for _ in range(2):
+        (kept,) = append_record(path, again)
+        assert (kept.time[:10], kept.champion, kept.promoted) == ("2026-11-25", "old", True)
+        assert kept.tasks[0].value(CHAMPION, "roc_auc") == 0.7
+        assert kept.tasks[0].difference(CHAMPION, "roc_auc") == lost
+        assert kept.tasks[1:] == record.tasks[1:]
 
 
 def test_a_newer_version_may_have_added_something(path: Path, record: Record) -> None:

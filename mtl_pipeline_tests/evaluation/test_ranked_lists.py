@@ -170,7 +170,7 @@ def test_nothing_is_ranked_without_users_hits_or_binary_tasks() -> None:
 def test_one_user_has_values_without_intervals() -> None:
     rows = frame(["ann", "ann"], [1, 0], [0.3, 0.2], **{"prediction/linear/click": [0.1, 0.2]})
     found = measure(rows)
-    assert set(found["note"]) == {"no interval: one user only"}
+    assert set(found["note"]) == {"no interval: it takes 10 users, here there is 1"}
     (table,) = list_tables(found, "multi_task")
     assert [row.model for row in table.table.rows] == ["linear", "multi_task"]
     assert "| multi_task | **1.000** |" in ranking_markdown(found, "multi_task")

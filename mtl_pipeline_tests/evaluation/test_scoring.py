@@ -148,10 +148,16 @@ def test_a_task_nobody_observed_is_reported_not_an_error() -> None:
     assert evaluation.comparisons["verdict"].unique().to_list() == ["no difference shown"]
 
 
-def test_one_user_gives_no_interval_and_few_users_a_warning() -> None:
-    one = evaluate(frame(user_id=["alone"] * 400), [WATCHED]).comparisons
-    assert one["low"].is_nan().all()
-    assert "one user" in one["note"][0]
+@pytest.mark.parametrize("users", [1, 2, 9])
+def test_a_handful_of_users_gives_no_interval(users: int) -> None:
+    """Of two users who both like one model better, by chance, every resample says that it is better."""
+    comparisons = evaluate(frame(user_id=np.arange(400) % users), [WATCHED]).comparisons
+    assert comparisons["low"].is_nan().all()
+    assert set(comparisons["verdict"]) == {"no difference shown"}
+    assert f"it takes 10 users, here there {'is' if users == 1 else 'are'} {users}" in comparisons["note"][0]
+
+
+def test_few_users_give_a_warning() -> None:
     few = evaluate(frame(), [WATCHED]).comparisons
     assert "only 20 users" in few["note"][0]
 

@@ -142,7 +142,7 @@ def test_a_handful_of_users_has_no_interval(predictions: pl.DataFrame, evaluatio
         "example_id", pl.lit("few").cast(pl.Enum(["few"])).alias("group")
     )
     found = one(measure_slices(predictions, few, evaluation), "group", "few", "rating", "rmse", "linear")
-    assert found["note"] == "no interval: 3 users are too few"
+    assert found["note"] == "no interval: it takes 10 users, here there are 3"
     assert (found["low"], found["verdict"]) == (None, "no difference shown")
     assert found["difference"] == pytest.approx(found["value"] - found["baseline_value"])
 

@@ -174,11 +174,11 @@ def test_where_nothing_was_trained_without_text_there_is_nothing(
     assert measure_text(evaluation, others, cold_items(seeded[0])).is_empty()
 
 
-def test_the_page_shows_text_seeds_and_what_was_left_out(
+def test_the_page_shows_text_seeds_and_caveats(
     seeded: tuple[pl.DataFrame, Replications], evaluation: Evaluation, text: pl.DataFrame
 ) -> None:
     context = ReportContext(
-        "movies", seeded[0], text=text, seeds=measure_seeds(evaluation, seeded[1]), left_out=HOSTILE
+        "movies", seeded[0], text=text, seeds=measure_seeds(evaluation, seeded[1]), caveats=[HOSTILE]
     )
     html = render_report(evaluation, context)
     page = Page(html)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -13,6 +11,7 @@ from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.baselines import predict_baselines
 from mtl_pipeline.learning.dataset import Dataset
 from mtl_pipeline.learning.held_out import HeldOut
+from mtl_pipeline.learning.provenance import refuse_other_examples, unequal_training
 from mtl_pipeline.learning.ranker import predict_examples
 from mtl_pipeline.learning.replications import (
     ReplicationsSummary,
@@ -30,8 +29,13 @@ def replicated(pipeline: TinyPipeline, seeds: int, spec: PipelineSpec | None = N
     """Of a model with the same settings."""
     spec = spec or pipeline.spec
     if seeds > 1:
-        train_ranker(pipeline.paths, spec, target=pipeline.paths.model, log=lambda line: None)
+        train(pipeline, spec)
     return replicate_only(pipeline, seeds, spec)
+
+
+def train(pipeline: TinyPipeline, spec: PipelineSpec) -> None:
+    train_ranker(pipeline.paths, spec, target=pipeline.paths.model, log=lambda line: None)
+    predict_baselines(pipeline.paths, spec, target=pipeline.paths.baselines, log=lambda line: None)
 
 
 def replicate_only(pipeline: TinyPipeline, seeds: int, spec: PipelineSpec) -> ReplicationsSummary:
@@ -137,17 +141,24 @@ def test_half_a_folder_is_refused(prepared: TinyPipeline, summary: str) -> None:
 
 def test_a_model_of_other_settings_is_not_mixed_with_further_seeds(prepared: TinyPipeline) -> None:
     spec = quick(prepared)
-    with pytest.raises(UserError, match="holds no model: materialize model first"):
+    with pytest.raises(UserError, match="model does not exist yet: materialize model first"):
         replicate_only(prepared, 2, spec)
-    train_ranker(prepared.paths, spec, target=prepared.paths.model, log=lambda line: None)
+    train(prepared, spec)
     others = {
         "training": spec.training.model_copy(update={"learning_rate": 1e-7}),
         "seed": 1,
         "model": spec.model.model_copy(update={"dropout": 0.3}),
     }
     for name, value in others.items():
-        with pytest.raises(UserError, match=f"with the present {name}, .*materialize model and baselines"):
-            replicate_only(prepared, 2, spec.model_copy(update={name: value}))
+        changed = spec.model_copy(update={name: value})
+        with pytest.raises(UserError, match=f"model was not trained with the present {name}, so"):
+            replicate_only(prepared, 2, changed)
+    train_ranker(prepared.paths, changed, target=prepared.paths.model, log=lambda line: None)
+    with pytest.raises(UserError, match="baselines was not trained with the present model, so"):
+        replicate_only(prepared, 2, changed)
+    assert unequal_training(prepared.paths) == ["model"]
+    train(prepared, spec)
+    assert unequal_training(prepared.paths) == []
     replicate_only(prepared, 2, spec)
 
     items = prepared.paths.embeddings("items")
@@ -161,12 +172,27 @@ def test_a_model_of_other_settings_is_not_mixed_with_further_seeds(prepared: Tin
 
 def test_a_model_saved_without_its_settings_predicts_but_is_not_replicated(prepared: TinyPipeline) -> None:
     spec = quick(prepared)
-    train_ranker(prepared.paths, spec, target=prepared.paths.model, log=lambda line: None)
+    train(prepared, spec)
     before = predict_examples(prepared.paths, spec, prepared.paths.model)
-    config = prepared.paths.model / "config.json"
-    kept = {"model", "tasks", "shape", "scale", "slots", "text_encoders"}
-    values = json.loads(config.read_text())
-    config.write_text(json.dumps({name: value for name, value in values.items() if name in kept}))
+    (prepared.paths.model / "trained_with.json").unlink()
     assert predict_examples(prepared.paths, spec, prepared.paths.model).equals(before)
-    with pytest.raises(UserError, match="with the present features, training, seed, text vectors, "):
+    with pytest.raises(UserError, match=r"with the present .*, model, .*, text vectors, examples, so"):
         replicate_only(prepared, 2, spec)
+
+
+@pytest.mark.parametrize("stale", ["model", "baselines"])
+def test_predictions_of_other_examples_are_not_evaluated(prepared: TinyPipeline, stale: str) -> None:
+    """Rows are known by their number: after the examples were built anew it may be that of another row."""
+    spec = quick(prepared)
+    train(prepared, spec)
+    refuse_other_examples(prepared.paths)
+    examples = prepared.paths.examples / "examples.parquet"
+    pl.read_parquet(examples).with_columns(watched=1 - pl.col("watched")).write_parquet(examples)
+    if stale == "model":
+        predict_baselines(prepared.paths, spec, target=prepared.paths.baselines, log=lambda line: None)
+    else:
+        train_ranker(prepared.paths, spec, target=prepared.paths.model, log=lambda line: None)
+    with pytest.raises(
+        UserError, match=f"{stale} was made from other examples .*: materialize {stale} again"
+    ):
+        refuse_other_examples(prepared.paths)
