@@ -24,7 +24,9 @@ STRONGEST_TINT = 55
 
 @dataclass(frozen=True)
 class ExpertCell:
+    expert: str
     weight: str
+    """Empty where the task cannot read the expert, which is another task's own."""
     deviation: str
     tint: int
     """Percent of the accent colour behind it."""
@@ -74,7 +76,8 @@ def expert_rows(experts: pl.DataFrame) -> list[tuple[str, list[ExpertCell]]]:
             str(task),
             [
                 ExpertCell(
-                    weight=f"{row['weight']:.2f}",
+                    expert=f"expert {row['expert']}" + (f" ({row['owner']} only)" if row["owner"] else ""),
+                    weight=f"{row['weight']:.2f}" if row["owner"] in (None, task) else "",
                     deviation=f"{row['deviation']:.2f}",
                     tint=round(STRONGEST_TINT * row["weight"]),
                 )

@@ -13,6 +13,7 @@ from mtl_pipeline.learning.ranker import ROWS_AT_ONCE
 EXPERTS_SCHEMA = {
     "task": pl.String,
     "expert": pl.Int64,
+    "owner": pl.String,
     "weight": pl.Float64,
     "deviation": pl.Float64,
     "rows": pl.Int64,
@@ -21,11 +22,13 @@ EXPERTS_SCHEMA = {
 
 def expert_use(probe: Probe) -> pl.DataFrame:
     """Of each task and expert (from 1) the mean gate weight over the task's rows of the probe, and its standard
-    deviation from row to row; the weights of a task add up to 1. Empty where the network has no experts."""
+    deviation from row to row; the weights of a task add up to 1. `owner` names the task that alone reads an expert.
+    Empty where the network has no experts."""
     network = probe.ranker.network
     tasks = [task.name for task in probe.ranker.tasks]
     if not isinstance(network.shared, MixtureOfExperts):
         return pl.DataFrame(schema=EXPERTS_SCHEMA)
+    owners = [None if owner is None else tasks[owner] for owner in network.shared.owners]
     parts = []
     for sample in probe.samples:
         if len(sample.rows) == 0:
@@ -36,11 +39,12 @@ def expert_use(probe: Probe) -> pl.DataFrame:
             parts.append(
                 pl.DataFrame(
                     {
-                        "task": [task] * network.shared.experts,
-                        "expert": range(1, network.shared.experts + 1),
+                        "task": [task] * len(owners),
+                        "expert": range(1, len(owners) + 1),
+                        "owner": owners,
                         "weight": of_task.mean(0).numpy(),
                         "deviation": of_task.std(0, correction=0).numpy(),
-                        "rows": [len(of_task)] * network.shared.experts,
+                        "rows": [len(of_task)] * len(owners),
                     },
                     schema=EXPERTS_SCHEMA,
                 )

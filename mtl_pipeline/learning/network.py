@@ -1,7 +1,8 @@
 """The multi-task ranker: one shared representation of (user, item, context), one tower per task.
 
-Architectures: shared bottom (Caruana, 1997) and multi-gate mixture of experts (Ma et al., KDD 2018,
-https://doi.org/10.1145/3219819.3220007).
+Architectures: shared bottom (Caruana, 1997), multi-gate mixture of experts (MMoE; Ma et al., KDD 2018,
+https://doi.org/10.1145/3219819.3220007), and progressive layered extraction with one layer of extraction (PLE, with one
+layer also known as customised gate control; Tang et al., RecSys 2020, https://doi.org/10.1145/3383313.3412236).
 """
 
 from __future__ import annotations
@@ -113,39 +114,64 @@ class SharedBottom(nn.Module):
         return [self.bottom(inputs)] * self.tasks
 
 
-class MixtureOfExperts(nn.Module):
-    """Several perceptrons; each task reads its own mixture of them, weighted by a softmax gate.
+class Experts(nn.Module):
+    """Several perceptrons of one shape, computed as one batched product per layer."""
 
-    The experts are computed as one batched product per layer.
-    """
-
-    def __init__(self, width: int, hidden: Sequence[int], tasks: int, dropout: float, experts: int) -> None:
+    def __init__(self, width: int, hidden: Sequence[int], dropout: float, count: int) -> None:
         super().__init__()
-        self.experts, self.tasks = experts, tasks
-        self.first = nn.Linear(width, experts * hidden[0])
+        self.count = count
+        self.first = nn.Linear(width, count * hidden[0])
         self.deeper = nn.ParameterList()
         self.biases = nn.ParameterList()
         for width_in, width_out in pairwise(hidden):
-            weight = torch.empty(experts, width_in, width_out)
+            weight = torch.empty(count, width_in, width_out)
             for expert in weight:
                 nn.init.kaiming_uniform_(expert.T, a=5**0.5)
             self.deeper.append(nn.Parameter(weight))
-            self.biases.append(nn.Parameter(torch.zeros(experts, 1, width_out)))
-        self.gates = nn.Linear(width, tasks * experts)
+            self.biases.append(nn.Parameter(torch.zeros(count, 1, width_out)))
         self.dropout = nn.Dropout(dropout)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """float32 [rows, width] → float32 [experts, rows, hidden[-1]]."""
+        hidden = self.dropout(functional.relu(self.first(inputs)))
+        hidden = hidden.view(len(inputs), self.count, -1).transpose(0, 1)
+        for weight, bias in zip(self.deeper, self.biases, strict=True):
+            hidden = self.dropout(functional.relu(torch.baddbmm(bias, hidden, weight)))
+        return hidden
+
+
+class MixtureOfExperts(nn.Module):
+    """Each task reads its own mixture of experts, weighted by a softmax gate.
+
+    All tasks read the `shared` experts. Of `own` ones each task has so many that no other task reads: none in MMoE.
+    """
+
+    unread: Tensor
+
+    def __init__(
+        self, width: int, hidden: Sequence[int], tasks: int, dropout: float, *, shared: int, own: int = 0
+    ) -> None:
+        super().__init__()
+        self.tasks = tasks
+        self.shared = Experts(width, hidden, dropout, shared)
+        self.own = Experts(width, hidden, dropout, own * tasks) if own else None
+        self.owners = [None] * shared + [task for task in range(tasks) for _ in range(own)]
+        """The task that alone reads an expert, by expert; None where all do."""
+        self.gates = nn.Linear(width, tasks * len(self.owners))
+        unread = [[owner not in (None, task) for owner in self.owners] for task in range(tasks)]
+        self.register_buffer("unread", torch.tensor(unread), persistent=False)
 
     def forward(self, inputs: Tensor) -> list[Tensor]:
         """float32 [rows, width] → per task, float32 [rows, hidden[-1]]."""
-        rows = len(inputs)
-        hidden = self.dropout(functional.relu(self.first(inputs)))
-        hidden = hidden.view(rows, self.experts, -1).transpose(0, 1)
-        for weight, bias in zip(self.deeper, self.biases, strict=True):
-            hidden = self.dropout(functional.relu(torch.baddbmm(bias, hidden, weight)))
-        return list(torch.einsum("rte,erh->trh", self.gate_weights(inputs), hidden))
+        experts = self.shared(inputs)
+        if self.own:
+            experts = torch.cat([experts, self.own(inputs)])
+        return list(torch.einsum("rte,erh->trh", self.gate_weights(inputs), experts))
 
     def gate_weights(self, inputs: Tensor) -> Tensor:
         """float32 [rows, tasks, experts]: the share of each expert in what a task reads."""
-        return self.gates(inputs).view(len(inputs), self.tasks, self.experts).softmax(-1)
+        logits = self.gates(inputs).view(len(inputs), self.tasks, len(self.owners))
+        return logits.masked_fill(self.unread, -torch.inf).softmax(-1)
 
 
 class Match(nn.Module):
@@ -198,12 +224,13 @@ class MultiTaskNetwork(nn.Module):
             + (model.text_dimension if self.match else 0)
         )
         tasks = len(shape.outputs)
-        if model.architecture == "mmoe":
-            self.shared: nn.Module = MixtureOfExperts(
-                width, model.hidden, tasks, model.dropout, model.experts
-            )
+        if model.architecture == "shared_bottom":
+            self.shared: nn.Module = SharedBottom(width, model.hidden, tasks, model.dropout)
         else:
-            self.shared = SharedBottom(width, model.hidden, tasks, model.dropout)
+            own = model.task_experts if model.architecture == "ple" else 0
+            self.shared = MixtureOfExperts(
+                width, model.hidden, tasks, model.dropout, shared=model.experts, own=own
+            )
         tower = [model.hidden[-1], *model.tower]
         self.towers = nn.ModuleList(
             nn.Sequential(perceptron(tower, 0.0), nn.Linear(tower[-1], outputs)) for outputs in shape.outputs
@@ -216,9 +243,12 @@ class MultiTaskNetwork(nn.Module):
 
     @property
     def shared_parameters(self) -> list[nn.Parameter]:
-        """Those that every task moves: all but the towers, and in a mixture of experts the gates."""
-        own = [self.towers, *([self.shared.gates] if isinstance(self.shared, MixtureOfExperts) else [])]
-        owned = {id(parameter) for module in own for parameter in module.parameters()}
+        """Those that every task moves: all but the towers, and in a mixture of experts the gates and the experts of
+        single tasks."""
+        own: list[nn.Module | None] = [self.towers]
+        if isinstance(self.shared, MixtureOfExperts):
+            own += [self.shared.gates, self.shared.own]
+        owned = {id(parameter) for module in own if module for parameter in module.parameters()}
         return [parameter for parameter in self.parameters() if id(parameter) not in owned]
 
     def forward(self, rows: Rows) -> Tensor:

@@ -35,7 +35,7 @@ from mtl_pipeline.learning.network import MultiTaskNetwork, NetworkShape
 from mtl_pipeline.learning.provenance import write_trained_with
 from mtl_pipeline.learning.ranker import ROWS_AT_ONCE, LabelScale, Ranker, save_ranker
 from mtl_pipeline.learning.seen import write_seen
-from mtl_pipeline.learning.weighting import WEIGHTINGS, StaticWeighting
+from mtl_pipeline.learning.weighting import WEIGHTINGS, StaticWeighting, observed_shares
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import publish_folder
 from mtl_pipeline.spec import PipelineSpec, Task
@@ -153,7 +153,8 @@ def fit_network(
     )
     network = MultiTaskNetwork(spec.model, shape, dataset.text.tensors).to(device)
     start_at_base_rates(network, train.labels, tasks)
-    weighting = WEIGHTINGS[settings.weighting](tasks).to(device)
+    shares = observed_shares(train.labels) if settings.balance == "labels" else None
+    weighting = WEIGHTINGS[settings.weighting](tasks, shares).to(device)
     optimizers = make_optimizers(network, weighting, settings.learning_rate, settings.weight_decay)
     constant = constant_losses(train.labels, validation.labels, tasks)
 

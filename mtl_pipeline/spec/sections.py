@@ -24,7 +24,7 @@ LOSSES = {
 """Losses by kind of task; the first one is the default."""
 
 
-Architecture = Literal["shared_bottom", "mmoe"]
+Architecture = Literal["shared_bottom", "mmoe", "ple"]
 Weighting = Literal["static", "uncertainty"]
 
 
@@ -243,7 +243,8 @@ class Model(SpecModel):
     """Architecture of the multi-task ranker."""
 
     architecture: Architecture = "mmoe"
-    """One bottom for all tasks, or a mixture of experts with a gate for each task."""
+    """One bottom for all tasks; a mixture of experts with a gate for each task; or one in which each task also has
+    experts that no other task reads."""
     id_dimension: int = Field(default=16, ge=1)
     """Width of the embedding of each id."""
     categorical_dimension: int = Field(default=8, ge=1)
@@ -251,7 +252,9 @@ class Model(SpecModel):
     text_dimension: int = Field(default=32, ge=1)
     """Width of the trained projection of the text vectors."""
     experts: int = Field(default=4, ge=1)
-    """Used by `mmoe` only."""
+    """Experts that every task reads; `mmoe` and `ple` only."""
+    task_experts: int = Field(default=1, ge=1)
+    """Experts of each task's own; `ple` only."""
     hidden: list[Annotated[int, Field(ge=1)]] = Field(default=[64, 32], min_length=1)
     """Layer widths of the shared bottom, or of each expert."""
     tower: list[Annotated[int, Field(ge=1)]] = [32]
@@ -267,6 +270,9 @@ class Training(SpecModel):
 
     weighting: Weighting = "uncertainty"
     """How the tasks' losses are added up: by `weight` alone, or also by learned uncertainty."""
+    balance: Literal["labels", "tasks"] = "labels"
+    """labels: every observed label counts alike, so a task counts by how often it is observed. tasks: every task counts
+    alike, however few labels it has."""
     epochs: int = Field(default=20, ge=1)
     """At most so many passes over the training split."""
     patience: int = Field(default=4, ge=1)

@@ -62,7 +62,7 @@ class Tuning(SpecModel):
     categorical_dimension: list[Count] | None = Field(default=None, min_length=1)
     """Widths of the embedding of each categorical feature, to choose from."""
     experts: list[Count] | None = Field(default=[2, 4, 8], min_length=1)
-    """Numbers of experts to choose from; `mmoe` only."""
+    """Numbers of shared experts to choose from; `mmoe` and `ple` only."""
 
     def space(self, architecture: str) -> dict[str, Any]:
         """What may be tried, by name of the setting: a Range, a LogRange or a list of choices.
@@ -70,7 +70,9 @@ class Tuning(SpecModel):
         What only some architectures have comes last, so that random draws of the rest are the same for all.
         """
         return {
-            name: allowed for name, allowed in self.searched() if name != "experts" or architecture == "mmoe"
+            name: allowed
+            for name, allowed in self.searched()
+            if name != "experts" or architecture != "shared_bottom"
         }
 
     def searched(self) -> Iterator[tuple[str, Any]]:

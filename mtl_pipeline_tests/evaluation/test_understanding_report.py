@@ -44,6 +44,7 @@ def inside(predictions: pl.DataFrame, tasks: list[Task], slices: pl.DataFrame) -
             {
                 "task": [task.name for task in tasks for _ in range(2)],
                 "expert": [1, 2] * len(tasks),
+                "owner": pl.Series([None, tasks[0].name] * len(tasks), dtype=pl.String),
                 "weight": [0.8, 0.2] * len(tasks),
                 "deviation": [0.1, 0.1] * len(tasks),
                 "rows": [9_000] * 2 * len(tasks),

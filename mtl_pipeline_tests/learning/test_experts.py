@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import polars as pl
 import pytest
 
 from mtl_pipeline.learning.experts import expert_use
@@ -20,6 +21,19 @@ def test_the_weights_of_each_task_add_up_to_one(prepared: TinyPipeline) -> None:
     assert [rows["weight"].sum() for rows in by_task] == pytest.approx([1, 1, 1])
     assert (found["deviation"] >= 0).all()
     assert by_task[0]["rows"][0] > by_task[1]["rows"][0]  # liked is observed on watched rows only
+
+
+def test_a_task_does_not_read_what_is_another_tasks_own(prepared: TinyPipeline) -> None:
+    paths = prepared.paths
+    model = prepared.spec.model.model_copy(update={"architecture": "ple", "experts": 2, "task_experts": 1})
+    spec = prepared.spec.model_copy(update={"model": model})
+    train_ranker(paths, spec, target=paths.model, log=lambda line: None)
+    found = expert_use(open_probe(paths, spec, paths.model))
+    assert found["expert"].to_list() == [1, 2, 3, 4, 5] * 3
+    assert found["owner"].to_list() == [None, None, "watched", "liked", "rating"] * 3
+    others = found.filter(pl.col("owner").is_not_null(), pl.col("owner") != pl.col("task"))
+    assert others["weight"].to_list() == [0.0] * 6
+    assert found.group_by("task").agg(pl.col("weight").sum())["weight"].to_list() == pytest.approx([1, 1, 1])
 
 
 def test_a_shared_bottom_has_none(prepared: TinyPipeline) -> None:

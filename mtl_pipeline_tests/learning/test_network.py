@@ -10,6 +10,7 @@ import torch
 from mtl_pipeline.learning.encoding import CategoricalField, Rows
 from mtl_pipeline.learning.network import (
     CategoricalEmbedding,
+    Experts,
     IdEmbedding,
     MixtureOfExperts,
     MultiTaskNetwork,
@@ -48,7 +49,7 @@ def rows() -> Rows:
     )
 
 
-@pytest.mark.parametrize("architecture", ["shared_bottom", "mmoe"])
+@pytest.mark.parametrize("architecture", ["shared_bottom", "mmoe", "ple"])
 def test_outputs_of_every_task_whatever_the_batch(architecture: str) -> None:
     model, batch = network(architecture), rows()
     outputs = model(batch)
@@ -56,7 +57,7 @@ def test_outputs_of_every_task_whatever_the_batch(architecture: str) -> None:
     assert torch.allclose(torch.cat([model(batch[:4]), model(batch[4:])]), outputs, atol=1e-6)
 
 
-@pytest.mark.parametrize("architecture", ["shared_bottom", "mmoe"])
+@pytest.mark.parametrize("architecture", ["shared_bottom", "mmoe", "ple"])
 def test_a_task_moves_the_shared_part_and_its_own_tower_only(architecture: str) -> None:
     model = network(architecture)
     model(rows())[:, 0].sum().backward()
@@ -87,25 +88,60 @@ def test_shared_bottom_gives_every_task_the_same_and_experts_each_its_own_mixtur
     torch.manual_seed(0)
     first, second = SharedBottom(10, [6], 2, 0.0)(inputs)
     assert torch.equal(first, second)
-    first, second = MixtureOfExperts(10, [6], 2, 0.0, experts=3)(inputs)
+    first, second = MixtureOfExperts(10, [6], 2, 0.0, shared=3)(inputs)
     assert not torch.allclose(first, second)
+
+
+def expert_outputs(experts: Experts, inputs: torch.Tensor) -> list[torch.Tensor]:
+    """One perceptron after the other, of two layers."""
+    outputs = []
+    for expert in range(experts.count):
+        rows = slice(expert * 6, (expert + 1) * 6)
+        hidden = (inputs @ experts.first.weight[rows].T + experts.first.bias[rows]).relu()
+        outputs.append((hidden @ experts.deeper[0][expert] + experts.biases[0][expert]).relu())
+    return outputs
 
 
 def test_batched_experts_compute_what_the_paper_writes() -> None:
     """f(x) = sum over experts of softmax(gate(x)) · expert(x), with one perceptron per expert."""
     torch.manual_seed(0)
-    experts = MixtureOfExperts(10, [6, 5], 2, 0.0, experts=3)
+    mixture = MixtureOfExperts(10, [6, 5], 2, 0.0, shared=3)
     inputs = torch.randn(4, 10)
-    gates = experts.gates(inputs).view(4, 2, 3).softmax(-1)
-    expected = torch.zeros(2, 4, 5)
-    for expert in range(3):
-        hidden = (
-            inputs @ experts.first.weight[expert * 6 : (expert + 1) * 6].T
-            + experts.first.bias[expert * 6 : (expert + 1) * 6]
-        ).relu()
-        hidden = (hidden @ experts.deeper[0][expert] + experts.biases[0][expert]).relu()
-        expected += gates[:, :, expert].T.unsqueeze(-1) * hidden
-    assert torch.allclose(torch.stack(experts(inputs)), expected, atol=1e-6)
+    gates = mixture.gates(inputs).view(4, 2, 3).softmax(-1)
+    outputs = expert_outputs(mixture.shared, inputs)
+    for task, mixed in enumerate(mixture(inputs)):
+        expected = sum(gates[:, task, [expert]] * output for expert, output in enumerate(outputs))
+        assert torch.allclose(mixed, expected, atol=1e-6)
+
+
+def test_with_experts_of_its_own_a_task_mixes_those_and_the_shared_ones() -> None:
+    """Equations 1 to 4 of the paper on PLE: the softmax runs over the shared and the task's own experts only."""
+    torch.manual_seed(0)
+    mixture = MixtureOfExperts(10, [6, 5], 2, 0.0, shared=2, own=3)
+    assert mixture.own is not None
+    inputs = torch.randn(4, 10)
+    logits = mixture.gates(inputs).view(4, 2, 8)
+    outputs = expert_outputs(mixture.shared, inputs) + expert_outputs(mixture.own, inputs)
+    for task, (mixed, read) in enumerate(
+        zip(mixture(inputs), ([0, 1, 2, 3, 4], [0, 1, 5, 6, 7]), strict=True)
+    ):
+        gates = logits[:, task, read].softmax(-1)
+        expected = sum(gates[:, [place]] * outputs[expert] for place, expert in enumerate(read))
+        assert torch.allclose(mixed, expected, atol=1e-6)
+
+
+def test_what_is_a_tasks_own_is_moved_by_no_other_task_and_does_not_count_as_shared() -> None:
+    model = network("ple")
+    model(rows())[:, 0].sum().backward()
+    gradient = model.get_parameter("shared.own.first.weight").grad
+    assert gradient is not None
+    gradient = gradient.view(3, -1)
+    assert gradient[0].abs().sum() > 0
+    assert gradient[1:].abs().sum() == 0
+    shared = {id(parameter) for parameter in model.shared_parameters}
+    names = {name for name, parameter in model.named_parameters() if id(parameter) in shared}
+    assert "shared.shared.first.weight" in names
+    assert not any(name.startswith(("shared.own.", "shared.gates.", "towers.")) for name in names)
 
 
 def test_values_of_a_list_are_averaged_and_absent_ones_left_out() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mtl_pipeline.learning.weighting import WEIGHTINGS
+from mtl_pipeline.learning.weighting import WEIGHTINGS, observed_shares
 from mtl_pipeline.spec import Task
 
 TASKS = [
@@ -17,6 +17,20 @@ LOSSES = torch.tensor([0.4, 3.0])
 
 def test_static_weights_are_the_declared_ones() -> None:
     assert WEIGHTINGS["static"](TASKS)(LOSSES).item() == pytest.approx(2 * 0.4 + 0.5 * 3.0)
+
+
+@pytest.mark.parametrize("name", ["static", "uncertainty"])
+def test_where_labels_count_alike_the_total_is_the_loss_of_all_labels_over_the_rows(name: str) -> None:
+    """Four rows, all with a click and one with a rating: the rating counts as one of five labels."""
+    labels = torch.tensor([[1.0, torch.nan], [0.0, torch.nan], [0.0, 2.0], [1.0, torch.nan]])
+    shares = observed_shares(labels)
+    assert shares.tolist() == [1.0, 0.25]
+    plain = [Task(name=task.name, kind=task.kind) for task in TASKS]
+    by_row = torch.tensor([[0.2, torch.nan], [0.6, torch.nan], [0.3, 3.0], [0.5, torch.nan]])
+    scale = torch.tensor([1.0, 0.5 if name == "uncertainty" else 1.0])
+    expected = (by_row * scale).nansum() / 4
+    total = WEIGHTINGS[name](plain, shares)(by_row.nanmean(0))
+    assert total.item() == pytest.approx(expected.item())
 
 
 def test_uncertainty_follows_kendall_by_hand() -> None:
