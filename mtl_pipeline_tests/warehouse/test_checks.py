@@ -75,6 +75,10 @@ def write_query(paths: PipelinePaths, query: str, target: Path) -> None:
     frame.write_parquet(target)
 
 
+GROWING = {"features_alike_in_every_split"}
+"""Rightly fails on a log of a few hundred rows: what a user has done so far grows from split to split."""
+
+
 def failing(pipeline: TinyPipeline, checks: list[Check], rows_read: int = 0) -> set[str]:
     results = run_checks(pipeline.paths, checks, {"rows_read": rows_read})
     return {result.check.name for result in results if not result.passed}
@@ -86,7 +90,7 @@ def test_right_outputs_pass_every_check(made: TinyPipeline) -> None:
     for table in ("users", "items"):
         assert failing(made, embedding_checks(made.paths, table)) == set()
     assert failing(made, rejected_rows_checks(made.spec)) == set()
-    assert failing(made, examples_checks(made.paths, made.spec)) == set()
+    assert failing(made, examples_checks(made.paths, made.spec)) == GROWING
     assert failing(made, recommendations_checks(made.paths, made.spec)) == set()
 
 
@@ -166,7 +170,20 @@ def test_faults_of_rejected_rows(pipeline: TinyPipeline, fault: str, found: str)
 def test_faults_of_examples(pipeline: TinyPipeline, query: str, found: str) -> None:
     path = pipeline.paths.examples / "examples.parquet"
     write_query(pipeline.paths, query.format(quote_literal(path)), path)
-    assert failing(pipeline, examples_checks(pipeline.paths, pipeline.spec)) == {found}
+    assert failing(pipeline, examples_checks(pipeline.paths, pipeline.spec)) == {found} | GROWING
+
+
+def test_a_feature_of_other_values_in_test_is_named(pipeline: TinyPipeline) -> None:
+    path = pipeline.paths.examples / "examples.parquet"
+    older = "SELECT * REPLACE (CASE split WHEN 'test' THEN age + 100 ELSE age END AS age) FROM {}"
+    write_query(pipeline.paths, older.format(quote_literal(path)), path)
+    checks = examples_checks(pipeline.paths, pipeline.spec)
+    (shift,) = (check for check in checks if check.name == "features_alike_in_every_split")
+    assert not shift.blocking
+    (result,) = run_checks(pipeline.paths, [shift])
+    (age,) = result.sample.filter(pl.col("feature") == "age").to_dicts()
+    assert age["split"] == "test"
+    assert age["standard_deviations"] > 3
 
 
 def test_one_class_blocks_in_train_alone(made: TinyPipeline) -> None:
@@ -177,7 +194,9 @@ def test_one_class_blocks_in_train_alone(made: TinyPipeline) -> None:
 def test_statistics_that_are_not_finite(pipeline: TinyPipeline) -> None:
     path = pipeline.paths.examples / "statistics.parquet"
     pl.read_parquet(path).with_columns(standard_deviation=pl.lit(0.0)).write_parquet(path)
-    assert failing(pipeline, examples_checks(pipeline.paths, pipeline.spec)) == {"statistics_finite"}
+    assert (
+        failing(pipeline, examples_checks(pipeline.paths, pipeline.spec)) == {"statistics_finite"} | GROWING
+    )
 
 
 def test_faults_of_embeddings(pipeline: TinyPipeline) -> None:

@@ -12,6 +12,11 @@ from mtl_pipeline.warehouse.sql import (
     quote_literal,
 )
 
+FARTHEST_SHIFT = 1.0
+"""Standard deviations. Features that grow with the log, such as a user's count so far, shift by up to 0.9 in the
+pipelines of this project; a count within 30 days, over a log of which nine tenths were written in four months, by
+1.3."""
+
 
 def embedding_checks(paths: PipelinePaths, table: str) -> list[Check]:
     """Checks of the text vectors of users or items."""
@@ -64,6 +69,7 @@ def examples_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Check]:
         ),
         *varied_checks(spec, examples),
         *finite_checks(spec, examples),
+        *shift_checks(spec, examples, statistics),
         *given_checks(spec, examples),
     ]
     if spec.split.hash_by is None:
@@ -125,6 +131,33 @@ def finite_checks(spec: PipelineSpec, examples: str) -> list[Check]:
             f"SELECT example_id, split, {quote_identifiers(names)} FROM {examples} WHERE {wrong}",
         )
     ]
+
+
+def shift_checks(spec: PipelineSpec, examples: str, statistics: str) -> list[Check]:
+    shifts = " UNION ALL ".join(
+        f"SELECT split, {quote_literal(name)} AS feature, avg({as_transformed(name, transform)}) AS mean_of_split "
+        f"FROM {examples} GROUP BY split"
+        for name, transform in numeric_features(spec)
+    )
+    if not shifts:
+        return []
+    return [
+        Check(
+            "features_alike_in_every_split",
+            f"In validation and test no numeric feature's mean lies more than {FARTHEST_SHIFT:g} standard deviation of "
+            "train away from that of train: of such values a model has seen few, and what it says of them may be wrong "
+            "altogether. Counts shift while a log is young, and counts within days when it grows or thins out: leave "
+            "them out, or take a mean instead.",
+            f"SELECT split, feature, round((mean_of_split - mean) / standard_deviation, 2) AS standard_deviations "
+            f"FROM ({shifts}) JOIN {statistics} USING (feature) "
+            f"WHERE abs(mean_of_split - mean) > {FARTHEST_SHIFT} * standard_deviation",
+            blocking=False,
+        )
+    ]
+
+
+def as_transformed(name: str, transform: str) -> str:
+    return f"ln(1 + {quote_identifier(name)})" if transform == "log1p" else quote_identifier(name)
 
 
 def availability_check(spec: PipelineSpec, examples: str) -> Check:
