@@ -25,6 +25,7 @@ LOSSES = {
 
 
 Architecture = Literal["shared_bottom", "mmoe", "ple"]
+Balance = Literal["labels", "tasks"]
 Weighting = Literal["static", "uncertainty"]
 
 
@@ -270,7 +271,7 @@ class Training(SpecModel):
 
     weighting: Weighting = "uncertainty"
     """How the tasks' losses are added up: by `weight` alone, or also by learned uncertainty."""
-    balance: Literal["labels", "tasks"] = "labels"
+    balance: Balance = "labels"
     """labels: every observed label counts alike, so a task counts by how often it is observed. tasks: every task counts
     alike, however few labels it has."""
     epochs: int = Field(default=20, ge=1)

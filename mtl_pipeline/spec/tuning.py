@@ -8,9 +8,11 @@ from typing import Annotated, Any, get_args
 from pydantic import Field, model_validator
 
 from mtl_pipeline.spec.base import SpecError, SpecModel, refuse_repeats
-from mtl_pipeline.spec.sections import Architecture, Weighting
+from mtl_pipeline.spec.sections import Architecture, Balance, Weighting
 
 Count = Annotated[int, Field(ge=1)]
+ONLY_IN = {"experts": ("mmoe", "ple"), "task_experts": ("ple",)}
+"""Settings that only some architectures have."""
 Widths = Annotated[list[Count], Field(min_length=1)]
 
 
@@ -51,6 +53,8 @@ class Tuning(SpecModel):
     """Rows of one step, to choose from."""
     weighting: list[Weighting] | None = Field(default=list(get_args(Weighting)), min_length=1)
     """Ways to add up the tasks' losses, to choose from."""
+    balance: list[Balance] | None = Field(default=list(get_args(Balance)), min_length=1)
+    """What counts alike in it, to choose from."""
     hidden: list[Widths] | None = Field(default=[[32], [64, 32], [128, 64]], min_length=1)
     """Layer widths of the shared bottom, or of each expert, to choose from."""
     tower: list[list[Count]] | None = Field(default=None, min_length=1)
@@ -63,6 +67,8 @@ class Tuning(SpecModel):
     """Widths of the embedding of each categorical feature, to choose from."""
     experts: list[Count] | None = Field(default=[2, 4, 8], min_length=1)
     """Numbers of shared experts to choose from; `mmoe` and `ple` only."""
+    task_experts: list[Count] | None = Field(default=[1, 2], min_length=1)
+    """Numbers of each task's own experts to choose from; `ple` only."""
 
     def space(self, architecture: str) -> dict[str, Any]:
         """What may be tried, by name of the setting: a Range, a LogRange or a list of choices.
@@ -72,7 +78,7 @@ class Tuning(SpecModel):
         return {
             name: allowed
             for name, allowed in self.searched()
-            if name != "experts" or architecture != "shared_bottom"
+            if architecture in ONLY_IN.get(name, (architecture,))
         }
 
     def searched(self) -> Iterator[tuple[str, Any]]:

@@ -47,3 +47,12 @@ def test_settings_of_inputs_that_the_pipeline_lacks_are_not_searched(
         space = search_space(spec, architecture)
         assert WIDTHS & set(space) == searched
         assert "learning_rate" in space
+
+
+def test_settings_that_an_architecture_lacks_are_not_searched() -> None:
+    spec = PipelineSpec.model_validate({"tasks": [{"name": "click", "kind": "binary"}]})
+    experts = {
+        architecture: {"experts", "task_experts"} & set(search_space(spec, architecture))
+        for architecture in ("shared_bottom", "mmoe", "ple")
+    }
+    assert experts == {"shared_bottom": set(), "mmoe": {"experts"}, "ple": {"experts", "task_experts"}}

@@ -34,6 +34,7 @@ from mtl_pipeline.spec.tuning import Tuning
 from mtl_pipeline_tests.conftest import PIPELINE, TinyPipeline
 
 SPACE: dict[str, Any] = {
+    "architectures": ["shared_bottom", "mmoe"],
     "batch_size": [256, 512],
     "hidden": [[8], [16, 8]],
     "experts": [2, 3],
