@@ -317,14 +317,8 @@ def score_chain(
 ) -> ChainMeasured:
     """The probability that the whole chain happens, on test rows."""
     rows = chain_rows(predictions, chain, candidate, "test")
-
-    def score(model: str) -> dict[str, Score]:
-        if len(rows.labels) == 0:
-            return dict.fromkeys(WHOLE_CHAIN, Score(math.nan, NO_ROWS))
-        return ranking_scores(rows.labels, rows.predictions[model])
-
-    scores = dict(zip(rows.predictions, in_threads(score, rows.predictions), strict=True))
-    name, end = " → ".join(task.name for task in chain), chain[-1]
+    scores = chain_scores(rows)
+    name, end = chain_name(chain), chain[-1]
     return ChainMeasured(
         metrics=[
             {
@@ -341,3 +335,18 @@ def score_chain(
         ],
         comparisons=[{"chain": name} | row for row in compare(rows, end, scores, candidate, samples, seed)],
     )
+
+
+def chain_name(chain: Sequence[Task]) -> str:
+    return " → ".join(task.name for task in chain)
+
+
+def chain_scores(rows: TaskRows) -> dict[str, dict[str, Score]]:
+    """Model → metric → score, of the rows of a whole chain."""
+
+    def score(model: str) -> dict[str, Score]:
+        if len(rows.labels) == 0:
+            return dict.fromkeys(WHOLE_CHAIN, Score(math.nan, NO_ROWS))
+        return ranking_scores(rows.labels, rows.predictions[model])
+
+    return dict(zip(rows.predictions, in_threads(score, rows.predictions), strict=True))

@@ -20,13 +20,14 @@ two or three of them tell little about how much seeds differ. A test says how of
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 from scipy import stats
 
+from mtl_pipeline.evaluation.chains import chain_rows, whole_chains
 from mtl_pipeline.evaluation.comparing import comparison, enough_clusters, resample_metrics
 from mtl_pipeline.evaluation.intervals import (
     CONFIDENCE,
@@ -37,8 +38,8 @@ from mtl_pipeline.evaluation.intervals import (
     percentile_interval,
 )
 from mtl_pipeline.evaluation.metrics import Score, metric
-from mtl_pipeline.evaluation.predictions import CHAMPION, check_predictions, task_rows
-from mtl_pipeline.evaluation.scoring import Evaluation, score_models
+from mtl_pipeline.evaluation.predictions import CHAMPION, TaskRows, check_predictions, task_rows
+from mtl_pipeline.evaluation.scoring import Evaluation, chain_name, chain_scores, score_models
 from mtl_pipeline.spec import Task
 
 SEEDS_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -106,12 +107,16 @@ def compare_over_seeds(evaluation: Evaluation, replications: Replications) -> Ev
     The champion is left as it was: it is compared with the very model that would follow it. Raises UserError for
     predictions that no metric may hide.
     """
-    comparisons: list[dict] = []
-    for task in evaluation.tasks:
-        comparisons += compare_task(evaluation, replications, task)
+    comparisons = [row for task in evaluation.tasks for row in compare_task(evaluation, replications, task)]
+    chains = [
+        row
+        for chain in whole_chains(evaluation.tasks)
+        for row in compare_chain(evaluation, replications, chain)
+    ]
     return replace(
         evaluation,
         comparisons=pl.DataFrame(comparisons, schema=evaluation.comparisons.schema),
+        chain_comparisons=pl.DataFrame(chains, schema=evaluation.chain_comparisons.schema),
         seeds=len(replications.seeds),
     )
 
@@ -126,8 +131,27 @@ def compare_task(evaluation: Evaluation, replications: Replications, task: Task)
     check_predictions(replications.predictions, task, list(compared))
     rows = task_rows(replications.predictions, task.name, list(compared), "test")
     scores = {fit: found.scores for fit, found in score_models(rows, task.kind, {}).items()}
+    return compare_rows(evaluation, replications, rows, task.kind, scores, as_before)
+
+
+def compare_chain(evaluation: Evaluation, replications: Replications, chain: Sequence[Task]) -> list[dict]:
+    """Rows of the frame `chain_comparisons`."""
+    rows = chain_rows(replications.predictions, chain, evaluation.candidate, "test")
+    as_before = evaluation.chain_comparisons.filter(pl.col("chain") == chain_name(chain)).to_dicts()
+    return compare_rows(evaluation, replications, rows, chain[-1].kind, chain_scores(rows), as_before)
+
+
+def compare_rows(
+    evaluation: Evaluation,
+    replications: Replications,
+    rows: TaskRows,
+    kind: str,
+    scores: Mapping[str, Mapping[str, Score]],
+    as_before: Sequence[dict],
+) -> list[dict]:
+    """`as_before`, comparisons of one seed, over all seeds. `rows` and `scores` know every fit."""
     resampled = (
-        resample_metrics(rows, task.kind, evaluation.bootstrap_samples, evaluation.seed)
+        resample_metrics(rows, kind, evaluation.bootstrap_samples, evaluation.seed)
         if enough_clusters(rows)
         else None
     )
@@ -139,12 +163,12 @@ def compare_task(evaluation: Evaluation, replications: Replications, task: Task)
             continue
         name, theirs = row["metric"], replications.fits(row["baseline"])
         pairs = [((a, name), (b, name)) for a, b in zip(ours, theirs, strict=True)]
+        names = {key: row[key] for key in ("chain", "task", "metric", "candidate", "baseline") if key in row}
         found.append(
             comparison(
                 rows,
-                metric(task.kind, name),
-                {key: row[key] for key in ("task", "metric", "candidate", "baseline")}
-                | {"seeds": len(replications.seeds)},
+                metric(kind, name),
+                names | {"seeds": len(replications.seeds)},
                 mean_score([scores[fit][name] for fit in ours]),
                 mean_score([scores[fit][name] for fit in theirs]),
                 interval_over_seeds(resampled, pairs, evaluation.seed) if resampled else None,

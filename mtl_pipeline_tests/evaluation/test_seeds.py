@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.evaluation.intervals import mean_statistic, percentile_interval, resample
@@ -59,6 +61,45 @@ def test_differences_are_means_over_seeds_paired_by_seed() -> None:
     assert after.seeds == 3
     assert after.metrics.equals(before.metrics)
     assert compare_over_seeds(before, replications).comparisons.equals(after.comparisons)
+
+
+def test_whole_chains_are_compared_over_seeds_too() -> None:
+    frame, replications = seeded_predictions(EQUAL, seeds=3)
+    liked = Task(name="liked", kind="binary", given="watched")
+
+    def with_likes(predictions: pl.DataFrame) -> pl.DataFrame:
+        """Of watched rows two of three are liked, which every model predicts as it predicts that they are watched."""
+        twins = [
+            pl.col(column).alias(column.replace("watched", "liked"))
+            for column in predictions.columns
+            if column.startswith("prediction/") and column.endswith("/watched")
+        ]
+        was_liked = pl.when(pl.col("label/watched") == 1).then(
+            (pl.col("example_id") % 3 > 0).cast(pl.Float64)
+        )
+        return predictions.with_columns(*twins, was_liked.alias("label/liked"))
+
+    everything = with_likes(replications.predictions)
+    before = evaluate(with_likes(frame), [WATCHED, liked], bootstrap_samples=50)
+    after = compare_over_seeds(before, replace(replications, predictions=everything))
+    where = {"chain": "watched → liked", "metric": "roc_auc", "baseline": "single_task"}
+    found = one(after.chain_comparisons, **where)
+    test_rows = everything["split"] == "test"
+    label = (everything["label/watched"] * everything["label/liked"].fill_null(0)).filter(test_rows)
+    by_seed = [
+        {
+            model: roc_auc_score(
+                label, everything[f"prediction/{model}@{seed}/watched"].filter(test_rows) ** 2
+            )
+            for model in EQUAL
+        }
+        for seed in range(3)
+    ]
+    expected = np.mean([of_seed["multi_task"] - of_seed["single_task"] for of_seed in by_seed])
+    assert found["difference"] == pytest.approx(expected)
+    assert found["low"] < found["difference"] < found["high"]
+    assert (found["seeds"], one(before.chain_comparisons, **where)["seeds"]) == (3, 1)
+    assert after.chain_comparisons.drop("seeds").columns == before.chain_comparisons.drop("seeds").columns
 
 
 def test_a_lucky_seed_is_no_gain() -> None:
