@@ -19,6 +19,7 @@ from mtl_pipeline.components.evaluation import all_predictions
 from mtl_pipeline.components.pipeline import define_pipeline
 from mtl_pipeline.components.replications import find_replications, usual_seeds
 from mtl_pipeline.definitions import defs
+from mtl_pipeline.errors import UserError
 from mtl_pipeline.spec import Negatives, PipelineSpec
 from mtl_pipeline.vectors import read_vectors, write_vectors
 from mtl_pipeline_tests.components.conftest import Project, open_project
@@ -144,7 +145,8 @@ def test_two_seeds_from_run_config_reach_the_report(nightly: Project) -> None:
     more = pipeline.spec.model_copy(update={"negatives": Negatives(per_positive=3)})
     rebuilt = Project(pipeline, define_pipeline(PIPELINE, more), nightly.instance)
     rebuilt.run_or_fail("examples")
-    assert why_left_out(pipeline, more) == "on older examples"
+    with pytest.raises(UserError, match=r"model was made from other examples .*: materialize model again"):
+        why_left_out(pipeline, more)
     nightly.run_or_fail("examples")
     assert why_left_out(pipeline) == ""
 
@@ -154,6 +156,10 @@ def test_two_seeds_from_run_config_reach_the_report(nightly: Project) -> None:
     changed.run_or_fail("model", "evaluation")
     why = "of an older model and with other settings"
     assert f"There are replications with 2 seeds, but {why}, so they are left out." in report(changed)
+    assert "The baselines were not trained with the seed of the model, so a difference" in report(changed)
+    assert "The baselines were not trained with the seed of the model" in str(
+        changed.metadata("evaluation")["beware"]
+    )
     assert "What the text vectors bring" not in report(changed)
     assert frame(changed, "comparisons")["seeds"].unique().to_list() == [1]
     assert frame(changed, "text").is_empty()
