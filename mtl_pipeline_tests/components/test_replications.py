@@ -165,7 +165,9 @@ def test_two_seeds_from_run_config_reach_the_report(nightly: Project) -> None:
     assert frame(changed, "text").is_empty()
 
     declared = Project(nightly.pipeline, define_pipeline(PIPELINE, with_seeds(other, 2)), nightly.instance)
-    declared.run_or_fail("replications")
+    (failure,) = declared.run("replications").get_step_failure_events()
+    assert "baselines was not trained with the present seed" in str(failure.step_failure_data.error)
+    declared.run_or_fail("baselines", "replications")
     assert declared.metadata("replications")["seeds"] == "9, 10"
 
     replicate(changed, "evaluation", seeds=1)

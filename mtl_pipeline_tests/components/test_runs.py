@@ -27,7 +27,9 @@ def test_every_planted_row_is_refused_for_its_reason(made_project: Project) -> N
 def test_each_asset_can_be_made_alone_after_a_full_run(made_project: Project, asset: str) -> None:
     result = made_project.run_or_fail(asset)
     assert materialized(result) == {asset}
-    assert all(evaluation.passed for evaluation in result.get_asset_check_evaluations())
+    failed = {found.check_name for found in result.get_asset_check_evaluations() if not found.passed}
+    # What a user has done so far grows from split to split in so short a log, of which a check rightly warns.
+    assert failed == ({"features_alike_in_every_split"} if asset == "examples" else set())
     assert made_project.out_of_sync() == {}
 
 
@@ -64,8 +66,8 @@ def test_evaluating_the_same_again_is_one_point_of_the_history(made_project: Pro
     paths = made_project.pipeline.paths
     made_project.run_or_fail("evaluation")
     (record,) = read_records(paths.evaluation_history)
-    assert record.model == model_fingerprint(paths.model) == record.champion
-    assert record.promoted
+    assert record.model == model_fingerprint(paths.model)
+    assert (record.champion, record.promoted) == (None, True)  # as when it was promoted
     assert record.examples
     assert record.rejected_rows["users user_id: duplicate"] == 1
     assert "One evaluation so far" in (paths.evaluation / "trend.html").read_text()
