@@ -10,7 +10,14 @@ from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.checks import examples_checks
 from mtl_pipeline.warehouse.examples import ExamplesSummary, build_examples
 
-SQL = ("impressions.sql", "history.sql", "log_history.sql", "examples.sql", "statistics.sql")
+SQL = (
+    "impressions.sql",
+    "history.sql",
+    "history_log.sql",
+    "log_history.sql",
+    "examples.sql",
+    "statistics.sql",
+)
 
 
 def examples_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:

@@ -12,6 +12,7 @@ from mtl_pipeline.warehouse.catalogue import describe_catalogue
 from mtl_pipeline.warehouse.checks import recommendations_checks
 from mtl_pipeline.warehouse.tables import read_texts
 
+SQL = ("candidate_parts.sql", "candidates.sql", "latest_history.sql", "history_log.sql")
 USERS_SHOWN = 3
 ITEMS_SHOWN = 3
 
@@ -23,7 +24,9 @@ def recommendations_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         # The champion is read, which a check of the evaluation promotes or keeps.
         reads=["evaluation", *spec.tables, *pipeline.embeddings],
         kinds={"pytorch", "duckdb", "parquet"},
-        code_version=pipeline.code_version(settings=recommendation_settings(spec)),
+        code_version=pipeline.code_version(
+            sql=[paths.common_sql / name for name in SQL], settings=recommendation_settings(spec)
+        ),
     )
     def recommendations(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The best unseen items of every user by the champion, with the predictions of all tasks and their score."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import duckdb
 
 from mtl_pipeline.paths import PipelinePaths
@@ -10,6 +13,20 @@ from mtl_pipeline.warehouse.connection import column_types
 from mtl_pipeline.warehouse.sql import quote_identifiers, render_sql
 
 WHOLE_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
+
+
+@dataclass(frozen=True)
+class HistoryGroup:
+    """History features that share their keys, so that the log is read once for all of them."""
+
+    number: int
+    keys: tuple[str, ...]
+    features: list[HistoryFeature]
+
+    @property
+    def table(self) -> str:
+        """Name of the table of what is known now of the keys."""
+        return f"latest_history_{self.number}"
 
 
 def add_features(
@@ -26,27 +43,58 @@ def add_features(
     table is consumed. Returns the name of the temporary table that takes its place.
     """
     source = add_entity_features(connection, spec, rows)
-    known_at = KNOWN_AT if KNOWN_AT in column_types(connection, "interactions") else "timestamp"
+    known_at = label_time(connection)
     if is_log and known_at == "timestamp" and spec.features.history:
         return add_log_history(connection, paths, spec, source)
-    for number, (keys, features) in enumerate(history_by_keys(spec).items()):
-        target = f"rows_with_history_{number}"
+    for group in history_groups(spec):
+        target = f"rows_with_history_{group.number}"
         connection.execute(
             render_sql(
                 paths.common_sql / "history.sql",
                 source=source,
                 target=target,
-                keys=keys,
-                known_at=known_at,
-                user_keys=[key for key in keys if key in spec.features.users.categorical],
-                item_keys=[key for key in keys if key in spec.features.items.categorical],
-                labels=list(dict.fromkeys(feature.label for feature in features)),
-                windows=sorted({feature.within_days for feature in features if feature.within_days}),
-                features=features,
+                windows=sorted({feature.within_days for feature in group.features if feature.within_days}),
+                **history_log(spec, group, known_at),
             )
         )
         source = target
     return source
+
+
+def summarise_history(
+    connection: duckdb.DuckDBPyConnection, paths: PipelinePaths, spec: PipelineSpec, now: str
+) -> None:
+    """Make the temporary table of each group of history features: its keys, and what is known of them now.
+
+    `now`: an SQL expression of a constant time.
+    """
+    known_at = label_time(connection)
+    for group in history_groups(spec):
+        connection.execute(
+            render_sql(
+                paths.common_sql / "latest_history.sql",
+                target=group.table,
+                now=now,
+                **history_log(spec, group, known_at),
+            )
+        )
+
+
+def label_time(connection: duckdb.DuckDBPyConnection) -> str:
+    """The column that tells when the labels of an interaction were known."""
+    return KNOWN_AT if KNOWN_AT in column_types(connection, "interactions") else "timestamp"
+
+
+def history_log(spec: PipelineSpec, group: HistoryGroup, known_at: str) -> dict:
+    """What history_log.sql, and the SQL around it, needs of a group."""
+    return {
+        "keys": group.keys,
+        "features": group.features,
+        "labels": list(dict.fromkeys(feature.label for feature in group.features)),
+        "known_at": known_at,
+        "user_keys": [key for key in group.keys if key in spec.features.users.categorical],
+        "item_keys": [key for key in group.keys if key in spec.features.items.categorical],
+    }
 
 
 def add_log_history(
@@ -73,14 +121,24 @@ def add_log_history(
 
 def add_entity_features(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, rows: str) -> str:
     target = "rows_with_entities"
-    joins = ""
-    for table in spec.entities:
-        key, features = f"{table.removesuffix('s')}_id", getattr(spec.features, table)
-        columns = quote_identifiers([key, *features.categorical, *features.numeric])
-        joins += f" JOIN (SELECT {columns} FROM {table}) USING ({key})"
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE {target} AS SELECT * FROM {rows}{joins}")
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {target} AS SELECT * FROM {rows} {entity_joins(spec)}")
     connection.execute(f"DROP TABLE {rows}")
     return target
+
+
+def entity_joins(spec: PipelineSpec) -> str:
+    """Joins that add the features of users and items to rows with their ids."""
+    joins = []
+    for table in spec.entities:
+        key = f"{table.removesuffix('s')}_id"
+        columns = quote_identifiers([key, *entity_features(spec, table)])
+        joins.append(f"JOIN (SELECT {columns} FROM {table}) USING ({key})")
+    return " ".join(joins)
+
+
+def entity_features(spec: PipelineSpec, table: str) -> list[str]:
+    features = getattr(spec.features, table)
+    return [*features.categorical, *features.numeric]
 
 
 def entity_ids(spec: PipelineSpec, table: str) -> str:
@@ -90,12 +148,12 @@ def entity_ids(spec: PipelineSpec, table: str) -> str:
     return f"(SELECT DISTINCT {table.removesuffix('s')}_id FROM interactions)"
 
 
-def history_by_keys(spec: PipelineSpec) -> dict[tuple[str, ...], list[HistoryFeature]]:
-    """History features that share their keys, so that each key is scanned once."""
-    groups: dict[tuple[str, ...], list[HistoryFeature]] = {}
+def history_groups(spec: PipelineSpec) -> Iterator[HistoryGroup]:
+    by_keys: dict[tuple[str, ...], list[HistoryFeature]] = {}
     for feature in spec.features.history:
-        groups.setdefault(tuple(feature.by), []).append(feature)
-    return groups
+        by_keys.setdefault(tuple(feature.by), []).append(feature)
+    for number, (keys, features) in enumerate(by_keys.items()):
+        yield HistoryGroup(number, keys, features)
 
 
 def numeric_features(spec: PipelineSpec) -> list[tuple[str, str]]:

@@ -1,23 +1,32 @@
--- candidates: {{ users_at_once }} users from place {{ first }} on, each with every item that they may be
--- recommended, as of one second after the last interaction of all. What is known of a moment only is unknown.
-CREATE OR REPLACE TEMP TABLE candidates AS
+-- The users from place $first to before $end, each with every item that they may be recommended, and what is known of
+-- both now. What is known of a moment only is unknown.
+WITH some_users AS (SELECT user_id FROM candidate_users WHERE place >= $first AND place < $end)
 SELECT
     user_id,
     item_id,
-    {% if timed %}(SELECT max(timestamp) + INTERVAL 1 SECOND FROM interactions){% else %}NULL::TIMESTAMP{% endif %} AS timestamp,
     {%- for column in context %}
     (SELECT {{ column | identifier }} FROM interactions LIMIT 0) AS {{ column | identifier }},
     {%- endfor %}
-FROM (SELECT user_id FROM {{ users }} ORDER BY user_id LIMIT {{ users_at_once }} OFFSET {{ first }})
-CROSS JOIN (
-    SELECT item_id FROM {{ items }}
-    {%- if available_from %}
-    WHERE coalesce({{ available_from | identifier }}::TIMESTAMP, '-infinity')
-        {% if newest_days %}BETWEEN (SELECT max(timestamp) - INTERVAL {{ newest_days }} DAY FROM interactions) AND{% else %}<={% endif %} (SELECT max(timestamp) FROM interactions)
+    {{ entity_features | listed }}
+    {%- for history in histories %}
+    {%- for feature in history.features %}
+    {% if feature.statistic == "count" %}coalesce({{ feature.name | identifier }}, 0) AS {% endif %}{{ feature.name | identifier }},
+    {%- endfor %}
+    {%- endfor %}
+FROM some_users
+CROSS JOIN candidate_items
+{%- if exclude != "nothing" %}
+ANTI JOIN (
+    SELECT user_id, item_id
+    FROM interactions
+    SEMI JOIN some_users USING (user_id)
+    {%- if exclude == "chosen" %}
+    WHERE {{ root_label | identifier }} > 0
     {%- endif %}
-)
-{%- if exclude == "shown" %}
-ANTI JOIN interactions USING (user_id, item_id)
-{%- elif exclude == "chosen" %}
-ANTI JOIN (FROM interactions WHERE {{ root_label | identifier }} > 0) USING (user_id, item_id)
-{%- endif %};
+) USING (user_id, item_id)
+{%- endif %}
+{{ entity_joins }}
+{%- for history in histories %}
+LEFT JOIN {{ history.table }} USING ({{ history.keys | identifiers }})
+{%- endfor %}
+ORDER BY user_id, item_id

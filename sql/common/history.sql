@@ -16,16 +16,16 @@ SELECT
 FROM (
     SELECT
         {{ keys | identifiers }},
-        {% if known_at == "timestamp" %}timestamp{% else %}greatest(coalesce({{ known_at }}, timestamp), timestamp){% endif %} AS timestamp,
+        timestamp,
         {%- for label in labels %}
         count(*) FILTER (WHERE {{ label | identifier }} > 0)::DOUBLE AS positives_{{ label }},
         count({{ label | identifier }})::DOUBLE AS observed_{{ label }},
         sum({{ label | identifier }}::DECIMAL(38, 9)) AS total_{{ label }},
         {%- endfor %}
-    FROM interactions
-    {%- if user_keys %} JOIN (SELECT user_id, {{ user_keys | identifiers }} FROM users) USING (user_id){% endif %}
-    {%- if item_keys %} JOIN (SELECT item_id, {{ item_keys | identifiers }} FROM items) USING (item_id){% endif %}
-    GROUP BY ALL
+    FROM (
+{% include "history_log.sql" %}
+    )
+    GROUP BY {{ keys | identifiers }}, timestamp
 )
 WINDOW so_far AS (PARTITION BY {{ keys | identifiers }} ORDER BY timestamp ROWS UNBOUNDED PRECEDING);
 
