@@ -7,7 +7,8 @@ layer also known as customised gate control; Tang et al., RecSys 2020, https://d
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -87,8 +88,12 @@ class TextProjection(nn.Module):
         super().__init__()
         self.register_buffer("vectors", vectors, persistent=False)
         self.project = nn.Linear(vectors.shape[1], dimension)
+        self.kept: Tensor | None = None
+        """The projection of all vectors, while the weights do not change: see `MultiTaskNetwork.texts_kept`."""
 
     def forward(self, rows: Tensor) -> Tensor:
+        if self.kept is not None:
+            return functional.embedding(rows, self.kept)
         if len(self.vectors) <= len(rows):
             return functional.embedding(rows, self.project(self.vectors))
         return self.project(self.vectors[rows])
@@ -250,6 +255,22 @@ class MultiTaskNetwork(nn.Module):
             own += [self.shared.gates, self.shared.own]
         owned = {id(parameter) for module in own if module for parameter in module.parameters()}
         return [parameter for parameter in self.parameters() if id(parameter) not in owned]
+
+    @contextmanager
+    def texts_kept(self, rows: int) -> Iterator[None]:
+        """Project each text once for all batches to come, where they have `rows` and there are no more texts than that.
+
+        For inference only: the weights must not change as long as the `with` block lasts.
+        """
+        projections = [module for module in self.texts.values() if isinstance(module, TextProjection)]
+        kept = [projection for projection in projections if len(projection.vectors) <= rows]
+        for projection in kept:
+            projection.kept = projection.project(projection.vectors)
+        try:
+            yield
+        finally:
+            for projection in kept:
+                projection.kept = None
 
     def forward(self, rows: Rows) -> Tensor:
         """Encoded rows → float32 [rows, outputs of all tasks]: logits (binary, multiclass), standardised

@@ -159,3 +159,19 @@ def test_hidden_ids_teach_the_row_of_strangers_in_training_only() -> None:
     ids = torch.tensor([3, 4])
     assert torch.equal(embedding.train()(ids), embedding.table.weight[[0, 0]])
     assert torch.equal(embedding.eval()(ids), embedding.table.weight[[3, 4]])
+
+
+@pytest.mark.parametrize(("to_come", "kept"), [(ROWS, {"user", "item"}), (ITEMS - 1, {"user"}), (1, set())])
+def test_texts_are_projected_once_where_that_is_cheaper_and_anew_for_new_weights(
+    to_come: int, kept: set[str]
+) -> None:
+    model, batch = network("mmoe"), rows()
+    with torch.no_grad():
+        expected = model(batch)
+        with model.texts_kept(to_come):
+            assert {
+                side for side, projection in model.texts.items() if isinstance(projection.kept, torch.Tensor)
+            } == kept
+            assert torch.allclose(model(batch), expected, atol=1e-6)
+        model.texts["item"].get_parameter("project.weight").mul_(2)
+        assert not torch.allclose(model(batch), expected, atol=1e-2)
