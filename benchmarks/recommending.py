@@ -1,0 +1,187 @@
+"""What recommendations cost for each candidate: SQL features, encoding, network, and the best of each user.
+
+    python benchmarks/recommending.py --users 3000 --items 3000 --logs 200000 2000000
+
+Makes a warehouse and text vectors of its own, a network with random weights (it computes what a trained one does), and
+goes through `--frames` frames of candidates. Processor seconds are the figure to compare on a busy machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import polars as pl
+import torch
+
+from mtl_pipeline.learning.encoding import FeatureEncoder
+from mtl_pipeline.learning.network import MultiTaskNetwork, NetworkShape
+from mtl_pipeline.learning.ranker import LabelScale, Ranker
+from mtl_pipeline.learning.recommending import best_per_user, default_score, prediction_columns
+from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.warehouse.candidates import build_candidates
+from mtl_pipeline.warehouse.connection import open_warehouse
+from mtl_pipeline.warehouse.features import numeric_features
+
+CATEGORIES, BRANDS, DAYS, TEXT_DIMENSION = 20, 200, 60, 384
+SPEC = PipelineSpec.model_validate(
+    {
+        "features": {
+            "users": {"categorical": ["gender"], "numeric": ["age"]},
+            "items": {"categorical": ["category", "brand"], "numeric": ["log_price"]},
+            "history": [
+                {"by": ["user_id"], "statistic": "count", "label": "purchase"},
+                {"by": ["user_id"], "statistic": "mean", "label": "click"},
+                {"by": ["user_id", "category"], "statistic": "count", "label": "click"},
+                {"by": ["user_id", "category"], "statistic": "mean", "label": "click"},
+                {"by": ["item_id"], "statistic": "count", "label": "click", "within_days": 7},
+                {"by": ["item_id"], "statistic": "mean", "label": "click"},
+                {"by": ["item_id"], "statistic": "mean", "label": "purchase"},
+            ],
+        },
+        "tasks": [
+            {"name": "click", "kind": "binary"},
+            {"name": "purchase", "kind": "binary", "given": "click"},
+        ],
+    }
+)
+
+
+def write_warehouse(paths: PipelinePaths, users: int, items: int, log: int) -> None:
+    paths.common_sql.parent.mkdir(parents=True)
+    paths.common_sql.symlink_to(Path(__file__).resolve().parents[1] / "sql" / "common")
+    with open_warehouse(paths.warehouse) as connection:
+        connection.execute(
+            f"""
+            SELECT setseed(0.5);
+            CREATE TABLE users AS
+            SELECT i AS user_id, if(i % 2 = 0, 'F', 'M') AS gender, 18 + i % 60 AS age FROM range({users}) AS t(i);
+            CREATE TABLE items AS
+            SELECT i AS item_id, 'c' || i % {CATEGORIES} AS category, 'b' || i % {BRANDS} AS brand,
+                ln(1 + i % 90) AS log_price
+            FROM range({items}) AS t(i);
+            CREATE TABLE interactions AS
+            SELECT user_id, item_id, timestamp, click::INTEGER AS click,
+                if(click, (random() < 0.2)::INTEGER, NULL) AS purchase
+            FROM (
+                SELECT floor(random() * {users})::BIGINT AS user_id, floor(random() * {items})::BIGINT AS item_id,
+                    TIMESTAMP '2026-01-01' + to_microseconds((i * {DAYS} * 86.4e9 / {log})::BIGINT) AS timestamp,
+                    random() < 0.1 AS click
+                FROM range({log}) AS t(i)
+            );
+            """
+        )
+
+
+def encoder_of(users: int, items: int) -> FeatureEncoder:
+    """With a vocabulary of all values, and means and deviations as if they had been taught."""
+    values = {
+        "user_id": range(users),
+        "item_id": range(items),
+        "gender": "FM",
+        "category": [f"c{number}" for number in range(CATEGORIES)],
+        "brand": [f"b{number}" for number in range(BRANDS)],
+    }
+    vocabulary = [
+        pl.DataFrame({"feature": name, "value": list(map(str, found))}).with_row_index("index", offset=1)
+        for name, found in values.items()
+    ]
+    statistics = pl.DataFrame(
+        [
+            {
+                "feature": name,
+                "transform": transform,
+                "mean": 0.5,
+                "standard_deviation": 2.0,
+                "missing": float(name.endswith("mean")),
+            }
+            for name, transform in numeric_features(SPEC)
+        ]
+    )
+    ids = {"user_id": pl.Series(range(users)), "item_id": pl.Series(range(items))}
+    return FeatureEncoder(SPEC, statistics, pl.concat(vocabulary), {}, ids)
+
+
+def ranker_of(encoder: FeatureEncoder, users: int, items: int) -> Ranker:
+    torch.manual_seed(0)
+    shape = NetworkShape(
+        {"user_id": users, "item_id": items},
+        tuple(encoder.fields),
+        len(encoder.numeric_names),
+        tuple(task.outputs for task in SPEC.tasks),
+    )
+    texts = {"users": torch.randn(users, TEXT_DIMENSION), "items": torch.randn(items, TEXT_DIMENSION)}
+    tasks = list(SPEC.tasks)
+    return Ranker(
+        MultiTaskNetwork(SPEC.model, shape, texts),
+        tasks,
+        LabelScale([0.0] * len(tasks), [1.0] * len(tasks)),
+    )
+
+
+class Stages:
+    """Processor seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        started = time.process_time()
+        yield
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.process_time() - started
+
+
+def measure(root: Path, users: int, items: int, log: int, frames: int) -> tuple[dict[str, float], int]:
+    """Processor seconds by stage, and the candidates that they were spent on."""
+    paths = PipelinePaths(root, "shop")
+    write_warehouse(paths, users, items, log)
+    encoder = encoder_of(users, items)
+    ranker = ranker_of(encoder, users, items)
+    stages, candidates = Stages(), 0
+    with ExitStack() as stack:
+        with stages.timed("once"):
+            frames_made = islice(stack.enter_context(build_candidates(paths, SPEC)), frames)
+        while True:
+            with stages.timed("features"):
+                frame = next(frames_made, None)
+            if frame is None:
+                return stages.seconds, candidates
+            with stages.timed("encoding"):
+                rows = encoder.encode(frame)
+            with stages.timed("network"):
+                predictions = ranker.predict(rows)
+            with stages.timed("best"):
+                ranked = frame.select("user_id", "item_id").hstack(prediction_columns(predictions, SPEC))
+                best_per_user(ranked, default_score(SPEC), SPEC.recommendations.per_user)
+            candidates += len(frame)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--users", type=int, default=3_000)
+    parser.add_argument("--items", type=int, default=3_000)
+    parser.add_argument("--logs", type=int, nargs="+", default=[200_000, 2_000_000], help="interactions")
+    parser.add_argument("--frames", type=int, default=3)
+    options = parser.parse_args()
+    print(f"{torch.get_num_threads()} threads of torch; CPU seconds once, CPU µs for each candidate\n")
+    print("| interactions | candidates | once, s | features | encoding | network | best | sum |")
+    print("|--:|--:|--:|--:|--:|--:|--:|--:|")
+    for log in options.logs:
+        with TemporaryDirectory() as folder:
+            seconds, candidates = measure(Path(folder), options.users, options.items, log, options.frames)
+        once = seconds.pop("once")
+        cells = [f"{spent / candidates * 1e6:.2f}" for spent in [*seconds.values(), sum(seconds.values())]]
+        print(f"| {log:,} | {candidates:,} | {once:.2f} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
