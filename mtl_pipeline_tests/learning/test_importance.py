@@ -13,6 +13,7 @@ from mtl_pipeline.learning.dataset import Dataset
 from mtl_pipeline.learning.encoding import Rows
 from mtl_pipeline.learning.feature_groups import FeatureGroup, feature_groups
 from mtl_pipeline.learning.importance import permuted, permuted_predictions
+from mtl_pipeline.learning.network import MultiTaskNetwork, NetworkShape
 from mtl_pipeline.learning.probing import (
     FEWEST_ROWS,
     MOST_ROWS,
@@ -22,6 +23,7 @@ from mtl_pipeline.learning.probing import (
     rows_per_task,
 )
 from mtl_pipeline.learning.training import train_ranker
+from mtl_pipeline.spec import Model
 from mtl_pipeline_tests.conftest import TinyPipeline
 
 ROWS = 200
@@ -120,19 +122,13 @@ def test_tasks_are_asked_on_rows_where_they_were_observed(probe: Probe, prepared
 
 def test_only_the_shuffled_group_can_change_a_prediction(probe: Probe) -> None:
     """A ranker that reads nothing but the first number."""
-    numeric = probe.samples[0].rows.numeric
-    first = torch.zeros(1, numeric.shape[1])
-    first[0, 0] = 1.0
 
-    class FirstNumber(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.weight = torch.nn.Parameter(first)
-
+    class FirstNumber(MultiTaskNetwork):
         def forward(self, rows: Rows) -> torch.Tensor:
-            return (rows.numeric @ self.weight.T).repeat(1, 3)
+            return rows.numeric[:, :1].repeat(1, 3)
 
-    ranker = replace(probe.ranker, network=FirstNumber(), calibration={})  # type: ignore[arg-type]
+    shape = NetworkShape({}, (), numerics=probe.samples[0].rows.numeric.shape[1], outputs=(1, 1, 1))
+    ranker = replace(probe.ranker, network=FirstNumber(Model(), shape, {}), calibration={})
     frames = permuted_predictions(replace(probe, ranker=ranker, samples=probe.samples[:1]))
     intact = next(frames)["prediction/watched"]
     changed = {frame["group"][0] for frame in frames if not frame["prediction/watched"].equals(intact)}
