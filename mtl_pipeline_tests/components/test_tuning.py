@@ -18,7 +18,13 @@ from mtl_pipeline_tests.components.conftest import Project
 from mtl_pipeline_tests.conftest import PIPELINE
 
 TRAINING = {"epochs": 1, "batch_size": 512}
-SPACE = {"trials": 3, "hidden": [[8], [16]], "experts": [2, 3], "batch_size": [512]}
+SPACE = {
+    "trials": 3,
+    "architectures": ["shared_bottom", "mmoe"],
+    "hidden": [[8], [16]],
+    "experts": [2, 3],
+    "batch_size": [512],
+}
 
 
 @pytest.fixture(scope="module")
