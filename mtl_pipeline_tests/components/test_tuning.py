@@ -101,6 +101,6 @@ def test_unequal_budgets_are_no_comparison(tuned: Project) -> None:
     ).write_parquet(path)
     results = run_checks(paths, tuning_checks(paths, tuned.pipeline.spec))
     assert {result.check.name: result.offences for result in results} == {
-        "budgets_equal": 1,
+        "budgets_equal": 2,  # mmoe and ple, which the pipeline itself declares too, have none left
         "present_settings_complete": 1,
     }
