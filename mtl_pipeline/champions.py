@@ -111,8 +111,8 @@ def short(fingerprint: str) -> str:
 
 
 def model_fingerprint(folder: Path) -> str:
-    """SHA-256 (hex) over every file of a model that decides what it predicts."""
-    return folder_fingerprint(folder, without={"training_log.json"})
+    """SHA-256 (hex) over every file of a model that decides what it predicts: not how it came to be."""
+    return folder_fingerprint(folder, without={"training_log.json", "trained_with.json"})
 
 
 def read_history(paths: PipelinePaths) -> list[Entry]:

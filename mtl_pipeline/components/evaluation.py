@@ -123,8 +123,13 @@ def all_predictions(pipeline: PipelineContext, champion: Champion | None) -> pl.
 
 
 def baselines_caveat(pipeline: PipelineContext) -> str:
-    from mtl_pipeline.learning.provenance import unequal_training
+    from mtl_pipeline.learning.provenance import outdated_text, unequal_training
 
+    if outdated_text(pipeline.paths, pipeline.spec):
+        return (
+            "The baselines were not trained with the present text vectors, which the model reads: materialize model "
+            f"and baselines of {pipeline.name}."
+        )
     if others := unequal_training(pipeline.paths):
         return (
             f"The baselines were not trained with the {', '.join(others)} of the model, so a difference from them may "

@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.learning.dataset import Dataset
+from mtl_pipeline.learning.dataset import Dataset, TextVectors
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import folder_fingerprint
 from mtl_pipeline.spec import PipelineSpec
@@ -66,8 +66,8 @@ def refuse_other_examples(paths: PipelinePaths) -> None:
         folder = trained_folder(paths, asset)
         if read_trained_with(folder).get("examples") != examples:
             raise UserError(
-                f"{folder} was made from other examples than {paths.examples} holds now, so its predictions belong "
-                f"to other rows: materialize {asset} again"
+                f"{folder} was made from other examples than {paths.examples} holds now, or does not say from which: "
+                f"they cannot be measured together, so materialize {asset} again"
             )
 
 
@@ -75,6 +75,11 @@ def unequal_training(paths: PipelinePaths) -> list[str]:
     """In words, what the baselines were trained with otherwise than the model."""
     model, baselines = (read_trained_with(trained_folder(paths, asset)) for asset in TRAINED)
     return differing(model, baselines)
+
+
+def outdated_text(paths: PipelinePaths, spec: PipelineSpec) -> bool:
+    """Whether the baselines were trained with other text vectors than the model reads now."""
+    return read_trained_with(paths.baselines).get("text_vectors") != TextVectors.read(paths, spec).contents
 
 
 def trained_folder(paths: PipelinePaths, asset: str) -> Path:

@@ -7,6 +7,7 @@ training_log.json, trained_with.json (see provenance) and seen.json (see seen).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -150,7 +151,7 @@ def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ra
         )
     try:
         network = MultiTaskNetwork(Model(**config["model"]), shape, text.tensors)
-        network.load_state_dict(load_file(folder / "model.safetensors"))
+        network.load_state_dict(with_present_names(load_file(folder / "model.safetensors")))
     except (RuntimeError, ValueError) as error:  # other parameters; settings that exist no longer
         raise UserError(
             f"{folder} was made by another version of this project: materialize model again ({error})"
@@ -158,6 +159,14 @@ def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ra
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     scale = LabelScale(**config["scale"])
     return Ranker(network.to(device), list(spec.tasks), scale, load_calibration(folder)), encoder
+
+
+def with_present_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Experts that all tasks read were `shared.first` and so on before tasks had experts of their own."""
+    return {
+        re.sub(r"^shared\.(first|deeper|biases)\.", r"shared.shared.\1.", name): tensor
+        for name, tensor in weights.items()
+    }
 
 
 def meaning(task: Task) -> tuple:

@@ -18,6 +18,9 @@ def observed_shares(labels: Tensor) -> Tensor:
     observed labels, divided by the rows: as if each label were one observation, as in the joint likelihood that
     uncertainty weighting is derived from. Without the share, a label that is observed in one row of fifty counts fifty
     times, and its noise moves what all tasks share.
+
+    Labels of a task that is observed on fewer than about two rows of a batch count for less, since batches without any
+    add nothing.
     """
     return (~labels.isnan()).float().mean(0)
 
@@ -30,7 +33,7 @@ class StaticWeighting(nn.Module):
     def __init__(self, tasks: Sequence[Task], shares: Tensor | None = None) -> None:
         super().__init__()
         declared = torch.tensor([task.weight for task in tasks])
-        self.register_buffer("declared", declared if shares is None else declared * shares)
+        self.register_buffer("declared", declared if shares is None else declared * shares.cpu())
 
     def forward(self, losses: Tensor) -> Tensor:
         """float32 [tasks] → scalar."""

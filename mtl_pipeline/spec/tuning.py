@@ -53,8 +53,8 @@ class Tuning(SpecModel):
     """Rows of one step, to choose from."""
     weighting: list[Weighting] | None = Field(default=list(get_args(Weighting)), min_length=1)
     """Ways to add up the tasks' losses, to choose from."""
-    balance: list[Balance] | None = Field(default=list(get_args(Balance)), min_length=1)
-    """What counts alike in it, to choose from."""
+    balance: list[Balance] | None = Field(default=None, min_length=1)
+    """What counts alike in it, to choose from. Not searched by default: the score counts every task alike."""
     hidden: list[Widths] | None = Field(default=[[32], [64, 32], [128, 64]], min_length=1)
     """Layer widths of the shared bottom, or of each expert, to choose from."""
     tower: list[list[Count]] | None = Field(default=None, min_length=1)

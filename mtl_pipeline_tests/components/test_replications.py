@@ -145,7 +145,7 @@ def test_two_seeds_from_run_config_reach_the_report(nightly: Project) -> None:
     more = pipeline.spec.model_copy(update={"negatives": Negatives(per_positive=3)})
     rebuilt = Project(pipeline, define_pipeline(PIPELINE, more), nightly.instance)
     rebuilt.run_or_fail("examples")
-    with pytest.raises(UserError, match=r"model was made from other examples .*: materialize model again"):
+    with pytest.raises(UserError, match=r"model was made from other examples .*, so materialize model again"):
         why_left_out(pipeline, more)
     nightly.run_or_fail("examples")
     assert why_left_out(pipeline) == ""

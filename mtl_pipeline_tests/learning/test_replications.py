@@ -193,6 +193,6 @@ def test_predictions_of_other_examples_are_not_evaluated(prepared: TinyPipeline,
     else:
         train_ranker(prepared.paths, spec, target=prepared.paths.model, log=lambda line: None)
     with pytest.raises(
-        UserError, match=f"{stale} was made from other examples .*: materialize {stale} again"
+        UserError, match=f"{stale} was made from other examples .*, so materialize {stale} again"
     ):
         refuse_other_examples(prepared.paths)

@@ -5,12 +5,13 @@ import json
 import numpy as np
 import polars as pl
 import pytest
+from safetensors.torch import load_file, save_file
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.calibration import Calibrator, load_calibration, save_calibration
-from mtl_pipeline.learning.dataset import TextVectors
+from mtl_pipeline.learning.dataset import Dataset, TextVectors
 from mtl_pipeline.learning.ranker import load_ranker, predict_examples
-from mtl_pipeline.learning.training import passes_per_epoch, train_ranker
+from mtl_pipeline.learning.training import fit_network, passes_per_epoch, train_ranker
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline_tests.conftest import TinyPipeline
 
@@ -89,3 +90,31 @@ def test_few_rows_are_gone_through_several_times_between_validation_rounds() -> 
     assert passes_per_epoch(rows=1_000_000, batch_size=2048) == 1
     assert passes_per_epoch(rows=40 * 2048, batch_size=2048) == 1
     assert passes_per_epoch(rows=2_800, batch_size=2048) == 30
+
+
+@pytest.mark.parametrize("balance", ["labels", "tasks"])
+def test_a_task_counts_by_the_share_of_rows_on_which_it_is_observed(
+    prepared: TinyPipeline, balance: str
+) -> None:
+    training = {"balance": balance, "weighting": "static", "epochs": 1}
+    spec = prepared.spec.model_copy(update={"training": prepared.spec.training.model_copy(update=training)})
+    dataset = Dataset(prepared.paths, spec)
+    fit = fit_network(dataset, spec, spec.tasks, lambda line: None, measure_conflict=False)
+    observed = dataset.split("train").select(pl.col(task.name).is_not_null().mean() for task in spec.tasks)
+    assert 0 < observed["liked"].item() < 1
+    for task in spec.tasks:
+        expected = observed[task.name].item() if balance == "labels" else 1.0
+        assert fit.log[-1][f"weight/{task.name}"] == pytest.approx(expected)
+
+
+def test_a_model_from_before_tasks_had_experts_of_their_own_predicts_as_it_did(
+    prepared: TinyPipeline,
+) -> None:
+    paths, spec = prepared.paths, prepared.spec
+    train_ranker(paths, spec, target=paths.model, log=lambda line: None)
+    before = predict_examples(paths, spec, paths.model)
+    file = paths.model / "model.safetensors"
+    weights = {name.replace("shared.shared.", "shared."): value for name, value in load_file(file).items()}
+    assert "shared.first.weight" in weights
+    save_file(weights, file)
+    assert predict_examples(paths, spec, paths.model).equals(before)

@@ -175,10 +175,15 @@ def test_faults_of_examples(pipeline: TinyPipeline, query: str, found: str) -> N
 
 def test_a_feature_of_other_values_in_test_is_named(pipeline: TinyPipeline) -> None:
     path = pipeline.paths.examples / "examples.parquet"
+    (shift,) = (
+        check
+        for check in examples_checks(pipeline.paths, pipeline.spec)
+        if check.name == "features_alike_in_every_split"
+    )
+    (before,) = run_checks(pipeline.paths, [shift])
+    assert set(before.sample["feature"]) <= {"user_watched_count", "item_watched_count"}
     older = "SELECT * REPLACE (CASE split WHEN 'test' THEN age + 100 ELSE age END AS age) FROM {}"
     write_query(pipeline.paths, older.format(quote_literal(path)), path)
-    checks = examples_checks(pipeline.paths, pipeline.spec)
-    (shift,) = (check for check in checks if check.name == "features_alike_in_every_split")
     assert not shift.blocking
     (result,) = run_checks(pipeline.paths, [shift])
     (age,) = result.sample.filter(pl.col("feature") == "age").to_dicts()

@@ -157,7 +157,8 @@ def shift_checks(spec: PipelineSpec, examples: str, statistics: str) -> list[Che
 
 
 def as_transformed(name: str, transform: str) -> str:
-    return f"ln(1 + {quote_identifier(name)})" if transform == "log1p" else quote_identifier(name)
+    value = f"{quote_identifier(name)}::DOUBLE"
+    return f"ln(1 + {value})" if transform == "log1p" else value
 
 
 def availability_check(spec: PipelineSpec, examples: str) -> Check:
