@@ -124,21 +124,33 @@ def compare_over_seeds(evaluation: Evaluation, replications: Replications) -> Ev
 def compare_task(evaluation: Evaluation, replications: Replications, task: Task) -> list[dict]:
     """Rows of the frame `comparisons`."""
     as_before = evaluation.comparisons.filter(pl.col("task") == task.name).to_dicts()
-    baselines = [row["baseline"] for row in as_before if row["baseline"] != CHAMPION]
-    compared = dict.fromkeys(
-        fit for model in (evaluation.candidate, *baselines) for fit in replications.fits(model)
-    )
-    check_predictions(replications.predictions, task, list(compared))
-    rows = task_rows(replications.predictions, task.name, list(compared), "test")
+    fits = fits_compared(evaluation, replications, as_before)
+    check_predictions(replications.predictions, task, fits)
+    rows = task_rows(replications.predictions, task.name, fits, "test")
     scores = {fit: found.scores for fit, found in score_models(rows, task.kind, {}).items()}
     return compare_rows(evaluation, replications, rows, task.kind, scores, as_before)
 
 
 def compare_chain(evaluation: Evaluation, replications: Replications, chain: Sequence[Task]) -> list[dict]:
     """Rows of the frame `chain_comparisons`."""
-    rows = chain_rows(replications.predictions, chain, evaluation.candidate, "test")
     as_before = evaluation.chain_comparisons.filter(pl.col("chain") == chain_name(chain)).to_dicts()
+    fits = fits_compared(evaluation, replications, as_before)
+    others = [
+        column
+        for column in replications.predictions.columns
+        if column.startswith("prediction/") and column.split("/")[1] not in fits
+    ]
+    rows = chain_rows(replications.predictions.drop(others), chain, fits[0], "test")
     return compare_rows(evaluation, replications, rows, chain[-1].kind, chain_scores(rows), as_before)
+
+
+def fits_compared(
+    evaluation: Evaluation, replications: Replications, comparisons: Sequence[dict]
+) -> list[str]:
+    """Those of the candidate, its first one first, and of the baselines in these comparisons."""
+    baselines = [row["baseline"] for row in comparisons if row["baseline"] != CHAMPION]
+    models = (evaluation.candidate, *baselines)
+    return list(dict.fromkeys(fit for model in models for fit in replications.fits(model)))
 
 
 def compare_rows(
