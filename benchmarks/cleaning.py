@@ -49,17 +49,25 @@ CASTS = """
     TRY_CAST(rating AS TINYINT) AS rating,
     TRY_CAST(price AS DOUBLE) AS price,
     session"""
-INTERACTIONS_SQL = f"""
-SELECT {CASTS},
+INTERACTIONS_SQL = """
+SELECT
+    whole_number(user_id) AS user_id,
+    whole_number(item_id) AS item_id,
+    moment("timestamp") AS timestamp,
+    flag(click) AS click,
+    flag(purchase) AS purchase,
+    whole_number(rating, 1, 5) AS rating,
+    decimal_number(price, 0) AS price,
+    session,
     source_file,
     source_line,
-    CASE
-        WHEN TRY_CAST(user_id AS INTEGER) IS NULL THEN reject('user_id', 'not a whole number')
-        WHEN TRY_CAST(item_id AS INTEGER) IS NULL THEN reject('item_id', 'not a whole number')
-        WHEN TRY_CAST("timestamp" AS TIMESTAMP) IS NULL THEN reject('timestamp', 'not a time')
-        WHEN TRY_CAST(rating AS TINYINT) NOT BETWEEN 1 AND 5 THEN reject('rating', 'outside 1 to 5')
-        WHEN TRY_CAST(price AS DOUBLE) < 0 THEN reject('price', 'negative')
-    END AS rejection
+    coalesce(
+        unless_whole_number(user_id),
+        unless_whole_number(item_id),
+        unless_moment("timestamp"),
+        unless_whole_number(rating, 1, 5),
+        unless_decimal_number(price, 0)
+    ) AS rejection
 FROM raw_interactions
 """
 USERS_SQL = """

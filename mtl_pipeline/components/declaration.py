@@ -7,13 +7,12 @@ from difflib import get_close_matches
 from pathlib import Path
 
 import dagster as dg
-import duckdb
 
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.yaml_lines import line_of
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.spec import PipelineSpec
-from mtl_pipeline.warehouse.binding import delivered_columns
+from mtl_pipeline.warehouse.binding import delivered_columns, open_binder
 from mtl_pipeline.warehouse.scan import PROVENANCE_COLUMNS
 
 OWN_COLUMNS = (*PROVENANCE_COLUMNS, "rejection")
@@ -28,6 +27,8 @@ SQL_TYPES = {
     CATEGORY: (r"VARCHAR(\[\])?|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|BOOLEAN"),
 }
 """Patterns of DuckDB's types, by what a column holds."""
+READERS = {"a number": "decimal_number", "a time": "moment"}
+"""The macros of sql/common/macros.sql that make such a column."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def schedule_problems(spec: PipelineSpec) -> Iterator[Problem]:
 
 def column_problems(pipeline: PipelineContext) -> Iterator[Problem]:
     """The columns that defs.yaml declares and the SQL does not deliver."""
-    with duckdb.connect() as connection:
+    with open_binder() as connection:
         for table in pipeline.spec.tables:
             delivered = delivered_columns(connection, pipeline.paths, pipeline.spec, table)
             if delivered is None:
@@ -99,7 +100,8 @@ def what_is_wrong(
         return f"{sql} delivers no column {column.name}{similar}; it delivers: {', '.join(others)}"
     type_ = delivered[column.name]
     if column.sort and not re.fullmatch(f'{SQL_TYPES[column.sort]}|"NULL"', type_):
-        return f"{sql} delivers {column.name} as {type_}; it must be {column.sort}: TRY_CAST it"
+        remedy = f": {READERS[column.sort]}({column.name}) makes it one" if column.sort in READERS else ""
+        return f"{sql} delivers {column.name} as {type_}; it must be {column.sort}{remedy}"
     return None
 
 

@@ -24,8 +24,8 @@ WRITTEN = {"raw", "ids", "interaction_key", "repeats", "available_from", "featur
 
 def table_sql(table: TablePlan) -> str:
     text = environment().get_template("table.sql.jinja").render(table=table) + "\n"
-    # The file is a template itself: what came from the data must not act as one.
-    return f"{{% raw %}}\n{text}{{% endraw %}}\n" if re.search(r"\{[{%#]", text) else text
+    # The file is a template itself: what came from the data must not act as one, not even by an `endraw`.
+    return re.sub(r"\{(?=[{%#])", "{{ '{' }}", text)
 
 
 def defs_yaml(plan: PipelinePlan, *, from_example: bool) -> str:
@@ -82,8 +82,8 @@ def default_lines(section: Section, written: Collection[str], depth: int = 0) ->
 
 
 def one_line(text: str) -> str:
-    """For comments, which end with the line."""
-    return " ".join(text.split())
+    """For comments, which end with the line and hold no control characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def scalar(text: str) -> str:

@@ -14,6 +14,7 @@ from mtl_pipeline.scaffold.interactions import Labels, Roles, plan_interactions
 from mtl_pipeline.scaffold.keys import find_id, find_interaction_key, find_shared_key, find_time
 from mtl_pipeline.scaffold.plan import PipelinePlan
 from mtl_pipeline.scaffold.profile import Column, Profile, profile_file
+from mtl_pipeline.warehouse.connection import create_macros
 
 ENTITIES = ("users", "items")
 
@@ -26,6 +27,7 @@ def infer_plan(paths: PipelinePaths, files: Mapping[str, Path], named: Mapping[s
     """
     with duckdb.connect() as connection:
         connection.execute("SET enable_progress_bar = false")
+        create_macros(connection, paths)
         profiles = {table: profile_file(connection, paths, table, path) for table, path in files.items()}
         if empty := [profile for profile in profiles.values() if not profile.rows]:
             raise UserError(f"{empty[0].path} has no rows below its header: nothing can be told from it")

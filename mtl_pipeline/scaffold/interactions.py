@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import duckdb
 
 from mtl_pipeline.scaffold.plan import (
-    Rejection,
     Selected,
     TablePlan,
     TaskPlan,
@@ -117,8 +116,7 @@ def label_events(plan: TablePlan, event: Column) -> Labels:
         plan.selected.append(Selected(f"({value} = {quote_literal(other)})::INTEGER", name))
         tasks.append(TaskPlan(name, "binary", root_name, f"{event.name} {other}"))
     known = ", ".join(map(quote_literal, event.values))
-    plan.rejections.append(Rejection(f"{value} IS NULL", event.name, "missing"))
-    plan.rejections.append(Rejection(f"{value} NOT IN ({known})", event.name, "unknown event"))
+    plan.rejections.append(f"unless_one_of({value}, [{known}])")
     return Labels(tasks, negatives=True, merged=True)
 
 
@@ -180,9 +178,9 @@ def count_where(
     connection: duckdb.DuckDBPyConnection, profile: Profile, flag: Column, without: Column | None = None
 ) -> int:
     """Rows where `flag` happened and, if given, `without` did not."""
-    condition = f"TRY_CAST({quote_identifier(flag.name)} AS BOOLEAN)"
+    condition = f"flag({quote_identifier(flag.name)}) = 1"
     if without:
-        condition += f" AND NOT TRY_CAST({quote_identifier(without.name)} AS BOOLEAN)"
+        condition += f" AND flag({quote_identifier(without.name)}) = 0"
     (count,) = fetch_one(connection, f"SELECT count(*) FROM raw_{profile.table} WHERE {condition}")
     return count
 
@@ -191,17 +189,13 @@ def label_rating(plan: TablePlan, column: Column, given: str | None) -> list[Tas
     """A rating is a regression, and a high one also a binary label."""
     assert column.minimum is not None
     assert column.maximum is not None
-    value = f"TRY_CAST({reference(column.name)} AS DOUBLE)"
-    low, high = short(column.minimum), short(column.maximum)
+    arguments = f"{reference(column.name)}, {short(column.minimum)}, {short(column.maximum)}"
+    value = f"decimal_number({arguments})"
     threshold = liked_from(column)
     name, liked = label_name(column.name, plan), label_name("liked", plan)
     plan.selected.append(Selected(value, name, seen_range(column)))
     plan.selected.append(Selected(f"({value} >= {short(threshold)})::INTEGER", liked))
-    missing = f"{reference(column.name)} IS NOT NULL AND isfinite({value}) IS NOT TRUE"
-    plan.rejections.append(Rejection(missing, column.name, "not a number"))
-    plan.rejections.append(
-        Rejection(f"{value} NOT BETWEEN {low} AND {high}", column.name, f"outside {low} to {high}")
-    )
+    plan.rejections.append(f"unless_decimal_number({arguments}, optional := true)")
     return [
         TaskPlan(liked, "binary", given, f"{column.name} of {short(threshold)} or more"),
         TaskPlan(name, "regression", given),
@@ -223,7 +217,7 @@ def label_answer(plan: TablePlan, column: Column) -> TaskPlan:
     value = reference(column.name)
     plan.selected.append(Selected(f"({value} = {quote_literal(rarer)})::INTEGER", name))
     known = ", ".join(map(quote_literal, column.values))
-    plan.rejections.append(Rejection(f"{value} NOT IN ({known})", column.name, "unknown value"))
+    plan.rejections.append(f"unless_one_of({value}, [{known}], optional := true)")
     return TaskPlan(name, "binary", note=f"{column.name} is {rarer}, not {column.values[0]}")
 
 

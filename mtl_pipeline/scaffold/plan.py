@@ -9,7 +9,7 @@ from itertools import chain, count
 
 import duckdb
 
-from mtl_pipeline.scaffold.profile import TIME_FORMATS, Column
+from mtl_pipeline.scaffold.profile import Column
 from mtl_pipeline.warehouse.sql import quote_identifier, quote_literal
 
 
@@ -22,15 +22,6 @@ class Selected:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Rejection:
-    """When a row is refused, and why."""
-
-    condition: str
-    column: str
-    reason: str
-
-
 @dataclass
 class TablePlan:
     """One SQL file."""
@@ -40,7 +31,8 @@ class TablePlan:
     header: list[str]
     notes: list[str] = field(default_factory=list)
     selected: list[Selected] = field(default_factory=list)
-    rejections: list[Rejection] = field(default_factory=list)
+    rejections: list[str] = field(default_factory=list)
+    """Calls of the macros that refuse a row."""
     unused: dict[str, str] = field(default_factory=dict)
     """Why, by column."""
     categorical: list[str] = field(default_factory=list)
@@ -104,49 +96,41 @@ def keywords() -> frozenset[str]:
 def select_id(plan: TablePlan, column: Column, name: str, *, whole: bool) -> None:
     """Ids stay strings unless they are `whole` numbers."""
     value = reference(column.name)
-    if whole:
-        plan.selected.append(Selected(f"TRY_CAST({value} AS BIGINT)", name))
-        condition = f"NOT regexp_full_match(coalesce({value}, ''), '-?[0-9]+')"
-        plan.rejections.append(Rejection(condition, column.name, "not a whole number"))
-    else:
-        plan.selected.append(Selected(value, name))
-        plan.rejections.append(Rejection(f"{value} IS NULL", column.name, "missing"))
+    plan.selected.append(Selected(f"whole_number({value})" if whole else value, name))
+    plan.rejections.append(f"unless_whole_number({value})" if whole else f"unless_present({value})")
 
 
 def select_time(plan: TablePlan, column: Column, name: str, *, required: bool = True) -> None:
     """Times become TIMESTAMPs in UTC."""
-    format_name = column.time_format or "ISO"
-    expression = TIME_FORMATS[format_name].format(reference(column.name))
-    ambiguous = " (or the other way round? look)" if "/" in format_name else ""
-    plan.selected.append(Selected(expression, name, f"{format_name}, UTC{ambiguous}"))
-    plausible = f"({expression} BETWEEN '1970-01-01' AND '2100-01-01')"
-    reason = f"not a time from 1970 to 2100 ({format_name})"
-    present = "" if required else f"{reference(column.name)} IS NOT NULL AND "
-    plan.rejections.append(Rejection(f"{present}{plausible} IS NOT TRUE", column.name, reason))
+    arguments = time_arguments(column)
+    ambiguous = " (or the other way round? look)" if "/" in arguments else ""
+    plan.selected.append(Selected(f"moment({arguments})", name, f"UTC{ambiguous}"))
+    plan.rejections.append(f"unless_moment({arguments}{'' if required else ', optional := true'})")
 
 
 def select_days(plan: TablePlan, column: Column, name: str) -> None:
     """A time as a number: days since 1970."""
-    expression = TIME_FORMATS[column.time_format or "ISO"].format(reference(column.name))
-    plan.selected.append(Selected(f"epoch({expression}) / 86400", name, "days since 1970"))
-    condition = f"{reference(column.name)} IS NOT NULL AND {expression} IS NULL"
-    plan.rejections.append(Rejection(condition, column.name, f"not a time ({column.time_format})"))
+    arguments = time_arguments(column)
+    plan.selected.append(Selected(f"epoch(moment({arguments})) / 86400", name, "days since 1970"))
+    plan.rejections.append(f"unless_moment({arguments}, optional := true)")
+
+
+def time_arguments(column: Column) -> str:
+    return f"{reference(column.name)}, {quote_literal(column.time_format or 'ISO')}"
 
 
 def select_number(plan: TablePlan, column: Column, name: str) -> None:
     """Blank is unknown; anything that is no finite number is refused."""
     value = reference(column.name)
-    plan.selected.append(Selected(f"TRY_CAST({value} AS DOUBLE)", name, seen_range(column)))
-    condition = f"{value} IS NOT NULL AND isfinite(TRY_CAST({value} AS DOUBLE)) IS NOT TRUE"
-    plan.rejections.append(Rejection(condition, column.name, "not a number"))
+    plan.selected.append(Selected(f"decimal_number({value})", name, seen_range(column)))
+    plan.rejections.append(f"unless_decimal_number({value}, optional := true)")
 
 
 def select_boolean(plan: TablePlan, column: Column, name: str) -> None:
     """0 or 1, true or false, yes or no."""
     value = reference(column.name)
-    plan.selected.append(Selected(f"TRY_CAST({value} AS BOOLEAN)::INTEGER", name))
-    condition = f"{value} IS NOT NULL AND TRY_CAST({value} AS BOOLEAN) IS NULL"
-    plan.rejections.append(Rejection(condition, column.name, "neither 0 nor 1"))
+    plan.selected.append(Selected(f"flag({value})", name))
+    plan.rejections.append(f"unless_flag({value}, optional := true)")
 
 
 def select_list(plan: TablePlan, column: Column, name: str) -> None:

@@ -26,19 +26,11 @@ LONGEST_PART = 40
 """Characters of a value in a list."""
 SEPARATORS = ("|", ";", ",")
 
-TIME_FORMATS = {
-    "seconds": "TRY(make_timestamp(TRY_CAST({} AS BIGINT) * 1000000))",
-    "milliseconds": "TRY(make_timestamp(TRY_CAST({} AS BIGINT) * 1000))",
-    "microseconds": "TRY(make_timestamp(TRY_CAST({} AS BIGINT)))",
-    "ISO with offset": "TRY_CAST({} AS TIMESTAMPTZ) AT TIME ZONE 'UTC'",
-    "ISO": "TRY_CAST({} AS TIMESTAMP)",
-    "day/month/year": "try_strptime({}, ['%d/%m/%Y %H:%M:%S', '%d/%m/%Y %H:%M', '%d/%m/%Y'])",
-    "month/day/year": "try_strptime({}, ['%m/%d/%Y %H:%M:%S', '%m/%d/%Y %H:%M', '%m/%d/%Y'])",
-    "day.month.year": "try_strptime({}, ['%d.%m.%Y %H:%M:%S', '%d.%m.%Y %H:%M', '%d.%m.%Y'])",
-}
-"""How a string becomes a TIMESTAMP in UTC, NULL where it is none; the first that fits is taken."""
-
-PLAUSIBLE_TIMES = "BETWEEN TIMESTAMP '1990-01-01' AND TIMESTAMP '2100-01-01'"
+TIME_FORMATS = (
+    "seconds", "milliseconds", "microseconds", "ISO", "day/month/year", "month/day/year", "day.month.year"
+)  # fmt: skip
+"""Units of the macro moment() in sql/common/macros.sql; the first that fits is taken."""
+PLAUSIBLE_YEARS = "1990, 2100"
 
 
 @dataclass(frozen=True)
@@ -50,7 +42,7 @@ class Column:
     present: int
     distinct: int
     whole: int
-    """Whole numbers that fit 64 bits and have no leading zeros."""
+    """As the macro whole_number() takes them: without leading zeros, for one."""
     numbers: int
     booleans: int
     links: int
@@ -61,7 +53,7 @@ class Column:
     values: list[str]
     """The distinct values, most frequent first, where there are at most MOST_VALUES."""
     time_format: str | None
-    """A key of TIME_FORMATS."""
+    """One of TIME_FORMATS."""
     separator: str | None
     """Between the values of a field that lists several."""
 
@@ -123,14 +115,12 @@ def profile_column(connection: duckdb.DuckDBPyConnection, table: str, name: str)
         f"""
         SELECT
             count(*), count({value}), count(DISTINCT {value}),
-            count(*) FILTER (
-                regexp_full_match({value}, '-?(0|[1-9][0-9]*)') AND TRY_CAST({value} AS BIGINT) IS NOT NULL
-            ),
-            count(*) FILTER (isfinite(TRY_CAST({value} AS DOUBLE)) AND NOT regexp_matches({value}, '^0[0-9]')),
-            count(TRY_CAST({value} AS BOOLEAN)),
+            count(whole_number({value})),
+            count(decimal_number({value})),
+            count(flag({value})),
             count(*) FILTER (regexp_matches({value}, '^https?://')),
-            min(TRY_CAST({value} AS DOUBLE)) FILTER (isfinite(TRY_CAST({value} AS DOUBLE))),
-            max(TRY_CAST({value} AS DOUBLE)) FILTER (isfinite(TRY_CAST({value} AS DOUBLE))),
+            min(decimal_number({value})),
+            max(decimal_number({value})),
             coalesce(avg(length({value})), 0)
         FROM {table}
         """,
@@ -167,12 +157,10 @@ def frequent_values(connection: duckdb.DuckDBPyConnection, table: str, value: st
 
 
 def find_time_format(connection: duckdb.DuckDBPyConnection) -> str | None:
-    """The first format that most values of `sample` have. Numbers must be plausible times."""
-    conditions = {name: f"{sql.format('value')} {PLAUSIBLE_TIMES}" for name, sql in TIME_FORMATS.items()}
-    conditions["ISO with offset"] += r" AND regexp_matches(value, ':\d\d(\.\d+)?[+-]\d\d')"
-    counted = ", ".join(f"count(*) FILTER ({condition})" for condition in conditions.values())
+    """The first format that most values of `sample` have. They must be plausible times."""
+    counted = ", ".join(f"count(moment(value, '{name}', {PLAUSIBLE_YEARS}))" for name in TIME_FORMATS)
     present, *counts = fetch_one(connection, f"SELECT count(*), {counted} FROM sample")
-    fitting = [name for name, count in zip(conditions, counts, strict=True) if count >= MOST * present > 0]
+    fitting = [name for name, count in zip(TIME_FORMATS, counts, strict=True) if count >= MOST * present > 0]
     return fitting[0] if fitting else None
 
 

@@ -158,7 +158,7 @@ class News(Scenario):
             "items.csv": [
                 value_defect("article_id", "draft", "not a whole number"),
                 value_defect("section", "", "missing"),
-                value_defect("minutes", "0", "not above 0"),
+                value_defect("minutes", "0", "below 1"),
                 value_defect("minutes", "long", "not a whole number"),
                 value_defect("published", "soon", "not a whole number"),
                 value_defect("published", "17", "outside 2000 to 2100"),
@@ -167,7 +167,7 @@ class News(Scenario):
                 *interaction_defects(self.item_column),
                 value_defect("age_hours", "-3", "below 0"),
                 value_defect("share", "1", "without a click", click="0", comment=""),
-                value_defect("share", "yes", "neither 0 nor 1", click="1"),
+                value_defect("share", "maybe", "neither 0 nor 1", click="1"),
                 value_defect("comment", "1", "without a click", click="0", share=""),
                 value_defect("comment", "3", "neither 0 nor 1", click="1", share="0"),
             ],

@@ -50,11 +50,11 @@ def interaction_defects(item_column: str) -> list[Defect]:
     """Defects of what every interactions.csv has."""
     return [
         value_defect("user_id", "guest", "not a whole number"),
-        value_defect(item_column, "", "not a whole number"),
+        value_defect(item_column, "", "missing"),
         value_defect("timestamp", "yesterday", "not a whole number"),
         value_defect("timestamp", "17", "outside 2000 to 2100"),
         value_defect("position", "0", "outside 1 to 100"),
-        value_defect("device", "fridge", "unknown device"),
+        value_defect("device", "fridge", "not one of phone, desktop, tablet"),
         value_defect("click", "", "missing"),
         value_defect("click", "2", "neither 0 nor 1"),
         Defect("user_id", "unknown user", {"user_id": NOBODY}),

@@ -152,7 +152,7 @@ class Shop(Scenario):
         return {
             "users.csv": [
                 value_defect("user_id", "guest", "not a whole number"),
-                value_defect("user_id", "", "not a whole number"),
+                value_defect("user_id", "", "missing"),
                 value_defect("age", "unknown", "not a whole number"),
                 value_defect("age", "211", "outside 1 to 120"),
                 value_defect("gender", "?", "neither F nor M"),
@@ -162,13 +162,13 @@ class Shop(Scenario):
                 value_defect("category", "", "missing"),
                 value_defect("price", "", "missing"),
                 value_defect("price", "on request", "not a number"),
-                value_defect("price", "-9.99", "not above 0"),
+                value_defect("price", "-9.99", "below 0.01"),
             ],
             "interactions.csv": [
                 *interaction_defects(self.item_column),
                 value_defect("purchase", "1", "without a click", click="0", rating=""),
                 value_defect("rating", "9", "outside 1 to 5", click="1", purchase="1"),
-                value_defect("rating", "good", "not a whole number", click="1", purchase="1"),
+                value_defect("rating", "3.5", "not a whole number", click="1", purchase="1"),
                 value_defect("rating", "4", "without a purchase", click="1", purchase="0"),
             ],
         }

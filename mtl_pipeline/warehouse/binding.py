@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import duckdb
 import jinja2
@@ -10,16 +13,50 @@ import jinja2
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
-from mtl_pipeline.warehouse.connection import column_types
+from mtl_pipeline.warehouse.connection import column_types, confine, create_macros
 from mtl_pipeline.warehouse.dialect import read_dialect
 from mtl_pipeline.warehouse.raw import find_raw_files, is_remote
 from mtl_pipeline.warehouse.scan import PROVENANCE_COLUMNS
 from mtl_pipeline.warehouse.sql import quote_identifier, render_sql
 
-REJECT_MACRO = (
-    "CREATE OR REPLACE TEMP MACRO reject(column_name, why) AS {'column': column_name, 'reason': why}"
-)
-"""What sql/<pipeline>/*.sql calls to refuse a row."""
+
+@contextmanager
+def open_binder() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection in memory that reaches no file."""
+    with duckdb.connect() as connection:
+        confine(connection)
+        yield connection
+
+
+def read_pipeline_sql(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
+    """The text of a sql/<pipeline>/<table>.sql, rendered and parsed, and not run.
+
+    Raises UserError with file and line where it is missing, no valid template, or not exactly one SELECT.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} is missing: it must turn raw_{path.stem} into the table {path.stem}")
+    try:
+        text = render_sql(path)
+        statements = connection.extract_statements(text)
+    except (jinja2.TemplateError, ArithmeticError, TypeError) as error:
+        line = f":{error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else ""
+        raise UserError(f"{path}{line}: not a valid template: {error}") from error
+    except duckdb.ParserException as error:
+        found = re.search(r"LINE (\d+):", str(error))
+        raise UserError(f"{path}{f':{found[1]}' if found else ''}: not valid SQL: {error}") from error
+    if [statement.type for statement in statements] == [duckdb.StatementType.SELECT]:
+        return text.strip().rstrip(";")
+    raise UserError(f"{path}:{what_is_too_much(text, statements)}. Leave one SELECT; nothing was run")
+
+
+def what_is_too_much(text: str, statements: list[duckdb.Statement]) -> str:
+    """The line and the kind of the first statement that is one too many."""
+    if not statements:
+        return "1: there is no statement"
+    others = [statement for statement in statements if statement.type != duckdb.StatementType.SELECT]
+    first = (others or statements[1:])[0]
+    line = text[: text.find(first.query)].count("\n") + 1
+    return f"{line}: here stands a {first.type.name} statement too many"
 
 
 def delivered_columns(
@@ -27,30 +64,35 @@ def delivered_columns(
 ) -> dict[str, str] | None:
     """SQL type by name of the columns that sql/<pipeline>/<table>.sql makes of the raw file's header.
 
+    `connection` is one of open_binder.
+
     None where that cannot be told: the SQL or the raw file is missing, the file is broken, or its header
     lacks a column that the SQL reads. A run says so, and a broken file of one night stops nothing else.
-    Raises UserError where the SQL is not valid, whatever the file holds.
+    Raises UserError where the SQL is not valid or reads other files, whatever the file holds.
     """
     path = paths.sql / f"{table}.sql"
     if not path.is_file():
         return None
+    create_macros(connection, paths)
+    query = read_pipeline_sql(connection, path)
     header = raw_columns(paths, spec, table)
     create_empty_table(connection, f"raw_{table}", [*(header or ["no_file_yet"]), *PROVENANCE_COLUMNS])
-    connection.execute(REJECT_MACRO)
     try:
         # A view is bound, never run.
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW delivered AS {render_sql(path)}")
-    except jinja2.TemplateError as error:
-        line = f":{error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else ""
-        raise UserError(f"{path}{line}: not a valid template: {error.message}") from error
-    except duckdb.ParserException as error:
-        found = re.search(r"LINE (\d+):", str(error))
-        raise UserError(f"{path}{f':{found[1]}' if found else ''}: not valid SQL: {error}") from error
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW delivered AS {query}")
+    except duckdb.PermissionException as error:
+        raise reaches_elsewhere(path, error) from error
     except duckdb.Error:
         return None
     if header is None:
         return None
     return column_types(connection, "delivered")
+
+
+def reaches_elsewhere(path: Path, error: duckdb.PermissionException) -> UserError:
+    return UserError(
+        f"{path}: a pipeline's SQL may read raw_{path.stem} and the tables of the warehouse, no other file: {error}"
+    )
 
 
 def raw_columns(paths: PipelinePaths, spec: PipelineSpec, table: str) -> list[str] | None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
 from mtl_pipeline.errors import UserError
+from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import Warehouse
-from mtl_pipeline.warehouse.sql import quote_identifier
+from mtl_pipeline.warehouse.sql import quote_identifier, quote_literals
 
 LOCK_PATIENCE_SECONDS = 60
 
@@ -42,6 +43,20 @@ def apply_settings(connection: duckdb.DuckDBPyConnection, settings: Warehouse) -
     connection.execute(f"SET memory_limit = '{settings.memory_limit}'")
     if settings.threads:
         connection.execute(f"SET threads = {settings.threads}")
+
+
+def create_macros(connection: duckdb.DuckDBPyConnection, paths: PipelinePaths) -> None:
+    """What sql/<pipeline>/*.sql reads values and refuses rows with: see sql/common/macros.sql."""
+    connection.execute((paths.common_sql / "macros.sql").read_text())
+
+
+def confine(connection: duckdb.DuckDBPyConnection, readable: Iterable[str] = ()) -> None:
+    """From now on the connection reaches these files, its own database and its temporary files; for good.
+
+    Whatever SQL it is given: no other file is read, none is written, nothing is attached or installed.
+    """
+    connection.execute(f"SET allowed_paths = [{quote_literals(readable)}]")
+    connection.execute("SET python_enable_replacements = false; SET enable_external_access = false")
 
 
 def load_httpfs(connection: duckdb.DuckDBPyConnection, path: str) -> None:

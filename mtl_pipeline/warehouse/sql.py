@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 
 def quote_identifier(name: str) -> str:
@@ -30,11 +31,13 @@ def listed_identifiers(names: Iterable[str]) -> str:
 
 
 def render_sql(path: Path, /, **values: object) -> str:
-    """The SQL text of a template. Filters: `identifier`, `identifiers`, `listed`, `literal`, `literals`.
+    """The SQL text of a template, which reaches nothing but these values.
+
+    Filters: `identifier`, `identifiers`, `listed`, `literal`, `literals`.
 
     Raises jinja2.UndefinedError where the template needs a value that was not given.
     """
-    environment = jinja2.Environment(
+    environment = ImmutableSandboxedEnvironment(
         loader=jinja2.FileSystemLoader(path.parent), undefined=jinja2.StrictUndefined, autoescape=False
     )
     environment.filters.update(

@@ -11,8 +11,14 @@ import pyarrow as pa
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import KNOWN_AT, PipelineSpec
-from mtl_pipeline.warehouse.binding import REJECT_MACRO
-from mtl_pipeline.warehouse.connection import column_types, fetch_one, open_warehouse
+from mtl_pipeline.warehouse.binding import reaches_elsewhere, read_pipeline_sql
+from mtl_pipeline.warehouse.connection import (
+    column_types,
+    confine,
+    create_macros,
+    fetch_one,
+    open_warehouse,
+)
 from mtl_pipeline.warehouse.dialect import read_dialect
 from mtl_pipeline.warehouse.raw import find_raw_files
 from mtl_pipeline.warehouse.scan import (
@@ -61,8 +67,9 @@ def build_table(paths: PipelinePaths, spec: PipelineSpec, table: str) -> TableSu
     files = find_raw_files(paths, spec.raw, table)
     dialect = None if files[0].is_parquet else read_dialect(files, spec.raw, table)
     with open_warehouse(paths.warehouse, settings=spec.warehouse) as connection:
-        connection.execute(REJECT_MACRO)
+        create_macros(connection, paths)
         scan = open_scan(connection, paths, table, files, dialect)
+        confine(connection, [file.path for file in files])
         apply_pipeline_sql(connection, paths, spec, scan)
         rules = {
             "table": table,
@@ -96,9 +103,7 @@ def apply_pipeline_sql(
 ) -> None:
     """Run sql/<pipeline>/<table>.sql over raw_<table>: see run_pipeline_sql for what comes out."""
     path = paths.sql / f"{scan.table}.sql"
-    if not path.is_file():
-        raise UserError(f"{path} is missing: it must turn raw_{scan.table} into the table {scan.table}")
-    query = render_sql(path).strip().rstrip(";")
+    query = read_pipeline_sql(connection, path)
     try:
         delivered = [row[0] for row in connection.execute(f"DESCRIBE {query}").fetchall()]
         required = [*required_columns(spec, scan.table), *PROVENANCE_COLUMNS, "rejection"]
@@ -107,6 +112,8 @@ def apply_pipeline_sql(
                 f"{path} must deliver the column(s) {', '.join(missing)}; it delivers {', '.join(delivered)}"
             )
         run_pipeline_sql(connection, paths, scan, query)
+    except duckdb.PermissionException as error:
+        raise reaches_elsewhere(path, error) from error
     except duckdb.Error as error:
         raise UserError(
             f"{path} failed on {paths.raw / getattr(spec.raw, scan.table)} "

@@ -36,7 +36,7 @@ attributes:
 """
 
 SQL = {
-    "users": "SELECT user_id, TRY_CAST(age AS INTEGER) AS age, name AS text",
+    "users": "SELECT user_id, whole_number(age) AS age, name AS text",
     "items": "SELECT item_id, title AS text",
     "interactions": "SELECT user_id, item_id, timestamp::TIMESTAMP AS timestamp, "
     "click::INTEGER AS click, purchase::INTEGER AS purchase",
@@ -439,10 +439,31 @@ def test_message_names_file_line_and_what_is_allowed(edit: Edit, old: str, new: 
 
 
 WRONG_TYPES = [
-    ("users", "TRY_CAST(age AS INTEGER)", "age", "5: features.users.numeric", "age as VARCHAR", "a number"),
+    (
+        "users",
+        "whole_number(age)",
+        "age",
+        "5: features.users.numeric",
+        "age as VARCHAR",
+        "a number: decimal_number(age) makes it one",
+    ),
     ("users", "name AS text", "1 AS text", "4: features.users.text", "text as INTEGER", "a string"),
-    ("interactions", "::TIMESTAMP", "", "2: time of the interactions", "timestamp as VARCHAR", "a time"),
-    ("interactions", "click::INTEGER", "click", "9: label of task click", "click as VARCHAR", "a number"),
+    (
+        "interactions",
+        "::TIMESTAMP",
+        "",
+        "2: time of the interactions",
+        "timestamp as VARCHAR",
+        "a time: moment(timestamp) makes it one",
+    ),
+    (
+        "interactions",
+        "click::INTEGER",
+        "click",
+        "9: label of task click",
+        "click as VARCHAR",
+        "a number: decimal_number(click) makes it one",
+    ),
 ]
 
 
@@ -453,7 +474,7 @@ def test_columns_of_the_wrong_type_are_refused(
     path = root / f"sql/orders/{table}.sql"
     path.write_text(path.read_text().replace(old, new))
     assert refusal(edit("", "")) == (
-        f"defs.yaml:{place}: sql/orders/{table}.sql delivers {found}; it must be {wanted}: TRY_CAST it"
+        f"defs.yaml:{place}: sql/orders/{table}.sql delivers {found}; it must be {wanted}"
     )
 
 

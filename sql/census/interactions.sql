@@ -5,13 +5,13 @@ SELECT
     concat_ws(':', source_file, source_line) AS person,
     (income = '50000+.')::INTEGER AS rich,
     (marital_status = 'Never married')::INTEGER AS never_married,
-    TRY_CAST(age AS DOUBLE) AS age,
-    TRY_CAST(wage_per_hour AS DOUBLE) AS wage_per_hour,
-    TRY_CAST(capital_gains AS DOUBLE) AS capital_gains,
-    TRY_CAST(capital_losses AS DOUBLE) AS capital_losses,
-    TRY_CAST(dividends AS DOUBLE) AS dividends,
-    TRY_CAST(persons_worked_for AS DOUBLE) AS persons_worked_for,
-    TRY_CAST(weeks_worked AS DOUBLE) AS weeks_worked,
+    decimal_number(age) AS age,
+    decimal_number(wage_per_hour) AS wage_per_hour,
+    decimal_number(capital_gains) AS capital_gains,
+    decimal_number(capital_losses) AS capital_losses,
+    decimal_number(dividends) AS dividends,
+    decimal_number(persons_worked_for) AS persons_worked_for,
+    decimal_number(weeks_worked) AS weeks_worked,
     nullif(class_of_worker, '?') AS class_of_worker,
     nullif(industry_code, '?') AS industry_code,
     nullif(occupation_code, '?') AS occupation_code,
@@ -46,15 +46,15 @@ SELECT
     nullif(survey_year, '?') AS survey_year,
     source_file,
     source_line,
-    CASE
-        WHEN TRY_CAST(age AS DOUBLE) IS NULL THEN reject('age', 'not a number')
-        WHEN TRY_CAST(wage_per_hour AS DOUBLE) IS NULL THEN reject('wage_per_hour', 'not a number')
-        WHEN TRY_CAST(capital_gains AS DOUBLE) IS NULL THEN reject('capital_gains', 'not a number')
-        WHEN TRY_CAST(capital_losses AS DOUBLE) IS NULL THEN reject('capital_losses', 'not a number')
-        WHEN TRY_CAST(dividends AS DOUBLE) IS NULL THEN reject('dividends', 'not a number')
-        WHEN TRY_CAST(persons_worked_for AS DOUBLE) IS NULL THEN reject('persons_worked_for', 'not a number')
-        WHEN TRY_CAST(weeks_worked AS DOUBLE) IS NULL THEN reject('weeks_worked', 'not a number')
-        WHEN income IS NULL OR income NOT IN ('- 50000.', '50000+.') THEN reject('income', 'neither - 50000. nor 50000+.')
-        WHEN marital_status IS NULL THEN reject('marital_status', 'missing')
-    END AS rejection
+    coalesce(
+        unless_decimal_number(age),
+        unless_decimal_number(wage_per_hour),
+        unless_decimal_number(capital_gains),
+        unless_decimal_number(capital_losses),
+        unless_decimal_number(dividends),
+        unless_decimal_number(persons_worked_for),
+        unless_decimal_number(weeks_worked),
+        unless_one_of(income, ['- 50000.', '50000+.']),
+        unless_present(marital_status)
+    ) AS rejection
 FROM raw_interactions

@@ -3,7 +3,7 @@
 SELECT
     personId AS user_id,
     contentId AS item_id,
-    make_timestamp(TRY_CAST(timestamp AS BIGINT) * 1000000) AS timestamp,
+    moment(timestamp, 'seconds') AS timestamp,
     1 AS viewed,
     (eventType = 'LIKE')::INTEGER AS liked,
     (eventType = 'BOOKMARK')::INTEGER AS bookmarked,
@@ -12,9 +12,8 @@ SELECT
     userCountry AS country,
     source_file,
     source_line,
-    CASE
-        WHEN TRY_CAST(timestamp AS BIGINT) IS NULL THEN reject('timestamp', 'not a whole number')
-        WHEN eventType IS NULL OR eventType NOT IN ('VIEW', 'LIKE', 'BOOKMARK', 'COMMENT CREATED', 'FOLLOW')
-            THEN reject('eventType', 'not a known event')
-    END AS rejection
+    coalesce(
+        unless_moment(timestamp, 'seconds'),
+        unless_one_of(eventType, ['VIEW', 'LIKE', 'BOOKMARK', 'COMMENT CREATED', 'FOLLOW'])
+    ) AS rejection
 FROM raw_interactions

@@ -1,6 +1,6 @@
 -- users.dat: user_id::gender::age group::occupation code::zip code
 SELECT
-    TRY_CAST(user_id AS INTEGER) AS user_id,
+    whole_number(user_id) AS user_id,
     gender,
     CASE age
         WHEN '1' THEN 'under 18' WHEN '18' THEN '18 to 24' WHEN '25' THEN '25 to 34' WHEN '35' THEN '35 to 44'
@@ -10,10 +10,10 @@ SELECT
     left(zip_code, 1) AS zip_region,
     source_file,
     source_line,
-    CASE
-        WHEN TRY_CAST(user_id AS INTEGER) IS NULL THEN reject('user_id', 'not a whole number')
-        WHEN gender IS NULL OR gender NOT IN ('F', 'M') THEN reject('gender', 'neither F nor M')
-        WHEN age_group IS NULL THEN reject('age', 'not an age group')
-        WHEN occupation IS NULL THEN reject('occupation', 'missing')
-    END AS rejection
+    coalesce(
+        unless_whole_number(user_id),
+        unless_one_of(gender, ['F', 'M']),
+        reject_if(age_group IS NULL, 'age', 'not an age group'),
+        unless_present(occupation)
+    ) AS rejection
 FROM raw_users

@@ -1,7 +1,7 @@
 -- users.csv: user_id,age,gender,occupation,zip_code
 SELECT
-    TRY_CAST(user_id AS INTEGER) AS user_id,
-    TRY_CAST(age AS INTEGER) AS age,
+    whole_number(user_id) AS user_id,
+    whole_number(age, 1, 120) AS age,
     gender,
     occupation,
     upper(left(zip_code, 1)) AS zip_region,
@@ -11,11 +11,10 @@ SELECT
     ) AS text,
     source_file,
     source_line,
-    CASE
-        WHEN TRY_CAST(user_id AS INTEGER) IS NULL THEN reject('user_id', 'not a whole number')
-        WHEN TRY_CAST(age AS INTEGER) IS NULL THEN reject('age', 'not a whole number')
-        WHEN TRY_CAST(age AS INTEGER) NOT BETWEEN 1 AND 120 THEN reject('age', 'outside 1 to 120')
-        WHEN gender IS NULL OR gender NOT IN ('F', 'M') THEN reject('gender', 'neither F nor M')
-        WHEN occupation IS NULL THEN reject('occupation', 'missing')
-    END AS rejection
+    coalesce(
+        unless_whole_number(user_id),
+        unless_whole_number(age, 1, 120),
+        unless_one_of(gender, ['F', 'M']),
+        unless_present(occupation)
+    ) AS rejection
 FROM raw_users
