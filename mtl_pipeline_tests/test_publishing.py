@@ -19,6 +19,7 @@ from mtl_pipeline.publishing import (
     publish_folder,
     reading,
 )
+from mtl_pipeline_tests.bit_flips import flip
 from mtl_pipeline_tests.publishing_stress import FILES, kill_writers, publish, race, read
 
 
@@ -150,10 +151,10 @@ def test_a_target_that_must_not_be_written_is_found_before_the_work(target: Path
 @pytest.mark.parametrize(
     "damage, named",
     [
-        (lambda folder: flip(folder / FILES[1]), "statistics"),
+        (lambda folder: flip(folder / FILES[1], 77), "statistics"),
         (lambda folder: (folder / FILES[1]).unlink(), "statistics"),
         (lambda folder: (folder / "more").write_text(""), "more"),
-        (lambda folder: flip(folder / "SHA256SUMS"), ""),
+        (lambda folder: flip(folder / "SHA256SUMS", 77), ""),
         (lambda folder: (folder / "SHA256SUMS").unlink(), "holds no SHA256SUMS"),
     ],
 )
@@ -193,9 +194,3 @@ def hold(target: Path, opened, done) -> None:
         opened.set()
         assert done.wait(60)
         assert sorted(os.listdir(version)) == sorted([*FILES, "SHA256SUMS"])  # noqa: PTH208
-
-
-def flip(path: Path, bit: int = 77) -> None:
-    content = bytearray(path.read_bytes())
-    content[bit // 8] ^= 1 << bit % 8
-    path.write_bytes(content)
