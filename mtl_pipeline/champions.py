@@ -9,18 +9,24 @@ is killed at any moment leaves the champion that was there before, or the new on
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Concatenate, Literal, ParamSpec, TypeVar
 
-from mtl_pipeline.errors import UserError
-from mtl_pipeline.paths import PipelinePaths
-from mtl_pipeline.publishing import folder_fingerprint, hidden_sibling, locked, publish_file
+from pydantic import ConfigDict, TypeAdapter
 
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.json_lines import read_lines, write_lines
+from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.publishing import folder_fingerprint, hidden_folder, locked, reading, remove_unused
+
+FINGERPRINT = re.compile("[0-9a-f]{64}")
 SHOWN_DIGITS = 12
 Action = Literal["promoted", "kept", "rolled back"]
 Parameters = ParamSpec("Parameters")
@@ -30,6 +36,8 @@ Result = TypeVar("Result")
 @dataclass(frozen=True)
 class Entry:
     """One line of the history."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     time: str
     """ISO, UTC."""
@@ -41,6 +49,9 @@ class Entry:
     reasons: list[str]
     decision: str = ""
     """What settled it, see `Decision.name`; empty for a rollback."""
+
+
+ENTRY = TypeAdapter(Entry)
 
 
 @dataclass(frozen=True)
@@ -99,10 +110,9 @@ class Decision:
 
     @classmethod
     def read(cls, path: Path) -> Decision:
-        """Raises UserError when there is none."""
-        if not path.is_file():
-            raise UserError(f"{path} does not exist yet: materialize evaluation first")
-        values = json.loads(path.read_text())
+        """Raises UserError when there is none, or the folder that it was published in is damaged."""
+        with reading(path.parent) as folder:
+            values = json.loads((folder / path.name).read_text())
         return cls(**values | {"comparisons": [TaskComparison(**line) for line in values["comparisons"]]})
 
 
@@ -116,10 +126,16 @@ def model_fingerprint(folder: Path) -> str:
 
 
 def read_history(paths: PipelinePaths) -> list[Entry]:
-    """Oldest first; empty where no decision was ever carried out."""
-    if not paths.champion_history.is_file():
-        return []
-    return [Entry(**json.loads(line)) for line in paths.champion_history.read_text().splitlines()]
+    """Oldest first; empty where no decision was ever carried out. Raises UserError for a line that is damaged."""
+    return read_lines(paths.champion_history, parse_entry, "then the line before it says who is champion")
+
+
+def parse_entry(line: bytes) -> Entry:
+    """Raises ValueError where the line is none, or names as champion what is no fingerprint but, it may be, a path."""
+    entry = ENTRY.validate_json(line, strict=True)
+    if entry.champion is not None and not FINGERPRINT.fullmatch(entry.champion):
+        raise ValueError(f"{entry.champion!r} is no fingerprint of a model")
+    return entry
 
 
 def current_champion(history: list[Entry]) -> str | None:
@@ -135,6 +151,25 @@ def champion_folder(paths: PipelinePaths) -> tuple[str, Path]:
             "that beats a constant answer is promoted"
         )
     return champion, paths.champions / champion
+
+
+def reading_model(folder: Path) -> AbstractContextManager[Path]:
+    """`reading`, of the newest model or of a champion, whose name says what it is.
+
+    Raises UserError when there is none, or when it is damaged.
+    """
+    if FINGERPRINT.fullmatch(folder.name):
+        return reading(folder, verify_champion)
+    return reading(folder)
+
+
+def verify_champion(version: Path, folder: Path) -> None:
+    """Raises UserError unless a champion is the model that its name says."""
+    if model_fingerprint(version) != folder.name:
+        raise UserError(
+            f"{folder} is damaged: it is not the model that its name says. Materialize evaluation, which puts a sound "
+            "model in its place, or go back to an earlier champion (make rollback)"
+        )
 
 
 def rolled_back_at(history: list[Entry], fingerprint: str) -> str | None:
@@ -252,32 +287,29 @@ def reigns(history: list[Entry]) -> list[str]:
 def keep_version(paths: PipelinePaths, fingerprint: str) -> None:
     """Copy the newest model to where champions are kept. Raises UserError when it is another one."""
     target = paths.champions / fingerprint
-    if target.is_dir():
+    if target.is_dir() and model_fingerprint(target) == fingerprint:
         return
-    paths.champions.mkdir(parents=True, exist_ok=True)
-    copy = hidden_sibling(target)
-    try:
-        shutil.copytree(paths.model, copy)
+    with hidden_folder(target) as copy:
+        with reading(paths.model) as model:
+            shutil.copytree(model, copy, dirs_exist_ok=True)
         if model_fingerprint(copy) != fingerprint:
             raise UserError(
                 f"{paths.model} has been made again since the evaluation: materialize evaluation again"
             )
+        shutil.rmtree(target, ignore_errors=True)
         copy.rename(target)
-    finally:
-        shutil.rmtree(copy, ignore_errors=True)
 
 
 def remove_old_versions(paths: PipelinePaths, history: list[Entry], keep: int) -> None:
-    """All but the newest champions, and leftovers of runs that were killed."""
+    """All but the newest champions and what somebody reads, and leftovers of runs that were killed."""
     kept = set(reigns(history)[-keep:])
     for folder in paths.champions.glob("*"):
         if folder.name not in kept:
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_unused(folder, paths.model)
 
 
 def append(paths: PipelinePaths, history: list[Entry], entry: Entry) -> None:
-    with publish_file(paths.champion_history) as file:
-        file.write_text("".join(json.dumps(asdict(line)) + "\n" for line in [*history, entry]))
+    write_lines(paths.champion_history, [asdict(line) for line in [*history, entry]])
 
 
 def now() -> str:

@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+from pydantic import ValidationError
+
 
 class UserError(Exception):
     """Something the user can mend. The message names the file or setting and says what to do."""
+
+
+def in_short(error: Exception) -> str:
+    """The error's words; where pydantic found many faults, the first, and where it is."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_url=False)[0]
+    return ": ".join(filter(None, [".".join(map(str, first["loc"])), first["msg"]]))

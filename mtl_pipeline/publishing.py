@@ -1,66 +1,145 @@
-"""Atomic publishing: a reader sees the old output or the new one, never half of either."""
+"""Atomic publishing: a reader sees the old output or the new one, never half of either, and nothing that has decayed.
+
+A published folder is a hidden sibling, its version, and `target` a symbolic link to it, which a rename swaps. Three
+locks, which the system lets go of when their holder dies, keep versions from being lost or left behind:
+
+a writer    holds its unfinished version alone, until the link names it
+a reader    shares a lock on the version that it reads, for as long as it reads (`reading`)
+sweeping    after each publishing deletes every version that is not current and that nobody holds
+
+Of two writers the last swap wins. Where a copy has replaced the link by a real folder, that folder is the version.
+Each version carries the checksums of its files (see `checksums`), which are compared when it is opened.
+"""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import time
 import uuid
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
 
-ABANDONED_AFTER_SECONDS = 24 * 3600
+from mtl_pipeline.checksums import CHECKSUMS, verify_checksums, write_checksums
+from mtl_pipeline.errors import UserError
+
+DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT}
+LEAST_ROOM = 1 << 20
+PATIENCE_SECONDS = 0.2
+"""A link that takes the place of a real folder is missing for an instant."""
+
+Verify = Callable[[Path, Path], None]
+"""(version, target): raises UserError where the version is not what was published at the target."""
 
 
 @contextmanager
 def publish_file(target: Path) -> Iterator[Path]:
-    """Yield a path to write; on success it replaces `target`, on failure it vanishes."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = hidden_sibling(target)
-    try:
+    """Yield a path to write; on success it replaces `target`, on failure it vanishes.
+
+    Raises UserError when the disk is full or must not be written.
+    """
+    with hidden_folder(target) as folder:
+        temporary = folder / "content"
         yield temporary
         os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def publish_folder(target: Path) -> Iterator[Path]:
-    """Yield an empty folder to fill; on success `target`, a symbolic link, points to it.
+    """Yield an empty folder to fill; on success it is, with its checksums, the version that `target` names.
 
-    A folder cannot be replaced atomically, a symbolic link can: each version is a hidden sibling
-    folder, and the link is swapped by a rename. The version it named before is removed, and so are
-    leftovers of runs that were killed.
+    Raises UserError when the disk is full or must not be written.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    version = hidden_sibling(target)
-    version.mkdir()
-    previous = target.resolve() if target.is_symlink() else None
-    try:
+    with hidden_folder(target) as version:
         yield version
-        link = version.with_name(f"{version.name}.link")
+        write_checksums(version)
+        link = version / "link"
         link.symlink_to(version.name, target_is_directory=True)
-        os.replace(link, target)
-    except BaseException:
-        shutil.rmtree(version, ignore_errors=True)
-        raise
-    if previous is not None:
-        shutil.rmtree(previous, ignore_errors=True)
-    remove_abandoned_versions(target)
+        swap(link, target)
+
+
+@contextmanager
+def reading(target: Path, verify: Verify = verify_checksums) -> Iterator[Path]:
+    """Yield the version that `target` names now: verified, and there until the `with` block ends.
+
+    Raises UserError when there is none, or when it is damaged.
+    """
+    session = SESSION.get()
+    if session is None:
+        with current_version(target) as version:
+            verify(version, target)
+            yield version
+        return
+    if target.absolute() not in session.versions:
+        version = session.stack.enter_context(current_version(target))
+        verify(version, target)
+        session.versions[target.absolute()] = version
+    yield session.versions[target.absolute()]
+
+
+@contextmanager
+def one_version_each() -> Iterator[None]:
+    """Within, whoever reads a folder again reads the version of the first time, which is verified once.
+
+    So what is made in many steps is made from one version of each of its inputs, whatever is published meanwhile.
+    """
+    with ExitStack() as stack:
+        token = SESSION.set(Session(stack))
+        try:
+            yield
+        finally:
+            SESSION.reset(token)
+
+
+@dataclass(frozen=True)
+class Session:
+    stack: ExitStack
+    """Holds the versions."""
+    versions: dict[Path, Path] = field(default_factory=dict)
+    """By absolute path of their target."""
+
+
+SESSION: ContextVar[Session | None] = ContextVar("session", default=None)
 
 
 def folder_fingerprint(folder: Path, *, without: Collection[str] = ()) -> str:
-    """SHA-256 (hex) over the names and contents of the files in a folder, but for those named in `without`."""
+    """SHA-256 (hex) over the names and contents of the files in a folder, but for those named in `without`; of the
+    version that is being read where there is one, see `one_version_each`."""
+    session = SESSION.get()
+    version = session.versions.get(folder.absolute(), folder) if session else folder
     digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.name not in without:
+    for path in sorted(version.iterdir()):
+        if path.name not in (*without, CHECKSUMS):
             digest.update(path.name.encode() + b"\0")
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
+
+
+def ensure_writable(target: Path, bytes_needed: int | None = None) -> None:
+    """Find out before an hour of work whether its output can be published at `target`.
+
+    `bytes_needed` is by default as much as is published there now. Raises UserError when the disk is full or must
+    not be written.
+    """
+    needed = max(LEAST_ROOM, published_bytes(target) if bytes_needed is None else bytes_needed)
+    with hidden_folder(target) as folder:
+        (folder / "probe").write_bytes(bytes(LEAST_ROOM))
+        disk = os.statvfs(folder)
+        if (free := disk.f_bavail * disk.f_frsize) < needed:
+            raise cannot_write(target, f"it needs {needed:,} bytes, and {free:,} are free")
+
+
+def published_bytes(target: Path) -> int:
+    files = target.iterdir() if target.is_dir() else [target]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 @contextmanager
@@ -75,12 +154,121 @@ def locked(target: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def hidden_folder(target: Path) -> Iterator[Path]:
+    """Yield a new folder beside `target` that is held alone, and is gone afterwards unless `target` names it then.
+
+    Sweeps leftovers of runs that were killed. Raises UserError when the disk is full or must not be written.
+    """
+    with ExitStack() as stack:
+        folder = new_folder(target, stack)
+        try:
+            yield folder
+        except OSError as error:
+            if error.errno not in DISK_IS_FULL:
+                raise
+            raise cannot_write(target, str(error)) from error
+        finally:
+            if not is_current(folder, target):
+                shutil.rmtree(folder, ignore_errors=True)
+    sweep(target)
+
+
+def new_folder(target: Path, stack: ExitStack) -> Path:
+    """A new folder beside `target`, held alone for as long as the stack lasts."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            folder = hidden_sibling(target)
+            folder.mkdir()
+            if stack.enter_context(held(folder, fcntl.LOCK_EX)):
+                return folder  # else somebody swept it before it was held
+    except OSError as error:
+        raise cannot_write(target, str(error)) from error
+
+
+def cannot_write(target: Path, reason: str) -> UserError:
+    return UserError(
+        f"{target} cannot be written ({reason}): make room on the disk, or let this user write there. "
+        "What was published before is unharmed"
+    )
+
+
+@contextmanager
+def current_version(target: Path) -> Iterator[Path]:
+    """Yield the folder that `target` names, which is not deleted until the `with` block ends."""
+    started = time.monotonic()
+    with ExitStack() as stack:
+        while True:
+            version = target.resolve()
+            # Whoever deletes holds a version alone and leaves the current one: it is whole if it is current now.
+            if stack.enter_context(held(version, fcntl.LOCK_SH)) and target.resolve() == version:
+                break
+            stack.close()
+            if not target.exists() and time.monotonic() > started + PATIENCE_SECONDS:
+                raise UserError(f"{target} does not exist yet: materialize {target.name} first")
+        yield version
+
+
+def swap(link: Path, target: Path) -> None:
+    """Put a link in the place of another, or of the real folder that a copy has made of it."""
+    while True:
+        try:
+            os.replace(link, target)
+            return
+        except IsADirectoryError:
+            with suppress(FileNotFoundError):
+                os.replace(target, hidden_sibling(target))
+
+
+def sweep(target: Path) -> None:
+    """Delete what was published at `target` before, or was never finished, and is in nobody's hands."""
+    ours = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{32}}(\.link)?")
+    for sibling in target.parent.iterdir():
+        if ours.fullmatch(sibling.name):
+            with suppress(OSError):
+                remove_unused(sibling, target)
+
+
+def remove_unused(path: Path, target: Path) -> None:
+    """Delete a file, link or folder, unless `target` names it or somebody reads or writes it."""
+    if path.is_symlink():
+        path.unlink()
+        return
+    with held(path, fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
+        if not alone or is_current(path, target):
+            return
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
+
+
+def is_current(version: Path, target: Path) -> bool:
+    return target.is_symlink() and target.resolve().name == version.name
+
+
+@contextmanager
+def held(path: Path, operation: int) -> Iterator[bool]:
+    """Lock a file or folder (`flock`), and yield whether it is locked: not if it is gone or, with LOCK_NB, in use."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        descriptor = -1
+    try:
+        yield descriptor >= 0 and lock(descriptor, path, operation)
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def lock(descriptor: int, path: Path, operation: int) -> bool:
+    try:
+        fcntl.flock(descriptor, operation)
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except (BlockingIOError, FileNotFoundError):
+        return False
+
+
 def hidden_sibling(target: Path) -> Path:
     return target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-
-
-def remove_abandoned_versions(target: Path) -> None:
-    oldest = time.time() - ABANDONED_AFTER_SECONDS
-    for sibling in target.parent.glob(f".{target.name}.*"):
-        if sibling != target.resolve() and sibling.lstat().st_mtime < oldest:
-            shutil.rmtree(sibling, ignore_errors=True)

@@ -6,7 +6,8 @@ One row for each row of a table, in its order:
     vector     fixed_size_list<float32>[dimension]
     text_hash  16 bytes: which text the vector stands for
 
-The file's metadata says where the vectors come from: `encoder_fingerprint` (hex) and `encoder` (JSON).
+The file's metadata says where the vectors come from: `encoder_fingerprint` (hex) and `encoder` (JSON), and what the
+whole file is: `checksum`, see `checksums`.
 
 Vectors are neither compressed nor dictionary-encoded: random mantissas do not shrink, and trying costs
 most of the time. Values are declared non-nullable, which makes reading three to four times as fast.
@@ -23,6 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mtl_pipeline.checksums import UNSEALED, seal, verify_seal
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.publishing import publish_file
 
@@ -36,6 +38,8 @@ class Vectors(NamedTuple):
     """[n], of the type of the table's key."""
     vectors: np.ndarray
     """float32 [n, dimension], contiguous and writable: `torch.from_numpy` takes it without a copy."""
+    text_hashes: pa.Array
+    """fixed_size_binary(16) [n]."""
     metadata: dict[str, str]
 
 
@@ -50,7 +54,7 @@ def write_vectors(
             pa.field("vector", vector_type, nullable=False),
             pa.field("text_hash", pa.binary(TEXT_HASH_BYTES), nullable=False),
         ],
-        metadata=dict(metadata),
+        metadata=UNSEALED | dict(metadata),
     )
     values = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).reshape(-1))
     column = pa.FixedSizeListArray.from_arrays(values, type=vector_type)
@@ -63,15 +67,20 @@ def write_vectors(
             write_statistics=["id"],
             row_group_size=ROWS_PER_GROUP,
         )
+        seal(temporary)
 
 
 def read_vectors(path: Path) -> Vectors:
-    """Ids, vectors and file metadata, one row group at a time.
+    """All of the file at `path`, one row group at a time, after it was compared with its checksum.
 
-    Raises UserError when the file is missing or is no file of text vectors.
+    Raises UserError when the file is missing or damaged.
     """
-    with open_vectors(path) as file:
-        ids = file.read(columns=["id"])["id"].combine_chunks()
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file of text vectors. Materialize the embeddings first.")
+    with path.open("rb") as content:
+        verify_seal(content, path)
+        file = pq.ParquetFile(content)
+        ids, hashes = (column.combine_chunks() for column in file.read(columns=["id", "text_hash"]).columns)
         dimension = file.schema_arrow.field("vector").type.list_size
         vectors = np.empty((file.metadata.num_rows, dimension), dtype=np.float32)
         start = 0
@@ -79,20 +88,10 @@ def read_vectors(path: Path) -> Vectors:
             for chunk in file.read_row_group(group, columns=["vector"])["vector"].chunks:
                 vectors[start : start + len(chunk)] = chunk.flatten().to_numpy().reshape(-1, dimension)
                 start += len(chunk)
-        metadata = file_metadata(file)
-    return Vectors(ids, vectors, metadata)
-
-
-def read_text_hashes(path: Path) -> pa.Array:
-    """fixed_size_binary(16) [n]. Raises UserError as `read_vectors` does."""
-    with open_vectors(path) as file:
-        return file.read(columns=["text_hash"])["text_hash"].combine_chunks()
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """The file's metadata alone. Raises UserError as `read_vectors` does."""
-    with open_vectors(path) as file:
-        return file_metadata(file)
+        metadata = {key.decode(): value.decode() for key, value in file.schema_arrow.metadata.items()}
+    return Vectors(
+        ids, vectors, hashes, {key: value for key, value in metadata.items() if key not in UNSEALED}
+    )
 
 
 def content_fingerprint(ids: pa.Array, vectors: np.ndarray) -> str:
@@ -106,28 +105,3 @@ def file_fingerprint(path: Path) -> str:
     """`content_fingerprint` of the file at `path`. Raises UserError as `read_vectors` does."""
     found = read_vectors(path)
     return content_fingerprint(found.ids, found.vectors)
-
-
-def open_vectors(path: Path) -> pq.ParquetFile:
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such file of text vectors. Materialize the embeddings first.")
-    try:
-        file = pq.ParquetFile(path)
-    except pa.ArrowInvalid as error:
-        raise not_vectors(path, str(error)) from error
-    schema = file.schema_arrow
-    if missing := {"id", "vector", "text_hash"} - set(schema.names):
-        file.close()
-        raise not_vectors(path, f"column {', '.join(sorted(missing))} is missing")
-    if not pa.types.is_fixed_size_list(schema.field("vector").type):
-        file.close()
-        raise not_vectors(path, f"column vector is {schema.field('vector').type}, not fixed_size_list<float>")
-    return file
-
-
-def not_vectors(path: Path, reason: str) -> UserError:
-    return UserError(f"{path}: not a file of text vectors ({reason}). Materialize the embeddings again.")
-
-
-def file_metadata(file: pq.ParquetFile) -> dict[str, str]:
-    return {key.decode(): value.decode() for key, value in (file.schema_arrow.metadata or {}).items()}

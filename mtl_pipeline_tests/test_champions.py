@@ -14,8 +14,10 @@ from mtl_pipeline.champions import (
     carry_out,
     champion_folder,
     current_champion,
+    keep_version,
     model_fingerprint,
     read_history,
+    reading_model,
     roll_back,
     rolled_back_at,
     short,
@@ -23,6 +25,7 @@ from mtl_pipeline.champions import (
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import publish_folder
+from mtl_pipeline_tests.bit_flips import noticed
 
 
 @pytest.fixture
@@ -102,7 +105,8 @@ def test_a_promotion_that_is_killed_leaves_the_champion_and_can_be_done_again(
     night(paths, "first")
     train(paths, "second")
     promoted = decision(paths)
-    promoted.write(paths.data / "decision.json")
+    with publish_folder(paths.evaluation) as folder:
+        promoted.write(folder / "decision.json")
     module, _, name = killed_at.rpartition(".")
     code = f"""
 import os, pathlib, shutil, signal
@@ -110,7 +114,7 @@ from mtl_pipeline.champions import Decision, carry_out
 from mtl_pipeline.paths import PipelinePaths
 {module}.{name} = lambda *arguments, **others: os.kill(os.getpid(), signal.SIGKILL)
 paths = PipelinePaths(pathlib.Path({str(paths.root)!r}), "shop")
-carry_out(paths, Decision.read(paths.data / "decision.json"), keep=5)
+carry_out(paths, Decision.read(paths.evaluation / "decision.json"), keep=5)
 """
     killed = subprocess.run([sys.executable, "-c", code], check=False)
     assert killed.returncode == -9
@@ -166,3 +170,64 @@ def test_the_training_log_is_no_part_of_a_model(paths: PipelinePaths) -> None:
     assert model_fingerprint(paths.model) == before
     (paths.model / "calibration.json").write_text("{}")
     assert model_fingerprint(paths.model) != before
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "null",
+        '{"time": "2026',
+        '{"time": "t", "action": "promoted", "champion": "../model", "model": "a", "reasons": []}',
+        '{"time": "t", "action": "promoted", "champion": null, "model": "a", "reasons": [], "more": 1}',
+        '{"time": "t", "action": "promoted", "champion": null, "model": "a", "reasons": "none"}',
+        "[" * 100_000,
+        "\ud800",
+    ],
+    ids=["blank", "null", "half-written", "a path", "extended", "another type", "deep", "not UTF-8"],
+)
+def test_a_damaged_line_of_the_history_is_named_and_nothing_is_lost(paths: PipelinePaths, line: str) -> None:
+    night(paths, "first")
+    with paths.champion_history.open("ab") as file:
+        file.write(line.encode(errors="surrogatepass") + b"\n")
+    before = paths.champion_history.read_bytes()
+    for work in (lambda: champion(paths), lambda: roll_back(paths), lambda: night(paths, "second")):
+        with pytest.raises(UserError, match=r"champion.jsonl, line 2: damaged, .*Remove the line"):
+            work()
+    assert paths.champion_history.read_bytes() == before
+
+
+def test_a_history_from_before_lines_had_checksums_is_read(paths: PipelinePaths) -> None:
+    night(paths, "first")
+    (line,) = paths.champion_history.read_text().splitlines()
+    paths.champion_history.write_text(line[: line.index(', "sha256"')] + "}\n")
+    assert champion(paths) == "first"
+    night(paths, "second")
+    assert champion(paths) == "second"
+
+
+def test_no_flipped_bit_of_the_history_is_believed(paths: PipelinePaths) -> None:
+    night(paths, "first")
+    night(paths, "second")
+    bits = range(paths.champion_history.stat().st_size * 8)
+    assert noticed(paths.champion_history, bits, lambda: read_history(paths), "champion.jsonl, line")
+
+
+def test_a_damaged_champion_is_refused_and_replaced_by_the_next_promotion_of_it(paths: PipelinePaths) -> None:
+    night(paths, "first")
+    name, folder = champion_folder(paths)
+    (folder / "model.safetensors").write_text("flipped")
+    with pytest.raises(UserError, match=f"{name} is damaged: .*make rollback"), reading_model(folder):
+        pass
+    keep_version(paths, name)
+    with reading_model(folder) as whole:
+        assert (whole / "model.safetensors").read_text() == "first"
+
+
+def test_a_champion_that_somebody_reads_stays(paths: PipelinePaths) -> None:
+    night(paths, "first", keep=1)
+    with reading_model(champion_folder(paths)[1]) as folder:
+        night(paths, "second", keep=1)
+        assert (folder / "model.safetensors").read_text() == "first"
+    night(paths, "third", keep=1)
+    assert not folder.exists()

@@ -35,7 +35,8 @@ def embedding_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinitio
         from mtl_pipeline.embedding import embed_texts
 
         progress = ProgressLog(context.log.info, f"{table}: texts embedded")
-        summary = embed_texts(read_texts(paths, pipeline.spec, table), encoder, target, progress=progress)
+        texts = read_texts(paths, pipeline.spec, table)
+        summary = embed_texts(texts, encoder, target, progress=progress, log=context.log.warning)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(summary.fingerprint),
             metadata={

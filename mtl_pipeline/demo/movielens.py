@@ -245,15 +245,10 @@ def publish_tables(tables: Tables, raw: Path) -> None:
     contents = {f"{table}.csv": to_csv(COLUMNS[table], rows) for table, rows in tables.items()}
     checksums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     contents[MANIFEST] = json.dumps(checksums, indent=2).encode()
-    try:
-        with ExitStack() as stack:
-            # The stack unwinds backwards: the manifest is the last file to appear.
-            for name in [MANIFEST, *FILES]:
-                stack.enter_context(publish_file(raw / name)).write_bytes(contents[name])
-    except OSError as error:
-        raise UserError(
-            f"{raw}: cannot be written ({error}); check its permissions and the free space"
-        ) from error
+    with ExitStack() as stack:
+        # The stack unwinds backwards: the manifest is the last file to appear.
+        for name in [MANIFEST, *FILES]:
+            stack.enter_context(publish_file(raw / name)).write_bytes(contents[name])
 
 
 def to_csv(columns: Sequence[str], rows: Rows) -> bytes:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,17 +25,14 @@ from mtl_pipeline.embedding.distinct import DistinctTexts, distinct_texts
 from mtl_pipeline.embedding.fingerprint import DTYPE, encoder_fingerprint
 from mtl_pipeline.embedding.source import EncoderFiles, find_encoder_files
 from mtl_pipeline.errors import UserError
+from mtl_pipeline.publishing import ensure_writable
 from mtl_pipeline.spec import Encoder
-from mtl_pipeline.vectors import (
-    content_fingerprint,
-    read_metadata,
-    read_text_hashes,
-    read_vectors,
-    write_vectors,
-)
+from mtl_pipeline.vectors import Vectors, content_fingerprint, read_vectors, write_vectors
 
 if TYPE_CHECKING:
     from mtl_pipeline.embedding.encoder import Progress
+
+Log = Callable[[str], None]
 
 NO_DEVICE = "none"
 
@@ -65,17 +63,22 @@ def embed_texts(
     *,
     device: str | None = None,
     progress: Progress | None = None,
+    log: Log = print,
 ) -> EmbeddingSummary:
     """Embed `texts` (columns `id` and `text`) into the Parquet file `target`, in the same order.
 
     `progress(done, total)` is called after each batch with numbers of texts. The old file stays in place
-    until the new one is whole. Raises UserError when the encoder cannot be found or loaded.
+    until the new one is whole; where it is damaged no vector of it is taken over, which `log` is told.
+    Raises UserError when the encoder cannot be found or loaded, or `target` cannot be written.
     """
     started = time.perf_counter()
+    ensure_writable(target)
     files = find_encoder_files(encoder)
     encoder_id = encoder_fingerprint(files, encoder)
     distinct = distinct_texts(texts["text"])
-    embedded = embed_distinct(distinct, stored_vectors(target, encoder_id), files, encoder, device, progress)
+    embedded = embed_distinct(
+        distinct, stored_vectors(target, encoder_id, log), files, encoder, device, progress
+    )
 
     ids = texts["id"].combine_chunks()
     vectors = embedded.vectors[distinct.rows]
@@ -106,7 +109,7 @@ class Embedded:
 
 def embed_distinct(
     distinct: DistinctTexts,
-    stored: StoredVectors | None,
+    stored: Vectors | None,
     files: EncoderFiles,
     encoder: Encoder,
     device: str | None,
@@ -130,29 +133,23 @@ def embed_distinct(
     return Embedded(vectors, len(known) - len(unknown), tokens, model.model.device.type)
 
 
-@dataclass(frozen=True)
-class StoredVectors:
-    hashes: pa.Array
-    """fixed_size_binary(16) [m]."""
-    vectors: np.ndarray
-    """float32 [m, dimension]."""
-
-
-def stored_vectors(target: Path, encoder_id: str) -> StoredVectors | None:
-    """The vectors at `target`, if this very encoder wrote them. An unreadable file is as good as none."""
-    try:
-        if read_metadata(target).get("encoder_fingerprint") != encoder_id:
-            return None
-        return StoredVectors(read_text_hashes(target), read_vectors(target).vectors)
-    except UserError:
+def stored_vectors(target: Path, encoder_id: str, log: Log) -> Vectors | None:
+    """The vectors at `target`, if this very encoder wrote them. A damaged file is as good as none."""
+    if not target.is_file():
         return None
+    try:
+        stored = read_vectors(target)
+    except UserError as error:
+        log(f"No vector is taken over, every text is embedded anew: {error}")
+        return None
+    return stored if stored.metadata.get("encoder_fingerprint") == encoder_id else None
 
 
-def positions_in_store(stored: StoredVectors | None, distinct: DistinctTexts) -> np.ndarray:
+def positions_in_store(stored: Vectors | None, distinct: DistinctTexts) -> np.ndarray:
     """int64 [d]: the row of the store that holds each distinct text, -1 where none does."""
     if stored is None:
         return np.full(len(distinct.texts), -1)
-    found = pc.index_in(distinct.hashes.slice(0, len(distinct.texts)), value_set=stored.hashes)
+    found = pc.index_in(distinct.hashes.slice(0, len(distinct.texts)), value_set=stored.text_hashes)
     return found.cast(pa.int64()).fill_null(-1).to_numpy()
 
 

@@ -6,18 +6,18 @@ The same model on the same examples is one point, however often it is evaluated:
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
+from pydantic import TypeAdapter
 
-from mtl_pipeline.errors import UserError
 from mtl_pipeline.evaluation.predictions import CHAMPION
-from mtl_pipeline.publishing import locked, publish_file
+from mtl_pipeline.json_lines import read_lines, write_lines
+from mtl_pipeline.publishing import locked
 
 if TYPE_CHECKING:
     from mtl_pipeline.champions import Decision
@@ -106,35 +106,9 @@ class Record:
     def task(self, name: str) -> TaskRecord | None:
         return next((task for task in self.tasks if task.task == name), None)
 
-    def to_json(self) -> str:
-        return json.dumps(asdict(self), allow_nan=False)
 
-    @classmethod
-    def from_json(cls, line: str) -> Record:
-        """Raises ValueError, KeyError or TypeError when it is none."""
-        values = json.loads(line)
-        tasks = [
-            TaskRecord(
-                **known(TaskRecord, task)
-                | {
-                    "against": {
-                        model: {
-                            metric: Difference(**known(Difference, found))
-                            for metric, found in by_metric.items()
-                        }
-                        for model, by_metric in task["against"].items()
-                    }
-                }
-            )
-            for task in values["tasks"]
-        ]
-        return cls(**known(cls, values) | {"tasks": tasks})
-
-
-def known(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what a newer version may have added."""
-    names = {field.name for field in fields(kind)}
-    return {name: value for name, value in values.items() if name in names}
+RECORD = TypeAdapter(Record)
+"""What a newer version may have added to a line is left out."""
 
 
 def make_record(
@@ -179,19 +153,12 @@ def number(value: float | None) -> float | None:
 
 
 def read_records(path: Path) -> list[Record]:
-    """Oldest first; empty where nothing was evaluated yet. Raises UserError for a line that is no record."""
-    if not path.is_file():
-        return []
-    records = []
-    for place, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            records.append(Record.from_json(line))
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{path}, line {place}: no record of an evaluation ({error!r}). Remove or mend the line; "
-                "without the file, a new history begins"
-            ) from error
-    return records
+    """Oldest first; empty where nothing was evaluated yet. Raises UserError for a line that is none."""
+    return read_lines(
+        path,
+        lambda line: RECORD.validate_json(line, strict=True),
+        "that evaluation is missing in the page of past evaluations then",
+    )
 
 
 def with_record(earlier: Sequence[Record], record: Record) -> list[Record]:
@@ -225,8 +192,7 @@ def append_record(path: Path, record: Record) -> list[Record]:
     """
     with locked(path):
         records = with_record(read_records(path), record)
-        with publish_file(path) as file:
-            file.write_text("".join(found.to_json() + "\n" for found in records), encoding="utf-8")
+        write_lines(path, [asdict(found) for found in records])
     return records
 
 

@@ -94,27 +94,22 @@ def simulate(
         VERSION, scenario, seed, dirty, users, items, interactions,
         planted=[row for file, planter in planters.items() for row in planted_rows(file, planter)],
     )  # fmt: skip
-    try:
-        with ExitStack() as stack:
-            # The stack unwinds backwards: the summary is the last file to appear.
-            paths = {name: stack.enter_context(publish_file(folder / name)) for name in FILES}
-            paths[SUMMARY].write_text(json.dumps(asdict(summary), indent=2) + "\n")
-            write_entities(paths["raw/users.csv"], world.user_rows, planters["users.csv"], seed, USERS)
-            write_entities(paths["raw/items.csv"], world.item_rows, planters["items.csv"], seed, ITEMS)
-            write_logs(
-                paths["raw/interactions.csv"],
-                paths[TRUTH],
-                draw_blocks(world, interactions, seed),
-                planters["interactions.csv"],
-                lambda first: generator(seed, PLANTING, first),
-                on_progress,
-            )
-            # Its absence shows that the other files may be of two minds, should this be killed now.
-            (folder / SUMMARY).unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"{folder}: cannot be written ({error}); check its permissions and the free space"
-        ) from error
+    with ExitStack() as stack:
+        # The stack unwinds backwards: the summary is the last file to appear.
+        paths = {name: stack.enter_context(publish_file(folder / name)) for name in FILES}
+        paths[SUMMARY].write_text(json.dumps(asdict(summary), indent=2) + "\n")
+        write_entities(paths["raw/users.csv"], world.user_rows, planters["users.csv"], seed, USERS)
+        write_entities(paths["raw/items.csv"], world.item_rows, planters["items.csv"], seed, ITEMS)
+        write_logs(
+            paths["raw/interactions.csv"],
+            paths[TRUTH],
+            draw_blocks(world, interactions, seed),
+            planters["interactions.csv"],
+            lambda first: generator(seed, PLANTING, first),
+            on_progress,
+        )
+        # Its absence shows that the other files may be of two minds, should this be killed now.
+        (folder / SUMMARY).unlink(missing_ok=True)
     return summary
 
 

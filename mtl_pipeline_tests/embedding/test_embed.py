@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from mtl_pipeline.embedding import EmbeddingSummary, embed_texts
 from mtl_pipeline.embedding.encoder import TextEncoder
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.spec import Encoder
-from mtl_pipeline.vectors import read_text_hashes, read_vectors
+from mtl_pipeline.vectors import read_vectors
 
 MOVIES = pa.table(
     {
@@ -50,7 +51,7 @@ def embed(texts: pa.Table, encoder: Encoder, target: Path) -> tuple[EmbeddingSum
 
 def test_the_default_encoder_end_to_end(minilm: TextEncoder, minilm_settings: Encoder, target: Path):
     summary = embed_texts(MOVIES, minilm_settings, target, device="cpu")
-    ids, vectors, _ = read_vectors(target)
+    ids, vectors, *_ = read_vectors(target)
     assert ids == MOVIES["id"].combine_chunks()
     assert vectors.shape == (6, 384)
     expected, _ = minilm.encode(pa.array(["a tale of war"]))
@@ -60,7 +61,7 @@ def test_the_default_encoder_end_to_end(minilm: TextEncoder, minilm_settings: En
 
 def test_rows_keep_their_order_and_equal_texts_share_a_vector(tiny: Encoder, target: Path):
     embed_texts(MOVIES, tiny, target)
-    ids, vectors, _ = read_vectors(target)
+    ids, vectors, *_ = read_vectors(target)
     assert ids.to_pylist() == [30, 10, 20, 40, 50, 60]
     np.testing.assert_array_equal(vectors[0], vectors[2])
     assert np.abs(vectors[0] - vectors[1]).max() > 0.01
@@ -150,12 +151,29 @@ def test_another_encoder_reuses_nothing(tiny: Encoder, target: Path):
     assert second.fingerprint != first.fingerprint
 
 
-def test_a_damaged_old_file_is_replaced(tiny: Encoder, target: Path):
+def flipped_bit(content: bytes) -> bytes:
+    """In the middle, among the vectors."""
+    return (
+        content[: len(content) // 2]
+        + bytes([content[len(content) // 2] ^ 1])
+        + content[len(content) // 2 + 1 :]
+    )
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda content: content[:-100], flipped_bit], ids=["truncated", "flipped bit"]
+)
+def test_a_damaged_old_file_is_replaced_and_nothing_of_it_taken_over(
+    tiny: Encoder, target: Path, damage: Callable[[bytes], bytes]
+):
     first, _ = embed(MOVIES, tiny, target)
-    target.write_bytes(target.read_bytes()[:-100])
-    second, _ = embed(MOVIES, tiny, target)
+    target.write_bytes(damage(target.read_bytes()))
+    lines: list[str] = []
+    second = embed_texts(MOVIES, tiny, target, log=lines.append)
     assert second.reused_texts == 0
     assert second.fingerprint == first.fingerprint
+    assert len(lines) == 1
+    assert f"every text is embedded anew: {target} " in lines[0]
 
 
 def test_a_run_without_news_gives_the_same_content_and_loads_no_model(tiny: Encoder, target: Path):
@@ -197,6 +215,6 @@ def test_a_missing_encoder_leaves_the_old_file(tiny: Encoder, target: Path):
 
 def test_text_hashes_tell_texts_apart(tiny: Encoder, target: Path):
     embed_texts(MOVIES, tiny, target)
-    hashes = read_text_hashes(target).to_pylist()
+    hashes = read_vectors(target).text_hashes.to_pylist()
     assert hashes[0] == hashes[2] != hashes[1]
     assert hashes[3] == hashes[4] == hashes[5]

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import polars as pl
@@ -21,6 +21,7 @@ from mtl_pipeline.evaluation.history import Difference, Record, append_record, m
 from mtl_pipeline.evaluation.predictions import CHAMPION
 from mtl_pipeline.evaluation.report import Facts
 from mtl_pipeline.evaluation.scoring import Evaluation
+from mtl_pipeline_tests.bit_flips import noticed
 
 FACTS = Facts(
     rows_by_split={"train": 430_102, "validation": 53_000, "test": 53_000},
@@ -70,7 +71,7 @@ def test_undefined_values_are_null_so_that_any_reader_of_json_can_read_them(
     assert "NaN" not in path.read_text()
     assert pl.read_ndjson(path)["model"].to_list() == ["new"]
     with pytest.raises(ValueError, match="not JSON compliant"):
-        replace(record, label_means={"watched": math.nan}).to_json()
+        append_record(path, replace(record, label_means={"watched": math.nan}))
 
 
 def test_the_same_model_on_the_same_examples_is_one_point(path: Path, record: Record) -> None:
@@ -108,7 +109,7 @@ def test_a_promoted_model_that_is_evaluated_again_keeps_its_comparison_with_the_
 
 
 def test_a_newer_version_may_have_added_something(path: Path, record: Record) -> None:
-    values = json.loads(record.to_json())
+    values = asdict(record)
     values["mood"] = values["tasks"][0]["mood"] = "sunny"
     for by_metric in values["tasks"][0]["against"].values():
         for difference in by_metric.values():
@@ -122,7 +123,7 @@ def test_a_newer_version_may_have_added_something(path: Path, record: Record) ->
 def test_a_line_that_is_no_record_is_named_and_nothing_is_lost(path: Path, record: Record, line: str) -> None:
     append_record(path, record)
     path.write_text(before := path.read_text() + line + "\n")
-    with pytest.raises(UserError, match=r"evaluation_history.jsonl, line 2: no record of an evaluation"):
+    with pytest.raises(UserError, match=r"evaluation_history.jsonl, line 2: damaged, .*Remove the line"):
         append_record(path, record)
     assert path.read_text() == before
 
@@ -152,3 +153,9 @@ def test_whoever_is_killed_while_writing_leaves_a_history_that_can_be_read(
         before = len(records)
     assert before > 1
     assert append_record(path, record)[-1] == record, "the lock was let go of"
+
+
+def test_no_flipped_bit_is_believed(path: Path, record: Record) -> None:
+    append_record(path, record)
+    bits = range(0, path.stat().st_size * 8, 11)
+    assert noticed(path, bits, lambda: read_records(path), "evaluation_history.jsonl, line")

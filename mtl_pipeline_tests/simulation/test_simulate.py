@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -71,7 +72,7 @@ def test_a_failure_leaves_the_old_files(tmp_path: Path) -> None:
     before = contents(tmp_path)
 
     def fail(rows: int) -> None:
-        raise OSError("no space left")
+        raise OSError(errno.ENOSPC, "no space left")
 
     with pytest.raises(UserError, match="no space left"):
         simulate("shop", tmp_path, interactions=10_000, seed=1, on_progress=fail)
@@ -82,5 +83,5 @@ def test_a_failure_leaves_the_old_files(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "shop").write_text("a file where a folder belongs")
 
-    with pytest.raises(UserError, match="shop: cannot be written"):
+    with pytest.raises(UserError, match=r"shop/.* cannot be written"):
         simulate("shop", tmp_path / "shop", interactions=10_000, seed=0)
