@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 import yaml
 
+from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.components.pipeline import define_pipeline
 from mtl_pipeline.learning.tuning import one_at_a_time
 from mtl_pipeline.spec import PipelineSpec
@@ -99,6 +100,7 @@ def test_unequal_budgets_are_no_comparison(tuned: Project) -> None:
     pl.read_parquet(path).filter(
         (pl.col("architecture") == "shared_bottom") & (pl.col("trial") > 0)
     ).write_parquet(path)
+    write_checksums(paths.tuning)
     results = run_checks(paths, tuning_checks(paths, tuned.pipeline.spec))
     assert {result.check.name: result.offences for result in results} == {
         "budgets_equal": 2,  # mmoe and ple, which the pipeline itself declares too, have none left
