@@ -95,9 +95,9 @@ def fingerprints(pipeline: PipelineContext) -> dict[str, str]:
     """Of what replications belong to; what model and baselines were made from is part of theirs. Raises UserError when
     there is no model, or there are no baselines, yet."""
     paths, spec = pipeline.paths, pipeline.spec
-    vectors = {table: file_fingerprint(paths.embeddings(table)) for table in spec.text_tables}
     with reading(paths.model) as model, reading(paths.baselines) as baselines:
         trained = {"model": model_fingerprint(model), "baselines": folder_fingerprint(baselines)}
+    vectors = {table: file_fingerprint(paths.embeddings(table)) for table in spec.text_tables}
     return trained | {
         "settings": pipeline.code_version(settings=training_settings(spec)),
         "text vectors": pipeline.code_version(settings=vectors),

@@ -216,7 +216,7 @@ def finished_windows(pipeline: PipelineContext, version: str) -> list[int]:
 
 def test_it_needs_the_examples(tmp_path: Path) -> None:
     pipeline = quick_pipeline(tmp_path)
-    with pytest.raises(UserError, match=r"examples\.parquet does not exist yet"):
+    with pytest.raises(UserError, match="materialize examples first"):
         run_backtest(pipeline, Backtest(), lambda line: None)
 
 

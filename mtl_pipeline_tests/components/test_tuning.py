@@ -70,7 +70,7 @@ def test_the_asset_searches_publishes_and_goes_on(tuned: Project) -> None:
     assert (metadata["trials"], metadata["trials of earlier runs"]) == (6, 2)
     assert "## Verdict" in str(metadata["report"])
     folder = tuned.pipeline.paths.tuning
-    files = ["best.yaml", "report.html", "report.md", "trials.parquet"]
+    files = ["SHA256SUMS", "best.yaml", "report.html", "report.md", "trials.parquet"]
     assert folder.is_symlink(), "so that the four are replaced together"
     assert sorted(path.name for path in folder.iterdir()) == files
     assert pl.read_parquet(folder / "trials.parquet").height == 6
