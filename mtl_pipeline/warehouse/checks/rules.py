@@ -85,7 +85,7 @@ def version_of(found: re.Match, paths: PipelinePaths) -> Iterator[str]:
 def count_offences(connection: duckdb.DuckDBPyConnection, check: Check, offences: str) -> CheckResult:
     try:
         connection.execute(f"CREATE OR REPLACE TEMP TABLE offences AS {offences}")
-    except (duckdb.CatalogException, duckdb.IOException) as error:
+    except duckdb.CatalogException as error:
         raise UserError(
             f"check {check.name}: an output that it reads is missing; materialize it again ({error})"
         ) from error
