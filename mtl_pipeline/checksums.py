@@ -83,6 +83,14 @@ def verify_seal(file: BinaryIO, path: Path) -> None:
         raise UserError(f"{path} is damaged: it is not as it was published, going by its checksum: {again}")
 
 
+def verify_file(path: Path) -> None:
+    """`verify_seal`. Raises UserError also when there is no such file."""
+    if not path.is_file():
+        raise UserError(f"{path} does not exist yet: materialize {asset_of(path)} first")
+    with path.open("rb") as file:
+        verify_seal(file, path)
+
+
 def sealed(file: BinaryIO) -> tuple[int, bytes, bytes]:
     """Where the checksum (hex) stands, what it says, and what it should: SHA-256 of all before and behind it.
 

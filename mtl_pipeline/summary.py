@@ -16,6 +16,7 @@ import polars as pl
 from mtl_pipeline.champions import Decision
 from mtl_pipeline.components.timings import seconds_per_asset
 from mtl_pipeline.paths import PipelinePaths, project_root
+from mtl_pipeline.publishing import reading
 
 SHOWN = {
     "binary": ["roc_auc", "gauc", "pr_auc", "log_loss", "f1", "ceiling_share"],
@@ -41,8 +42,9 @@ def markdown_tables(decimals: int) -> pl.Config:
 
 def print_metrics(paths: PipelinePaths) -> None:
     """Print the test metrics of every model and the intervals of the comparisons."""
-    metrics = pl.read_parquet(paths.evaluation / "metrics.parquet").filter(pl.col("split") == "test")
-    comparisons = pl.read_parquet(paths.evaluation / "comparisons.parquet")
+    with reading(paths.evaluation) as folder:
+        metrics = pl.read_parquet(folder / "metrics.parquet").filter(pl.col("split") == "test")
+        comparisons = pl.read_parquet(folder / "comparisons.parquet")
     with markdown_tables(decimals=4):
         for rows in metrics.partition_by("task", maintain_order=True):
             task, kind = str(rows["task"][0]), str(rows["kind"][0])

@@ -16,7 +16,7 @@ from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.examples import examples_settings
 from mtl_pipeline.components.model import training_settings
 from mtl_pipeline.paths import PipelinePaths
-from mtl_pipeline.publishing import publish_folder
+from mtl_pipeline.publishing import one_version_each, publish_folder, reading
 from mtl_pipeline.spec import Backtest
 from mtl_pipeline.warehouse.checks import backtest_checks
 from mtl_pipeline.warehouse.windows import PlannedWindow, build_window, plan_windows, users_tested
@@ -135,7 +135,7 @@ def make_window(
     rows = ", ".join(f"{part.rows:,} rows for {split}" for split, part in planned.parts.items())
     log(f"{name}: {rows}")
     started = time.perf_counter()
-    with work.window_paths() as paths:
+    with work.window_paths() as paths, one_version_each():
         build_window(pipeline.paths, spec, window, source=work.examples, target=paths.examples)
         trained = train_ranker(paths, spec, target=paths.model, log=lambda line: log(f"{name}: {line}"))
         predict_baselines(paths, spec, target=paths.baselines, log=lambda line: log(f"{name}: {line}"))
@@ -162,7 +162,8 @@ def window_predictions(pipeline: PipelineContext, work: BacktestWork, paths: Pip
     from mtl_pipeline.learning.ranker import predict_examples
 
     own = predict_examples(paths, pipeline.spec, paths.model)
-    baselines = pl.read_parquet(paths.baselines / "predictions.parquet")
+    with reading(paths.baselines) as folder:
+        baselines = pl.read_parquet(folder / "predictions.parquet")
     predictions = own.join(baselines, on="example_id", how="left", maintain_order="left")
     if not work.truth.is_file():
         return predictions

@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mtl_pipeline.checksums import verify_file
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.publishing import reading
 
 
 @dataclass(frozen=True)
@@ -108,15 +110,11 @@ def pin_inputs(pipeline: PipelineContext, folder: Path) -> None:
     """Every window shall see the same files, whatever is materialized meanwhile."""
     paths = pipeline.paths
     (folder / "embeddings").mkdir(parents=True)
-    files = {paths.examples / "examples.parquet": folder / "examples.parquet"}
-    files |= {
-        paths.embeddings(table): folder / "embeddings" / f"{table}.parquet"
-        for table in pipeline.spec.text_tables
-    }
-    for source, target in files.items():
-        if not source.is_file():
-            raise UserError(f"{source} does not exist yet: materialize examples and text vectors first")
-        keep(source, target)
+    with reading(paths.examples) as examples:
+        keep(examples / "examples.parquet", folder / "examples.parquet")
+    for table in pipeline.spec.text_tables:
+        verify_file(paths.embeddings(table))
+        keep(paths.embeddings(table), folder / "embeddings" / f"{table}.parquet")
     if paths.truth.is_file():
         keep(paths.truth, folder / "truth.parquet")
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.publishing import one_version_each
 from mtl_pipeline.spec import PipelineSpec
 
 AssetBody = Callable[..., dg.MaterializeResult]
@@ -51,6 +52,8 @@ class PipelineContext:
     ) -> Callable[[AssetBody], dg.AssetsDefinition]:
         """`dg.asset` with this pipeline's key prefix and, unless another is given, its group.
 
+        All of its steps read one version of each published folder, the one that was there when the first of them came.
+
         The function's name and docstring become the asset's name and description, unless given.
         """
 
@@ -63,7 +66,7 @@ class PipelineContext:
                 kinds=kinds,
                 code_version=code_version,
                 description=description,
-            )(clear_failures()(body))
+            )(clear_failures()(one_version_each()(body)))
 
         return decorate
 

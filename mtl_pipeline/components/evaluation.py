@@ -19,7 +19,7 @@ from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.promotion import Champion, decide_promotion, find_champion
 from mtl_pipeline.components.replications import find_replications
 from mtl_pipeline.components.understanding import understand_model
-from mtl_pipeline.publishing import folder_fingerprint, publish_folder
+from mtl_pipeline.publishing import folder_fingerprint, publish_folder, reading
 from mtl_pipeline.warehouse.checks import evaluation_checks
 from mtl_pipeline.warehouse.facts import describe_data
 
@@ -108,9 +108,10 @@ def all_predictions(pipeline: PipelineContext, champion: Champion | None) -> pl.
 
     refuse_other_examples(pipeline.paths)
     own = predict_examples(pipeline.paths, pipeline.spec, pipeline.paths.model)
-    baselines = pl.read_parquet(pipeline.paths.baselines / "predictions.parquet").select(
-        "example_id", "^(prediction|uncalibrated)/.*$"
-    )
+    with reading(pipeline.paths.baselines) as folder:
+        baselines = pl.read_parquet(folder / "predictions.parquet").select(
+            "example_id", "^(prediction|uncalibrated)/.*$"
+        )
     predictions = own.join(baselines, on="example_id", how="left", maintain_order="left")
     if champion and champion.predictions is not None:
         predictions = predictions.join(
@@ -148,10 +149,15 @@ def report_context(
     from mtl_pipeline.evaluation.report import Facts, ReportContext
     from mtl_pipeline.learning.calibration import load_calibration
 
+    with reading(pipeline.paths.model) as model:
+        training_log, calibration = (
+            json.loads((model / "training_log.json").read_text()),
+            load_calibration(model),
+        )
     return ReportContext(
         pipeline=pipeline.name,
         predictions=predictions,
-        training_log=json.loads((pipeline.paths.model / "training_log.json").read_text()),
+        training_log=training_log,
         facts=Facts(
             **describe_data(pipeline.paths, pipeline.spec),
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -160,7 +166,7 @@ def report_context(
         ),
         decision=decision,
         configuration=yaml.safe_dump(pipeline.spec.model_dump(mode="json"), sort_keys=False),
-        calibration={task: str(found) for task, found in load_calibration(pipeline.paths.model).items()},
+        calibration={task: str(found) for task, found in calibration.items()},
     )
 
 

@@ -6,6 +6,7 @@ import polars as pl
 from mtl_pipeline.components.checks import asset_checks
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.metadata import markdown_table, summary_metadata
+from mtl_pipeline.publishing import reading
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.checks import model_checks
 
@@ -23,12 +24,14 @@ def model_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         from mtl_pipeline.learning.training import train_ranker
 
         summary = train_ranker(paths, spec, target=paths.model, log=context.log.info)
+        with reading(paths.model) as folder:
+            training_log = pl.read_json(folder / "training_log.json")
         return dg.MaterializeResult(
             data_version=dg.DataVersion(summary.fingerprint),
             metadata={
                 "dagster/uri": dg.MetadataValue.path(paths.model),
                 **summary_metadata(summary),
-                "training log": markdown_table(pl.read_json(paths.model / "training_log.json")),
+                "training log": markdown_table(training_log),
             },
         )
 

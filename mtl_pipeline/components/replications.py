@@ -12,7 +12,7 @@ from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.metadata import summary_metadata
 from mtl_pipeline.components.model import training_settings
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.publishing import folder_fingerprint
+from mtl_pipeline.publishing import folder_fingerprint, reading
 from mtl_pipeline.vectors import file_fingerprint
 from mtl_pipeline.warehouse.checks import replications_checks
 
@@ -95,13 +95,10 @@ def fingerprints(pipeline: PipelineContext) -> dict[str, str]:
     """Of what replications belong to; what model and baselines were made from is part of theirs. Raises UserError when
     there is no model, or there are no baselines, yet."""
     paths, spec = pipeline.paths, pipeline.spec
-    for asset in ("model", "baselines"):
-        if not getattr(paths, asset).is_dir():
-            raise UserError(f"{getattr(paths, asset)} does not exist yet: materialize {asset} first")
+    with reading(paths.model) as model, reading(paths.baselines) as baselines:
+        trained = {"model": model_fingerprint(model), "baselines": folder_fingerprint(baselines)}
     vectors = {table: file_fingerprint(paths.embeddings(table)) for table in spec.text_tables}
-    return {
-        "model": model_fingerprint(paths.model),
-        "baselines": folder_fingerprint(paths.baselines),
+    return trained | {
         "settings": pipeline.code_version(settings=training_settings(spec)),
         "text vectors": pipeline.code_version(settings=vectors),
     }

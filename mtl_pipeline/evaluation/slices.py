@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.publishing import reading
 from mtl_pipeline.spec import PipelineSpec
 
 USERS, ITEMS, POPULARITY, TIME = "User", "Item", "Popularity", "Time"
@@ -38,7 +39,11 @@ def read_slices(paths: PipelinePaths, spec: PipelineSpec) -> pl.DataFrame:
     Time: up to four spans of equal length.
     Columns are Enums, whose categories are in the order to be shown, or lists of them.
     """
-    examples = pl.scan_parquet(paths.examples / "examples.parquet")
+    with reading(paths.examples) as folder:
+        return slices_of(pl.scan_parquet(folder / "examples.parquet"), spec)
+
+
+def slices_of(examples: pl.LazyFrame, spec: PipelineSpec) -> pl.DataFrame:
     train = examples.filter(pl.col("split") == "train")
     test = examples.filter(pl.col("split") == "test")
     frame = test.select("example_id", *spec.ids, "timestamp", *spec.evaluation.slices).collect()
@@ -57,7 +62,11 @@ def read_slices(paths: PipelinePaths, spec: PipelineSpec) -> pl.DataFrame:
 def read_cold(paths: PipelinePaths, spec: PipelineSpec) -> pl.DataFrame:
     """`example_id` of every test example and, where there are items, `cold`: whether the training split holds no
     interaction with its item. A sampled negative is none, so an item may be in the vocabulary and cold."""
-    examples = pl.scan_parquet(paths.examples / "examples.parquet")
+    with reading(paths.examples) as folder:
+        return cold_of(pl.scan_parquet(folder / "examples.parquet"), spec)
+
+
+def cold_of(examples: pl.LazyFrame, spec: PipelineSpec) -> pl.DataFrame:
     test = examples.filter(pl.col("split") == "test")
     if "item_id" not in spec.ids:
         return test.select("example_id").collect()

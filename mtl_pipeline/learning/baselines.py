@@ -33,7 +33,7 @@ from mtl_pipeline.learning.provenance import write_trained_with
 from mtl_pipeline.learning.ranker import published_columns
 from mtl_pipeline.learning.training import Log
 from mtl_pipeline.paths import PipelinePaths
-from mtl_pipeline.publishing import folder_fingerprint, publish_folder
+from mtl_pipeline.publishing import ensure_writable, folder_fingerprint, publish_folder
 from mtl_pipeline.spec import PipelineSpec, Task
 
 SINGLE_TASK = "single_task"
@@ -57,7 +57,10 @@ def predict_baselines(
     paths: PipelinePaths, spec: PipelineSpec, *, target: Path, log: Log = print
 ) -> BaselinesSummary:
     """Fit every baseline on the training split, calibrate it on validation, and publish predictions.parquet
-    at `target`, with the columns of `published_columns`."""
+    at `target`, with the columns of `published_columns`.
+
+    Raises UserError when examples or text vectors are missing or damaged, or `target` cannot be written."""
+    ensure_writable(target)
     dataset = Dataset(paths, spec)
     held_out = HeldOut(dataset, spec)
     rows = held_out.rows

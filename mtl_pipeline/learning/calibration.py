@@ -19,14 +19,15 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+from pydantic import ConfigDict, TypeAdapter
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, log_softmax, logit, softmax, xlogy
 from sklearn.isotonic import IsotonicRegression
 
-from mtl_pipeline.errors import UserError
+from mtl_pipeline.errors import UserError, in_short
 from mtl_pipeline.spec import PipelineSpec, Task
 
 FEWEST_ROWS = 100
@@ -60,12 +61,18 @@ class Calibrator:
     none         predictions stay as they are
     """
 
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
+
     method: Literal["platt", "isotonic", "temperature", "line", "none"]
     reason: str = ""
     """Why this method, for people."""
     slope: float = 1.0
     intercept: float = 0.0
     knots: tuple[tuple[float, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.method == "isotonic" and len(self.knots) < 2:
+            raise ValueError("isotonic needs at least two knots")
 
     def __str__(self) -> str:
         return f"{self.method}: {self.reason}"
@@ -88,6 +95,10 @@ class Calibrator:
                 return self.slope * predictions.astype(np.float64) + self.intercept
             case _:
                 return predictions
+
+
+CALIBRATION = TypeAdapter(dict[str, Calibrator])
+"""By task: what calibration.json holds."""
 
 
 def fit_calibrator(task: Task, labels: np.ndarray, predictions: np.ndarray) -> Calibrator:
@@ -311,11 +322,10 @@ def save_calibration(folder: Path, calibration: Mapping[str, Calibrator]) -> Non
 
 
 def load_calibration(folder: Path) -> dict[str, Calibrator]:
-    """Raises UserError where there is no calibration.json."""
-    if not (folder / FILE).is_file():
-        raise UserError(f"{folder} holds no {FILE}: materialize model again")
-    read: dict[str, dict[str, Any]] = json.loads((folder / FILE).read_text())
-    return {
-        task: Calibrator(**values | {"knots": tuple(map(tuple, values["knots"]))})
-        for task, values in read.items()
-    }
+    """Raises UserError where there is no calibration.json, or it is none."""
+    try:
+        return CALIBRATION.validate_json((folder / FILE).read_bytes())
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{folder} holds no {FILE} that can be read: materialize model again ({in_short(error)})"
+        ) from error

@@ -10,10 +10,9 @@ import numpy as np
 import polars as pl
 import torch
 
-from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.encoding import FeatureEncoder, Rows, list_slots
 from mtl_pipeline.paths import PipelinePaths
-from mtl_pipeline.publishing import folder_fingerprint
+from mtl_pipeline.publishing import folder_fingerprint, reading
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.vectors import Vectors, content_fingerprint, read_vectors
 
@@ -56,13 +55,11 @@ class Dataset:
     """Examples by split, with the encoder that the training split defines."""
 
     def __init__(self, paths: PipelinePaths, spec: PipelineSpec) -> None:
-        path = paths.examples / "examples.parquet"
-        if not path.is_file():
-            raise UserError(f"{path} does not exist yet: materialize examples first")
-        self.fingerprint = folder_fingerprint(paths.examples)
-        self.examples = pl.read_parquet(path)
-        self.statistics = pl.read_parquet(paths.examples / "statistics.parquet")
-        self.vocabulary = pl.read_parquet(paths.examples / "vocabulary.parquet")
+        with reading(paths.examples) as folder:
+            self.fingerprint = folder_fingerprint(folder)
+            self.examples = pl.read_parquet(folder / "examples.parquet")
+            self.statistics = pl.read_parquet(folder / "statistics.parquet")
+            self.vocabulary = pl.read_parquet(folder / "vocabulary.parquet")
         self.text = TextVectors.read(paths, spec)
         self.slots = list_slots(self.examples.filter(pl.col("split") == "train"))
         self.encoder = FeatureEncoder(spec, self.statistics, self.vocabulary, self.slots, self.text.ids)

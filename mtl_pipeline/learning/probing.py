@@ -14,6 +14,7 @@ from mtl_pipeline.learning.feature_groups import FeatureGroup, feature_groups
 from mtl_pipeline.learning.ranker import Ranker, load_ranker
 from mtl_pipeline.learning.samples import observed_samples
 from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.publishing import reading
 from mtl_pipeline.spec import PipelineSpec
 
 PERMUTATIONS = 5
@@ -46,7 +47,8 @@ def open_probe(paths: PipelinePaths, spec: PipelineSpec, folder: Path) -> Probe:
     """Raises UserError as `load_ranker` does."""
     ranker, encoder = load_ranker(folder, spec, TextVectors.read(paths, spec))
     groups = feature_groups(spec, encoder)
-    test = pl.read_parquet(paths.examples / "examples.parquet").filter(pl.col("split") == "test")
+    with reading(paths.examples) as examples:
+        test = pl.read_parquet(examples / "examples.parquet").filter(pl.col("split") == "test")
     labels = test.select(pl.col(encoder.tasks).cast(pl.Float64).fill_null(np.nan)).to_numpy()
     rows_of_tasks = observed_samples(labels, rows_per_task(len(groups), len(spec.tasks)), spec.seed)
     rows_in_common = {rows.tobytes(): rows for rows in rows_of_tasks}

@@ -14,7 +14,7 @@ from pathlib import Path
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.dataset import Dataset, TextVectors
 from mtl_pipeline.paths import PipelinePaths
-from mtl_pipeline.publishing import folder_fingerprint
+from mtl_pipeline.publishing import folder_fingerprint, reading
 from mtl_pipeline.spec import PipelineSpec
 
 FILE = "trained_with.json"
@@ -32,9 +32,8 @@ def trained_with(dataset: Dataset, spec: PipelineSpec) -> dict:
 
 
 def read_trained_with(folder: Path) -> dict:
-    """Empty where a version of this project that did not keep it made the folder."""
-    path = folder / FILE
-    return json.loads(path.read_text()) if path.is_file() else {}
+    with reading(folder) as version:
+        return json.loads((version / FILE).read_text())
 
 
 def differing(one: dict, other: dict) -> list[str]:
@@ -61,7 +60,8 @@ def refuse_other_training(paths: PipelinePaths, dataset: Dataset, spec: Pipeline
 
 def refuse_other_examples(paths: PipelinePaths) -> None:
     """Raises UserError unless model and baselines were trained on the examples as they are now."""
-    examples = folder_fingerprint(paths.examples)
+    with reading(paths.examples) as folder:
+        examples = folder_fingerprint(folder)
     for asset in TRAINED:
         folder = trained_folder(paths, asset)
         if read_trained_with(folder).get("examples") != examples:

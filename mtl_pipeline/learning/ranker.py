@@ -6,24 +6,29 @@ training_log.json, trained_with.json (see provenance) and seen.json (see seen).
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import torch
+from polars.exceptions import PolarsError
+from pydantic import ConfigDict, TypeAdapter
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mtl_pipeline.errors import UserError
+from mtl_pipeline.champions import reading_model
+from mtl_pipeline.errors import UserError, in_short
 from mtl_pipeline.learning.calibration import Calibrator, calibrate, load_calibration, save_calibration
 from mtl_pipeline.learning.dataset import TextVectors
-from mtl_pipeline.learning.encoding import CategoricalField, FeatureEncoder, Rows
+from mtl_pipeline.learning.encoding import FeatureEncoder, Rows
 from mtl_pipeline.learning.network import MultiTaskNetwork, NetworkShape
 from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.publishing import reading
 from mtl_pipeline.spec import Model, PipelineSpec, Task
 
 ROWS_AT_ONCE = 16_384
@@ -35,8 +40,27 @@ ROWS_IN_CACHE = 4_096
 class LabelScale:
     """Mean and deviation that regression labels were standardised with; 0 and 1 for the other tasks."""
 
+    __pydantic_config__ = ConfigDict(allow_inf_nan=False)
+
     mean: list[float]
     deviation: list[float]
+
+
+@dataclass(frozen=True)
+class Config:
+    """What config.json holds."""
+
+    model: Model
+    tasks: list[Task]
+    shape: NetworkShape
+    scale: LabelScale
+    slots: dict[str, int]
+    """By list feature."""
+    text_encoders: dict[str, str]
+    """Fingerprint by table."""
+
+
+CONFIG = TypeAdapter(Config)
 
 
 @dataclass
@@ -96,15 +120,8 @@ def save_ranker(
         {name: tensor.contiguous().cpu() for name, tensor in ranker.network.state_dict().items()},
         folder / "model.safetensors",
     )
-    config = {
-        "model": spec.model.model_dump(mode="json"),
-        "tasks": [task.model_dump(mode="json") for task in spec.tasks],
-        "shape": asdict(shape),
-        "scale": asdict(ranker.scale),
-        "slots": slots,
-        "text_encoders": text.fingerprints,
-    }
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    config = Config(spec.model, spec.tasks, shape, ranker.scale, slots, text.fingerprints)
+    (folder / "config.json").write_bytes(CONFIG.dump_json(config, indent=2) + b"\n")
     save_calibration(folder, ranker.calibration)
 
 
@@ -116,49 +133,49 @@ def declared_numbers(spec: PipelineSpec) -> list[str]:
 
 
 def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ranker, FeatureEncoder]:
-    """A saved ranker with the feature encoder it was trained with.
+    """A saved ranker with the feature encoder it was trained with. `folder`: of the newest model, or of a champion.
 
-    Raises UserError when there is none, or when it was trained for other tasks, other features or with
-    another text encoder.
+    Raises UserError when there is none, when it is damaged, or when it was trained for other tasks, other features or
+    with another text encoder.
     """
-    if not (folder / "config.json").is_file():
-        raise UserError(f"{folder} holds no model: materialize model first")
-    config = json.loads((folder / "config.json").read_text())
-    if [meaning(Task(**task)) for task in config["tasks"]] != [meaning(task) for task in spec.tasks]:
+    with reading_model(folder) as version, readable(folder):
+        config = CONFIG.validate_json((version / "config.json").read_bytes())
+        statistics = pl.read_parquet(version / "statistics.parquet")
+        vocabulary = pl.read_parquet(version / "vocabulary.parquet")
+        weights = load_file(version / "model.safetensors")
+        calibration = load_calibration(version)
+    if [meaning(task) for task in config.tasks] != [meaning(task) for task in spec.tasks]:
         raise UserError(
             f"{folder} was trained for other tasks than defs.yaml declares: materialize model again"
         )
-    if config["text_encoders"] != text.fingerprints:
+    if config.text_encoders != text.fingerprints:
         raise UserError(f"{folder} was trained with vectors of another text encoder: materialize model again")
-    encoder = FeatureEncoder(
-        spec,
-        pl.read_parquet(folder / "statistics.parquet"),
-        pl.read_parquet(folder / "vocabulary.parquet"),
-        config["slots"],
-        text.ids,
-    )
-    shape_values = config["shape"]
-    shape_values["fields"] = tuple(CategoricalField(**field) for field in shape_values["fields"])
-    shape_values["outputs"] = tuple(shape_values["outputs"])
-    shape = NetworkShape(**shape_values)
+    encoder = FeatureEncoder(spec, statistics, vocabulary, config.slots, text.ids)
     if (
-        list(shape.fields) != encoder.fields
-        or shape.numerics != len(encoder.numeric_names)
+        list(config.shape.fields) != encoder.fields
+        or config.shape.numerics != len(encoder.numeric_names)
         or sorted(encoder.statistics["feature"]) != sorted(declared_numbers(spec))
     ):
         raise UserError(
             f"{folder} was trained on other features than defs.yaml declares: materialize model again"
         )
-    try:
-        network = MultiTaskNetwork(Model(**config["model"]), shape, text.tensors)
-        network.load_state_dict(with_present_names(load_file(folder / "model.safetensors")))
-    except (RuntimeError, ValueError) as error:  # other parameters; settings that exist no longer
-        raise UserError(
-            f"{folder} was made by another version of this project: materialize model again ({error})"
-        ) from error
+    with readable(folder):
+        network = MultiTaskNetwork(config.model, config.shape, text.tensors)
+        network.load_state_dict(with_present_names(weights))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    scale = LabelScale(**config["scale"])
-    return Ranker(network.to(device), list(spec.tasks), scale, load_calibration(folder)), encoder
+    return Ranker(network.to(device), list(spec.tasks), config.scale, calibration), encoder
+
+
+@contextmanager
+def readable(folder: Path) -> Iterator[None]:
+    """A UserError for what is whole but means nothing here: other parameters, settings that exist no longer, …"""
+    try:
+        yield
+    except (RuntimeError, ValueError, TypeError, KeyError, OSError, SafetensorError, PolarsError) as error:
+        raise UserError(
+            f"{folder} was made by another version of this project, or by hand: materialize model again "
+            f"({in_short(error)})"
+        ) from error
 
 
 def with_present_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -184,7 +201,8 @@ def predict_examples(
     uncalibrated/<name>/<task> where calibration changed it.
     """
     ranker, encoder = load_ranker(folder, spec, TextVectors.read(paths, spec))
-    examples = pl.read_parquet(paths.examples / "examples.parquet").filter(pl.col("split") != "train")
+    with reading(paths.examples) as version:
+        examples = pl.read_parquet(version / "examples.parquet").filter(pl.col("split") != "train")
     if missing := set(encoder.statistics["feature"]) - set(examples.columns):
         raise UserError(
             f"{folder} was trained on features that the examples lack ({', '.join(sorted(missing))}): "

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from mtl_pipeline.checksums import UNSEALED, seal
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.dataset import TextVectors
 from mtl_pipeline.learning.ranker import load_ranker
 from mtl_pipeline.learning.training import Log
 from mtl_pipeline.paths import PipelinePaths
-from mtl_pipeline.publishing import publish_file
+from mtl_pipeline.publishing import ensure_writable, publish_file
 from mtl_pipeline.spec import PipelineSpec, entire_space_name
 
 
@@ -47,6 +48,7 @@ def recommend(
     Raises UserError when `recommendations.score` is no SQL expression over the predictions.
     """
     started = time.perf_counter()
+    ensure_writable(target)
     ranker, encoder = load_ranker(model, spec, TextVectors.read(paths, spec))
     score = spec.recommendations.score or default_score(spec)
     best: list[pl.DataFrame] = []
@@ -62,7 +64,8 @@ def recommend(
         "user_id", "item_id", "rank", "score", pl.exclude("user_id", "item_id", "rank", "score")
     )
     with publish_file(target) as temporary:
-        result.write_parquet(temporary)
+        result.write_parquet(temporary, metadata=UNSEALED)
+        seal(temporary)
         fingerprint = hashlib.sha256(temporary.read_bytes()).hexdigest()
     return RecommendationsSummary(
         users=result["user_id"].n_unique(),

@@ -30,7 +30,7 @@ from mtl_pipeline.learning.held_out import HeldOut
 from mtl_pipeline.learning.provenance import refuse_other_training
 from mtl_pipeline.learning.training import Log
 from mtl_pipeline.paths import PipelinePaths
-from mtl_pipeline.publishing import publish_folder
+from mtl_pipeline.publishing import ensure_writable, publish_folder, reading
 from mtl_pipeline.spec import PipelineSpec
 
 MULTI_TASK, WITHOUT_TEXT = "multi_task", "without_text"
@@ -67,6 +67,7 @@ def replicate(
     seed there is nothing to train, and no row. Raises UserError when examples or text vectors are missing, or where
     model or baselines, which have the first seed, were not trained with the settings, examples and text vectors of now.
     """
+    ensure_writable(target)
     all_seeds = list(range(spec.seed, spec.seed + seeds))
     dataset = Dataset(paths, spec)
     if seeds > 1:
@@ -133,8 +134,9 @@ def no_predictions(held_out: HeldOut, spec: PipelineSpec) -> pl.DataFrame:
 def read_replications(path: Path) -> tuple[ReplicationsSummary, pl.DataFrame]:
     """The summary and the predictions at `path`. Raises UserError where they are not whole."""
     try:
-        summary = ReplicationsSummary(**json.loads((path / SUMMARY).read_text()))
-        return summary, pl.read_parquet(path / PREDICTIONS)
+        with reading(path) as folder:
+            summary = ReplicationsSummary(**json.loads((folder / SUMMARY).read_text()))
+            return summary, pl.read_parquet(folder / PREDICTIONS)
     except (OSError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
         raise UserError(
             f"{path} holds no replications that can be read ({error}): materialize replications"

@@ -37,7 +37,7 @@ from mtl_pipeline.learning.ranker import ROWS_AT_ONCE, LabelScale, Ranker, save_
 from mtl_pipeline.learning.seen import write_seen
 from mtl_pipeline.learning.weighting import WEIGHTINGS, StaticWeighting, observed_shares
 from mtl_pipeline.paths import PipelinePaths
-from mtl_pipeline.publishing import publish_folder
+from mtl_pipeline.publishing import ensure_writable, publish_folder
 from mtl_pipeline.spec import PipelineSpec, Task
 
 Log = Callable[[str], None]
@@ -92,8 +92,9 @@ def train_ranker(
 ) -> TrainingSummary:
     """Train the multi-task ranker and publish it at `target`.
 
-    Raises UserError when examples or text vectors are missing.
+    Raises UserError when examples or text vectors are missing or damaged, or `target` cannot be written.
     """
+    ensure_writable(target)
     dataset = Dataset(paths, spec)
     fit = fit_network(dataset, spec, spec.tasks, log)
     validation = fit.ranker.predict_uncalibrated(dataset.validation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mtl_pipeline.checksums import verify_file
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.checks import items_on_offer
@@ -27,7 +28,8 @@ class CatalogueSummary:
 
 
 def describe_catalogue(paths: PipelinePaths, spec: PipelineSpec) -> CatalogueSummary:
-    """Raises UserError when there is no warehouse yet."""
+    """Raises UserError when there is no warehouse yet, or when the recommendations are damaged."""
+    verify_file(paths.recommendations)
     sql = render_sql(
         paths.common_sql / "catalogue.sql",
         items=items_on_offer(spec),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import duckdb
@@ -15,6 +16,11 @@ from mtl_pipeline.spec import Warehouse
 from mtl_pipeline.warehouse.sql import quote_identifier, quote_literals
 
 LOCK_PATIENCE_SECONDS = 60
+DAMAGED = re.compile(
+    "Corrupt database file|not a valid DuckDB database file|Failure while replaying WAL|has been invalidated"
+    r"|Could not read enough bytes from file \".*\.duckdb\""
+)
+"""What DuckDB says of a file in which a bit has flipped, or that is shorter than it was."""
 
 
 @contextmanager
@@ -25,18 +31,30 @@ def open_warehouse(
 
     What does not fit in `settings.memory_limit` goes to `<path>.tmp` for the time being. A writer
     excludes every other process, so a locked file is tried again for a minute.
-    Raises UserError when it stays locked, or when a reader comes before the first writer.
+    Raises UserError when it stays locked, when it is damaged (which DuckDB's checksum of each block tells, as it is
+    read), or when a reader comes before the first writer.
     """
     if read_only and not path.exists():
         raise UserError(f"{path} does not exist yet: materialize users, items and interactions first")
     path.parent.mkdir(parents=True, exist_ok=True)
-    connection = connect_patiently(path, read_only)
-    try:
+    with damage_named(path), closing(connect_patiently(path, read_only)) as connection:
         connection.execute("SET enable_progress_bar = false")
         apply_settings(connection, settings or Warehouse())
         yield connection
-    finally:
-        connection.close()
+
+
+@contextmanager
+def damage_named(path: Path) -> Iterator[None]:
+    """Also where somebody has taken what DuckDB says of a damaged file for a fault of a query."""
+    try:
+        yield
+    except (duckdb.Error, UserError) as error:
+        if not DAMAGED.search(str(error)):
+            raise
+        raise UserError(
+            f"{path} is damaged: remove it, and {path.name}.wal where there is one, then materialize users, items, "
+            f"interactions and rejected_rows again ({error})"
+        ) from error
 
 
 def apply_settings(connection: duckdb.DuckDBPyConnection, settings: Warehouse) -> None:
@@ -79,6 +97,8 @@ def connect_patiently(path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
         try:
             return duckdb.connect(str(path), read_only=read_only)
         except duckdb.IOException as error:
+            if DAMAGED.search(str(error)):
+                raise
             if "lock" not in str(error).lower():
                 raise UserError(f"{path} cannot be opened: {error}") from error
             if time.monotonic() > deadline:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.publishing import reading
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.connection import open_warehouse
 from mtl_pipeline.warehouse.sql import quote_identifier, quote_literal
@@ -23,11 +24,14 @@ class DataFacts(TypedDict):
 
 
 def describe_data(paths: PipelinePaths, spec: PipelineSpec) -> DataFacts:
-    """Raises UserError when there is no warehouse yet."""
-    examples = f"read_parquet({quote_literal(paths.examples / 'examples.parquet')})"
+    """Raises UserError when there is no warehouse yet, or no examples."""
     tasks = [task.name for task in spec.tasks]
     means = ", ".join(f"avg({quote_identifier(task)})" for task in tasks)
-    with open_warehouse(paths.warehouse, read_only=True) as connection:
+    with (
+        reading(paths.examples) as folder,
+        open_warehouse(paths.warehouse, read_only=True) as connection,
+    ):
+        examples = f"read_parquet({quote_literal(folder / 'examples.parquet')})"
         splits = connection.execute(
             f"SELECT split, count(*), min(timestamp), max(timestamp), {means} "
             f"FROM {examples} GROUP BY split ORDER BY {BY_TIME}"

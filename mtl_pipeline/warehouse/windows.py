@@ -20,6 +20,7 @@ import polars as pl
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.publishing import publish_folder
 from mtl_pipeline.spec import Backtest, PipelineSpec
 from mtl_pipeline.warehouse.connection import apply_settings, column_types, fetch_one
 from mtl_pipeline.warehouse.examples import SPLITS, write_parquet
@@ -230,10 +231,9 @@ def build_window(
 ) -> None:
     """Write the examples of one window, and the statistics and vocabulary of its own training rows, to `target`.
 
-    `source`: the published examples.parquet. `target`, a folder, is laid out as the published examples are.
+    `source`: an examples.parquet. `target`, a folder, is laid out and published as the examples are.
     """
-    target.mkdir(parents=True, exist_ok=True)
-    with duckdb.connect() as connection:
+    with publish_folder(target) as folder, duckdb.connect() as connection:
         apply_settings(connection, spec.warehouse)
         show_window(connection, paths, spec, window, source)
         types = column_types(connection, "examples")
@@ -247,7 +247,7 @@ def build_window(
             )
         )
         for table in ("examples", "statistics", "vocabulary"):
-            write_parquet(connection, table, target / f"{table}.parquet")
+            write_parquet(connection, table, folder / f"{table}.parquet")
 
 
 def users_tested(source: Path, spec: PipelineSpec, planned: list[PlannedWindow]) -> pl.Series | None:

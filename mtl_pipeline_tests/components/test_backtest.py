@@ -18,6 +18,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.components.backtest import backtest_version, run_backtest
 from mtl_pipeline.components.backtest_work import open_work
 from mtl_pipeline.components.context import PipelineContext
@@ -175,6 +176,7 @@ def test_other_examples_begin_anew(prepared: PipelineContext, tmp_path: Path) ->
     other = pl.read_parquet(path).with_columns(pl.col("watched").shuffle(seed=0))
     path.unlink()
     other.write_parquet(path)
+    write_checksums(path.parent)
     assert finished_windows(pipeline, "two windows") == []
 
 
@@ -214,7 +216,7 @@ def finished_windows(pipeline: PipelineContext, version: str) -> list[int]:
 
 def test_it_needs_the_examples(tmp_path: Path) -> None:
     pipeline = quick_pipeline(tmp_path)
-    with pytest.raises(UserError, match=r"examples\.parquet does not exist yet"):
+    with pytest.raises(UserError, match="materialize examples first"):
         run_backtest(pipeline, Backtest(), lambda line: None)
 
 

@@ -14,7 +14,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from mtl_pipeline.champions import current_champion, model_fingerprint, read_history
+from mtl_pipeline.champions import append, current_champion, model_fingerprint, read_history
 from mtl_pipeline.components.pipeline import define_pipeline
 from mtl_pipeline.evaluation.history import read_records
 from mtl_pipeline.paths import ROOT_VARIABLE
@@ -147,8 +147,13 @@ def test_rows_that_the_champion_was_trained_on_take_no_part_in_the_decision(nigh
     paths = nights.pipeline.paths
     test = pl.read_parquet(paths.examples / "examples.parquet").filter(pl.col("split") == "test")
     middle = test["timestamp"].sort()[len(test) // 2]
-    seen = paths.champions / str(champion(nights)) / "seen.json"
+    history = read_history(paths)
+    folder = paths.champions / str(champion(nights))
+    seen = folder / "seen.json"
     seen.write_text(json.dumps(json.loads(seen.read_text()) | {"until": middle.isoformat()}))
+    renamed = model_fingerprint(folder)
+    folder.rename(paths.champions / renamed)
+    append(paths, history, replace(history[-1], champion=renamed))
     night(nights, seed=1)
     decision = json.loads((paths.evaluation / "decision.json").read_text())
     left = test.filter(pl.col("timestamp") > middle).height

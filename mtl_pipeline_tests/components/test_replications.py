@@ -14,6 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.evaluation import all_predictions
 from mtl_pipeline.components.pipeline import define_pipeline
@@ -133,7 +134,9 @@ def test_two_seeds_from_run_config_reach_the_report(nightly: Project) -> None:
     baselines = pipeline.paths.baselines / "predictions.parquet"
     with other_content(baselines):
         pl.read_parquet(baselines).reverse().write_parquet(baselines)
+        write_checksums(baselines.parent)
         assert why_left_out(pipeline) == "beside older baselines"
+    write_checksums(baselines.parent)
     with other_content(pipeline.paths.embeddings("items")) as embeddings:
         found = read_vectors(embeddings)
         hashes = pa.array([bytes(16)] * len(found.ids), pa.binary(16))

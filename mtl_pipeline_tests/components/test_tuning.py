@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 import yaml
 
+from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.components.pipeline import define_pipeline
 from mtl_pipeline.learning.tuning import one_at_a_time
 from mtl_pipeline.spec import PipelineSpec
@@ -69,7 +70,7 @@ def test_the_asset_searches_publishes_and_goes_on(tuned: Project) -> None:
     assert (metadata["trials"], metadata["trials of earlier runs"]) == (6, 2)
     assert "## Verdict" in str(metadata["report"])
     folder = tuned.pipeline.paths.tuning
-    files = ["best.yaml", "report.html", "report.md", "trials.parquet"]
+    files = ["SHA256SUMS", "best.yaml", "report.html", "report.md", "trials.parquet"]
     assert folder.is_symlink(), "so that the four are replaced together"
     assert sorted(path.name for path in folder.iterdir()) == files
     assert pl.read_parquet(folder / "trials.parquet").height == 6
@@ -99,6 +100,7 @@ def test_unequal_budgets_are_no_comparison(tuned: Project) -> None:
     pl.read_parquet(path).filter(
         (pl.col("architecture") == "shared_bottom") & (pl.col("trial") > 0)
     ).write_parquet(path)
+    write_checksums(paths.tuning)
     results = run_checks(paths, tuning_checks(paths, tuned.pipeline.spec))
     assert {result.check.name: result.offences for result in results} == {
         "budgets_equal": 2,  # mmoe and ple, which the pipeline itself declares too, have none left

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.evaluation.scoring import Evaluation, evaluate
 from mtl_pipeline.evaluation.tables import transfer_table
 from mtl_pipeline.learning.dataset import Dataset
@@ -58,6 +59,7 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> PipelinePaths:
     pl.DataFrame(schema={"feature": pl.String, "index": pl.Int64, "value": pl.String}).write_parquet(
         paths.examples / "vocabulary.parquet"
     )
+    write_checksums(paths.examples)
     return paths
 
 

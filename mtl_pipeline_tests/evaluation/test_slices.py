@@ -11,6 +11,7 @@ import pytest
 
 from mtl_pipeline.evaluation.slices import frequent_values, read_cold, read_slices
 from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.publishing import publish_folder
 from mtl_pipeline.spec import PipelineSpec, SpecError
 
 SPEC: dict[str, Any] = {
@@ -48,8 +49,8 @@ def read(tmp_path: Path, test: dict[str, list], **spec: Any) -> pl.DataFrame:
         ]
     ).with_row_index("example_id")
     paths = PipelinePaths(tmp_path, "shop")
-    paths.examples.mkdir(parents=True)
-    examples.write_parquet(paths.examples / "examples.parquet")
+    with publish_folder(paths.examples) as folder:
+        examples.write_parquet(folder / "examples.parquet")
     return read_slices(paths, PipelineSpec.model_validate(SPEC | spec))
 
 

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 import torch
 
+from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.learning.dataset import Dataset
 from mtl_pipeline.learning.encoding import Rows
 from mtl_pipeline.learning.feature_groups import FeatureGroup, feature_groups
@@ -63,6 +64,7 @@ def test_every_declared_feature_is_one_group_with_all_its_columns(prepared: Tiny
     )
     lists = pl.concat_list("genres", pl.lit("Drama"))
     pl.read_parquet(examples).with_columns(lists).write_parquet(examples)
+    write_checksums(prepared.paths.examples)
     dataset = Dataset(prepared.paths, prepared.spec)
     encoder = dataset.encoder
     groups = {group.name: group for group in feature_groups(prepared.spec, encoder)}

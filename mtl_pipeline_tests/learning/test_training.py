@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from safetensors.torch import load_file, save_file
 
+from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.calibration import Calibrator, load_calibration, save_calibration
 from mtl_pipeline.learning.dataset import Dataset, TextVectors
@@ -36,7 +37,8 @@ def test_the_model_s_calibration_is_saved_with_it_and_used(prepared: TinyPipelin
     assert list(calibration) == [task.name for task in spec.tasks]
 
     calibration["watched"] = Calibrator("platt", slope=0.5, intercept=1.0)
-    save_calibration(paths.model.resolve(), calibration)
+    save_calibration(paths.model, calibration)
+    write_checksums(paths.model)
     calibrated = predictions(prepared, "model")
     after, before = calibrated["prediction/multi_task/watched"], calibrated["uncalibrated/multi_task/watched"]
     assert np.array_equal(after.to_numpy(), calibration["watched"].apply(before.to_numpy()))
@@ -63,6 +65,7 @@ def test_a_model_of_features_that_are_gone_is_refused(prepared: TinyPipeline) ->
     train_ranker(prepared.paths, prepared.spec, target=prepared.paths.model, log=lambda line: None)
     examples = prepared.paths.examples / "examples.parquet"
     pl.read_parquet(examples).drop("age").write_parquet(examples)
+    write_checksums(prepared.paths.examples)
     with pytest.raises(UserError, match=r"features that the examples lack \(age\)"):
         predictions(prepared, "model")
 
@@ -73,6 +76,7 @@ def test_a_model_of_another_version_of_the_network_is_refused(prepared: TinyPipe
     changed = json.loads(config.read_text())
     changed["model"]["tower"] = [3]
     config.write_text(json.dumps(changed))
+    write_checksums(prepared.paths.model)
     with pytest.raises(UserError, match="another version of this project"):
         predictions(prepared, "model")
 
@@ -82,6 +86,7 @@ def test_a_model_of_another_encoder_is_refused(prepared: TinyPipeline) -> None:
     config = prepared.paths.model / "config.json"
     changed = json.loads(config.read_text()) | {"text_encoders": {"users": "other", "items": "other"}}
     config.write_text(json.dumps(changed))
+    write_checksums(prepared.paths.model)
     with pytest.raises(UserError, match="another text encoder"):
         predictions(prepared, "model")
 
@@ -117,4 +122,5 @@ def test_a_model_from_before_tasks_had_experts_of_their_own_predicts_as_it_did(
     weights = {name.replace("shared.shared.", "shared."): value for name, value in load_file(file).items()}
     assert "shared.first.weight" in weights
     save_file(weights, file)
+    write_checksums(paths.model)
     assert predict_examples(paths, spec, paths.model).equals(before)

@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 import yaml
 
+from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.dataset import Dataset
 from mtl_pipeline.learning.search_space import search_space, suggest_values
@@ -117,6 +118,7 @@ def test_test_rows_change_nothing(prepared: TinyPipeline) -> None:
     examples.with_columns(
         pl.when(of_test).then(1 - pl.col(name)).otherwise(pl.col(name)).alias(name) for name in labels
     ).filter(~of_test | (pl.col("example_id") % 2 == 0)).write_parquet(path)
+    write_checksums(prepared.paths.examples)
     (prepared.paths.tuning_study / "study.db").unlink()
     after = search(prepared, spec, 2)
     assert after.fingerprint == before.fingerprint
@@ -133,10 +135,12 @@ def test_changed_training_rows_begin_a_new_search_and_the_old_one_is_kept(prepar
     label = pl.when(of_train).then(1 - pl.col("watched")).otherwise("watched")
     changed = examples.with_columns(label.alias("watched"))
     changed.write_parquet(path)
+    write_checksums(prepared.paths.examples)
     after = search(prepared, spec, 1)
     assert (after.resumed, after.trials.height) == (0, 1)
     assert after.fingerprint != before.fingerprint
     examples.write_parquet(path)
+    write_checksums(prepared.paths.examples)
     again = search(prepared, spec, 2)
     assert again.resumed == 2
     assert again.trials.equals(before.trials)

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from mtl_pipeline.checksums import UNSEALED, seal
 from mtl_pipeline.warehouse.catalogue import describe_catalogue
 from mtl_pipeline.warehouse.connection import open_warehouse
 from mtl_pipeline_tests.conftest import TinyPipeline, write_tiny_pipeline
@@ -26,7 +27,8 @@ def pipeline(tmp_path: Path) -> TinyPipeline:
 
 def recommend(pipeline: TinyPipeline, items: list[int]) -> None:
     frame = pl.DataFrame({"item_id": items}, schema={"item_id": pl.Int64})
-    frame.write_parquet(pipeline.paths.recommendations)
+    frame.write_parquet(pipeline.paths.recommendations, metadata=UNSEALED)
+    seal(pipeline.paths.recommendations)
 
 
 def test_popular_items_for_everybody(pipeline: TinyPipeline) -> None:

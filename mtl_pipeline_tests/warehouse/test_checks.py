@@ -12,6 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from mtl_pipeline.checksums import UNSEALED, seal, write_checksums
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import Recommendations, Task
@@ -72,7 +73,11 @@ def write_query(paths: PipelinePaths, query: str, target: Path) -> None:
     """Replace a Parquet file by the result of a query that may read it."""
     with open_warehouse(paths.warehouse, read_only=True) as connection:
         frame = connection.sql(query).pl()
-    frame.write_parquet(target)
+    frame.write_parquet(target, metadata=UNSEALED)
+    if target.parent == paths.data:
+        seal(target)
+    else:
+        write_checksums(target.parent)
 
 
 GROWING = {"features_alike_in_every_split"}
@@ -199,6 +204,7 @@ def test_one_class_blocks_in_train_alone(made: TinyPipeline) -> None:
 def test_statistics_that_are_not_finite(pipeline: TinyPipeline) -> None:
     path = pipeline.paths.examples / "statistics.parquet"
     pl.read_parquet(path).with_columns(standard_deviation=pl.lit(0.0)).write_parquet(path)
+    write_checksums(path.parent)
     assert (
         failing(pipeline, examples_checks(pipeline.paths, pipeline.spec)) == {"statistics_finite"} | GROWING
     )
@@ -262,9 +268,11 @@ def test_training_that_diverged(pipeline: TinyPipeline, loss: float) -> None:
     path.parent.mkdir()
     rounds = [{"epoch": 1, "train_loss/watched": 0.5}, {"epoch": 2, "train_loss/watched": 0.4}]
     path.write_text(json.dumps(rounds))
+    write_checksums(path.parent)
     assert failing(pipeline, model_checks(pipeline.paths)) == set()
     rounds[1]["train_loss/watched"] = loss
     path.write_text(json.dumps(rounds))
+    write_checksums(path.parent)
     assert failing(pipeline, model_checks(pipeline.paths)) == {"losses_finite"}
 
 
@@ -278,6 +286,7 @@ def test_faults_of_baselines(pipeline: TinyPipeline) -> None:
 
     def found(predictions: pl.DataFrame) -> set[str]:
         predictions.write_parquet(path)
+        write_checksums(path.parent)
         return failing(pipeline, baselines_checks(pipeline.paths, pipeline.spec))
 
     assert found(right) == set()
@@ -300,6 +309,7 @@ def test_model_that_does_not_beat_a_constant(pipeline: TinyPipeline, log_loss: f
     pipeline.paths.evaluation.mkdir()
     metrics = pl.DataFrame(rows, schema=["task", "model", "split", "metric", "before"], orient="row")
     metrics.write_parquet(pipeline.paths.evaluation / "calibration.parquet")
+    write_checksums(pipeline.paths.evaluation)
     expected = set() if passes else {"watched_beats_constant"}
     assert failing(pipeline, evaluation_checks(pipeline.paths, spec)) == expected
 
@@ -325,6 +335,7 @@ def test_a_constant_is_beaten_in_the_metric_of_the_kind_of_task(
         ]
         metrics = pl.DataFrame(rows, schema=["task", "model", "split", "metric", "before"], orient="row")
         metrics.write_parquet(pipeline.paths.evaluation / "calibration.parquet")
+        write_checksums(pipeline.paths.evaluation)
         assert failing(pipeline, evaluation_checks(pipeline.paths, spec)) == expected
 
 
@@ -339,5 +350,5 @@ def test_offences_are_counted_and_shown(pipeline: TinyPipeline) -> None:
 
 def test_missing_output_says_what_to_do(pipeline: TinyPipeline) -> None:
     pipeline.paths.recommendations.unlink()
-    with pytest.raises(UserError, match="materialize it again"):
+    with pytest.raises(UserError, match=r"parquet does not exist yet: materialize recommendations"):
         run_checks(pipeline.paths, recommendations_checks(pipeline.paths, pipeline.spec))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.warehouse.connection import open_warehouse
 from mtl_pipeline.warehouse.tables import build_rejected_rows, build_table
+from mtl_pipeline_tests.bit_flips import flip
 from mtl_pipeline_tests.conftest import PLANTED_ROWS, TinyPipeline, write_tiny_pipeline
 
 
@@ -117,3 +119,29 @@ def test_memory_limit_and_threads_reach_the_warehouse(pipeline: TinyPipeline) ->
             "SELECT current_setting('memory_limit'), current_setting('threads')"
         ).fetchall()
     assert applied == [("300.0 MiB", 1)]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: [flip(path, bit) for bit in range(8 * 12_288, 8 * path.stat().st_size, 8 * 4_096)],
+        lambda path: flip(path, 8 * 5_000),
+        lambda path: path.write_bytes(path.read_bytes()[:20_000]),
+        lambda path: path.write_bytes(b""),
+    ],
+    ids=["blocks", "header", "truncated", "empty"],
+)
+def test_a_damaged_warehouse_says_what_to_do(
+    pipeline: TinyPipeline, damage: Callable[[Path], object]
+) -> None:
+    path = pipeline.paths.warehouse
+    damage(path)
+    what_to_do = (
+        r"warehouse.duckdb is damaged: remove it, and warehouse.duckdb.wal .*materialize users, items"
+    )
+    with pytest.raises(UserError, match=what_to_do):
+        query(pipeline, "SELECT sum(hash(users)) FROM users")
+    with pytest.raises(UserError, match=what_to_do):
+        build_table(pipeline.paths, pipeline.spec, "interactions")
+    path.unlink()
+    build_table(pipeline.paths, pipeline.spec, "users")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 import polars as pl
 
+from mtl_pipeline.checksums import verify_file
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.publishing import one_version_each, reading
 from mtl_pipeline.warehouse.connection import fetch_one, open_warehouse
 from mtl_pipeline.warehouse.sql import (
     quote_identifier,
@@ -17,6 +22,8 @@ from mtl_pipeline.warehouse.sql import (
 )
 
 SAMPLE_ROWS = 5
+PUBLISHED = re.compile(r"'((?:[^']|'')+\.(?:parquet|json))'")
+"""The literal of a path in a check's SQL."""
 
 
 @dataclass(frozen=True)
@@ -49,18 +56,36 @@ def run_checks(
 ) -> list[CheckResult]:
     """Run each check's query; it may call getvariable() for a name in `variables`.
 
-    Raises UserError when an output that a check reads is missing.
+    Raises UserError when an output that a check reads is missing or damaged.
     """
-    with open_warehouse(paths.warehouse, read_only=True) as connection:
+    with open_warehouse(paths.warehouse, read_only=True) as connection, one_version_each():
         for name, value in (variables or {}).items():
             connection.execute(f"SET VARIABLE {quote_identifier(name)} = {int(value)}")
-        return [run_check(connection, check) for check in checks]
+        return [run_check(connection, check, paths) for check in checks]
 
 
-def run_check(connection: duckdb.DuckDBPyConnection, check: Check) -> CheckResult:
+def run_check(connection: duckdb.DuckDBPyConnection, check: Check, paths: PipelinePaths) -> CheckResult:
+    with ExitStack() as stack:
+        offences = PUBLISHED.sub(lambda found: stack.enter_context(version_of(found, paths)), check.offences)
+        return count_offences(connection, check, offences)
+
+
+@contextmanager
+def version_of(found: re.Match, paths: PipelinePaths) -> Iterator[str]:
+    """From the literal of a published path to that of the version that is verified and read, as SQL."""
+    path = Path(found[1].replace("''", "'"))
+    if path.parent in (paths.data, paths.embeddings("users").parent):
+        verify_file(path)
+        yield found[0]
+    else:
+        with reading(path.parent) as folder:
+            yield quote_literal(folder / path.name)
+
+
+def count_offences(connection: duckdb.DuckDBPyConnection, check: Check, offences: str) -> CheckResult:
     try:
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE offences AS {check.offences}")
-    except (duckdb.CatalogException, duckdb.IOException) as error:
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE offences AS {offences}")
+    except duckdb.CatalogException as error:
         raise UserError(
             f"check {check.name}: an output that it reads is missing; materialize it again ({error})"
         ) from error
