@@ -131,7 +131,7 @@ def champion_folder(paths: PipelinePaths) -> tuple[str, Path]:
     champion = current_champion(read_history(paths))
     if champion is None:
         raise UserError(
-            f"{paths.champion_history} names no champion: materialize model and evaluation; the first model "
+            f"{paths.champion_history} names no champion: materialize model, evaluation and champion; the first model "
             "that beats a constant answer is promoted"
         )
     return champion, paths.champions / champion

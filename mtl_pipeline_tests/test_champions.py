@@ -66,7 +66,7 @@ def test_the_champion_outlives_the_newest_model(paths: PipelinePaths) -> None:
 
 def test_without_a_champion_what_to_do_is_said(paths: PipelinePaths) -> None:
     night(paths, "bad", promote=False)
-    with pytest.raises(UserError, match="names no champion: materialize model and evaluation"):
+    with pytest.raises(UserError, match="names no champion: materialize model, evaluation and champion"):
         champion_folder(paths)
 
 
