@@ -1,5 +1,6 @@
 """Promotion: what the evaluation finds about the newest model and the champion. Nothing is changed by it."""
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ import polars as pl
 from mtl_pipeline.champions import (
     Decision,
     current_champion,
+    earlier_champions,
     model_fingerprint,
     read_history,
     rolled_back_at,
@@ -17,6 +19,7 @@ from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.errors import UserError
 
 if TYPE_CHECKING:
+    from mtl_pipeline.evaluation.promotion import Earlier
     from mtl_pipeline.evaluation.scoring import Evaluation
 
 
@@ -34,9 +37,6 @@ class Champion:
 
 def find_champion(pipeline: PipelineContext) -> Champion | None:
     """The champion and what it predicts for the examples as they are now; None where there is none."""
-    from mtl_pipeline.evaluation.predictions import CHAMPION
-    from mtl_pipeline.learning.ranker import predict_examples
-
     paths = pipeline.paths
     fingerprint = current_champion(read_history(paths))
     if fingerprint is None:
@@ -44,8 +44,17 @@ def find_champion(pipeline: PipelineContext) -> Champion | None:
     folder = paths.champions / fingerprint
     if folder.is_dir() and model_fingerprint(paths.model) == fingerprint:
         return Champion(fingerprint, folder, None)
+    return predicting(pipeline, fingerprint)
+
+
+def predicting(pipeline: PipelineContext, fingerprint: str) -> Champion:
+    """One of the champions that are kept, with its predictions."""
+    from mtl_pipeline.evaluation.predictions import CHAMPION
+    from mtl_pipeline.learning.ranker import predict_examples
+
+    folder = pipeline.paths.champions / fingerprint
     try:
-        predictions = predict_examples(paths, pipeline.spec, folder, name=CHAMPION)
+        predictions = predict_examples(pipeline.paths, pipeline.spec, folder, name=CHAMPION)
     except UserError as error:
         return Champion(fingerprint, folder, None, obstacle=str(error))
     return Champion(fingerprint, folder, predictions.select("example_id", "^(prediction|uncalibrated)/.*$"))
@@ -68,9 +77,37 @@ def decide_promotion(
         pipeline.spec,
         measured,
         compared,
+        list(measure_earlier(pipeline, measured, predictions, {champion.fingerprint, challenger}))
+        if champion and champion.fingerprint != challenger
+        else [],
         challenger=challenger,
         champion=champion.fingerprint if champion else None,
         obstacle=champion.obstacle if champion else "",
         rolled_back_at=rolled_back_at(read_history(pipeline.paths), challenger),
         window=window,
     )
+
+
+def measure_earlier(
+    pipeline: PipelineContext, measured: "Evaluation", predictions: pl.DataFrame, others: Collection[str]
+) -> Iterator["Earlier"]:
+    """The challenger against each champion of before that promotion.reference tells to look at, one after another, so
+    that one more model's predictions are held at a time. `others`: fingerprints that are compared already."""
+    from mtl_pipeline.evaluation.promotion import Earlier, against_earlier
+    from mtl_pipeline.learning.seen import unseen
+
+    declared = pipeline.spec.promotion.reference
+    try:
+        found = earlier_champions(pipeline.paths, read_history(pipeline.paths), declared)
+    except UserError as error:
+        yield Earlier(declared, None, str(error))
+        return
+    for fingerprint in found:
+        if fingerprint in others:
+            continue
+        one = predicting(pipeline, fingerprint)
+        if one.predictions is not None:
+            rows = unseen(one.folder, pipeline.spec)
+            yield Earlier(fingerprint, against_earlier(measured, predictions, one.predictions, rows))
+        elif declared != "best":
+            yield Earlier(fingerprint, None, one.obstacle)

@@ -14,7 +14,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from mtl_pipeline.champions import current_champion, model_fingerprint, read_history
+from mtl_pipeline.champions import Decision, current_champion, model_fingerprint, read_history, short
 from mtl_pipeline.components.champion import rollback_config
 from mtl_pipeline.components.pipeline import define_pipeline
 from mtl_pipeline.evaluation.history import read_records
@@ -25,7 +25,7 @@ from mtl_pipeline_tests.conftest import PIPELINE, TinyPipeline
 
 LAST_STAGES = ("model", "evaluation", "champion", "recommendations")
 UNLEARNED = {"epochs": 1, "learning_rate": 1e-9}
-HASTY = {"epochs": 1, "learning_rate": 2e-4, "balance": "tasks"}
+HASTY = {"epochs": 1, "learning_rate": 1e-3, "balance": "tasks"}
 """Enough to beat a constant answer, not enough to be as good as the first model."""
 WIDE_MARGINS = {"margins": {"watched": 0.5, "liked": 0.5, "rating": 0.5}}
 """Nearly everything is promoted."""
@@ -67,6 +67,10 @@ def check(result: dg.ExecuteInProcessResult, name: str) -> dg.AssetCheckEvaluati
     return found
 
 
+def made_by(result: dg.ExecuteInProcessResult) -> list[str]:
+    return [key.path[-1] for event in result.get_asset_materialization_events() if (key := event.asset_key)]
+
+
 def recommended_by(project: Project) -> object:
     return project.metadata("recommendations")["model"]
 
@@ -88,10 +92,9 @@ def test_a_first_model_that_is_no_better_than_a_constant_answer_blocks_recommend
     assert not result.success
     settled = check(result, "champion_settled")
     assert (settled.passed, settled.blocking) == (False, True)
-    assert "not below that of a constant answer" in str(settled.description)
+    assert "does not show that it beats it" in str(settled.description)
     assert champion(nights) is None
-    made = {key.path[-1] for event in result.get_asset_materialization_events() if (key := event.asset_key)}
-    assert made == {"model", "evaluation", "champion"}
+    assert made_by(result) == ["model", "evaluation", "champion"]
 
 
 @pytest.mark.parametrize("training", [UNLEARNED, HASTY], ids=["unlearned", "hasty"])
@@ -126,6 +129,27 @@ def test_a_challenger_that_is_not_shown_to_be_worse_is_promoted(nights: Project)
         (before, True),
     ]
     assert second.tasks[0].difference("champion", "roc_auc") is not None
+
+
+def test_a_challenger_no_worse_than_the_champion_has_to_stand_up_to_the_best_before_it(
+    nights: Project,
+) -> None:
+    """The champion was let through with wide margins. Who is as bad is no worse than it, but than the one before."""
+    first = str(champion(nights))
+    night(nights, training=HASTY, promotion=WIDE_MARGINS)
+    assert champion(nights) == newest(nights) != first
+    result = night(nights, training=HASTY | {"learning_rate": 1.05e-3})
+    assert result.success
+    assert champion(nights) == recommended_by(nights) != newest(nights)
+    decision = Decision.read(nights.pipeline.paths.evaluation / "decision.json")
+    assert decision.references == [first]
+    assert all(f"the earlier champion {short(first)}" in reason for reason in decision.reasons)
+    report = (nights.pipeline.paths.evaluation / "report.html").read_text()
+    assert f"earlier champion {short(first)}" in report
+
+    pinned = {"reference": short(str(champion(nights)))}
+    night(nights, training=HASTY | {"learning_rate": 1.05e-3}, promotion=pinned)
+    assert champion(nights) == newest(nights), "by that reference it is good enough"
 
 
 def test_the_same_model_again_stays_champion(nights: Project) -> None:
@@ -174,10 +198,7 @@ def test_rollback_from_the_ui_restores_champion_and_recommendations(nights: Proj
     bad = champion(nights)
     result = roll_back(nights)
     assert result.success
-    assert [event.asset_key.path[-1] for event in result.get_asset_materialization_events()] == [
-        "champion",
-        "recommendations",
-    ]
+    assert made_by(result) == ["champion", "recommendations"]
     assert champion(nights) == before == recommended_by(nights) != bad
     assert check(result, "champion_settled").passed
     assert not check(result, "challenger_promoted").passed
@@ -237,7 +258,7 @@ def run_checks(project: Project, asset: str) -> list[dg.AssetCheckEvaluation]:
     job = dg.define_asset_job("checks_alone", selection)
     definitions = dg.Definitions.merge(project.definitions, dg.Definitions(jobs=[job]))
     result = definitions.resolve_job_def("checks_alone").execute_in_process(instance=project.instance)
-    return result.get_asset_check_evaluations()
+    return [*result.get_asset_check_evaluations()]
 
 
 def test_rollback_with_nothing_to_go_back_to_says_so(nights: Project) -> None:
