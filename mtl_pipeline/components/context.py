@@ -12,6 +12,7 @@ import dagster as dg
 from pydantic import BaseModel
 
 from mtl_pipeline.errors import UserError
+from mtl_pipeline.instance import TRAINING_POOL
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
 
@@ -48,10 +49,12 @@ class PipelineContext:
         name: str | None = None,
         group: str | None = None,
         description: str | None = None,
+        trains: bool = False,
     ) -> Callable[[AssetBody], dg.AssetsDefinition]:
         """`dg.asset` with this pipeline's key prefix and, unless another is given, its group.
 
-        The function's name and docstring become the asset's name and description, unless given.
+        The function's name and docstring become the asset's name and description, unless given. Of the runs with an
+        asset that `trains`, as many go side by side as dagster.yaml says.
         """
 
         def decorate(body: AssetBody) -> dg.AssetsDefinition:
@@ -63,6 +66,7 @@ class PipelineContext:
                 kinds=kinds,
                 code_version=code_version,
                 description=description,
+                pool=TRAINING_POOL if trains else None,
             )(clear_failures()(body))
 
         return decorate
