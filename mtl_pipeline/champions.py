@@ -11,9 +11,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
@@ -56,24 +56,32 @@ ENTRY = TypeAdapter(Entry)
 
 @dataclass(frozen=True)
 class TaskComparison:
-    """Challenger against champion on one task, in its headline metric, on test rows that neither was trained on."""
+    """Challenger against another model on one task, on test rows that neither was trained on."""
 
     task: str
     metric: str
     arrow: str
     """↑ higher is better, ↓ lower is better."""
-    champion: float
+    against: str
+    """'constant', 'champion', or the fingerprint of an earlier champion."""
+    theirs: float
     challenger: float
     difference: float
-    """Challenger minus champion."""
+    """Challenger minus the other."""
     low: float
     high: float
     """Ends of the 95 % interval of the difference; NaN where there is none."""
     margin: float
     """How much worse the challenger may be, in the metric's units."""
     outcome: str
-    """'better', 'not shown to be worse', 'worse' (by more than is allowed) or 'incomparable'."""
+    """'better', 'not shown to be worse', 'worse' (by more than is allowed) or 'incomparable'; against a constant also
+    'not shown to be better', or 'better, without an interval'."""
     note: str = ""
+
+    @property
+    def loss(self) -> float:
+        """By how much the challenger is worse; below zero where it is better."""
+        return -self.difference if self.arrow == "↑" else self.difference
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,8 @@ class Decision:
     comparisons: list[TaskComparison]
     window: str = ""
     """On which test rows the two were compared."""
+    references: list[str] = field(default_factory=list)
+    """Fingerprints of the earlier champions among `comparisons`: they stay on disk."""
 
     @property
     def verdict(self) -> str:
@@ -110,10 +120,16 @@ class Decision:
 
     @classmethod
     def read(cls, path: Path) -> Decision:
-        """Raises UserError when there is none, or the folder that it was published in is damaged."""
+        """Raises UserError when there is none, or none that can be read."""
         with reading(path.parent) as folder:
-            values = json.loads((folder / path.name).read_text())
-        return cls(**values | {"comparisons": [TaskComparison(**line) for line in values["comparisons"]]})
+            try:
+                values = json.loads((folder / path.name).read_text())
+                comparisons = [TaskComparison(**line) for line in values["comparisons"]]
+                return cls(**values | {"comparisons": comparisons})
+            except (OSError, ValueError, TypeError, KeyError) as error:
+                raise UserError(
+                    f"{path} is of another version of this project: materialize evaluation again ({error})"
+                ) from error
 
 
 def short(fingerprint: str) -> str:
@@ -147,7 +163,7 @@ def champion_folder(paths: PipelinePaths) -> tuple[str, Path]:
     champion = current_champion(read_history(paths))
     if champion is None:
         raise UserError(
-            f"{paths.champion_history} names no champion: materialize model and evaluation; the first model "
+            f"{paths.champion_history} names no champion: materialize model, evaluation and champion; the first model "
             "that beats a constant answer is promoted"
         )
     return champion, paths.champions / champion
@@ -199,8 +215,8 @@ def alone(
 def carry_out(paths: PipelinePaths, decision: Decision, *, keep: int) -> Entry:
     """Promote the challenger, or put on record why not. A decision is carried out once: again, nothing changes.
 
-    `keep` champions stay on disk, the newest ones. Raises UserError when the models are no longer those that
-    were compared.
+    The newest `keep` champions stay on disk, and the references that the decision names. Raises UserError when the
+    models are no longer those that were compared.
     """
     history = read_history(paths)
     for entry in history:
@@ -219,7 +235,8 @@ def carry_out(paths: PipelinePaths, decision: Decision, *, keep: int) -> Entry:
         decision=decision.name,
     )
     append(paths, history, entry)
-    remove_old_versions(paths, [*history, entry], keep)
+    if decision.promote:
+        remove_old_versions(paths, {*reigns([*history, entry])[-keep:], *decision.references})
     return entry
 
 
@@ -266,6 +283,21 @@ def named_version(paths: PipelinePaths, history: list[Entry], beginning: str) ->
     return found[0]
 
 
+def earlier_champions(paths: PipelinePaths, history: list[Entry], reference: str = "best") -> list[str]:
+    """Fingerprints of the champions before the current one that are kept, without those that were rolled back from; or
+    the one whose fingerprint begins with `reference`. Raises UserError when that is no single one."""
+    if reference == "best":
+        return [name for name in succession(history)[:-1] if (paths.champions / name).is_dir()]
+    known = [name for name in reigns(history) if (paths.champions / name).is_dir()]
+    found = [name for name in known if name.startswith(reference)]
+    if len(found) != 1:
+        raise UserError(
+            f"promotion.reference names {reference}, which is no single champion that is kept; it may name: "
+            f"{', '.join(map(short, known)) or 'none yet'}, or best"
+        )
+    return found
+
+
 def succession(history: list[Entry]) -> list[str]:
     """The champions that led to the current one, as if none that was rolled back from had ever been."""
     line: list[str] = []
@@ -300,9 +332,8 @@ def keep_version(paths: PipelinePaths, fingerprint: str) -> None:
         copy.rename(target)
 
 
-def remove_old_versions(paths: PipelinePaths, history: list[Entry], keep: int) -> None:
-    """All but the newest champions and what somebody reads, and leftovers of runs that were killed."""
-    kept = set(reigns(history)[-keep:])
+def remove_old_versions(paths: PipelinePaths, kept: Collection[str]) -> None:
+    """All champions but those `kept` and what somebody reads, and leftovers of runs that were killed."""
     for folder in paths.champions.glob("*"):
         if folder.name not in kept:
             remove_unused(folder, paths.model)

@@ -12,6 +12,7 @@ import sys
 import dagster as dg
 
 from mtl_pipeline.champions import read_history, short
+from mtl_pipeline.components.champion import PREVIOUS, rollback_config
 from mtl_pipeline.definitions import defs
 from mtl_pipeline.paths import PipelinePaths, project_root
 
@@ -26,7 +27,7 @@ def run_rollback(pipeline: str, to: str) -> bool:
     ):
         result = job.execute_in_process(
             instance=instance,
-            run_config={"ops": {f"{pipeline}__roll_back": {"config": {"to": to}}}},
+            run_config=rollback_config(pipeline, to),
             raise_on_error=False,
         )
     for failure in result.get_step_failure_events():
@@ -39,7 +40,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Go back to an earlier champion.")
     parser.add_argument("pipeline")
     parser.add_argument(
-        "--to", default="", metavar="FINGERPRINT", help="or how it begins; default: the one before"
+        "--to", default=PREVIOUS, metavar="FINGERPRINT", help="or how it begins; default: the one before"
     )
     arguments = parser.parse_args()
     paths = PipelinePaths(project_root(), arguments.pipeline)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from mtl_pipeline.champions import (
     carry_out,
     champion_folder,
     current_champion,
+    earlier_champions,
     keep_version,
     model_fingerprint,
     read_history,
@@ -41,16 +43,32 @@ def train(paths: PipelinePaths, weights: str) -> str:
     return model_fingerprint(paths.model)
 
 
-def decision(paths: PipelinePaths, *, promote: bool = True) -> Decision:
+def decision(paths: PipelinePaths, *, promote: bool = True, references: Sequence[str] = ()) -> Decision:
     """What an evaluation of the newest model against the champion said."""
     champion = current_champion(read_history(paths))
     challenger = model_fingerprint(paths.model)
-    return Decision(uuid.uuid4().hex, challenger, champion, promote, champion is not None, ["Because."], [])
+    return Decision(
+        name=uuid.uuid4().hex,
+        challenger=challenger,
+        champion=champion,
+        promote=promote,
+        usable=champion is not None,
+        reasons=["Because."],
+        comparisons=[],
+        references=list(references),
+    )
 
 
-def night(paths: PipelinePaths, weights: str, *, promote: bool = True, keep: int = 5) -> str:
+def night(
+    paths: PipelinePaths,
+    weights: str,
+    *,
+    promote: bool = True,
+    keep: int = 5,
+    references: Sequence[str] = (),
+) -> str:
     fingerprint = train(paths, weights)
-    carry_out(paths, decision(paths, promote=promote), keep=keep)
+    carry_out(paths, decision(paths, promote=promote, references=references), keep=keep)
     return fingerprint
 
 
@@ -69,7 +87,7 @@ def test_the_champion_outlives_the_newest_model(paths: PipelinePaths) -> None:
 
 def test_without_a_champion_what_to_do_is_said(paths: PipelinePaths) -> None:
     night(paths, "bad", promote=False)
-    with pytest.raises(UserError, match="names no champion: materialize model and evaluation"):
+    with pytest.raises(UserError, match="names no champion: materialize model, evaluation and champion"):
         champion_folder(paths)
 
 
@@ -162,6 +180,40 @@ def test_only_the_last_champions_stay_on_disk(paths: PipelinePaths) -> None:
     roll_back(paths)
     night(paths, "e", promote=False, keep=2)
     assert champion(paths) == "c"
+
+
+def test_the_best_champion_stays_on_disk_as_long_as_challengers_are_measured_by_it(
+    paths: PipelinePaths,
+) -> None:
+    best = night(paths, "a")
+    for weights in "bcd":
+        night(paths, weights, keep=2, references=[best])
+    assert best in earlier_champions(paths, read_history(paths))
+    night(paths, "e", promote=False, keep=2)
+    assert (paths.champions / best).is_dir(), "who is refused takes nobody's place"
+    night(paths, "f", keep=2)
+    assert best not in earlier_champions(paths, read_history(paths))
+
+
+def test_what_was_rolled_back_from_is_no_reference(paths: PipelinePaths) -> None:
+    """It may have looked so good because of what made somebody go back."""
+    first, bad = night(paths, "a"), night(paths, "b")
+    roll_back(paths)
+    third = night(paths, "c")
+    assert earlier_champions(paths, read_history(paths)) == [first]
+    night(paths, "d")
+    assert earlier_champions(paths, read_history(paths)) == [first, third]
+    assert earlier_champions(paths, read_history(paths), bad[:8]) == [bad], "unless it is named"
+    with pytest.raises(UserError, match=r"promotion\.reference names 123456, .* it may name: .*, or best"):
+        earlier_champions(paths, read_history(paths), "123456")
+
+
+@pytest.mark.parametrize("content", ["", '{"name": "a"}', "[]", "\0"])
+def test_a_damaged_decision_is_not_carried_out(paths: PipelinePaths, content: str) -> None:
+    file = paths.root / "decision.json"
+    file.write_text(content)
+    with pytest.raises(UserError, match=r"decision.json is damaged.*materialize evaluation again"):
+        Decision.read(file)
 
 
 def test_the_training_log_is_no_part_of_a_model(paths: PipelinePaths) -> None:

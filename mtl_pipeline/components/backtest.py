@@ -43,6 +43,7 @@ def backtest_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         reads=["examples", *pipeline.embeddings],
         group=pipeline.studies_group,
         kinds={"pytorch", "scikitlearn", "html"},
+        trains=True,
         code_version=backtest_version(pipeline, spec.evaluation.backtest),
     )
     def backtest(context: dg.AssetExecutionContext, config: BacktestConfig) -> dg.MaterializeResult:

@@ -15,6 +15,7 @@ def baselines_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     @pipeline.asset(
         reads=["examples", *pipeline.embeddings],
         kinds={"scikitlearn", "pytorch", "parquet"},
+        trains=True,
         code_version=pipeline.code_version(settings=training_settings(spec)),
     )
     def baselines(context: dg.AssetExecutionContext) -> dg.MaterializeResult:

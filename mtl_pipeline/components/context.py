@@ -12,6 +12,7 @@ import dagster as dg
 from pydantic import BaseModel
 
 from mtl_pipeline.errors import UserError
+from mtl_pipeline.instance import TRAINING_POOL
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import one_version_each
 from mtl_pipeline.spec import PipelineSpec
@@ -49,10 +50,12 @@ class PipelineContext:
         name: str | None = None,
         group: str | None = None,
         description: str | None = None,
+        trains: bool = False,
     ) -> Callable[[AssetBody], dg.AssetsDefinition]:
         """`dg.asset` with this pipeline's key prefix and, unless another is given, its group.
 
         All of its steps read one version of each published folder, the one that was there when the first of them came.
+        Of the runs with an asset that `trains`, as many go side by side as dagster.yaml says.
 
         The function's name and docstring become the asset's name and description, unless given.
         """
@@ -66,6 +69,7 @@ class PipelineContext:
                 kinds=kinds,
                 code_version=code_version,
                 description=description,
+                pool=TRAINING_POOL if trains else None,
             )(clear_failures()(one_version_each()(body)))
 
         return decorate

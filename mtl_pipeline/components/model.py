@@ -17,6 +17,7 @@ def model_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     @pipeline.asset(
         reads=["examples", *pipeline.embeddings],
         kinds={"pytorch"},
+        trains=True,
         code_version=pipeline.code_version(settings=training_settings(spec)),
     )
     def model(context: dg.AssetExecutionContext) -> dg.MaterializeResult:

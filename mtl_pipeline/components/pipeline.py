@@ -8,13 +8,13 @@ from pydantic import BaseModel
 
 from mtl_pipeline.components.backtest import backtest_asset, backtest_asset_checks
 from mtl_pipeline.components.baselines import baselines_asset, baselines_asset_checks
+from mtl_pipeline.components.champion import champion_asset, champion_asset_checks, rollback_job
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.declaration import check_declaration
 from mtl_pipeline.components.embeddings import embedding_asset_checks, embedding_assets
 from mtl_pipeline.components.evaluation import evaluation_asset, evaluation_asset_checks
 from mtl_pipeline.components.examples import examples_asset, examples_asset_checks
 from mtl_pipeline.components.model import model_asset, model_asset_checks
-from mtl_pipeline.components.promotion import promotion_checks
 from mtl_pipeline.components.raw_files import raw_file_assets, raw_file_sensor
 from mtl_pipeline.components.recommendations import recommendations_asset, recommendations_asset_checks
 from mtl_pipeline.components.replications import (
@@ -22,7 +22,6 @@ from mtl_pipeline.components.replications import (
     replications_asset_checks,
     runs_nightly,
 )
-from mtl_pipeline.components.rollback import rollback_job
 from mtl_pipeline.components.scaffolding import PipelineScaffolder
 from mtl_pipeline.components.tables import table_asset_checks, table_assets
 from mtl_pipeline.components.tuning import tuning_asset, tuning_asset_checks
@@ -75,6 +74,7 @@ def define_pipeline(name: str, spec: PipelineSpec) -> dg.Definitions:
         model_asset(pipeline),
         baselines_asset(pipeline),
         evaluation_asset(pipeline),
+        champion_asset(pipeline),
     ]
     checks = [
         *table_asset_checks(pipeline),
@@ -83,7 +83,7 @@ def define_pipeline(name: str, spec: PipelineSpec) -> dg.Definitions:
         model_asset_checks(pipeline),
         baselines_asset_checks(pipeline),
         evaluation_asset_checks(pipeline),
-        promotion_checks(pipeline),
+        champion_asset_checks(pipeline),
     ]
     if spec.recommends:
         assets.append(recommendations_asset(pipeline))

@@ -1,11 +1,13 @@
 """Raw files: where lineage starts. The hash of their content is their data version.
 
-A version is put on record in three ways: when the asset is observed, when the sensor sees that a
-file came, changed or went, and when the asset that reads the file starts. The last one makes any run exact, also
-one that observes nothing: Dagster itself looks up the versions of inputs before the asset runs, and
-at that time the file's last observation may be missing or out of date.
+A version is put on record in two ways: when the asset is observed, by hand or because the sensor saw that a file came,
+changed or went, and when the asset that reads the file starts. The last one makes any run exact, also one that observes
+nothing: Dagster itself looks up the versions of inputs before the asset runs, and at that time the file's last
+observation may be missing or out of date. Size and time of the files are put on record with it, so that the sensor
+hashes nothing: what it sees to be as it was on record is left alone.
 """
 
+import hashlib
 import json
 import warnings
 from collections.abc import Mapping
@@ -17,6 +19,8 @@ from mtl_pipeline.warehouse.raw import RawDescription, describe_raw_files, file_
 
 DATA_VERSION_TAG = "dagster/data_version"
 INPUT_DATA_VERSION_TAG = "dagster/input_data_version"
+STAMP = "size and time"
+"""Of what was hashed; in the metadata of an observation."""
 SECONDS_BETWEEN_LOOKS = 30
 FILES_LISTED = 20
 
@@ -43,36 +47,56 @@ def raw_file_asset(pipeline: PipelineContext, table: str) -> dg.SourceAsset:
     )
     @clear_failures()
     def raw_file() -> dg.ObserveResult:
-        described = describe_raw_files(pipeline.paths, pipeline.spec.raw, table)
-        return dg.ObserveResult(
-            data_version=dg.DataVersion(described.version), metadata=file_metadata(described)
-        )
+        version, metadata = observe(pipeline, table)
+        return dg.ObserveResult(data_version=dg.DataVersion(version), metadata=metadata)
 
     return raw_file
 
 
 def raw_file_sensor(pipeline: PipelineContext) -> dg.SensorDefinition:
-    """Looks at size and time of the raw files, and observes those that changed. Starts no runs."""
+    """Looks at size and time of the raw files, and asks for a run that observes those that changed and stopped
+    changing. What was there before anybody ever observed or read it waits until somebody does."""
+    keys = [raw_file_key(pipeline, table) for table in pipeline.spec.tables]
 
     @dg.sensor(
         name=f"{pipeline.name}_raw_files",
-        description="Observes raw files whenever one came, changed or went, so that the UI shows what is "
+        description="Observes raw files, in a run, whenever one came, changed or went, so that the UI shows what is "
         "out of sync.",
+        asset_selection=dg.AssetSelection.assets(*keys),
         minimum_interval_seconds=SECONDS_BETWEEN_LOOKS,
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def look(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        seen = json.loads(context.cursor or "{}")
-        stamps = {
-            table: file_stamps(pipeline.paths, pipeline.spec.raw, table) for table in pipeline.spec.tables
-        }
-        present = {table: files for table, files in stamps.items() if files}
-        changed = [table for table, files in present.items() if seen.get(table) != files]
+        last = json.loads(context.cursor or "{}")
+        stamps = {table: found for table in pipeline.spec.tables if (found := stamp(pipeline, table))}
+        recorded = {table: stamp_on_record(context.instance, pipeline, table) for table in stamps}
+        known = last.get("known", {table: stamps[table] for table in stamps if recorded[table] is None})
+        changed = [
+            table
+            for table, now in stamps.items()
+            if now == last.get("seen", {}).get(table) and now not in (known.get(table), recorded[table])
+        ]
+        known |= {table: stamps[table] for table in changed}
+        observed = [raw_file_key(pipeline, table) for table in changed]
         return dg.SensorResult(
-            asset_events=[observation(pipeline, table) for table in changed], cursor=json.dumps(present)
+            run_requests=[dg.RunRequest(asset_selection=observed)] if observed else [],
+            cursor=json.dumps({"seen": stamps, "known": known}),
         )
 
     return look
+
+
+def stamp(pipeline: PipelineContext, table: str) -> str | None:
+    """Changes with size or time of any file of a table; None where there is nothing to read yet."""
+    stamps = file_stamps(pipeline.paths, pipeline.spec.raw, table)
+    return hashlib.sha256(json.dumps(stamps).encode()).hexdigest()[:16] if stamps else None
+
+
+def stamp_on_record(instance: dg.DagsterInstance, pipeline: PipelineContext, table: str) -> str | None:
+    """That of the last observation; None where there is none, or an older version of this project made it."""
+    records = instance.fetch_observations(raw_file_key(pipeline, table), limit=1).records
+    found = records[0].asset_observation.metadata.get(STAMP) if records else None  # type: ignore[union-attr]
+    return str(found.value) if found else None
 
 
 def record_version_read(
@@ -86,12 +110,17 @@ def record_version_read(
 
 
 def observation(pipeline: PipelineContext, table: str) -> dg.AssetObservation:
-    described = describe_raw_files(pipeline.paths, pipeline.spec.raw, table)
+    version, metadata = observe(pipeline, table)
     return dg.AssetObservation(
-        asset_key=raw_file_key(pipeline, table),
-        metadata=file_metadata(described),
-        tags={DATA_VERSION_TAG: described.version},
+        asset_key=raw_file_key(pipeline, table), metadata=metadata, tags={DATA_VERSION_TAG: version}
     )
+
+
+def observe(pipeline: PipelineContext, table: str) -> tuple[str, dict[str, dg.MetadataValue]]:
+    """The data version of a table's files, which are read to the end, and what is put on record with it."""
+    before = stamp(pipeline, table)  # of a file that changes while it is read, the sensor sees that it did
+    described = describe_raw_files(pipeline.paths, pipeline.spec.raw, table)
+    return described.version, {**file_metadata(described), STAMP: dg.MetadataValue.text(before or "")}
 
 
 def file_metadata(described: RawDescription) -> dict[str, dg.MetadataValue]:

@@ -21,8 +21,7 @@ def recommendations_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     paths, spec = pipeline.paths, pipeline.spec
 
     @pipeline.asset(
-        # The champion is read, which a check of the evaluation promotes or keeps.
-        reads=["evaluation", *spec.tables, *pipeline.embeddings],
+        reads=["champion", *spec.tables, *pipeline.embeddings],
         kinds={"pytorch", "duckdb", "parquet"},
         code_version=pipeline.code_version(
             sql=[paths.common_sql / name for name in SQL], settings=recommendation_settings(spec)

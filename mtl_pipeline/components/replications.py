@@ -50,6 +50,7 @@ def replications_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         reads=["model", "baselines", "examples", *pipeline.embeddings],
         group=None if runs_nightly(pipeline) else pipeline.studies_group,
         kinds={"pytorch", "parquet"},
+        trains=True,
         code_version=pipeline.code_version(
             settings=training_settings(spec) | {"seeds": usual_seeds(pipeline)}
         ),

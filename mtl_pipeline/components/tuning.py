@@ -30,6 +30,7 @@ def tuning_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         reads=["examples", *pipeline.embeddings],
         group=pipeline.studies_group,
         kinds={"optuna", "pytorch", "html"},
+        trains=True,
         code_version=pipeline.code_version(settings=training_settings(spec) | {"tuning": spec.tuning}),
     )
     def tuning(context: dg.AssetExecutionContext, config: TuningConfig) -> dg.MaterializeResult:

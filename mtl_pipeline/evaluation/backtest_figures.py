@@ -19,8 +19,8 @@ from mtl_pipeline.evaluation.backtest import BEST_BASELINE
 from mtl_pipeline.evaluation.canvas import SIZE, STYLE, ReportFigure, add_legend, new_figure
 from mtl_pipeline.evaluation.metrics import headline
 from mtl_pipeline.evaluation.palette import DASHES, LIGHT, colour_names
-from mtl_pipeline.evaluation.predictions import CEILING
-from mtl_pipeline.evaluation.scoring import CANDIDATE, CONSTANT
+from mtl_pipeline.evaluation.predictions import CEILING, CONSTANT
+from mtl_pipeline.evaluation.scoring import CANDIDATE
 from mtl_pipeline.evaluation.svg import to_svg
 from mtl_pipeline.evaluation.tables import SINGLE_TASK
 from mtl_pipeline.spec import Task

@@ -78,7 +78,17 @@ def promotion_section(decision: Decision) -> str:
         "\n".join(f"- {escape(reason)}" for reason in decision.reasons),
     ]
     if lines := promotion_lines(decision):
-        heads = ["task", "metric", "champion", "challenger", "difference", "95 % interval", "allowed", ""]
+        heads = [
+            "task",
+            "metric",
+            "against",
+            "its value",
+            "challenger",
+            "difference",
+            "95 % interval",
+            "allowed",
+            "",
+        ]
         parts.append(markdown_table(heads, [[escape(cell) for cell in line.cells] for line in lines]))
         parts.append(escape(decision.window))
     return "\n\n".join(parts)

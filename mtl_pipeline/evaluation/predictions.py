@@ -18,6 +18,8 @@ from mtl_pipeline.spec import Task
 
 CEILING = "ceiling"
 """The model that answers with a simulator's true probabilities: nothing predicts better."""
+CONSTANT = "constant"
+"""The model that gives every row the same answer."""
 CHAMPION = "champion"
 """The model that recommends until another one is promoted, where it is not the candidate itself."""
 MOST_ROUNDING = 1e-3

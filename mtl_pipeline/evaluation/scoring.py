@@ -31,6 +31,7 @@ from mtl_pipeline.evaluation.metrics import (
 )
 from mtl_pipeline.evaluation.predictions import (
     CEILING,
+    CONSTANT,
     TaskRows,
     before_calibration,
     check_labels,
@@ -44,7 +45,6 @@ from mtl_pipeline.spec import Task
 
 CANDIDATE = "multi_task"
 SPLITS = ("validation", "test")
-CONSTANT = "constant"
 SCORERS = {"regression": regression_scores, "count": count_scores, "multiclass": multiclass_scores}
 
 METRICS_SCHEMA = {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from mtl_pipeline.champions import short
 from mtl_pipeline.evaluation.intervals import BETTER, WORSE
 from mtl_pipeline.evaluation.metrics import (
     CALIBRATION_MEASURES,
@@ -19,7 +20,7 @@ from mtl_pipeline.evaluation.metrics import (
     headline,
     metric,
 )
-from mtl_pipeline.evaluation.predictions import CEILING
+from mtl_pipeline.evaluation.predictions import CEILING, CHAMPION, CONSTANT
 from mtl_pipeline.evaluation.wording import (
     ComparisonLine,
     chain_lines,
@@ -101,11 +102,12 @@ class ChainTable:
 
 @dataclass(frozen=True)
 class PromotionLine:
-    """Challenger against champion on one task, ready to print."""
+    """Challenger against another model on one task, ready to print."""
 
     task: str
     metric: str
-    champion: str
+    against: str
+    theirs: str
     challenger: str
     difference: str
     interval: str
@@ -116,7 +118,7 @@ class PromotionLine:
     @property
     def cells(self) -> list[str]:
         outcome = f"{self.outcome} ({self.note})" if self.note else self.outcome
-        compared = [self.champion, self.challenger, self.difference, self.interval, self.margin]
+        compared = [self.against, self.theirs, self.challenger, self.difference, self.interval, self.margin]
         return [self.task, self.metric, *compared, outcome]
 
 
@@ -177,12 +179,15 @@ def calibration_table(evaluation: Evaluation, task: str, kind: str) -> Calibrati
 
 
 def promotion_lines(decision: Decision) -> list[PromotionLine]:
-    """Challenger against champion, a line per task; empty where they were not compared."""
+    """Challenger against a constant answer, the champion and the reference, a line for each task."""
     return [
         PromotionLine(
             task=line.task,
             metric=f"{line.metric} {line.arrow}",
-            champion=format_value(line.champion),
+            against=line.against
+            if line.against in (CONSTANT, CHAMPION)
+            else f"earlier champion {short(line.against)}",
+            theirs=format_value(line.theirs),
             challenger=format_value(line.challenger),
             difference=difference,
             interval=interval,

@@ -326,16 +326,21 @@ class Evaluation(SpecModel):
 class Promotion(SpecModel):
     """When the newest model, the challenger, takes over from the champion, which recommends.
 
-    It does unless on some task the whole 95 % interval of the difference says that it is worse by more than
-    the margin, or it does not beat a constant answer, or it was rolled back from before.
+    It does unless on some task the whole 95 % interval of the difference says that it is worse than the champion, or
+    than the reference, by more than the margin; or it is not shown to beat a constant answer; or it was rolled back
+    from before.
     """
 
     margins: dict[Identifier, Annotated[float, Field(ge=0)]] = {}
     """By task: how much worse the challenger may be. Of a binary task, ROC-AUC lost (default 0.002); of the
     others, growth of RMSE (regression), Poisson deviance (count) or log-loss (multiclass) as a share of the
     champion's (default 0.005)."""
+    reference: Annotated[str, StringConstraints(pattern=r"^(best|[0-9a-f]{6,64})$")] = "best"
+    """What small losses, night by night, may not add up to be worse than: on each task the best of the earlier
+    champions that are kept, or always the one whose fingerprint begins so, such as `"1f0c2a9b"`."""
     keep: int = Field(default=5, ge=2)
-    """Champions that stay on disk, to roll back to."""
+    """Champions that stay on disk, to roll back to and to measure challengers by. One that is the best on some task
+    stays beyond that."""
 
 
 class Schedule(SpecModel):

@@ -33,13 +33,14 @@ LINEAGE = {
         "user_embeddings",
         "replications",
     },
+    "champion": {"evaluation"},
     "recommendations": {
         "users",
         "items",
         "interactions",
         "item_embeddings",
         "user_embeddings",
-        "evaluation",
+        "champion",
     },
 }
 STUDIES = {
@@ -113,7 +114,7 @@ def test_every_check_says_what_must_hold(repository: dg.RepositoryDefinition) ->
         "evaluation/watched_beats_constant",
         "evaluation/liked_beats_constant",
         "evaluation/rating_beats_constant",
-        "evaluation/challenger_promoted",
+        "champion/challenger_promoted",
         "tuning/present_settings_complete",
         "backtest/every_window_scored",
     }

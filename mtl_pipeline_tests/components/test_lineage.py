@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import dagster as dg
+from dataclasses import dataclass
+from typing import Any
 
+import dagster as dg
+import pytest
+
+from mtl_pipeline.components import raw_files
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.raw_files import raw_file_sensor
+from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.warehouse.raw import describe_raw_files
 from mtl_pipeline_tests.components.conftest import Project, open_project
 from mtl_pipeline_tests.conftest import PIPELINE
 
@@ -54,46 +61,100 @@ def test_changed_sql_shows_its_table_as_out_of_sync(project: Project) -> None:
     assert reloaded.out_of_sync() == {"items": ["has a new code version"]}
 
 
-def test_sensor_observes_each_changed_file_once(project: Project) -> None:
-    context = PipelineContext(PIPELINE, project.pipeline.spec, project.pipeline.paths)
-    sensor = raw_file_sensor(context)
+@dataclass
+class Sensor:
+    """The sensor of a project, and the cursor that Dagster keeps for it."""
 
-    def look(cursor: str | None) -> dg.SensorResult:
-        result = sensor(dg.build_sensor_context(cursor=cursor))
+    project: Project
+    spec: PipelineSpec
+    cursor: str | None = None
+
+    def look(self) -> list[str]:
+        """One tick: the raw files that it asks to observe, in one run."""
+        context = PipelineContext(PIPELINE, self.spec, self.project.pipeline.paths)
+        result = raw_file_sensor(context)(
+            dg.build_sensor_context(instance=self.project.instance, cursor=self.cursor)
+        )
         assert isinstance(result, dg.SensorResult)
-        return result
+        assert not result.asset_events, "nothing is hashed in a tick"
+        self.cursor = result.cursor
+        requests = result.run_requests or []
+        assert len(requests) <= 1
+        return [key.path[-1] for request in requests for key in request.asset_selection or []]
 
-    def observed(result: dg.SensorResult) -> list[str]:
-        return [event.asset_key.path[-1] for event in result.asset_events]
-
-    first = look(None)
-    assert observed(first) == ["raw_users", "raw_items", "raw_interactions"]
-    assert observed(look(first.cursor)) == []
-    append_user(project)
-    assert observed(look(first.cursor)) == ["raw_users"]
+    def look_twice(self) -> list[str]:
+        """What changed is asked for once it has stopped changing."""
+        assert self.look() == []
+        return self.look()
 
 
-def test_sensor_sees_files_of_a_pattern_come_and_go(project: Project) -> None:
-    raw = project.pipeline.paths.raw
-    daily = project.pipeline.spec.raw.model_copy(update={"interactions": "day-{date}.csv"})
-    spec = project.pipeline.spec.model_copy(update={"raw": daily})
-    sensor = raw_file_sensor(PipelineContext(PIPELINE, spec, project.pipeline.paths))
+@pytest.fixture
+def sensor(project: Project) -> Sensor:
+    return Sensor(project, project.pipeline.spec)
 
-    def look(cursor: str | None) -> tuple[list[str], str | None]:
-        result = sensor(dg.build_sensor_context(cursor=cursor))
-        assert isinstance(result, dg.SensorResult)
-        return [event.asset_key.path[-1] for event in result.asset_events], result.cursor
 
-    observed, cursor = look(None)
-    assert observed == ["raw_users", "raw_items"]
+def test_files_that_were_always_there_start_no_runs(sensor: Sensor) -> None:
+    assert sensor.look_twice() == []
+
+
+def test_files_that_a_run_has_read_start_no_runs(sensor: Sensor) -> None:
+    sensor.project.run_or_fail(*TABLES)
+    assert sensor.look_twice() == []
+    append_user(sensor.project)
+    sensor.project.run_or_fail(*TABLES)
+    assert sensor.look_twice() == []
+
+
+def test_a_file_that_changed_before_the_first_look_is_observed(sensor: Sensor) -> None:
+    sensor.project.run_or_fail(*TABLES)
+    append_user(sensor.project)
+    assert sensor.look_twice() == ["raw_users"]
+
+
+def test_sensor_asks_once_for_each_change_and_the_run_puts_it_on_record(sensor: Sensor) -> None:
+    sensor.project.run_or_fail(*TABLES)
+    sensor.look()
+    append_user(sensor.project)
+    assert sensor.look_twice() == ["raw_users"]
+    assert sensor.look_twice() == [], "also while the run has not been made"
+    sensor.project.run_or_fail("raw_users")
+    assert sensor.project.out_of_sync() == {"users": ["raw_users"]}
+    assert sensor.look_twice() == []
+
+
+def test_a_file_that_grows_is_left_to_grow(sensor: Sensor) -> None:
+    sensor.project.run_or_fail(*TABLES)
+    for _ in range(4):
+        append_user(sensor.project)
+        assert sensor.look() == []
+    assert sensor.look() == ["raw_users"]
+
+
+def test_a_file_that_changes_while_it_is_read_is_seen_to_have_changed(
+    sensor: Sensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def describe_and_append(*arguments: Any) -> Any:
+        described = describe_raw_files(*arguments)
+        append_user(sensor.project)
+        return described
+
+    with monkeypatch.context() as patch:
+        patch.setattr(raw_files, "describe_raw_files", describe_and_append)
+        sensor.project.run_or_fail("raw_users")
+    assert sensor.look_twice() == ["raw_users"]
+
+
+def test_sensor_sees_files_of_a_pattern_come_and_go(sensor: Sensor) -> None:
+    raw = sensor.project.pipeline.paths.raw
+    daily = sensor.spec.raw.model_copy(update={"interactions": "day-{date}.csv"})
+    sensor.spec = sensor.spec.model_copy(update={"raw": daily})
+    assert sensor.look_twice() == []
     for day in ("2024-01-01", "2024-01-02"):
         (raw / f"day-{day}.csv").write_text("user_id,movie_id,rating,timestamp\n")
-        observed, cursor = look(cursor)
-        assert observed == ["raw_interactions"]
+        assert sensor.look_twice() == ["raw_interactions"]
     (raw / "day-2024-01-01.csv").unlink()
-    observed, cursor = look(cursor)
-    assert observed == ["raw_interactions"]
-    assert look(cursor)[0] == []
+    assert sensor.look_twice() == ["raw_interactions"]
+    assert sensor.look_twice() == []
 
 
 def test_observation_counts_lines_and_bytes(project: Project) -> None:

@@ -14,7 +14,15 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from mtl_pipeline.champions import append, current_champion, model_fingerprint, read_history
+from mtl_pipeline.champions import (
+    Decision,
+    append,
+    current_champion,
+    model_fingerprint,
+    read_history,
+    short,
+)
+from mtl_pipeline.components.champion import rollback_config
 from mtl_pipeline.components.pipeline import define_pipeline
 from mtl_pipeline.evaluation.history import read_records
 from mtl_pipeline.paths import ROOT_VARIABLE
@@ -22,10 +30,12 @@ from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline_tests.components.conftest import Project
 from mtl_pipeline_tests.conftest import PIPELINE, TinyPipeline
 
-LAST_STAGES = ("model", "evaluation", "recommendations")
+LAST_STAGES = ("model", "evaluation", "champion", "recommendations")
 UNLEARNED = {"epochs": 1, "learning_rate": 1e-9}
-HASTY = {"epochs": 1, "learning_rate": 2e-4, "balance": "tasks"}
+HASTY = {"epochs": 1, "learning_rate": 1e-3, "balance": "tasks"}
 """Enough to beat a constant answer, not enough to be as good as the first model."""
+WIDE_MARGINS = {"margins": {"watched": 0.5, "liked": 0.5, "rating": 0.5}}
+"""Nearly everything is promoted."""
 
 
 @pytest.fixture
@@ -64,6 +74,10 @@ def check(result: dg.ExecuteInProcessResult, name: str) -> dg.AssetCheckEvaluati
     return found
 
 
+def made_by(result: dg.ExecuteInProcessResult) -> list[str]:
+    return [key.path[-1] for event in result.get_asset_materialization_events() if (key := event.asset_key)]
+
+
 def recommended_by(project: Project) -> object:
     return project.metadata("recommendations")["model"]
 
@@ -85,10 +99,9 @@ def test_a_first_model_that_is_no_better_than_a_constant_answer_blocks_recommend
     assert not result.success
     settled = check(result, "champion_settled")
     assert (settled.passed, settled.blocking) == (False, True)
-    assert "not below that of a constant answer" in str(settled.description)
+    assert "does not show that it beats it" in str(settled.description)
     assert champion(nights) is None
-    made = {key.path[-1] for event in result.get_asset_materialization_events() if (key := event.asset_key)}
-    assert made == {"model", "evaluation"}
+    assert made_by(result) == ["model", "evaluation", "champion"]
 
 
 @pytest.mark.parametrize("training", [UNLEARNED, HASTY], ids=["unlearned", "hasty"])
@@ -111,7 +124,7 @@ def test_a_worse_challenger_is_refused_and_the_champion_recommends(nights: Proje
 
 def test_a_challenger_that_is_not_shown_to_be_worse_is_promoted(nights: Project) -> None:
     before = champion(nights)
-    result = night(nights, seed=1, promotion={"margins": {"watched": 0.5, "liked": 0.5, "rating": 0.5}})
+    result = night(nights, seed=1, promotion=WIDE_MARGINS)
     assert result.success
     assert champion(nights) == newest(nights) == recommended_by(nights) != before
     assert check(result, "challenger_promoted").passed
@@ -123,6 +136,27 @@ def test_a_challenger_that_is_not_shown_to_be_worse_is_promoted(nights: Project)
         (before, True),
     ]
     assert second.tasks[0].difference("champion", "roc_auc") is not None
+
+
+def test_a_challenger_no_worse_than_the_champion_has_to_stand_up_to_the_best_before_it(
+    nights: Project,
+) -> None:
+    """The champion was let through with wide margins. Who is as bad is no worse than it, but than the one before."""
+    first = str(champion(nights))
+    night(nights, training=HASTY, promotion=WIDE_MARGINS)
+    assert champion(nights) == newest(nights) != first
+    result = night(nights, training=HASTY | {"learning_rate": 1.05e-3})
+    assert result.success
+    assert champion(nights) == recommended_by(nights) != newest(nights)
+    decision = Decision.read(nights.pipeline.paths.evaluation / "decision.json")
+    assert decision.references == [first]
+    assert all(f"the earlier champion {short(first)}" in reason for reason in decision.reasons)
+    report = (nights.pipeline.paths.evaluation / "report.html").read_text()
+    assert f"earlier champion {short(first)}" in report
+
+    pinned = {"reference": short(str(champion(nights)))}
+    night(nights, training=HASTY | {"learning_rate": 1.05e-3}, promotion=pinned)
+    assert champion(nights) == newest(nights), "by that reference it is good enough"
 
 
 def test_the_same_model_again_stays_champion(nights: Project) -> None:
@@ -160,28 +194,88 @@ def test_rows_that_the_champion_was_trained_on_take_no_part_in_the_decision(nigh
     assert decision["window"].endswith(f"here, both are compared on the other {left:,}.")
 
 
+def roll_back(project: Project, to: str | None = None) -> dg.ExecuteInProcessResult:
+    """The job, as it is launched from the UI: with its own config, or with one that names a fingerprint."""
+    job = project.definitions.resolve_job_def(f"{PIPELINE}_rollback")
+    return job.execute_in_process(
+        instance=project.instance,
+        run_config=rollback_config(PIPELINE, to) if to else None,
+        raise_on_error=False,
+    )
+
+
 def test_rollback_from_the_ui_restores_champion_and_recommendations(nights: Project) -> None:
     before = champion(nights)
-    margins = {"margins": {"watched": 0.5, "liked": 0.5, "rating": 0.5}}
-    night(nights, seed=1, promotion=margins)
+    night(nights, seed=1, promotion=WIDE_MARGINS)
     bad = champion(nights)
-    job = nights.definitions.resolve_job_def(f"{PIPELINE}_rollback")
-    assert job.execute_in_process(instance=nights.instance).success
+    result = roll_back(nights)
+    assert result.success
+    assert made_by(result) == ["champion", "recommendations"]
     assert champion(nights) == before == recommended_by(nights) != bad
+    assert check(result, "champion_settled").passed
+    assert not check(result, "challenger_promoted").passed
 
-    again = nights.run("evaluation")
+    again = nights.run("evaluation", "champion")
     assert champion(nights) == before, "a model that was rolled back from does not come back by itself"
     assert "rolled back from on" in str(check(again, "challenger_promoted").description)
 
-    night(nights, seed=2, promotion=margins)
+    assert roll_back(nights, str(bad)[:8]).success
+    assert champion(nights) == bad == recommended_by(nights), "unless somebody names it"
+    roll_back(nights)
+
+    night(nights, seed=2, promotion=WIDE_MARGINS)
     assert champion(nights) == newest(nights), "the next challenger competes with the restored champion"
+
+
+def test_after_a_rollback_by_itself_recommendations_are_out_of_date(nights: Project) -> None:
+    night(nights, seed=1, promotion=WIDE_MARGINS)
+    nights.run_or_fail()
+    assert nights.out_of_sync() == {}
+    job = nights.definitions.resolve_implicit_global_asset_job_def()
+    assert job.execute_in_process(
+        instance=nights.instance,
+        asset_selection=[dg.AssetKey([PIPELINE, "champion"])],
+        run_config=rollback_config(PIPELINE),
+    ).success
+    assert nights.out_of_sync() == {"recommendations": ["champion"]}
+    nights.run_or_fail("recommendations")
+    assert nights.out_of_sync() == {}
+
+
+def test_checks_report_and_change_nothing(nights: Project) -> None:
+    """A decision waits until champion is materialized, and after a rollback it is not carried out again."""
+    before = champion(nights)
+    declared(nights, seed=1, promotion=WIDE_MARGINS).run("model", "evaluation")
+    history = read_history(nights.pipeline.paths)
+    results = run_checks(nights, "evaluation") + run_checks(nights, "champion")
+    assert {result.check_name for result in results} >= {"champion_settled", "challenger_promoted"}
+    assert read_history(nights.pipeline.paths) == history
+    assert champion(nights) == before
+
+    nights.run_or_fail("champion")
+    assert champion(nights) == newest(nights)
+    roll_back(nights)
+    history = read_history(nights.pipeline.paths)
+    nights.run_or_fail("champion")
+    run_checks(nights, "champion")
+    assert read_history(nights.pipeline.paths) == history
+    assert champion(nights) == before
+
+
+def run_checks(project: Project, asset: str) -> list[dg.AssetCheckEvaluation]:
+    """The checks of an asset alone, as the UI runs them by a click."""
+    graph = project.definitions.resolve_asset_graph()
+    keys = graph.get_check_keys_for_assets({dg.AssetKey([PIPELINE, asset])})
+    selection = dg.AssetSelection.checks(*keys)
+    job = dg.define_asset_job("checks_alone", selection)
+    definitions = dg.Definitions.merge(project.definitions, dg.Definitions(jobs=[job]))
+    result = definitions.resolve_job_def("checks_alone").execute_in_process(instance=project.instance)
+    return [*result.get_asset_check_evaluations()]
 
 
 def test_rollback_with_nothing_to_go_back_to_says_so(nights: Project) -> None:
     before = champion(nights)
-    job = nights.definitions.resolve_job_def(f"{PIPELINE}_rollback")
-    result = job.execute_in_process(instance=nights.instance, raise_on_error=False)
-    (failure,) = result.get_step_failure_events()
+    (failure,) = roll_back(nights).get_step_failure_events()
     assert failure.step_failure_data.user_failure_data is not None
     assert "nothing to go back to" in str(failure.step_failure_data.user_failure_data.description)
     assert champion(nights) == before

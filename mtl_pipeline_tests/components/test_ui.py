@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromiu
 MODULE = "mtl_pipeline_tests.components.tiny_location"
 SECONDS_TO_START = 90
 SECONDS_TO_RUN = 90
-SECONDS_TO_SEE_A_CHANGE = 75
+SECONDS_TO_SEE_A_CHANGE = 150
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,193 @@
+"""What dagster.yaml promises, on a real instance that loads it: killed runs end, and trainings wait in line."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import EmptyWorkspaceTarget, ModuleTarget
+from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
+from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
+
+from mtl_pipeline.instance import fail_lost_runs, is_alive, main
+from mtl_pipeline_tests.components import tiny_location, two_pipelines
+from mtl_pipeline_tests.conftest import PIPELINE, REPOSITORY, TinyPipeline
+
+SECONDS_TO_START = 60
+STARTED = dg.DagsterRunStatus.STARTED
+FAILED = dg.DagsterRunStatus.FAILURE
+QUEUED = dg.DagsterRunStatus.QUEUED
+CANCELED = dg.DagsterRunStatus.CANCELED
+
+
+@pytest.fixture
+def instance(
+    tiny_pipeline: TinyPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dg.DagsterInstance]:
+    """A lasting instance with the checkout's own dagster.yaml."""
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copy(REPOSITORY / "dagster.yaml", home)
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    with dg.DagsterInstance.get() as found:
+        yield found
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + SECONDS_TO_START
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def materialize(*selection: str) -> subprocess.Popen:
+    command = ["dagster", "asset", "materialize", "-m", tiny_location.__name__, "--select", *selection]
+    return subprocess.Popen(
+        [sys.executable, "-m", *command],
+        cwd=REPOSITORY,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+@contextmanager
+def at_work(instance: dg.DagsterInstance) -> Iterator[tuple[subprocess.Popen, str]]:
+    """A real run of everything from the command line, in the middle of it, and its id."""
+    process = materialize(f"group:{PIPELINE}")
+    try:
+        wait_for(lambda: instance.get_runs(filters=dg.RunsFilter(statuses=[STARTED])))
+        (run,) = instance.get_runs()
+        yield process, run.run_id
+    finally:
+        kill(process)
+
+
+def kill(process: subprocess.Popen) -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    return run.status
+
+
+def test_a_run_from_the_command_line_that_is_killed_is_reported_as_failed_at_the_next_start(
+    instance: dg.DagsterInstance,
+) -> None:
+    with at_work(instance) as (process, run_id):
+        assert fail_lost_runs(instance) == []
+        assert status(instance, run_id) == STARTED, "who is at work is left alone"
+        kill(process)
+        assert status(instance, run_id) == STARTED, "Dagster does not notice"
+    command = [sys.executable, "-m", "mtl_pipeline.instance"]
+    said = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    assert said == f"run {run_id} was killed: reported as failed\n"
+    assert status(instance, run_id) == FAILED
+    assert subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout == ""
+    assert materialize(f'key:"{PIPELINE}/users"').wait(SECONDS_TO_START) == 0, "and the next run works"
+
+
+def test_the_daemon_beside_the_ui_notices_a_killed_run_whoever_launched_it(
+    instance: dg.DagsterInstance,
+) -> None:
+    assert instance.run_monitoring_enabled
+
+    def look() -> None:
+        with WorkspaceProcessContext(instance, EmptyWorkspaceTarget()) as workspace:
+            errors = execute_run_monitoring_iteration(workspace, logging.getLogger("monitoring"))
+            assert not any(errors)
+
+    with at_work(instance) as (process, run_id):
+        look()
+        assert status(instance, run_id) == STARTED
+        kill(process)
+        look()
+    assert status(instance, run_id) == FAILED
+
+
+def test_a_process_that_took_over_a_number_is_not_the_one_before() -> None:
+    process = subprocess.Popen(["sleep", "60"])
+    try:
+        assert is_alive(process.pid, time.time())
+        assert not is_alive(process.pid, time.time() - 3600)
+        process.kill()
+        wait_for(lambda: not is_alive(process.pid, time.time()))
+        assert process.returncode is None, "a zombie is not alive"
+    finally:
+        process.kill()
+        process.wait()
+    assert not is_alive(process.pid, time.time())
+
+
+def launch(instance: dg.DagsterInstance, job: str) -> str:
+    """Put a job into the queue, as a schedule or the UI does. Returns the id of its run."""
+    command = ["dagster", "job", "launch", "-m", two_pipelines.__name__, "-j", job]
+    subprocess.run([sys.executable, "-m", *command], cwd=REPOSITORY, check=True, capture_output=True)
+    (run,) = instance.get_runs(limit=1)
+    assert run.status == QUEUED
+    return run.run_id
+
+
+@contextmanager
+def queue(instance: dg.DagsterInstance) -> Iterator[Callable[[], None]]:
+    """What the daemon does every few seconds: let runs go that need not wait."""
+    module = two_pipelines.__name__
+    target = ModuleTarget(module, attribute=None, working_directory=str(REPOSITORY), location_name=None)
+    with WorkspaceProcessContext(instance, target) as workspace:
+        daemon = QueuedRunCoordinatorDaemon(interval_seconds=1)
+
+        def look() -> None:
+            assert not any(daemon.run_iteration(workspace))
+
+        try:
+            yield look
+        finally:
+            for run in instance.get_runs(filters=dg.RunsFilter(statuses=[*IN_PROGRESS_RUN_STATUSES])):
+                instance.run_launcher.terminate(run.run_id)
+            instance.run_launcher.join()
+
+
+def test_two_pipelines_of_the_same_hour_train_one_after_another(instance: dg.DagsterInstance) -> None:
+    main()
+    first, second = (launch(instance, job) for job in (PIPELINE, two_pipelines.OTHER))
+    observation = launch(instance, f"{PIPELINE}_rollback")
+    with queue(instance) as look:
+        look()
+        wait_for(lambda: status(instance, first) == STARTED)
+        look()
+        assert status(instance, second) == QUEUED
+        assert status(instance, observation) != QUEUED, "what does not train need not wait"
+        instance.run_launcher.terminate(first)
+        wait_for(lambda: status(instance, first) == CANCELED)
+        look()
+        assert status(instance, second) != QUEUED
+
+
+def test_a_killed_run_from_the_command_line_does_not_block_the_night(instance: dg.DagsterInstance) -> None:
+    main()
+    with at_work(instance) as (process, _), queue(instance) as look:
+        nightly = launch(instance, two_pipelines.OTHER)
+        look()
+        assert status(instance, nightly) == QUEUED, "it waits for a training from the command line too"
+        kill(process)
+        look()
+        assert status(instance, nightly) == QUEUED, "for Dagster that one still runs"
+        assert len(fail_lost_runs(instance)) == 1
+        look()
+        assert status(instance, nightly) != QUEUED
