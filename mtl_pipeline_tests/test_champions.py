@@ -209,11 +209,11 @@ def test_what_was_rolled_back_from_is_no_reference(paths: PipelinePaths) -> None
 
 
 @pytest.mark.parametrize("content", ["", '{"name": "a"}', "[]", "\0"])
-def test_a_damaged_decision_is_not_carried_out(paths: PipelinePaths, content: str) -> None:
-    file = paths.root / "decision.json"
-    file.write_text(content)
-    with pytest.raises(UserError, match=r"decision.json is damaged.*materialize evaluation again"):
-        Decision.read(file)
+def test_a_decision_of_another_version_is_not_carried_out(paths: PipelinePaths, content: str) -> None:
+    with publish_folder(paths.evaluation) as folder:
+        (folder / "decision.json").write_text(content)
+    with pytest.raises(UserError, match=r"decision.json is of another version.*materialize evaluation again"):
+        Decision.read(paths.evaluation / "decision.json")
 
 
 def test_the_training_log_is_no_part_of_a_model(paths: PipelinePaths) -> None:
