@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
+from mtl_pipeline.escaping import printable
+
 
 class UserError(Exception):
-    """Something the user can mend. The message names the file or setting and says what to do."""
+    """Something the user can mend. The message names the file or setting and says what to do.
+
+    Values and names in the message may come from data: control characters are shown as escapes.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 def in_short(error: Exception) -> str:

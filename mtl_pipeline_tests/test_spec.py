@@ -31,6 +31,34 @@ CLICK = {"name": "click", "kind": "binary"}
             "recommendations.score must give a number for each row, such as click",
         ),
         (
+            {"tasks": [CLICK], "recommendations": {"score": "click / 0"}},
+            "recommendations.score must give finite numbers: it divides by zero",
+        ),
+        (
+            {"tasks": [CLICK], "recommendations": {"score": "1 / (click - click)"}},
+            "recommendations.score must give finite numbers: it divides by zero",
+        ),
+        (
+            {"tasks": [CLICK], "recommendations": {"score": "ln(click - 1)"}},
+            "recommendations.score must give finite numbers: it divides by zero",
+        ),
+        (
+            {"tasks": [CLICK], "recommendations": {"score": "sqrt(-click)"}},
+            "recommendations.score must give finite numbers: it divides by zero",
+        ),
+        (
+            {"tasks": [CLICK], "recommendations": {"score": "click + (SELECT 1)"}},
+            "recommendations.score cannot be computed",
+        ),
+        (
+            {"tasks": [CLICK], "recommendations": {"score": "click + read_csv('/etc/passwd')"}},
+            "recommendations.score is no SQL expression",
+        ),
+        (
+            {"tasks": [CLICK], "recommendations": {"score": "click; COPY x TO 'y'"}},
+            "recommendations.score is no SQL expression",
+        ),
+        (
             {"tasks": [CLICK], "recommendations": {"score": "click * 'x'"}},
             "recommendations.score cannot be computed",
         ),

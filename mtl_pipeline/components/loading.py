@@ -11,13 +11,19 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from mtl_pipeline.components.declaration import did_you_mean
-from mtl_pipeline.components.yaml_lines import line_of
+from mtl_pipeline.components.yaml_lines import line_of, refuse_unclear_yaml
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.schema import COMPONENT_TYPE
 from mtl_pipeline.spec import PipelineSpec, SpecError
+from mtl_pipeline.spec.base import NAME_PATTERN
+from mtl_pipeline.spec.sections import SIZE_PATTERN
 
 FILE_KEYS = ["type", "attributes", "requirements", "post_processing", "template_vars_module"]
 """What Dagster knows at the top of a defs.yaml."""
+PATTERNS = {
+    NAME_PATTERN: "a name is made of lower-case letters, digits and _, and starts with a letter",
+    SIZE_PATTERN: "a size above zero and its unit, such as 4GB or 500MB",
+}
 
 
 def load_pipelines(package: Path) -> dg.Definitions:
@@ -26,6 +32,8 @@ def load_pipelines(package: Path) -> dg.Definitions:
     Raises UserError where a defs.yaml cannot be used: file, line, what is wrong, what is allowed.
     Dagster's own error says so too, but under two hundred lines of its frames.
     """
+    for file in sorted(package.glob("defs/**/defs.yaml")):
+        refuse_unclear_yaml(file)
     try:
         return dg.load_from_defs_folder(path_within_project=package)
     except Exception as error:
@@ -88,7 +96,7 @@ def what_is_wrong(details: Any, keys: Sequence[str | int]) -> str:
     if kind == "missing":
         return "this key is missing"
     if kind == "string_pattern_mismatch":
-        return f"a name is made of lower-case letters, digits and _, and starts with a letter (got {value!r})"
+        return f"{PATTERNS[details['ctx']['pattern']]} (got {value!r})"
     if kind == "literal_error":
         known = re.findall(r"'([^']*)'", details["ctx"]["expected"])
         return f"{details['msg']} (got {value!r}){did_you_mean(str(value), known)}"

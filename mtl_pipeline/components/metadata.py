@@ -7,6 +7,8 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from mtl_pipeline.escaping import markdown_text
+
 LONGEST_CELL = 80
 
 
@@ -50,7 +52,4 @@ def cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     text = " ".join(str("" if value is None else value).split())
-    text = text if len(text) <= LONGEST_CELL else text[: LONGEST_CELL - 1] + "…"
-    for character, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|")):
-        text = text.replace(character, escaped)
-    return text
+    return markdown_text(text if len(text) <= LONGEST_CELL else text[: LONGEST_CELL - 1] + "…")

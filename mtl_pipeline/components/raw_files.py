@@ -15,6 +15,7 @@ from collections.abc import Mapping
 import dagster as dg
 
 from mtl_pipeline.components.context import PipelineContext, clear_failures
+from mtl_pipeline.escaping import markdown_text
 from mtl_pipeline.warehouse.raw import RawDescription, describe_raw_files, file_stamps, is_pattern
 
 DATA_VERSION_TAG = "dagster/data_version"
@@ -126,7 +127,7 @@ def observe(pipeline: PipelineContext, table: str) -> tuple[str, dict[str, dg.Me
 def file_metadata(described: RawDescription) -> dict[str, dg.MetadataValue]:
     """Size and version; the address of a single file, or the names of the first of several."""
     files = described.files
-    names = "\n".join(f"- {file.name}" for file in files[:FILES_LISTED])
+    names = "\n".join(f"- {markdown_text(file.name)}" for file in files[:FILES_LISTED])
     more = f"\n- and {len(files) - FILES_LISTED:,} more" if len(files) > FILES_LISTED else ""
     metadata: dict[str, dg.MetadataValue] = {
         "bytes": dg.MetadataValue.int(described.bytes),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import html
-import re
 from typing import TYPE_CHECKING
 
+from mtl_pipeline.escaping import markdown_text as escape
 from mtl_pipeline.evaluation.predictions import CEILING
 from mtl_pipeline.evaluation.tables import (
     CalibrationTable,
@@ -173,9 +172,3 @@ def markdown_table(heads: list[str], rows: list[list[str]]) -> str:
 
 def note(text: str) -> str:
     return f" ({escape(text)})" if text else ""
-
-
-def escape(text: str) -> str:
-    """Text that neither Markdown nor HTML reads as markup; names such as multi_task stay readable."""
-    flat = html.escape(" ".join(text.split()), quote=False)
-    return re.sub(r"([\\`*\[\]|~]|(?<!\w)_|_(?!\w))", r"\\\1", flat)

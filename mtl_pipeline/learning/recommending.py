@@ -114,6 +114,11 @@ def best_per_user(predictions: pl.DataFrame, score: str, per_user: int) -> pl.Da
             f"recommendations.score in defs.yaml cannot be computed: {score!r} ({error}); "
             "it is a SQL expression over the tasks' predictions"
         ) from error
+    if not scored["score"].is_finite().all():
+        raise UserError(
+            f"recommendations.score in defs.yaml: {score!r} is infinite or no number for some predictions; "
+            "divide by nothing that may be 0, and take no root or logarithm of it"
+        )
     return (
         scored.sort(["user_id", "score", "item_id"], descending=[False, True, False], nulls_last=True)
         .with_columns((pl.int_range(pl.len()).over("user_id") + 1).alias("rank"))

@@ -10,6 +10,7 @@ from pathlib import Path
 from textwrap import wrap
 
 import jinja2
+import yaml
 
 from mtl_pipeline.scaffold.plan import PipelinePlan, TablePlan, reference
 from mtl_pipeline.schema import SCHEMA_FILE, Section, spec_sections
@@ -88,7 +89,8 @@ def one_line(text: str) -> str:
 
 def scalar(text: str) -> str:
     """A string in YAML: quoted only where it must be."""
-    return text if re.fullmatch(r"[A-Za-z][\w.-]*", text) else json.dumps(text)
+    plain = re.fullmatch(r"[A-Za-z][\w.-]*", text) and yaml.safe_load(text) == text
+    return text if plain else json.dumps(text, ensure_ascii=False)
 
 
 def filled(section: Section, values: dict[str, object]) -> Section:

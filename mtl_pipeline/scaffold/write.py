@@ -14,6 +14,8 @@ from mtl_pipeline.scaffold.files import EXAMPLE, defs_yaml, table_sql
 from mtl_pipeline.scaffold.inference import infer_plan
 from mtl_pipeline.spec import NAME_PATTERN
 
+ACTING = re.compile(r"[*?\[\]{}]")
+"""Characters that make a pattern or a template of a name."""
 TABLES = ("users", "items", "interactions")
 
 
@@ -71,6 +73,10 @@ def raw_targets(paths: PipelinePaths, files: Mapping[str, Path]) -> dict[Path, P
             f"files for different tables need different names: {', '.join(map(str, files.values()))}"
         )
     for source, target in targets.items():
+        if not source.name.isprintable() or ACTING.search(source.name):
+            raise UserError(
+                f"{source}: rename the file: in defs.yaml, its name would be a pattern or a template"
+            )
         if not source.is_file():
             raise UserError(f"{source} is missing")
         taken = target.exists() or target.is_symlink()

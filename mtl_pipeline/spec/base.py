@@ -74,7 +74,7 @@ def columns_of_expression(expression: str, *place: str | int) -> list[str]:
 
 
 def refuse_no_number_per_row(expression: str, columns: list[str], *place: str | int) -> None:
-    """Raise SpecError where an SQL expression over numbers gives text, or depends on other rows."""
+    """Raise SpecError where an SQL expression over numbers gives text or no finite number, or depends on other rows."""
     import polars as pl
 
     what = ".".join(map(str, place))
@@ -84,6 +84,11 @@ def refuse_no_number_per_row(expression: str, columns: list[str], *place: str | 
         alone = [two_rows[row].select(pl.sql_expr(expression)).to_series() for row in range(len(two_rows))]
     except pl.exceptions.PolarsError as error:
         raise SpecError(f"{what} cannot be computed: {error}", *place) from None
+    if values.dtype.is_float() and not values.is_finite().all():
+        raise SpecError(
+            f"{what} must give finite numbers: it divides by zero, or takes a root or logarithm of less",
+            *place,
+        )
     if not values.dtype.is_numeric() or not values.equals(pl.concat(alone)):
         raise SpecError(f"{what} must give a number for each row, such as {' + '.join(columns)}", *place)
 

@@ -24,6 +24,9 @@ LOSSES = {
 """Losses by kind of task; the first one is the default."""
 
 
+SIZE_PATTERN = r"^(0\.0*[1-9]\d*|[1-9]\d*(\.\d+)?)\s?[KMGT]i?B$"
+
+
 Architecture = Literal["shared_bottom", "mmoe", "ple"]
 Balance = Literal["labels", "tasks"]
 Weighting = Literal["static", "uncertainty"]
@@ -74,7 +77,7 @@ class RawFiles(SpecModel):
 class Warehouse(SpecModel):
     """What DuckDB may use while it builds tables and examples."""
 
-    memory_limit: Annotated[str, StringConstraints(pattern=r"^\d+(\.\d+)?\s?[KMGT]i?B$")] = "4GB"
+    memory_limit: Annotated[str, StringConstraints(pattern=SIZE_PATTERN)] = "4GB"
     """What does not fit goes to files beside the warehouse for the time being."""
     threads: int | None = Field(default=None, ge=1)
     """By default one per core."""

@@ -113,12 +113,12 @@ def apply_pipeline_sql(
             )
         run_pipeline_sql(connection, paths, scan, query)
     except duckdb.PermissionException as error:
-        raise reaches_elsewhere(path, error) from error
+        raise reaches_elsewhere(path, error) from None
     except duckdb.Error as error:
         raise UserError(
             f"{path} failed on {paths.raw / getattr(spec.raw, scan.table)} "
             f"(its columns: {', '.join(scan.columns)}): {error}"
-        ) from error
+        ) from None  # whose message holds values of the data as they are
 
 
 def required_columns(spec: PipelineSpec, table: str) -> list[str]:

@@ -165,6 +165,54 @@ REFUSALS = [
         "defs.yaml:5: features.users.numeric: Input should be a valid array (got 'age')",
     ),
     (
+        "  tasks:\n",
+        "  warehouse: {memory_limit: '0GB'}\n  tasks:\n",
+        (
+            "defs.yaml:8: warehouse.memory_limit: a size above zero and its unit, such as 4GB or 500MB "
+            "(got '0GB')"
+        ),
+    ),
+    (
+        "  tasks:\n",
+        "  warehouse: {memory_limit: '0.0 MB'}\n  tasks:\n",
+        (
+            "defs.yaml:8: warehouse.memory_limit: a size above zero and its unit, such as 4GB or 500MB "
+            "(got '0.0 MB')"
+        ),
+    ),
+    (
+        "  tasks:\n",
+        "  warehouse: {memory_limit: '4'}\n  tasks:\n",
+        (
+            "defs.yaml:8: warehouse.memory_limit: a size above zero and its unit, such as 4GB or 500MB "
+            "(got '4')"
+        ),
+    ),
+    (
+        "  tasks:\n",
+        "  warehouse: {memory_limit: '-1GB'}\n  tasks:\n",
+        (
+            "defs.yaml:8: warehouse.memory_limit: a size above zero and its unit, such as 4GB or 500MB "
+            "(got '-1GB')"
+        ),
+    ),
+    (
+        "  tasks:\n",
+        "  warehouse: {memory_limit: '4GB; DROP'}\n  tasks:\n",
+        (
+            "defs.yaml:8: warehouse.memory_limit: a size above zero and its unit, such as 4GB or 500MB "
+            "(got '4GB; DROP')"
+        ),
+    ),
+    (
+        "  tasks:\n",
+        "  warehouse: {memory_limit: 'lots'}\n  tasks:\n",
+        (
+            "defs.yaml:8: warehouse.memory_limit: a size above zero and its unit, such as 4GB or 500MB "
+            "(got 'lots')"
+        ),
+    ),
+    (
         "name: purchase",
         "name: Purchase",
         (
@@ -436,6 +484,51 @@ REFUSALS = [
 @pytest.mark.parametrize(("old", "new", "message"), REFUSALS)
 def test_message_names_file_line_and_what_is_allowed(edit: Edit, old: str, new: str, message: str) -> None:
     assert refusal(edit(old, new)) == message
+
+
+UNCLEAR = [
+    (GOOD, "", "defs.yaml:1: declares nothing: start with `type:` and `attributes:`, or delete the folder"),
+    (
+        GOOD,
+        "# later\n",
+        "defs.yaml:1: declares nothing: start with `type:` and `attributes:`, or delete the folder",
+    ),
+    (
+        GOOD,
+        "- one\n- two\n",
+        "defs.yaml:1: declares nothing: start with `type:` and `attributes:`, or delete the folder",
+    ),
+    ("numeric: [age]", "numeric: [a\x00ge]", "defs.yaml:5: holds the character '\\x00'; delete it"),
+    ("numeric: [age]", "numeric: [a\x1b[2Jge]", "defs.yaml:5: holds the character '\\x1b'; delete it"),
+    (
+        "  negatives: {per_positive: 4}",
+        "  tasks:\n    - {name: like, kind: binary}\n",
+        "defs.yaml:13: tasks stands here and in line 8; delete one",
+    ),
+    (
+        "{name: click, kind: binary}",
+        "{name: click, kind: binary, name: clack}",
+        "defs.yaml:9: name stands here and in line 9; delete one",
+    ),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "message"), UNCLEAR)
+def test_a_file_that_says_nothing_or_two_things_is_refused(
+    edit: Edit, old: str, new: str, message: str
+) -> None:
+    """YAML takes the last of two values without a word, and Dagster an empty file for no pipeline."""
+    assert refusal(edit(old, new)) == message
+
+
+def test_a_file_that_is_not_utf_8_is_refused(edit: Edit) -> None:
+    package = edit("", "")
+    (package / "defs/orders/defs.yaml").write_bytes(GOOD.replace("click", "kl\xfcck").encode("latin-1"))
+    assert refusal(package).startswith("defs.yaml: not UTF-8 (")
+
+
+def test_aliases_that_circle_do_not_hang(edit: Edit) -> None:
+    assert "defs.yaml" in refusal(edit("numeric: [age]", "numeric: &a [*a]"))
 
 
 WRONG_TYPES = [

@@ -39,6 +39,13 @@ def test_a_score_that_cannot_be_computed_is_refused_with_its_text() -> None:
         best_per_user(PREDICTIONS, "clicked * 2", 1)
 
 
+@pytest.mark.parametrize("score", ["1 / (watched - watched)", "sqrt(-rating)", "ln(watched - watched)"])
+def test_a_score_that_is_no_finite_number_is_refused(score: str) -> None:
+    """Infinite, it would put every item of a user first."""
+    with pytest.raises(UserError, match="is infinite or no number for some predictions"):
+        best_per_user(PREDICTIONS, score, 1)
+
+
 def test_default_score_is_the_expected_number_of_goals() -> None:
     assert default_score(spec("click", "purchase given click")) == "purchase_entire_space"
     assert default_score(spec("click", "like given click", "share")) == "like_entire_space + share"

@@ -23,9 +23,8 @@ CREATE OR REPLACE TEMP MACRO decimal_number(value, low := NULL, high := NULL) AS
         typeof(value) <> 'VARCHAR'
         OR regexp_full_match(value::VARCHAR, '-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[-+][0-9]{2,})?')
     )
-    AND isfinite(TRY_CAST(value AS DOUBLE))
-    AND (low IS NULL OR TRY_CAST(value AS DOUBLE) >= low)
-    AND (high IS NULL OR TRY_CAST(value AS DOUBLE) <= high)
+    AND TRY_CAST(value AS DOUBLE)
+        BETWEEN coalesce(low::DOUBLE, -1.7976931348623157e308) AND coalesce(high::DOUBLE, 1.7976931348623157e308)
     THEN TRY_CAST(value AS DOUBLE)
 END;
 
@@ -49,7 +48,7 @@ CREATE OR REPLACE TEMP MACRO since_1970(value, microseconds, low, high) AS make_
     )
 );
 CREATE OR REPLACE TEMP MACRO iso_time(value) AS CASE
-    WHEN TRY_CAST(value AS TIMESTAMP)::VARCHAR = value::VARCHAR THEN TRY_CAST(value AS TIMESTAMP)
+    WHEN value::VARCHAR LIKE '____-__-_____:__:__' THEN TRY_CAST(value AS TIMESTAMP)
     WHEN regexp_full_match(
         value::VARCHAR,
         '\d{4}-\d\d?-\d\d?([ T]\d\d?:\d\d(:\d\d(\.\d+)?)?( ?(Z|UTC|[-+]\d\d(:?\d\d)?))?)?'
@@ -81,8 +80,7 @@ CREATE OR REPLACE TEMP MACRO unless_present(value) AS reject_if(value IS NULL, a
 
 CREATE OR REPLACE TEMP MACRO unless_valid(value, is_valid, optional, why) AS CASE
     WHEN is_valid OR (optional AND value IS NULL) THEN NULL
-    WHEN value IS NULL THEN reject(alias(value), 'missing')
-    ELSE reject(alias(value), why)
+    ELSE reject(alias(value), CASE WHEN value IS NULL THEN 'missing' ELSE why END)
 END;
 CREATE OR REPLACE TEMP MACRO outside(low, high) AS CASE
     WHEN high IS NULL THEN 'below ' || low
