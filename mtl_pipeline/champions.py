@@ -27,6 +27,8 @@ from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import folder_fingerprint, hidden_folder, locked, reading, remove_unused
 
 FINGERPRINT = re.compile("[0-9a-f]{64}")
+NOT_DECISIVE = {"training_log.json", "trained_with.json"}
+"""Files of a model that say how it came to be, not what it predicts."""
 SHOWN_DIGITS = 12
 Action = Literal["promoted", "kept", "rolled back"]
 Parameters = ParamSpec("Parameters")
@@ -138,7 +140,7 @@ def short(fingerprint: str) -> str:
 
 def model_fingerprint(folder: Path) -> str:
     """SHA-256 (hex) over every file of a model that decides what it predicts: not how it came to be."""
-    return folder_fingerprint(folder, without={"training_log.json", "trained_with.json"})
+    return folder_fingerprint(folder, without=NOT_DECISIVE)
 
 
 def read_history(paths: PipelinePaths) -> list[Entry]:

@@ -150,10 +150,7 @@ def report_context(
     from mtl_pipeline.learning.calibration import load_calibration
 
     with reading(pipeline.paths.model) as model:
-        training_log, calibration = (
-            json.loads((model / "training_log.json").read_text()),
-            load_calibration(model),
-        )
+        training_log = json.loads((model / "training_log.json").read_text())
     return ReportContext(
         pipeline=pipeline.name,
         predictions=predictions,
@@ -166,7 +163,7 @@ def report_context(
         ),
         decision=decision,
         configuration=yaml.safe_dump(pipeline.spec.model_dump(mode="json"), sort_keys=False),
-        calibration={task: str(found) for task, found in calibration.items()},
+        calibration={task: str(found) for task, found in load_calibration(pipeline.paths.model).items()},
     )
 
 

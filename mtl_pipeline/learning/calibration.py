@@ -27,6 +27,7 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, log_softmax, logit, softmax, xlogy
 from sklearn.isotonic import IsotonicRegression
 
+from mtl_pipeline.champions import reading_model
 from mtl_pipeline.errors import UserError, in_short
 from mtl_pipeline.spec import PipelineSpec, Task
 
@@ -322,9 +323,10 @@ def save_calibration(folder: Path, calibration: Mapping[str, Calibrator]) -> Non
 
 
 def load_calibration(folder: Path) -> dict[str, Calibrator]:
-    """Raises UserError where there is no calibration.json, or it is none."""
+    """Of the model in a folder, verified. Raises UserError where there is no calibration.json, or it is none."""
     try:
-        return CALIBRATION.validate_json((folder / FILE).read_bytes())
+        with reading_model(folder) as version:
+            return CALIBRATION.validate_json((version / FILE).read_bytes())
     except (OSError, ValueError) as error:
         raise UserError(
             f"{folder} holds no {FILE} that can be read: materialize model again ({in_short(error)})"

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from mtl_pipeline.champions import reading_model
 from mtl_pipeline.errors import UserError, in_short
-from mtl_pipeline.learning.calibration import Calibrator, calibrate, load_calibration, save_calibration
+from mtl_pipeline.learning.calibration import CALIBRATION, Calibrator, calibrate, save_calibration
 from mtl_pipeline.learning.dataset import TextVectors
 from mtl_pipeline.learning.encoding import FeatureEncoder, Rows
 from mtl_pipeline.learning.network import MultiTaskNetwork, NetworkShape
@@ -143,7 +143,7 @@ def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ra
         statistics = pl.read_parquet(version / "statistics.parquet")
         vocabulary = pl.read_parquet(version / "vocabulary.parquet")
         weights = load_file(version / "model.safetensors")
-        calibration = load_calibration(version)
+        calibration = CALIBRATION.validate_json((version / "calibration.json").read_bytes())
     if [meaning(task) for task in config.tasks] != [meaning(task) for task in spec.tasks]:
         raise UserError(
             f"{folder} was trained for other tasks than defs.yaml declares: materialize model again"

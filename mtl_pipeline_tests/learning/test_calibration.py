@@ -11,6 +11,7 @@ import pytest
 from scipy.special import expit, softmax
 from sklearn.metrics import log_loss, roc_auc_score
 
+from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.calibration import (
     FILE,
@@ -231,6 +232,7 @@ def test_saved_and_reloaded_it_calibrates_identically(tmp_path: Path) -> None:
     calibration = fit_calibration(SPEC, labels, predictions)
     assert [found.method for found in calibration.values()] == ["isotonic", "temperature", "line", "none"]
     save_calibration(tmp_path, calibration)
+    write_checksums(tmp_path)
     reloaded = load_calibration(tmp_path)
     assert reloaded == calibration
     for task, values in calibrate(predictions, calibration).items():
@@ -248,6 +250,7 @@ def test_a_number_that_is_none_is_never_written(tmp_path: Path) -> None:
 
 
 def test_a_model_without_its_calibration_is_refused(tmp_path: Path) -> None:
+    write_checksums(tmp_path)
     with pytest.raises(UserError, match="materialize model again"):
         load_calibration(tmp_path)
 
