@@ -54,8 +54,16 @@ class RawFiles(SpecModel):
     """Of CSV files, up to four characters; by default comma, semicolon, tab or bar, as the header shows."""
     quote: Literal['"', "'", ""] = '"'
     """Around fields that hold delimiters or line breaks; empty where quotes are plain characters."""
-    encoding: Literal["utf-8", "latin-1"] = "utf-8"
+    encoding: Literal["utf-8", "latin-1", "windows-1252"] = "utf-8"
     """Of CSV files."""
+    longest_record_lines: int = Field(default=100, ge=1, le=100_000)
+    """A quoted field that is still open so many lines below its record's first was never meant to be: that line is
+    refused, and reading goes on behind it."""
+    longest_record_bytes: int = Field(default=1_000_000, ge=1_000, le=8_000_000)
+    """The same, in bytes. Longer lines are refused."""
+    may_be_empty: list[Literal["users", "items", "interactions"]] = []
+    """Tables whose files may have no readable row, and of which no row need be kept; else that is an error, and
+    the table of the last run stays."""
     columns: dict[Literal["users", "items", "interactions"], Annotated[list[str], Field(min_length=1)]] = {}
     """Column names, by table, of CSV files without a header line."""
 
@@ -64,8 +72,9 @@ class RawFiles(SpecModel):
         return {str(name): columns for name, columns in self.columns.items()}.get(table)
 
     @property
-    def how_written(self) -> tuple[str | None, str, str]:
-        return self.delimiter, self.quote, self.encoding
+    def how_written(self) -> tuple[str | int | None, ...]:
+        limits = self.longest_record_lines, self.longest_record_bytes
+        return self.delimiter, self.quote, self.encoding, *limits
 
     @model_validator(mode="after")
     def name_delimiter_without_header(self) -> RawFiles:

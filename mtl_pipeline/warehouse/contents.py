@@ -7,15 +7,19 @@ from itertools import chain
 
 import numpy as np
 
-from mtl_pipeline.warehouse.lines import LineLayout
+from mtl_pipeline.warehouse.lines import FileRecords
 from mtl_pipeline.warehouse.raw import RawFile, read_chunks
 
 MOST_LINES = 1_000
 MOST_CHARACTERS = 10_000
+MOST_BYTES = 2**20
+"""Of a line that are kept in memory."""
 
 
-def read_contents(file: RawFile, layout: LineLayout, lines: np.ndarray, encoding: str) -> list[str]:
-    """The records that start on these lines (int64, ascending), cut after MOST_CHARACTERS.
+def read_contents(
+    file: RawFile, layout: FileRecords, lines: np.ndarray, encoding: str
+) -> tuple[list[str], list[int]]:
+    """The records that start on these lines (int64, ascending), cut after MOST_CHARACTERS, and how many lines each has.
 
     One pass over the file, in a few megabytes of memory.
     """
@@ -23,10 +27,11 @@ def read_contents(file: RawFile, layout: LineLayout, lines: np.ndarray, encoding
     is_last = following >= layout.records
     ends = np.where(is_last, lines + MOST_LINES, layout.line_of(np.where(is_last, 0, following)))
     ends = np.minimum(ends, lines + MOST_LINES)
-    return [
-        shorten(content.strip(b"\r\n").decode(encoding, errors="replace"))
-        for content in read_line_ranges(file, lines, ends)
+    records = [content.strip(b"\r\n") for content in read_line_ranges(file, lines, ends)]
+    contents = [
+        shorten(record.decode(encoding, errors="replace").removeprefix("\ufeff")) for record in records
     ]
+    return contents, [record.count(b"\n") + 1 for record in records]
 
 
 def shorten(content: str) -> str:
@@ -39,6 +44,8 @@ def read_line_ranges(file: RawFile, starts: np.ndarray, ends: np.ndarray) -> Ite
     for chunk in chain(read_chunks(file), [None]):
         if done == len(starts):
             return
+        if chunk and len(pending) > MOST_BYTES and b"\n" not in chunk:
+            continue
         block = pending + (chunk or b"\n")
         line_starts = np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n")) + 1
         bounds = np.concatenate(([0], line_starts))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import dataclass
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.spec import RawFiles
-from mtl_pipeline.warehouse.raw import RawFile, open_bytes, read_chunks, remote_query
+from mtl_pipeline.warehouse.raw import RawFile, open_bytes, remote_query
 from mtl_pipeline.warehouse.sql import quote_literal
 
+PROVENANCE_COLUMNS = ("source_file", "source_line")
 LONGEST_HEADER = 2**20
 DELIMITERS = ",;\t|"
 
@@ -25,8 +24,9 @@ class Dialect:
     quote: str
     encoding: str
     has_header: bool
-    padded: bool = True
-    """Whether values may be blank or have spaces around them."""
+    longest_lines: int
+    """Of a record; see RawFiles."""
+    longest_bytes: int
 
 
 def read_dialect(files: list[RawFile], raw: RawFiles, table: str) -> Dialect:
@@ -38,32 +38,7 @@ def read_dialect(files: list[RawFile], raw: RawFiles, table: str) -> Dialect:
     if first.has_header:
         for file in files[1:]:
             refuse_other_columns(file, file_dialect(file, raw, table), files[0], first)
-    return replace(first, padded=any(has_padding(file, first) for file in files))
-
-
-def has_padding(file: RawFile, dialect: Dialect) -> bool:
-    """Whether a local file has a space beside a delimiter, quote or line end, or an empty quoted value.
-
-    Finding none takes a tenth of the time that trimming all values takes.
-    """
-    if file.is_remote or file.is_compressed:
-        return True
-    edges = np.frombuffer(f"{dialect.delimiter}{dialect.quote}\r\n".encode(), np.uint8)
-    is_edge = np.zeros(256, dtype=bool)
-    is_edge[edges] = True
-    before = b"\n"
-    for chunk in read_chunks(file):
-        data = np.frombuffer(before + chunk, np.uint8)
-        spaces = np.flatnonzero(data == ord(" "))
-        previous, following = spaces[spaces > 0] - 1, spaces[spaces + 1 < len(data)] + 1
-        if is_edge[data[previous]].any() or is_edge[data[following]].any():
-            return True
-        if dialect.quote:
-            quotes = data == ord(dialect.quote)
-            if quotes.any() and (quotes[1:] & quotes[:-1]).any():
-                return True
-        before = chunk[-1:]
-    return before == b" "
+    return first
 
 
 def refuse_other_columns(file: RawFile, dialect: Dialect, first_file: RawFile, first: Dialect) -> None:
@@ -83,18 +58,46 @@ def file_dialect(file: RawFile, raw: RawFiles, table: str) -> Dialect:
         raise UserError(f"{file.path} is empty: it needs a header line and rows")
     delimiter = raw.delimiter or max(DELIMITERS, key=line.count)
     given = raw.columns_of(table)
-    columns = given or split_header(line, delimiter)
+    columns = given or split_header(file, line, delimiter, raw.quote)
     if not columns or "" in columns:
         raise UserError(f"{file.path}: line 1 must name every column, got: {line.strip() or '(blank)'}")
-    if repeated := sorted({name for name in columns if columns.count(name) > 1}):
-        raise UserError(f"{file.path}: line 1 names a column twice: {', '.join(repeated)}")
-    return Dialect(columns, delimiter, raw.quote, raw.encoding, has_header=given is None)
+    refuse_repeated_columns(file, columns)
+    return Dialect(
+        columns,
+        delimiter,
+        raw.quote,
+        raw.encoding,
+        given is None,
+        raw.longest_record_lines,
+        raw.longest_record_bytes,
+    )
 
 
-def split_header(line: str, delimiter: str) -> list[str]:
-    if len(delimiter) > 1:
+def refuse_repeated_columns(file: RawFile, columns: list[str]) -> None:
+    """SQL tells no names apart by case."""
+    lower = [name.lower() for name in columns]
+    if repeated := sorted({name for name in columns if lower.count(name.lower()) > 1}):
+        raise UserError(
+            f"{file.path}: line 1 names a column twice: {', '.join(repeated)}; rename one of them "
+            "(upper and lower case are the same in SQL)"
+        )
+
+
+def refuse_reserved_columns(file: RawFile, columns: list[str]) -> None:
+    if reserved := [name for name in columns if name.lower() in PROVENANCE_COLUMNS]:
+        raise UserError(f"{file.path}: rename the column {', '.join(reserved)}: the name is reserved")
+
+
+def split_header(file: RawFile, line: str, delimiter: str, quote: str) -> list[str]:
+    if len(delimiter) > 1 or not quote:
         return [name.strip() for name in line.strip("\r\n").split(delimiter)]
-    return [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
+    reader = csv.reader([line], delimiter=delimiter, quotechar=quote, strict=True)
+    try:
+        return [name.strip() for name in next(reader, [])]
+    except csv.Error as error:
+        raise UserError(
+            f"{file.path}: line 1 must name every column, but it is not valid CSV: {error}"
+        ) from error
 
 
 def first_line(file: RawFile, encoding: str) -> str:

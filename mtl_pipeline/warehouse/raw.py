@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import re
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import IO
 
 import duckdb
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
@@ -36,6 +40,8 @@ class RawFile:
     """Absolute path or URL."""
     name: str
     """As it stands in `source_file`: relative to `data/<pipeline>/raw/`."""
+    unpacked: str | None = None
+    """Where the content of a compressed file lies for the time being, as it is before compression."""
 
     @property
     def is_remote(self) -> bool:
@@ -205,11 +211,15 @@ def hash_content(file: RawFile, size: int, time: int) -> str:
 
 @lru_cache(maxsize=10_000)
 def count_rows(file: RawFile, size: int, time: int) -> int:
-    if file.is_parquet:
-        with duckdb.connect() as connection:
-            query = f"SELECT num_rows FROM parquet_file_metadata({quote_literal(file.path)})"
-            return connection.execute(query).fetchall()[0][0]
-    return count_lines(file)
+    return parquet_rows(file) if file.is_parquet else count_lines(file)
+
+
+def parquet_rows(file: RawFile) -> int:
+    """Rows of a local Parquet file, by its own account. Raises UserError where it is broken."""
+    try:
+        return pq.read_metadata(file.path).num_rows
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"{file.path} cannot be read as Parquet: {error}; deliver it again") from error
 
 
 def count_lines(file: RawFile) -> int:
@@ -221,9 +231,15 @@ def count_lines(file: RawFile) -> int:
     return lines + (last != b"\n")
 
 
-def open_bytes(file: RawFile) -> IO[bytes]:
-    """The content of a local file, decompressed."""
-    return gzip.open(file.path) if file.is_compressed else Path(file.path).open("rb")  # type: ignore[return-value]
+@contextmanager
+def open_bytes(file: RawFile) -> Iterator[IO[bytes]]:
+    """The content of a local file, decompressed. Raises UserError where it is no whole gzip file."""
+    packed = file.is_compressed and not file.unpacked
+    try:
+        with gzip.open(file.path) if packed else Path(file.unpacked or file.path).open("rb") as stream:
+            yield stream  # type: ignore[misc]
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise UserError(f"{file.path} is not a whole gzip file ({error}): deliver it again") from error
 
 
 def read_chunks(file: RawFile) -> Iterator[bytes]:

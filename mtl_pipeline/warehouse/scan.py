@@ -20,17 +20,27 @@ from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.warehouse.connection import fetch_one, load_httpfs
 from mtl_pipeline.warehouse.contents import read_contents
-from mtl_pipeline.warehouse.dialect import Dialect
-from mtl_pipeline.warehouse.lines import LineLayout, find_runs, read_layout
-from mtl_pipeline.warehouse.raw import RawFile
-from mtl_pipeline.warehouse.sql import quote_identifier, quote_identifiers, quote_literal, render_sql
+from mtl_pipeline.warehouse.dialect import PROVENANCE_COLUMNS, Dialect, refuse_reserved_columns
+from mtl_pipeline.warehouse.lines import FileRecords, find_runs, whole_lines
+from mtl_pipeline.warehouse.parquet import create_parquet_view
+from mtl_pipeline.warehouse.pieces import PieceFileSystem
+from mtl_pipeline.warehouse.raw import RawFile, parquet_rows
+from mtl_pipeline.warehouse.records import find_records
+from mtl_pipeline.warehouse.sql import quote_identifier, render_sql
 
-PROVENANCE_COLUMNS = ("source_file", "source_line")
 BLOCK_RECORDS = 256
 ROW_BY_ROW_OPERATORS = {"PROJECTION", "READ_CSV"}
 """Operators of a query plan that keep number and order of the rows."""
 LINE_IS_NOT_KNOWN = "the line of a record is not known while it is read"
-CONTENT_TYPE = pa.schema([("file", pa.string()), ("line", pa.int64()), ("content", pa.string())])
+CONTENTS_SCHEMA = pa.schema(
+    [("file", pa.string()), ("line", pa.int64()), ("content", pa.string()), ("lines", pa.int64())]
+)
+UNREADABLE_SCHEMA = pa.schema(
+    [
+        (name, pa.int64() if name == "line" else pa.string())
+        for name in ("file", "line", "column", "reason", "content")
+    ]
+)
 
 
 @dataclass
@@ -42,10 +52,14 @@ class Scan:
     columns: list[str]
     dialect: Dialect | None
     """None: the files are Parquet."""
-    layouts: dict[str, LineLayout] = field(default_factory=dict)
-    """By name of the file; of local CSV files only."""
+    paths: list[str]
+    """What DuckDB reads: pieces of local CSV files, else the files."""
+    layouts: dict[str, FileRecords] = field(default_factory=dict)
+    """By name of the file, of CSV files; of remote ones once they have been read."""
     rows_read: int = 0
-    """Records below the headers, readable or not."""
+    """Records below the headers, readable or not, as counted without DuckDB wherever the files are local."""
+    readable: dict[str, int] = field(default_factory=dict)
+    """Records that DuckDB could read, by name of the file."""
 
 
 def open_scan(
@@ -62,69 +76,51 @@ def open_scan(
     if files[0].is_remote:
         load_httpfs(connection, files[0].path)
     if dialect is None:
-        create_parquet_view(connection, paths, table, files)
-    else:
-        create_csv_view(connection, paths, files, dialect)
-        connection.execute(
-            f"CREATE OR REPLACE TEMP VIEW raw_{table} AS SELECT * REPLACE (0::BIGINT AS source_line) "
-            "FROM csv_records"
-        )
-    return Scan(table, files, dialect.columns if dialect else view_columns(connection, table), dialect)
+        create_parquet_view(connection, table, files)
+        return Scan(table, files, view_columns(connection, table), None, [file.path for file in files])
+    refuse_reserved_columns(files[0], dialect.columns)
+    scan = Scan(table, files, dialect.columns, dialect, [file.path for file in files])
+    if not files[0].is_remote:
+        scan.layouts = {file.name: find_records(file, dialect) for file in files}
+        scan.paths = serve_pieces(connection, scan, dialect)
+    create_csv_view(connection, paths, scan, dialect)
+    connection.execute(
+        f"CREATE OR REPLACE TEMP VIEW raw_{table} AS SELECT * REPLACE (0::BIGINT AS source_line) FROM csv_records"
+    )
+    return scan
+
+
+def serve_pieces(connection: duckdb.DuckDBPyConnection, scan: Scan, dialect: Dialect) -> list[str]:
+    """Let the connection read the pieces of local files, under the names that are returned."""
+    pieces = PieceFileSystem(scan.table, scan.files, list(scan.layouts.values()), dialect.encoding)
+    if pieces.protocol in connection.list_filesystems():
+        connection.unregister_filesystem(pieces.protocol)
+    connection.register_filesystem(pieces)
+    return pieces.paths
 
 
 def create_csv_view(
-    connection: duckdb.DuckDBPyConnection, paths: PipelinePaths, files: list[RawFile], dialect: Dialect
+    connection: duckdb.DuckDBPyConnection, paths: PipelinePaths, scan: Scan, dialect: Dialect
 ) -> None:
-    if reserved := set(PROVENANCE_COLUMNS) & set(dialect.columns):
-        raise UserError(
-            f"{files[0].path}: rename the column {', '.join(sorted(reserved))}: the name is reserved"
-        )
+    # Else DuckDB casts while it parses, and rejects rows whose value a TRY_CAST would have made NULL.
+    connection.execute("SET disabled_optimizers = 'type_pushdown'")
     connection.execute(
         render_sql(
             paths.common_sql / "scan.sql",
-            paths=[file.path for file in files],
-            names=[file.name for file in files],
-            prefix_characters=len(files[0].path) - len(files[0].name),
+            paths=scan.paths,
+            in_pieces=bool(scan.layouts),
+            file=scan.files[0].name if len(scan.files) == 1 else None,
+            prefix_characters=len(scan.paths[0]) - len(scan.files[0].name),
             columns=dialect.columns,
             delimiter=dialect.delimiter,
             quote=dialect.quote,
             encoding=dialect.encoding,
             has_header=dialect.has_header,
-            padded=dialect.padded,
+            longest_bytes=dialect.longest_bytes,
+            padded=not scan.layouts or any(layout.padded for layout in scan.layouts.values()),
             line_is_not_known=LINE_IS_NOT_KNOWN,
         )
     )
-
-
-def create_parquet_view(
-    connection: duckdb.DuckDBPyConnection, paths: PipelinePaths, table: str, files: list[RawFile]
-) -> None:
-    first = parquet_columns(connection, files[0])
-    if reserved := set(PROVENANCE_COLUMNS) & set(first):
-        raise UserError(
-            f"{files[0].path}: rename the column {', '.join(sorted(reserved))}: the name is reserved"
-        )
-    for file in files[1:]:
-        if differing := sorted(set(first.items()) ^ set(parquet_columns(connection, file).items())):
-            raise UserError(
-                f"{file.path} has other columns than {files[0].name} "
-                f"(differing: {', '.join(' '.join(column) for column in differing)})"
-            )
-    prefix = len(files[0].path) - len(files[0].name)
-    listed = ", ".join(quote_literal(file.path) for file in files)
-    connection.execute(
-        f"CREATE OR REPLACE TEMP VIEW raw_{table} AS SELECT {quote_identifiers(first)}, "
-        f"filename[{prefix + 1}:] AS source_file, file_row_number + 1 AS source_line "
-        f"FROM read_parquet([{listed}], filename = true, file_row_number = true)"
-    )
-
-
-def parquet_columns(connection: duckdb.DuckDBPyConnection, file: RawFile) -> dict[str, str]:
-    try:
-        rows = connection.execute(f"DESCRIBE FROM read_parquet({quote_literal(file.path)})").fetchall()
-    except duckdb.Error as error:
-        raise UserError(f"{file.path} cannot be read as Parquet: {error}") from error
-    return {row[0]: row[1] for row in rows}
 
 
 def view_columns(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
@@ -143,7 +139,7 @@ def run_pipeline_sql(
     """
     if scan.dialect is None:
         create_typed(connection, query)
-        (scan.rows_read,) = fetch_one(connection, f"SELECT count(*) FROM raw_{scan.table}")
+        count_parquet_rows(connection, scan)
         register_unreadable(connection, [])
         return
     connection.execute(f"CREATE OR REPLACE TEMP VIEW raw_{scan.table} AS FROM csv_records")
@@ -153,7 +149,9 @@ def run_pipeline_sql(
     ):
         number_lines(connection, paths, scan, records="typed", view="cleaned")
     else:
-        read_csv(connection, scan, "raw_records", f"SELECT * EXCLUDE ({found_later}) FROM csv_records")
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE raw_records AS SELECT * EXCLUDE ({found_later}) FROM csv_records"
+        )
         number_lines(connection, paths, scan, records="raw_records", view="numbered_records")
         connection.execute(
             f"CREATE OR REPLACE TEMP VIEW raw_{scan.table} AS "
@@ -171,7 +169,7 @@ def read_row_by_row(connection: duckdb.DuckDBPyConnection, scan: Scan, query: st
         plan = connection.execute(f"EXPLAIN (FORMAT json) {query}").fetchall()
         if not set(plan_operators(json.loads(plan[0][1]))) <= ROW_BY_ROW_OPERATORS:
             return False
-        read_csv(connection, scan, "typed", query)
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE typed AS {query}")
     except duckdb.InvalidInputException as error:
         if LINE_IS_NOT_KNOWN in str(error):
             return False
@@ -192,18 +190,6 @@ def plan_operators(nodes: list[dict]) -> Iterator[str]:
         yield from plan_operators(node["children"])
 
 
-def read_csv(connection: duckdb.DuckDBPyConnection, scan: Scan, target: str, query: str) -> None:
-    try:
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE {target} AS {query}")
-    except duckdb.InvalidInputException as error:
-        if "invalid state" not in str(error):
-            raise
-        raise UserError(
-            f"{', '.join(file.name for file in scan.files[:3])}: some lines end with a carriage return and "
-            "a line feed, others with a line feed only; give all the same line end (dos2unix does)"
-        ) from error
-
-
 def number_lines(
     connection: duckdb.DuckDBPyConnection, paths: PipelinePaths, scan: Scan, *, records: str, view: str
 ) -> None:
@@ -211,21 +197,22 @@ def number_lines(
 
     Fills in what the scan knows of its files, and registers `unreadable`.
     """
-    assert scan.dialect is not None
-    rejects = connection.sql(render_sql(paths.common_sql / "rejects.sql")).to_arrow_table()
-    readable = readable_by_file(connection, scan, records)
+    scan.readable = readable_by_file(connection, scan, records)
+    rejects = rejects_by_file(connection, paths, scan)
     runs = []
     unreadable = []
     start = 0
     for file in scan.files:
-        of_file = rejects.filter(pc.equal(rejects["path"], file.path))
-        count = readable[file.name]
-        layout = read_layout(file, scan.dialect, count + len(of_file))
-        record_numbers = layout.record_of_place(of_file["place"].to_numpy())
-        firsts, offsets = find_runs(layout, record_numbers, count)
+        of_file, pieces = rejects[file.name]
+        count = scan.readable[file.name]
+        layout = layout_of(scan, file, count + len(of_file))
+        rejected = layout.record_of_place(pieces, of_file["place"].to_numpy())
+        firsts, offsets = find_runs(layout, np.union1d(rejected, layout.refused), count)
         runs.append((file.name, firsts + start, offsets - start))
-        unreadable.append(unreadable_records(file, layout.line_of(record_numbers), of_file))
-        scan.layouts[file.name] = layout
+        unreadable += [
+            unreadable_records(file, layout.line_of(rejected), of_file),
+            records_without_end(file, layout),
+        ]
         scan.rows_read += layout.records
         start += count
     register_unreadable(connection, unreadable)
@@ -244,6 +231,51 @@ def number_lines(
             block_records=BLOCK_RECORDS,
         )
     )
+
+
+def rejects_by_file(
+    connection: duckdb.DuckDBPyConnection, paths: PipelinePaths, scan: Scan
+) -> dict[str, tuple[pa.Table, np.ndarray]]:
+    """What DuckDB rejected of each file, in its order, and the number of each one's piece within the file."""
+    rejects = connection.sql(render_sql(paths.common_sql / "rejects.sql")).to_arrow_table()
+    numbers = pc.index_in(rejects["path"], pa.array(scan.paths)).to_numpy()
+    by_file = {}
+    first = 0
+    for file in scan.files:
+        following = first + (len(scan.layouts[file.name].pieces) if scan.layouts else 1)
+        begin, end = np.searchsorted(numbers, [first, following]).tolist()
+        by_file[file.name] = rejects.slice(begin, end - begin), numbers[begin:end] - first
+        first = following
+    return by_file
+
+
+def layout_of(scan: Scan, file: RawFile, rows: int) -> FileRecords:
+    """Where the records of a file lie, of which DuckDB made so many rows, readable or rejected.
+
+    Raises UserError where these are not all records that it was to read.
+    """
+    assert scan.dialect is not None
+    if file.is_remote:
+        scan.layouts[file.name] = whole_lines(rows, int(scan.dialect.has_header))
+    layout = scan.layouts[file.name]
+    if layout.handed_over != rows:
+        raise UserError(
+            f"{file.path}: DuckDB makes {rows:,} rows of {layout.handed_over:,} records; the table stays as it "
+            f"was. Look for odd quotes from line {layout.suspicious_line} on, or did the file change meanwhile?"
+        )
+    return layout
+
+
+def count_parquet_rows(connection: duckdb.DuckDBPyConnection, scan: Scan) -> None:
+    """Fill in what the scan knows of Parquet files: local ones tell themselves how many rows they have."""
+    counted = connection.execute(
+        f"SELECT source_file, count(*) FROM raw_{scan.table} GROUP BY ALL"
+    ).fetchall()
+    found = dict(counted)
+    scan.readable = {
+        file.name: found.get(file.name, 0) if file.is_remote else parquet_rows(file) for file in scan.files
+    }
+    scan.rows_read = sum(scan.readable.values())
 
 
 def readable_by_file(connection: duckdb.DuckDBPyConnection, scan: Scan, records: str) -> dict[str, int]:
@@ -290,9 +322,21 @@ def unreadable_records(file: RawFile, lines: np.ndarray, rejects: pa.Table) -> p
     )
 
 
+def records_without_end(file: RawFile, layout: FileRecords) -> pa.Table:
+    count = len(layout.refused)
+    return pa.table(
+        {
+            "file": pa.array([file.name] * count, pa.string()),
+            "line": pa.array(layout.line_of(layout.refused), pa.int64()),
+            "column": pa.nulls(count, pa.string()),
+            "reason": pa.array(layout.reasons, pa.string()),
+            "content": pa.nulls(count, pa.string()),
+        }
+    )
+
+
 def register_unreadable(connection: duckdb.DuckDBPyConnection, parts: list[pa.Table]) -> None:
-    schema = pa.schema([*CONTENT_TYPE, ("column", pa.string()), ("reason", pa.string())])
-    connection.register("unreadable", pa.concat_tables(parts) if parts else schema.empty_table())
+    connection.register("unreadable", pa.concat_tables(parts) if parts else UNREADABLE_SCHEMA.empty_table())
 
 
 def register_contents(connection: duckdb.DuckDBPyConnection, scan: Scan) -> None:
@@ -304,9 +348,9 @@ def register_contents(connection: duckdb.DuckDBPyConnection, scan: Scan) -> None
         values = ", ".join(f"{quote_identifier(name)} := {quote_identifier(name)}" for name in scan.columns)
         connection.execute(
             "CREATE OR REPLACE TEMP TABLE contents AS SELECT source_file AS file, source_line AS line, "
-            f"to_json(struct_pack({values}))::VARCHAR AS content FROM raw_{scan.table} "
+            f"to_json(struct_pack({values}))::VARCHAR AS content, 1 AS lines FROM raw_{scan.table} "
             "SEMI JOIN refused_rows ON source_file = file AND source_line = line "
-            "UNION ALL SELECT file, line, content FROM unreadable"
+            "UNION ALL SELECT file, line, content, 1 FROM unreadable"
         )
         return
     parts = []
@@ -315,8 +359,9 @@ def register_contents(connection: duckdb.DuckDBPyConnection, scan: Scan) -> None
             "SELECT DISTINCT line FROM refused_rows WHERE file = ? ORDER BY line", [file.name]
         ).fetchnumpy()["line"]
         if len(lines):
-            contents = read_contents(file, scan.layouts[file.name], lines, scan.dialect.encoding)
+            contents, counts = read_contents(file, scan.layouts[file.name], lines, scan.dialect.encoding)
+            names = pa.array([file.name] * len(lines))
             parts.append(
-                pa.table([pa.array([file.name] * len(lines)), lines, pa.array(contents)], schema=CONTENT_TYPE)
+                pa.table([names, lines, pa.array(contents), pa.array(counts)], schema=CONTENTS_SCHEMA)
             )
-    connection.register("contents", pa.concat_tables(parts) if parts else CONTENT_TYPE.empty_table())
+    connection.register("contents", pa.concat_tables(parts) if parts else CONTENTS_SCHEMA.empty_table())

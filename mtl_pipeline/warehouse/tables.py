@@ -20,6 +20,7 @@ from mtl_pipeline.warehouse.connection import (
     open_warehouse,
 )
 from mtl_pipeline.warehouse.dialect import read_dialect
+from mtl_pipeline.warehouse.pieces import unpacked
 from mtl_pipeline.warehouse.raw import find_raw_files
 from mtl_pipeline.warehouse.scan import (
     PROVENANCE_COLUMNS,
@@ -28,7 +29,7 @@ from mtl_pipeline.warehouse.scan import (
     register_contents,
     run_pipeline_sql,
 )
-from mtl_pipeline.warehouse.sql import quote_identifier, render_sql
+from mtl_pipeline.warehouse.sql import quote_identifier, quote_literals, render_sql
 
 TABLES = ("users", "items", "interactions")
 
@@ -62,14 +63,18 @@ def build_table(paths: PipelinePaths, spec: PipelineSpec, table: str) -> TableSu
     """Clean the raw files of one table; the old table stays until the new one is whole.
 
     Every raw row ends up in the table or, with file, line, column and reason, in <table>_rejected.
-    Raises UserError when a file or the pipeline's SQL cannot be used.
+    Raises UserError when a file or the pipeline's SQL cannot be used, or nothing is left to keep.
     """
-    files = find_raw_files(paths, spec.raw, table)
-    dialect = None if files[0].is_parquet else read_dialect(files, spec.raw, table)
-    with open_warehouse(paths.warehouse, settings=spec.warehouse) as connection:
+    found = find_raw_files(paths, spec.raw, table)
+    dialect = None if found[0].is_parquet else read_dialect(found, spec.raw, table)
+    with (
+        open_warehouse(paths.warehouse, settings=spec.warehouse) as connection,
+        unpacked(found, paths.warehouse) as files,
+    ):
+        refuse_missing_tables(connection, spec, table)
         create_macros(connection, paths)
         scan = open_scan(connection, paths, table, files, dialect)
-        confine(connection, [file.path for file in files])
+        confine(connection, scan.paths)
         apply_pipeline_sql(connection, paths, spec, scan)
         rules = {
             "table": table,
@@ -81,6 +86,8 @@ def build_table(paths: PipelinePaths, spec: PipelineSpec, table: str) -> TableSu
             "has_known_at": KNOWN_AT in column_types(connection, "typed"),
         }
         connection.execute(render_sql(paths.common_sql / "clean.sql", **rules))
+        if table not in spec.raw.may_be_empty:
+            refuse_emptiness(connection, scan)
         register_contents(connection, scan)
         connection.execute(render_sql(paths.common_sql / "publish.sql", **rules))
         return summarise_table(connection, table, scan.rows_read)
@@ -96,6 +103,36 @@ def table_references(spec: PipelineSpec, table: str) -> list[dict[str, str]]:
         return []
     names = [entity.removesuffix("s") for entity in spec.entities]
     return [{"table": f"{name}s", "column": f"{name}_id", "name": name} for name in names]
+
+
+def refuse_missing_tables(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, table: str) -> None:
+    present = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+    needed = [reference["table"] for reference in table_references(spec, table)]
+    if missing := [name for name in needed if name not in present]:
+        raise UserError(
+            f"{table} refers to {' and '.join(needed)}: materialize {' and '.join(missing)} first"
+        )
+
+
+def refuse_emptiness(connection: duckdb.DuckDBPyConnection, scan: Scan) -> None:
+    """Raises UserError where a file has no readable row, or no row is kept: the old table is better than none."""
+    (kept,) = fetch_one(connection, "SELECT (SELECT count(*) FROM typed) - (SELECT count(*) FROM refused)")
+    files = {file.name: file.path for file in scan.files}
+    unread = [name for name, readable in scan.readable.items() if not readable]
+    if kept and not unread:
+        return
+    listed = unread or list(files)
+    reasons = connection.execute(
+        "SELECT concat_ws(' ', \"column\", reason) || ' (' || count(*) || ', first in line ' || min(line) || ')' "
+        f"FROM refused_rows WHERE file IN ({quote_literals(listed)}) "
+        'GROUP BY "column", reason ORDER BY count(*) DESC LIMIT 3'
+    ).fetchall()
+    why = "; ".join(reason for (reason,) in reasons) or "there is none below the header"
+    raise UserError(
+        f"{files[listed[0]]}: no row {'can be read' if unread else 'is left to keep'}: {why}. The table {scan.table} "
+        f"stays as it was. Mend the file; where it is meant to be empty, write `may_be_empty: [{scan.table}]` under "
+        "`raw:` in defs.yaml"
+    )
 
 
 def apply_pipeline_sql(

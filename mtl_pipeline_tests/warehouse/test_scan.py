@@ -45,7 +45,7 @@ class Scanned:
             self.paths.common_sql.symlink_to(REPOSITORY / "sql" / "common")
         self.paths.sql.mkdir(exist_ok=True)
         (self.paths.sql / "items.sql").write_text(sql)
-        named = {"items": next(iter(files))} | raw
+        named = {"items": next(iter(files)), "may_be_empty": ["items"]} | raw
         spec = PipelineSpec.model_validate({"raw": named, "tasks": [{"name": "click", "kind": "binary"}]})
         self.summary = build_table(self.paths, spec, "items")
         with open_warehouse(self.paths.warehouse, read_only=True) as connection:
@@ -100,9 +100,10 @@ def test_carriage_returns(scan: Scanner) -> None:
     assert scanned.rejected["content"].to_list() == ["3,bad", "4", "7,x,more"]
 
 
-def test_mixed_line_ends_are_refused(scan: Scanner) -> None:
-    with pytest.raises(UserError, match=r"items\.csv: some lines end with a carriage return and a line feed"):
-        scan("a,b\n1,x\r\n2,y\n")
+def test_mixed_line_ends(scan: Scanner) -> None:
+    scanned = scan('a,b\r\n1,x\r\n2,y\n3,"two\r\nlines"\r\n4,z')
+    assert scanned.kept_lines == {"1": 2, "2": 3, "3": 4, "4": 6}
+    assert scanned.table["text"].to_list() == ["x", "y", "two\r\nlines", "z"]
 
 
 def test_stray_quotes_inside_unquoted_values(scan: Scanner) -> None:
@@ -111,17 +112,17 @@ def test_stray_quotes_inside_unquoted_values(scan: Scanner) -> None:
     assert scanned.reasons == {5: "bad", 9: "bad"}
 
 
-def test_quote_that_is_never_closed_takes_the_rest_of_the_file(scan: Scanner) -> None:
+def test_quote_that_is_never_closed_costs_one_line(scan: Scanner) -> None:
     scanned = scan('a,b\n1,x\n2,"y\n3,z\n')
-    assert scanned.kept_lines == {"1": 2}
+    assert scanned.kept_lines == {"1": 2, "3": 4}
     assert scanned.reasons == {3: "quote not closed"}
-    assert scanned.rejected["content"].to_list() == ['2,"y\n3,z']
+    assert scanned.rejected["content"].to_list() == ['2,"y']
 
 
 def test_text_after_a_closing_quote(scan: Scanner) -> None:
-    scanned = scan('a,b\n1,x\n2,"y"z\n3,z\n')
+    scanned = scan('a,b\n1,x\n2,"y"z\n3,"z"\n4,"y" "z"\n')
     assert scanned.kept_lines == {"1": 2, "3": 4}
-    assert scanned.reasons == {3: "quote not closed"}
+    assert scanned.reasons == {3: "text behind a closing quote", 5: "text behind a closing quote"}
 
 
 def test_values_that_are_not_utf8(scan: Scanner) -> None:

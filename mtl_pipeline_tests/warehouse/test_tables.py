@@ -62,10 +62,15 @@ def test_where_rows_have_no_id_their_line_may_be_the_key(pipeline: TinyPipeline)
 
 def test_references_to_unknown_rows(pipeline: TinyPipeline) -> None:
     write_ratings(
-        pipeline, "777,1,4,880000000", "1,888,4,880000000", "777,888,4,880000000", "777,1,4,880000000"
+        pipeline,
+        "777,1,4,880000000",
+        "1,888,4,880000000",
+        "777,888,4,880000000",
+        "777,1,4,880000000",
+        "1,1,4,1",
     )
     build_table(pipeline.paths, pipeline.spec, "interactions")
-    assert query(pipeline, "SELECT count(*) FROM interactions") == [(0,)]
+    assert query(pipeline, "SELECT source_line FROM interactions") == [(6,)]
     rejected = query(pipeline, 'SELECT line, "column", reason FROM interactions_rejected ORDER BY line')
     assert rejected == [
         (2, "user_id", "unknown user"),
@@ -80,7 +85,7 @@ def test_missing_keys_are_named(pipeline: TinyPipeline) -> None:
         (pipeline.paths.sql / "interactions.sql").read_text().replace("unless_whole_number(user_id),", "")
     )
     (pipeline.paths.sql / "interactions.sql").write_text(lenient)
-    write_ratings(pipeline, "x,1,4,880000000", "x,1,4,880000000")
+    write_ratings(pipeline, "x,1,4,880000000", "x,1,4,880000000", "1,1,4,880000000")
     build_table(pipeline.paths, pipeline.spec, "interactions")
     rejected = query(pipeline, 'SELECT line, "column", reason FROM interactions_rejected ORDER BY line')
     assert rejected == [(2, "user_id", "missing"), (3, "user_id", "missing")]

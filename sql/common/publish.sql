@@ -35,7 +35,7 @@ FROM cleaned ANTI JOIN refused ON cleaned._record = refused.record;
 {%- endif %}
 
 CREATE OR REPLACE TABLE {{ table }}_rejected AS
-SELECT {{ table | literal }} AS source_table, file, line, "column", reason, content
+SELECT {{ table | literal }} AS source_table, file, line, "column", reason, content, coalesce(lines, 1) AS lines
 FROM refused_rows LEFT JOIN contents USING (file, line)
 ORDER BY file, line;
 

@@ -1,5 +1,5 @@
--- The records that are not valid CSV, one row each. `place` counts header, records and blank lines of
--- the file from 1.
+-- The records that are not valid CSV, one row each. `place` counts the records of the piece from 1; of a
+-- remote file, header, records and blank lines.
 SELECT
     file_path AS path,
     line::BIGINT AS place,
@@ -9,6 +9,7 @@ SELECT
         WHEN 'TOO MANY COLUMNS' THEN 'too many columns'
         WHEN 'UNQUOTED VALUE' THEN 'quote not closed'
         WHEN 'INVALID ENCODING' THEN 'not UTF-8'
+        WHEN 'LINE SIZE OVER MAXIMUM' THEN 'too long'
         ELSE lower(arg_min(error_type::VARCHAR, column_idx))
     END AS reason,
     trim(any_value(csv_line), e'\r\n') AS content

@@ -10,20 +10,27 @@ SELECT
         THEN nullif(trim({{ column | identifier }}), '') ELSE {{ column | identifier }} END AS
     {%- endif %} {{ column | identifier }},
     {%- endfor %}
-    {% if paths | length == 1 %}{{ names[0] | literal }}
+    {% if file %}{{ file | literal }}
     {%- elif prefix_characters %}filename[{{ prefix_characters + 1 }}:]
     {%- else %}filename{% endif %} AS source_file,
     error({{ line_is_not_known | literal }})::BIGINT AS source_line
 FROM read_csv(
     [{% for path in paths %}{{ path | literal }}, {% endfor %}],
-    header = {{ has_header }},
+    -- Pieces hold records only, and are what threads share: a piece that threads split is not read right.
+    header = {{ has_header and not in_pieces }},
+    {%- if in_pieces %}
+    parallel = false,
+    compression = 'none',
+    new_line = '\n',
+    {%- endif %}
+    max_line_size = {{ [longest_bytes + 2, 2000000] | max }},
     auto_detect = false,
     delim = {{ delimiter | literal }},
     quote = {{ quote | literal }},
     escape = {{ quote | literal }},
-    encoding = {{ encoding | literal }},
+    encoding = {{ ("utf-8" if in_pieces else encoding) | literal }},
     columns = { {%- for column in columns %}{{ column | literal }}: 'VARCHAR', {% endfor %} },
-    {%- if paths | length > 1 %}
+    {%- if not file %}
     filename = true,
     {%- endif %}
     store_rejects = true,

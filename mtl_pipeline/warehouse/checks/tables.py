@@ -32,7 +32,7 @@ def table_checks(spec: PipelineSpec, table: str) -> list[Check]:
         ),
         Check(
             "every_row_accounted_for",
-            "Rows read from the raw file = rows kept (or merged) + rows rejected: no row gets lost.",
+            "Records counted in the raw file's bytes = rows kept (or merged) + rows rejected: no row gets lost.",
             "SELECT * FROM (SELECT getvariable('rows_read') AS rows_read, "
             f"(SELECT {'coalesce(sum(source_rows), 0)' if spec.merges(table) else 'count(*)'} FROM {table}) AS kept, "
             f"(SELECT count(*) FROM {table}_rejected) AS rejected) "
@@ -123,13 +123,13 @@ def rejected_rows_checks(spec: PipelineSpec) -> list[Check]:
         ),
         Check(
             "rejections_rare",
-            f"At most {MOST_REJECTED:.0%} of each table's rows are rejected: more means that a file changed "
+            f"At most {MOST_REJECTED:.0%} of each table's lines are rejected: more means that a file changed "
             "its layout or that a rule in sql/ is too strict.",
             f"""
-            SELECT source_table, rejected, kept FROM (
-                SELECT source_table, count(*) AS rejected FROM rejected_rows GROUP BY source_table
+            SELECT source_table, rejected_lines, kept FROM (
+                SELECT source_table, sum(lines)::BIGINT AS rejected_lines FROM rejected_rows GROUP BY source_table
             ) JOIN ({kept}) USING (source_table)
-            WHERE rejected > {MOST_REJECTED} * (rejected + kept)
+            WHERE rejected_lines > {MOST_REJECTED} * (rejected_lines + kept)
             """,
             blocking=False,
         ),
