@@ -117,8 +117,9 @@ def pin_inputs(pipeline: PipelineContext, folder: Path) -> None:
         if not source.is_file():
             raise UserError(f"{source} does not exist yet: materialize examples and text vectors first")
         keep(source, target)
-    if paths.truth.is_file():
-        keep(paths.truth, folder / "truth.parquet")
+    for optional in (paths.truth, paths.examples / "label_steps.parquet"):
+        if optional.is_file():
+            keep(optional, folder / optional.name)
 
 
 def keep(source: Path, target: Path) -> None:

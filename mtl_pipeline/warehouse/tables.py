@@ -14,6 +14,7 @@ from mtl_pipeline.spec import KNOWN_AT, PipelineSpec
 from mtl_pipeline.warehouse.binding import REJECT_MACRO
 from mtl_pipeline.warehouse.connection import column_types, fetch_one, open_warehouse
 from mtl_pipeline.warehouse.dialect import read_dialect
+from mtl_pipeline.warehouse.label_times import steps_column, time_known
 from mtl_pipeline.warehouse.raw import find_raw_files
 from mtl_pipeline.warehouse.scan import (
     PROVENANCE_COLUMNS,
@@ -64,6 +65,7 @@ def build_table(paths: PipelinePaths, spec: PipelineSpec, table: str) -> TableSu
         connection.execute(REJECT_MACRO)
         scan = open_scan(connection, paths, table, files, dialect)
         apply_pipeline_sql(connection, paths, spec, scan)
+        has_known_at = KNOWN_AT in column_types(connection, "typed")
         rules = {
             "table": table,
             "key": table_key(spec, table),
@@ -71,7 +73,9 @@ def build_table(paths: PipelinePaths, spec: PipelineSpec, table: str) -> TableSu
             "merge": spec.merges(table),
             "labels": spec.labels,
             "timed": spec.timed,
-            "has_known_at": KNOWN_AT in column_types(connection, "typed"),
+            "has_known_at": has_known_at,
+            "times_known": {label: time_known(spec, label, has_known_at) for label in spec.labels},
+            "steps_column": steps_column,
         }
         connection.execute(render_sql(paths.common_sql / "clean.sql", **rules))
         register_contents(connection, scan)
@@ -118,6 +122,7 @@ def required_columns(spec: PipelineSpec, table: str) -> list[str]:
     """Columns that the specification expects of a canonical table."""
     if table == "interactions":
         time = ["timestamp"] if spec.timed else []
+        time += [task.known_at for task in spec.tasks if task.known_at]
         split = spec.split.hash_by or []
         return list(
             dict.fromkeys(
