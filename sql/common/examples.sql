@@ -65,7 +65,7 @@ FROM (
         FROM {{ source }} CROSS JOIN split_boundaries
         {%- endif %}
     )
-    ORDER BY {{ order | identifiers }}
+    ORDER BY {{ order | identifiers }}{% if steps and negatives %}, {{ steps_column(root_task) | identifier }}{% endif %}
 )
 {%- if steps and negatives %}
 -- The negatives of a positive that was not known yet were not known either.
