@@ -24,7 +24,7 @@ from mtl_pipeline.warehouse.windows import PlannedWindow, build_window, plan_win
 if TYPE_CHECKING:
     from mtl_pipeline.evaluation.backtest_report import BacktestPage
 
-SQL = ("window.sql", "statistics.sql")
+SQL = ("window.sql", "known_label.sql", "statistics.sql")
 Log = Callable[[str], Any]
 
 

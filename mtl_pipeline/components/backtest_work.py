@@ -112,6 +112,8 @@ def pin_inputs(pipeline: PipelineContext, folder: Path) -> None:
     (folder / "embeddings").mkdir(parents=True)
     with reading(paths.examples) as examples:
         keep(examples / "examples.parquet", folder / "examples.parquet")
+        if (steps := examples / "label_steps.parquet").is_file():
+            keep(steps, folder / steps.name)
     for table in pipeline.spec.text_tables:
         verify_file(paths.embeddings(table))
         keep(paths.embeddings(table), folder / "embeddings" / f"{table}.parquet")

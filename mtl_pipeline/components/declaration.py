@@ -134,6 +134,9 @@ def key_columns(spec: PipelineSpec, table: str) -> Iterator[DeclaredColumn]:
     for position, task in enumerate(spec.tasks):
         sort = "" if task.kind == "multiclass" else "a number"
         yield DeclaredColumn(task.column, f"label of task {task.name}", ("tasks", position, "label"), sort)
+        if task.known_at:
+            place = ("tasks", position, "known_at")
+            yield DeclaredColumn(task.known_at, f"known_at of task {task.name}", place, "a time")
 
 
 def feature_columns(spec: PipelineSpec, table: str) -> Iterator[DeclaredColumn]:

@@ -16,6 +16,7 @@ SQL = (
     "history_log.sql",
     "log_history.sql",
     "examples.sql",
+    "known_label.sql",
     "statistics.sql",
 )
 
@@ -41,6 +42,7 @@ def examples_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
                 "dagster/uri": dg.MetadataValue.path(paths.examples),
                 "rows by split": counts_table(summary.rows_by_split, "split"),
                 "labels": label_table(summary),
+                **({"late labels": markdown_table(summary.late)} if len(summary.late) else {}),
                 **{f"{split} starts": time for split, time in summary.boundaries.items()},
                 "features": ", ".join(summary.features),
             },
@@ -54,7 +56,19 @@ def examples_settings(spec: PipelineSpec) -> dict:
         "features": spec.features,
         "ids": spec.ids,
         "key": spec.interaction_key,
-        "tasks": [(task.name, task.kind, task.column, task.given, task.classes) for task in spec.tasks],
+        "tasks": [
+            (
+                task.name,
+                task.kind,
+                task.column,
+                task.given,
+                task.classes,
+                task.known_at,
+                task.known_after_days,
+            )
+            for task in spec.tasks
+        ],
+        "repeats": spec.repeats,
         "negatives": spec.negatives,
         "available_from": spec.available_from,
         "split": spec.split,

@@ -61,6 +61,7 @@ def table_settings(pipeline: PipelineContext, table: str) -> dict:
             "raw": raw,
             "key": spec.interaction_key,
             "repeats": spec.repeats,
+            "known_at": [(task.column, task.known_at) for task in spec.tasks],
             "columns": required_columns(spec, table),
         }
     return {"raw": raw, "columns": required_columns(spec, table)}

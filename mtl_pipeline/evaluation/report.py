@@ -70,6 +70,8 @@ class Facts(TypedDict, total=False):
     """Name → ISO time, or a pair of ISO times."""
     label_rates: Mapping[str, Any]
     """Label → mean, or split → label → mean."""
+    late_labels: Mapping[str, str]
+    """Split and task → labels that came, or were changed, too late for the split."""
     rejected_rows: Mapping[str, int]
     """Reason → rows; empty when every row was kept."""
     seconds: Mapping[str, float]
@@ -258,6 +260,7 @@ def data_tables(facts: Facts) -> list[FactTable]:
         fact_table("Rows by split", "split", "rows", facts.get("rows_by_split")),
         fact_table("Split boundaries", "boundary", "time", facts.get("split_boundaries")),
         fact_table("Label means", "label", "mean", facts.get("label_rates")),
+        fact_table("Labels later than their split", "split and task", "labels", facts.get("late_labels")),
         fact_table("Rejected rows", "reason", "rows", facts.get("rejected_rows"), "No row was rejected."),
     ]
     return [table for table in tables if table is not None]

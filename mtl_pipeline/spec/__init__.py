@@ -8,6 +8,7 @@ from mtl_pipeline.spec.backtest import Backtest
 from mtl_pipeline.spec.base import (
     ENTIRE_SPACE,
     KNOWN_AT,
+    LAST_TIMESTAMP,
     NAME_PATTERN,
     RESERVED_COLUMNS,
     RESERVED_TASKS,
@@ -45,6 +46,7 @@ __all__ = [
     "DEFAULT_MARGINS",
     "ENTIRE_SPACE",
     "KNOWN_AT",
+    "LAST_TIMESTAMP",
     "LOSSES",
     "NAME_PATTERN",
     "RESERVED_COLUMNS",

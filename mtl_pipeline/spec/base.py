@@ -14,8 +14,13 @@ Identifier = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 
 
 KNOWN_AT = "known_at"
-"""Optional TIMESTAMP column of interactions: when all labels of the row were known, such as the time of a
-rating that came a week after its click. History features count an interaction from then on."""
+"""Optional TIMESTAMP column of interactions: when the labels of the row were known, such as the time of a rating that
+came a week after its click; NULL: at once. History counts a label from then on, and a split knows it if it was known
+before the next split starts. A task may name a column of its own."""
+
+
+LAST_TIMESTAMP = "last_timestamp"
+"""Column of merged interactions: the time of the last event of each."""
 
 
 RESERVED_COLUMNS = frozenset(
@@ -25,6 +30,7 @@ RESERVED_COLUMNS = frozenset(
         "item_id",
         "timestamp",
         KNOWN_AT,
+        LAST_TIMESTAMP,
         "split",
         "sampled",
         "source_file",

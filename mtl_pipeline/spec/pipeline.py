@@ -111,6 +111,7 @@ class PipelineSpec(SpecModel):
             or bool(self.features.history)
             or self.negatives is not None
             or self.available_from is not None
+            or any(task.known_at or task.known_after_days for task in self.tasks)
         )
 
     def merges(self, table: str) -> bool:
@@ -125,6 +126,10 @@ class PipelineSpec(SpecModel):
     @property
     def labels(self) -> list[str]:
         return list(dict.fromkeys(task.column for task in self.tasks))
+
+    def label_task(self, label: str) -> Task:
+        """The first task with this label; all of them agree on when it is known."""
+        return next(task for task in self.tasks if task.column == label)
 
     def task(self, name: str) -> Task:
         return next(task for task in self.tasks if task.name == name)
@@ -181,6 +186,15 @@ class PipelineSpec(SpecModel):
                     cycle = " -> ".join([*seen, parent])
                     raise SpecError(f"tasks: given forms a cycle: {cycle}", "tasks", position, "given")
                 seen.append(parent)
+        for position, task in enumerate(self.tasks):
+            first = self.label_task(task.column)
+            if (task.known_at, task.known_after_days) != (first.known_at, first.known_after_days):
+                raise SpecError(
+                    f"tasks {first.name} and {task.name} have the same label, which is known at one time: give both "
+                    "the same known_at or known_after_days",
+                    "tasks",
+                    position,
+                )
         if self.negatives and self.root_task.kind != "binary":
             raise SpecError(f"negatives: the root task '{self.root_task.name}' must be binary", "negatives")
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from zoneinfo import available_timezones
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, NaiveDatetime, StringConstraints, model_validator
 
 from mtl_pipeline.spec.backtest import Backtest
 from mtl_pipeline.spec.base import (
@@ -159,6 +159,13 @@ class Task(SpecModel):
     """Factor on the loss of positive labels; binary tasks with cross_entropy only."""
     classes: list[str] = []
     """The values that the label of a multiclass task may take."""
+    known_at: Identifier | None = None
+    """TIMESTAMP column of `interactions`: when the label was known, NULL: at once. A label that was not known before
+    the next split starts, or when the log ends, is not observed in its split; history counts it from then on. By
+    default the column `known_at`, where `interactions` has one, else the time of the row."""
+    known_after_days: float | None = Field(default=None, gt=0)
+    """So many days after its row the label is known, the same for every row: a purchase within 7 days. Of merged
+    events, those within that time count."""
 
     @property
     def column(self) -> str:
@@ -193,6 +200,12 @@ class Task(SpecModel):
         if self.kind != "multiclass" and self.classes:
             raise SpecError(f"task {self.name}: classes goes with multiclass only", "classes")
         refuse_repeats(f"task {self.name}: classes", self.classes, "classes")
+        if self.known_at and self.known_after_days:
+            raise SpecError(
+                f"task {self.name}: known_at or known_after_days, not both: either a column says when its label "
+                "was known, or every label takes equally long",
+                "known_after_days",
+            )
         return self
 
 
@@ -200,7 +213,11 @@ class Negatives(SpecModel):
     """Unobserved user-item pairs sampled as negative examples of the root task."""
 
     per_positive: int = Field(default=4, ge=0, le=100)
-    """Pairs sampled for each interaction, with its time."""
+    """Pairs sampled for each interaction, with its time and its features of `interactions`."""
+    unmet: Literal["never_met_before", "same_moment"] = "never_met_before"
+    """Which items may be a user's negatives. never_met_before: those without an interaction of the user up to the
+    moment of the positive; what the user meets later is among them, as nobody could know. same_moment: all but those
+    met at that very moment, where users come back to the same items (repeat purchases)."""
 
 
 class Split(SpecModel):
@@ -212,6 +229,20 @@ class Split(SpecModel):
     """Share of the training split: weights, statistics and vocabularies come from it."""
     validation: float = Field(default=0.1, gt=0, lt=1)
     """Share of the validation split: it decides when training stops."""
+    validation_from: NaiveDatetime | None = None
+    """Time (UTC) at which validation starts, in place of the shares; goes with `test_from`."""
+    test_from: NaiveDatetime | None = None
+    """Time (UTC) at which the test starts."""
+
+    @model_validator(mode="after")
+    def start_one_after_the_other(self) -> Split:
+        if (self.validation_from is None) != (self.test_from is None):
+            raise SpecError("split: validation_from and test_from go together; declare both")
+        if self.validation_from and self.test_from and self.validation_from >= self.test_from:
+            raise SpecError("split: validation_from must lie before test_from", "test_from")
+        if self.validation_from and self.hash_by:
+            raise SpecError("split: a hash or times decide, not both; leave out hash_by", "validation_from")
+        return self
 
     @model_validator(mode="after")
     def leave_rows_for_test(self) -> Split:

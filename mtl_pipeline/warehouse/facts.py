@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TypedDict
 
+import polars as pl
+
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import reading
 from mtl_pipeline.spec import PipelineSpec
@@ -19,6 +21,8 @@ class DataFacts(TypedDict):
     """First and last time of each split, ISO; empty where there is no time."""
     label_rates: dict[str, dict[str, float]]
     """Mean of the observed labels, by split and task."""
+    late_labels: dict[str, str]
+    """By split and task, the labels that came, or were changed, too late for it."""
     rejected_rows: dict[str, int]
     """Rows by table and reason, most frequent first."""
 
@@ -46,5 +50,17 @@ def describe_data(paths: PipelinePaths, spec: PipelineSpec) -> DataFacts:
             split: (first.isoformat(), last.isoformat()) for split, _, first, last, *_ in splits if first
         },
         label_rates={split: dict(zip(tasks, rates, strict=True)) for split, _, _, _, *rates in splits},
+        late_labels=late_labels(paths),
         rejected_rows=dict(rejected),
     )
+
+
+def late_labels(paths: PipelinePaths) -> dict[str, str]:
+    """Empty where labels are known at the time of their row."""
+    path = paths.examples / "late_labels.parquet"
+    if not path.is_file():
+        return {}
+    return {
+        f"{split}: {task}": f"{unknown:,} not yet known, {changed:,} changed later"
+        for split, task, unknown, changed in pl.read_parquet(path).iter_rows()
+    }

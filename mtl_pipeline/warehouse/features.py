@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import duckdb
 
 from mtl_pipeline.paths import PipelinePaths
-from mtl_pipeline.spec import KNOWN_AT, HistoryFeature, PipelineSpec
+from mtl_pipeline.spec import HistoryFeature, PipelineSpec
 from mtl_pipeline.warehouse.connection import column_types
+from mtl_pipeline.warehouse.label_times import label_steps
 from mtl_pipeline.warehouse.sql import quote_identifiers, render_sql
 
 WHOLE_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
@@ -17,11 +18,13 @@ WHOLE_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
 
 @dataclass(frozen=True)
 class HistoryGroup:
-    """History features that share their keys, so that the log is read once for all of them."""
+    """History features that share their keys and the time of their labels, so that the log is read once for them."""
 
     number: int
     keys: tuple[str, ...]
     features: list[HistoryFeature]
+    label_with_steps: str | None
+    """The one label of all features where it may be known later than its row (see label_times); else None."""
 
     @property
     def table(self) -> str:
@@ -43,18 +46,20 @@ def add_features(
     table is consumed. Returns the name of the temporary table that takes its place.
     """
     source = add_entity_features(connection, spec, rows)
-    known_at = label_time(connection)
-    if is_log and known_at == "timestamp" and spec.features.history:
-        return add_log_history(connection, paths, spec, source)
-    for group in history_groups(spec):
+    steps = label_steps(connection, spec)
+    if is_log and (features := [one for one in spec.features.history if one.label not in steps]):
+        source = add_log_history(connection, paths, spec, source, features)
+    for group in history_groups(spec, steps):
+        if is_log and not group.label_with_steps:
+            continue
         target = f"rows_with_history_{group.number}"
         connection.execute(
             render_sql(
                 paths.common_sql / "history.sql",
                 source=source,
                 target=target,
-                windows=sorted({feature.within_days for feature in group.features if feature.within_days}),
-                **history_log(spec, group, known_at),
+                periods=list(dict.fromkeys(feature.within_days for feature in group.features)),
+                **history_log(spec, group, steps),
             )
         )
         source = target
@@ -68,40 +73,38 @@ def summarise_history(
 
     `now`: an SQL expression of a constant time.
     """
-    known_at = label_time(connection)
-    for group in history_groups(spec):
+    steps = label_steps(connection, spec)
+    for group in history_groups(spec, steps):
         connection.execute(
             render_sql(
                 paths.common_sql / "latest_history.sql",
                 target=group.table,
                 now=now,
-                **history_log(spec, group, known_at),
+                **history_log(spec, group, steps),
             )
         )
 
 
-def label_time(connection: duckdb.DuckDBPyConnection) -> str:
-    """The column that tells when the labels of an interaction were known."""
-    return KNOWN_AT if KNOWN_AT in column_types(connection, "interactions") else "timestamp"
-
-
-def history_log(spec: PipelineSpec, group: HistoryGroup, known_at: str) -> dict:
+def history_log(spec: PipelineSpec, group: HistoryGroup, steps: dict[str, str]) -> dict:
     """What history_log.sql, and the SQL around it, needs of a group."""
     return {
         "keys": group.keys,
         "features": group.features,
         "labels": list(dict.fromkeys(feature.label for feature in group.features)),
-        "known_at": known_at,
+        "steps": steps.get(group.label_with_steps or ""),
         "user_keys": [key for key in group.keys if key in spec.features.users.categorical],
         "item_keys": [key for key in group.keys if key in spec.features.items.categorical],
     }
 
 
 def add_log_history(
-    connection: duckdb.DuckDBPyConnection, paths: PipelinePaths, spec: PipelineSpec, source: str
+    connection: duckdb.DuckDBPyConnection,
+    paths: PipelinePaths,
+    spec: PipelineSpec,
+    source: str,
+    features: list[HistoryFeature],
 ) -> str:
     target = "rows_with_history"
-    features = spec.features.history
     periods = {feature.name: (tuple(feature.by), feature.within_days) for feature in features}
     names = {period: f"history_{number}" for number, period in enumerate(dict.fromkeys(periods.values()))}
     types = column_types(connection, source)
@@ -148,12 +151,14 @@ def entity_ids(spec: PipelineSpec, table: str) -> str:
     return f"(SELECT DISTINCT {table.removesuffix('s')}_id FROM interactions)"
 
 
-def history_groups(spec: PipelineSpec) -> Iterator[HistoryGroup]:
-    by_keys: dict[tuple[str, ...], list[HistoryFeature]] = {}
+def history_groups(spec: PipelineSpec, steps: Collection[str]) -> Iterator[HistoryGroup]:
+    """`steps`: the labels that have steps."""
+    groups: dict[tuple[tuple[str, ...], str | None], list[HistoryFeature]] = {}
     for feature in spec.features.history:
-        by_keys.setdefault(tuple(feature.by), []).append(feature)
-    for number, (keys, features) in enumerate(by_keys.items()):
-        yield HistoryGroup(number, keys, features)
+        label = feature.label if feature.label in steps else None
+        groups.setdefault((tuple(feature.by), label), []).append(feature)
+    for number, ((keys, label), features) in enumerate(groups.items()):
+        yield HistoryGroup(number, keys, features, label)
 
 
 def numeric_features(spec: PipelineSpec) -> list[tuple[str, str]]:

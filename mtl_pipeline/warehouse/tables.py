@@ -20,6 +20,7 @@ from mtl_pipeline.warehouse.connection import (
     open_warehouse,
 )
 from mtl_pipeline.warehouse.dialect import read_dialect
+from mtl_pipeline.warehouse.label_times import steps_column, time_known
 from mtl_pipeline.warehouse.pieces import unpacked
 from mtl_pipeline.warehouse.raw import find_raw_files
 from mtl_pipeline.warehouse.scan import (
@@ -76,6 +77,7 @@ def build_table(paths: PipelinePaths, spec: PipelineSpec, table: str) -> TableSu
         scan = open_scan(connection, paths, table, files, dialect)
         confine(connection, scan.paths)
         apply_pipeline_sql(connection, paths, spec, scan)
+        has_known_at = KNOWN_AT in column_types(connection, "typed")
         rules = {
             "table": table,
             "key": table_key(spec, table),
@@ -83,7 +85,9 @@ def build_table(paths: PipelinePaths, spec: PipelineSpec, table: str) -> TableSu
             "merge": spec.merges(table),
             "labels": spec.labels,
             "timed": spec.timed,
-            "has_known_at": KNOWN_AT in column_types(connection, "typed"),
+            "has_known_at": has_known_at,
+            "times_known": {label: time_known(spec, label, has_known_at) for label in spec.labels},
+            "steps_column": steps_column,
         }
         connection.execute(render_sql(paths.common_sql / "clean.sql", **rules))
         if table not in spec.raw.may_be_empty:
@@ -162,6 +166,7 @@ def required_columns(spec: PipelineSpec, table: str) -> list[str]:
     """Columns that the specification expects of a canonical table."""
     if table == "interactions":
         time = ["timestamp"] if spec.timed else []
+        time += [task.known_at for task in spec.tasks if task.known_at]
         split = spec.split.hash_by or []
         return list(
             dict.fromkeys(

@@ -23,8 +23,9 @@ from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import publish_folder
 from mtl_pipeline.spec import Backtest, PipelineSpec
 from mtl_pipeline.warehouse.connection import apply_settings, column_types, fetch_one
-from mtl_pipeline.warehouse.examples import SPLITS, write_parquet
+from mtl_pipeline.warehouse.examples import SPLITS, task_chains, write_parquet
 from mtl_pipeline.warehouse.features import numeric_features
+from mtl_pipeline.warehouse.label_times import steps_column
 from mtl_pipeline.warehouse.sql import quote_identifier, quote_literal, render_sql
 
 ROUNDING = 1e-9
@@ -125,13 +126,27 @@ def train_of_known(spec: PipelineSpec) -> float:
     return spec.split.train / (spec.split.train + spec.split.validation)
 
 
+def shares_by_time(
+    connection: duckdb.DuckDBPyConnection, source: Path, spec: PipelineSpec
+) -> tuple[float, float]:
+    """The share of the test split in all rows, and that of train in the others."""
+    if spec.split.test_from is None:
+        return 1 - spec.split.train - spec.split.validation, train_of_known(spec)
+    rows, train, test = fetch_one(
+        connection,
+        "SELECT count(*), count(*) FILTER (split = 'train'), count(*) FILTER (split = 'test') "
+        f"FROM read_parquet({quote_literal(source)})",
+    )
+    return test / rows, train / (rows - test)
+
+
 def time_windows(
     connection: duckdb.DuckDBPyConnection, source: Path, spec: PipelineSpec, backtest: Backtest
 ) -> Iterator[TimeWindow]:
     """Each as long, in rows, as the test split, which is the last one; of an expanding training also its validation
     is that of the split."""
     windows = backtest.windows
-    test = 1 - spec.split.train - spec.split.validation
+    test, trained_of_known = shares_by_time(connection, source, spec)
     most = math.ceil(1 / test - ROUNDING) - 1
     if windows > most:
         raise UserError(
@@ -140,7 +155,7 @@ def time_windows(
         )
     known = [1 - (windows - place) * test for place in range(windows)]
     first = [share - known[0] if backtest.training == "rolling" else 0.0 for share in known]
-    trained = [start + (end - start) * train_of_known(spec) for start, end in zip(first, known, strict=True)]
+    trained = [start + (end - start) * trained_of_known for start, end in zip(first, known, strict=True)]
     starts = quantiles(connection, source, first)
     validation = quantiles(connection, source, trained)
     tests = quantiles(connection, source, known)
@@ -182,12 +197,19 @@ def show_window(
     window: Window,
     source: Path,
 ) -> None:
-    """Make the temporary view `examples` show the rows of one window."""
+    """Make the temporary view `examples` show the rows of one window. label_steps.parquet lies beside `source`, if at
+    all."""
     connection.execute(
         render_sql(
             paths.common_sql / "window.sql",
             window=window,
             source=source,
+            steps=steps if (steps := source.with_name("label_steps.parquet")).exists() else None,
+            steps_column=steps_column,
+            tasks=[task.name for task in spec.tasks],
+            chains=task_chains(spec),
+            negatives=spec.negatives,
+            root_task=spec.root_task.name,
             hash_by=spec.split.hash_by,
             seed=spec.seed,
         )

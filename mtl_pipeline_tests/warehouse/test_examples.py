@@ -14,6 +14,7 @@ from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec, Recommendations, Warehouse
 from mtl_pipeline.warehouse.candidates import build_candidates
 from mtl_pipeline.warehouse.checks import run_checks, table_checks
+from mtl_pipeline.warehouse.connection import open_warehouse
 from mtl_pipeline.warehouse.examples import build_examples
 from mtl_pipeline.warehouse.tables import build_table
 from mtl_pipeline_tests.conftest import REPOSITORY
@@ -285,7 +286,11 @@ def test_events_of_one_pair_become_one_interaction(tmp_path: Path) -> None:
     build_examples(paths, spec)
     watched = examples(paths).filter(pl.col("view") == 1).sort("timestamp")
     assert watched["item_id"].to_list() == ["a", "b", "c", "d"]
-    assert watched["like"].to_list() == [1, 0, 0, 0]
+    # Validation starts on day 4, so training does not know the like of day 5 yet; the interaction does.
+    assert watched.filter(pl.col("split") == "train")["item_id"].to_list() == ["a"]
+    assert watched["like"].to_list() == [0, 0, 0, 0]
+    with open_warehouse(paths.warehouse, read_only=True) as connection:
+        assert connection.execute('SELECT item_id FROM interactions WHERE "like" = 1').fetchall() == [("a",)]
     assert watched["device"].to_list() == ["phone"] * 4
     assert str(watched["timestamp"][0]) == "2026-01-01 00:00:00"
     # The like of day 5 is no history yet on day 4, although its interaction began on day 1.

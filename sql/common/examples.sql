@@ -1,44 +1,109 @@
 -- examples: each impression with its split, labels and features. The label of a task that is conditional
 -- on another counts only where all that it is conditional on happened.
+{%- if steps %}
+-- A split says of a label what was known before its `deadline`: when the next split starts, or the log ends.
+{%- endif %}
+{%- from "known_label.sql" import known_label with context %}
+{%- macro number_of(task, label) %}
+{%- if task.kind == "multiclass" %}nullif(list_position([{{ task.classes | literals }}], {{ label }}::VARCHAR), 0) - 1{% else %}{{ label }}{% endif %}
+{%- endmacro %}
 CREATE OR REPLACE TEMP TABLE ordered_examples AS
 SELECT
     {{ keys | identifiers }},
-    {%- if hash_by %}
-    CASE
-        WHEN "_share" >= {{ train + validation }} THEN 'test'
-        WHEN "_share" >= {{ train }} THEN 'validation'
-        ELSE 'train'
-    END AS split,
-    {%- else %}
-    CASE
-        WHEN timestamp >= test_start THEN 'test'
-        WHEN timestamp >= validation_start THEN 'validation'
-        ELSE 'train'
-    END AS split,
+    split,
+    {%- if negatives %}
+    sampled,
     {%- endif %}
     {%- for task in tasks %}
-    {%- set label = task.column | identifier %}
-    {%- if task.kind == "multiclass" %}
-    {%- set label = "nullif(list_position([" ~ task.classes | literals ~ "], " ~ label ~ "::VARCHAR), 0) - 1" %}
-    {%- endif %}
-    {%- if conditions[task.name] %}
-    CASE WHEN {% for column in conditions[task.name] %}{{ column | identifier }} = 1{{ " AND " if not loop.last }}{% endfor %} THEN {{ label }} END
+    {%- if steps %}
+    {{ known_label(task.name, chains[task.name], "deadline") }} AS {{ task.name | identifier }},
+    {%- elif chains[task.name] %}
+    CASE WHEN {% for step in chains[task.name] %}{{ step.column | identifier }} = 1{{ " AND " if not loop.last }}{% endfor %} THEN {{ number_of(task, task.column | identifier) }} END::DOUBLE AS {{ task.name | identifier }},
     {%- else %}
-    {{ label }}
-    {%- endif %}::DOUBLE AS {{ task.name | identifier }},
+    ({{ number_of(task, task.column | identifier) }})::DOUBLE AS {{ task.name | identifier }},
+    {%- endif %}
     {%- endfor %}
-    {{ features | identifiers }}
-FROM (
-    {%- if hash_by %}
-    SELECT *, (md5_number_lower(concat_ws('|', {{ seed | literal }}, {{ hash_by | identifiers }})) >> 11)
-        / (1::UBIGINT << 53) AS "_share"
-    FROM {{ source }}
-    {%- else %}
-    FROM {{ source }} CROSS JOIN split_boundaries
+    {{ features | listed }}
+    {%- if steps %}
+    {%- for task in tasks %}
+    {{ steps_column(task.name) | identifier }},
+    {%- endfor %}
     {%- endif %}
-    ORDER BY {{ order | identifiers }}
-);
+FROM (
+    SELECT
+        {%- if steps %}
+        * EXCLUDE ({% for label in steps %}{{ steps_column(label) | identifier }}{{ ", " if not loop.last }}{% endfor %}),
+        {%- for task in tasks %}
+        {%- if task.column in steps %}
+        list_transform({{ steps_column(task.column) | identifier }}, lambda step: {'since': step.since, 'value': ({{ number_of(task, "step.value") }})::DOUBLE})
+        {%- else %}
+        [{'since': timestamp, 'value': ({{ number_of(task, task.column | identifier) }})::DOUBLE}]
+        {%- endif %} AS {{ steps_column(task.name) | identifier }},
+        {%- endfor %}
+        {% if hash_by %}now{% else %}CASE split WHEN 'train' THEN validation_start WHEN 'validation' THEN test_start ELSE now END{% endif %} AS deadline,
+        {%- else %}
+        *,
+        {%- endif %}
+    FROM (
+        {%- if hash_by %}
+        SELECT *, CASE
+            WHEN "_share" >= {{ train + validation }} THEN 'test'
+            WHEN "_share" >= {{ train }} THEN 'validation'
+            ELSE 'train'
+        END AS split
+        FROM (
+            SELECT *, (md5_number_lower(concat_ws('|', {{ seed | literal }}, {{ hash_by | identifiers }})) >> 11)
+                / (1::UBIGINT << 53) AS "_share"
+            FROM {{ source }}
+        ){% if timed %} CROSS JOIN split_boundaries{% endif %}
+        {%- else %}
+        SELECT *, CASE
+            WHEN timestamp >= test_start THEN 'test'
+            WHEN timestamp >= validation_start THEN 'validation'
+            ELSE 'train'
+        END AS split
+        FROM {{ source }} CROSS JOIN split_boundaries
+        {%- endif %}
+    )
+    ORDER BY {{ order | identifiers }}{% if steps and negatives %}, {{ steps_column(root_task) | identifier }}{% endif %}
+)
+{%- if steps and negatives %}
+-- The negatives of a positive that was not known yet were not known either.
+WHERE NOT sampled OR {{ known_label(root_task, [], "deadline") }} IS NOT NULL
+{%- endif %};
 
 -- Numbering the rows in a window would take one thread; a table's rowid numbers them for nothing.
 CREATE OR REPLACE TEMP VIEW examples AS
-SELECT rowid AS example_id, * FROM ordered_examples;
+SELECT
+    rowid AS example_id,
+    * {% if steps %}EXCLUDE ({% for task in tasks %}{{ steps_column(task.name) | identifier }}{{ ", " if not loop.last }}{% endfor %}){% endif %}
+FROM ordered_examples;
+{%- if steps %}
+
+-- label_steps: what other splits of the same rows need, those of a backtest.
+CREATE OR REPLACE TEMP VIEW label_steps AS
+SELECT
+    rowid AS example_id,
+    {%- for task in tasks %}
+    {{ steps_column(task.name) | identifier }},
+    {%- endfor %}
+FROM ordered_examples;
+
+-- late_labels: by split and task, the labels that came after the deadline, and those that were changed after it.
+CREATE OR REPLACE TEMP TABLE late_labels AS
+{%- for task in tasks %}
+SELECT
+    split,
+    {{ task.name | literal }} AS task,
+    count(*) FILTER (WHERE known IS NULL) AS not_yet_known,
+    count(*) FILTER (WHERE known <> in_the_end) AS changed_later
+FROM (
+    SELECT split, {{ task.name | identifier }} AS known, {{ known_label(task.name, chains[task.name], none) }} AS in_the_end
+    FROM ordered_examples
+)
+WHERE in_the_end IS NOT NULL
+GROUP BY split
+HAVING not_yet_known + changed_later > 0
+{{ "UNION ALL" if not loop.last }}
+{%- endfor %};
+{%- endif %}

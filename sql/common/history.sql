@@ -1,29 +1,56 @@
 -- {{ target }}: the rows of {{ source }} with what was known about their
--- {{ keys | join(" and ") }} before each row's own time. Only strictly earlier interactions count,
+-- {{ keys | join(" and ") }} before each row's own time. Only what was known strictly earlier counts,
 -- so neither a row's own label nor one of the same moment can leak into its features.
-{%- if known_at != "timestamp" %} An interaction
--- counts from the time at which its labels were known, {{ known_at }}.
-{%- endif %}
+--
+-- A label counts from the time at which it was known until it takes another value, or is too old for the feature.
+-- running_totals adds it at the first of these times and takes it away at the second.
+{%- macro amount(feature) %}
+{%- set label = feature.label | identifier %}
+{%- if feature.statistic == "count" %}({{ label }} > 0)::INTEGER{% else %}{{ label }}::DECIMAL(38, 9){% endif %}
+{%- endmacro %}
 
 CREATE OR REPLACE TEMP TABLE running_totals AS
+WITH log AS (
+{% include "history_log.sql" %}
+)
 SELECT
     {{ keys | identifiers }}, timestamp,
-    {%- for label in labels %}
-    sum(positives_{{ label }}) OVER so_far AS positives_{{ label }},
-    sum(observed_{{ label }}) OVER so_far AS observed_{{ label }},
-    sum(total_{{ label }}) OVER so_far AS total_{{ label }},
+    {%- for feature in features %}
+    sum(observed_{{ feature.name }}) OVER so_far AS observed_{{ feature.name }},
+    sum(total_{{ feature.name }}) OVER so_far AS total_{{ feature.name }},
     {%- endfor %}
 FROM (
     SELECT
         {{ keys | identifiers }},
         timestamp,
-        {%- for label in labels %}
-        count(*) FILTER (WHERE {{ label | identifier }} > 0)::DOUBLE AS positives_{{ label }},
-        count({{ label | identifier }})::DOUBLE AS observed_{{ label }},
-        sum({{ label | identifier }}::DECIMAL(38, 9)) AS total_{{ label }},
+        {%- for feature in features %}
+        sum(observed_{{ feature.name }}) AS observed_{{ feature.name }},
+        sum(total_{{ feature.name }}) AS total_{{ feature.name }},
         {%- endfor %}
     FROM (
-{% include "history_log.sql" %}
+        SELECT
+            {{ keys | identifiers }}, timestamp,
+            {%- for feature in features %}
+            ({{ feature.label | identifier }} IS NOT NULL)::INTEGER AS observed_{{ feature.name }},
+            {{ amount(feature) }} AS total_{{ feature.name }},
+            {%- endfor %}
+        FROM log
+        {%- for days in periods %}
+        UNION ALL
+        SELECT
+            {{ keys | identifiers }},
+            {% if days %}least(until, timestamp + INTERVAL {{ days }} DAY){% else %}until{% endif %},
+            {%- for feature in features %}
+            {%- if feature.within_days == days %}
+            -({{ feature.label | identifier }} IS NOT NULL)::INTEGER,
+            -{{ amount(feature) }},
+            {%- else %}
+            0, 0,
+            {%- endif %}
+            {%- endfor %}
+        FROM log
+        {%- if not days %} WHERE until IS NOT NULL{% endif %}
+        {%- endfor %}
     )
     GROUP BY {{ keys | identifiers }}, timestamp
 )
@@ -33,29 +60,17 @@ CREATE OR REPLACE TEMP TABLE {{ target }} AS
 SELECT
     source.*,
     {%- for feature in features %}
-    {%- set before = "before_" ~ (feature.within_days or "") %}
     {%- if feature.statistic == "count" %}
-    coalesce(earlier.positives_{{ feature.label }}, 0)
-        {%- if feature.within_days %} - coalesce({{ before }}.positives_{{ feature.label }}, 0){% endif %}
-        AS {{ feature.name | identifier }},
-    {%- elif feature.within_days %}
-    (earlier.total_{{ feature.label }} - coalesce({{ before }}.total_{{ feature.label }}, 0))::DOUBLE
-        / nullif(earlier.observed_{{ feature.label }} - coalesce({{ before }}.observed_{{ feature.label }}, 0), 0)
-        AS {{ feature.name | identifier }},
+    coalesce(earlier.total_{{ feature.name }}, 0)::DOUBLE AS {{ feature.name | identifier }},
     {%- else %}
-    earlier.total_{{ feature.label }}::DOUBLE / nullif(earlier.observed_{{ feature.label }}, 0)
+    earlier.total_{{ feature.name }}::DOUBLE / nullif(earlier.observed_{{ feature.name }}, 0)
         AS {{ feature.name | identifier }},
     {%- endif %}
     {%- endfor %}
 FROM {{ source }} AS source
 ASOF LEFT JOIN running_totals AS earlier
     ON {% for key in keys %}source.{{ key | identifier }} = earlier.{{ key | identifier }} AND {% endfor -%}
-    source.timestamp > earlier.timestamp
-{%- for days in windows %}
-ASOF LEFT JOIN running_totals AS before_{{ days }}
-    ON {% for key in keys %}source.{{ key | identifier }} = before_{{ days }}.{{ key | identifier }} AND {% endfor -%}
-    source.timestamp - INTERVAL {{ days }} DAY > before_{{ days }}.timestamp
-{%- endfor %};
+    source.timestamp > earlier.timestamp;
 
 DROP TABLE running_totals;
 {%- if source != "impressions" %}

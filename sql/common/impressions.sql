@@ -1,19 +1,25 @@
--- impressions: the rows to learn from, and split_boundaries: the times that divide them.
+-- impressions: the rows to learn from, and split_boundaries: the times that divide them, and `now`, when the log ends.
+{%- set steps_of_root = steps.get(root_label) %}
 {%- if negatives %}
--- The log holds positives only, so each positive gets {{ negatives }} negatives: items that this user
--- meets in no interaction at any time{% if available_from %}, and that were there at the time of the positive{% endif %}, stamped with that time.
+-- The log holds positives only, so each positive gets {{ negatives }} negatives, stamped with its time: items that were there
+-- at that time and that this user {{ {"never_met_before": "had not met by then", "same_moment": "did not meet at that very moment"}[unmet] }}.
 --
--- An unmet item is drawn by its rank among the user's unmet items, without listing them: the r-th
--- unmet item (from 0) lies at place r + m, where m is the number of met items whose place, less the
--- number of met items before it, is at most r. Items are placed by availability. The k-th negative is drawn from the k-th of
--- {{ negatives }} equal ranges of ranks, so no item repeats within one positive.
+-- Nothing here may depend on what came later. So items are placed in the order in which they came, and draws are hashes
+-- among the places that were there; those of met items are refused. Where too few are left after that, which happens
+-- to users who have met most of the items, what remains is listed, and the first ones by a hash are taken.
 {%- endif %}
 
-{% if not hash_by -%}
+{% if timed -%}
 CREATE OR REPLACE TEMP TABLE split_boundaries AS
 SELECT
+    {%- if validation_from %}
+    {{ validation_from | literal }}::TIMESTAMP AS validation_start,
+    {{ test_from | literal }}::TIMESTAMP AS test_start,
+    {%- elif not hash_by %}
     quantile_disc(timestamp, {{ train }}) AS validation_start,
-    quantile_disc(timestamp, {{ train + validation }}) AS test_start
+    quantile_disc(timestamp, {{ train + validation }}) AS test_start,
+    {%- endif %}
+    max({{ end_of_log }}) + INTERVAL 1 SECOND AS now
 FROM interactions;
 {%- endif %}
 
@@ -23,60 +29,91 @@ SELECT
     item_id, available_from,
     row_number() OVER (ORDER BY available_from, md5({{ seed | literal }} || item_id::VARCHAR), item_id) - 1 AS place
 FROM (
-    SELECT
-        item_id,
-        {% if available_from %}coalesce({{ available_from | identifier }}::TIMESTAMP, '-infinity'){% else %}'-infinity'::TIMESTAMP{% endif %} AS available_from
-    FROM {{ items }}
+    {%- if has_items %}
+    SELECT item_id, {% if available_from %}coalesce({{ available_from | identifier }}::TIMESTAMP, '-infinity'){% else %}'-infinity'::TIMESTAMP{% endif %} AS available_from
+    FROM items
+    {%- else %}
+    SELECT item_id, min(timestamp) AS available_from FROM interactions GROUP BY item_id
+    {%- endif %}
 );
 
 CREATE OR REPLACE TEMP TABLE met_items AS
-SELECT user_id, place, row_number() OVER (PARTITION BY user_id ORDER BY place) AS met_so_far
-FROM (SELECT DISTINCT user_id, item_id FROM interactions) JOIN item_places USING (item_id);
+SELECT user_id, place, min(timestamp) AS timestamp
+FROM interactions JOIN item_places USING (item_id)
+GROUP BY user_id, place{% if unmet == "same_moment" %}, timestamp{% endif %};
 
 -- The items that are there at the time of a positive are those before the place `available`.
 CREATE OR REPLACE TEMP TABLE positives AS
-SELECT placed.*, placed.available - coalesce(met_items.met_so_far, 0) AS unmet
+SELECT positive.*, counts.available
 FROM (
-    SELECT positive.*, counts.available
-    FROM (FROM interactions WHERE {{ root_label | identifier }} > 0) AS positive
-    ASOF JOIN (
-        SELECT available_from, max(place) + 1 AS available FROM item_places GROUP BY available_from
-    ) AS counts ON positive.timestamp >= counts.available_from
-) AS placed
-ASOF LEFT JOIN met_items ON placed.user_id = met_items.user_id AND placed.available > met_items.place;
+    SELECT user_id, item_id, timestamp, {{ context | listed }} {% if steps_of_root %}list_filter({{ steps_of_root }}, lambda step: step.value > 0)[1].since AS known{% else %}timestamp AS known{% endif %}
+    FROM interactions
+    WHERE {% if steps_of_root %}known IS NOT NULL{% else %}{{ root_label | identifier }} > 0{% endif %}
+) AS positive
+ASOF JOIN (
+    SELECT available_from, max(place) + 1 AS available FROM item_places GROUP BY available_from
+) AS counts ON positive.timestamp >= counts.available_from;
 
-CREATE OR REPLACE TEMP TABLE draws AS
-SELECT user_id, timestamp, {{ context | listed }} floor((draw + fraction) * unmet / draws)::BIGINT AS rank
+CREATE OR REPLACE TEMP TABLE negatives (positive BIGINT, place BIGINT);
+{%- for first, attempts in [(0, negatives), (negatives, 8 * negatives), (none, none)] %}
+
+-- {{ ["The first draws.", "Where some were met or equal, more draws.", "Where those were too few, what is left."][loop.index0] }}
+INSERT INTO negatives
+SELECT positive, place
 FROM (
-    SELECT
-        user_id, timestamp, {{ context | listed }} unmet, draw,
-        least(unmet, {{ negatives }}) AS draws,
-        (md5_number_lower(concat_ws('|', {{ seed | literal }}, user_id, item_id, timestamp, draw)) >> 11)
-            / (1::UBIGINT << 53) AS fraction
-    FROM positives
-    CROSS JOIN range({{ negatives }}) AS numbers(draw)
-    WHERE draw < unmet
-);
+    SELECT positive, place, any_value(wanted) AS wanted, min(attempt) AS attempt
+    FROM (
+        SELECT
+            lacking.*,
+            {%- if attempts %}
+            attempt, floor(available * ((md5_number_lower(concat_ws('|', {{ seed | literal }}, user_id, item_id, timestamp, attempt)) >> 11)
+                / (1::UBIGINT << 53)))::BIGINT AS place
+            {%- else %}
+            md5(concat_ws('|', {{ seed | literal }}, user_id, item_id, timestamp, place)) AS attempt, place
+            {%- endif %}
+        FROM (
+            SELECT positives.rowid AS positive, user_id, item_id, timestamp, available, {{ negatives }} - coalesce(found, 0) AS wanted
+            FROM positives
+            LEFT JOIN (SELECT positive, count(*) AS found FROM negatives GROUP BY positive) AS drawn
+                ON positives.rowid = drawn.positive
+            WHERE wanted > 0
+        ) AS lacking
+        {%- if attempts %}
+        CROSS JOIN range({{ first }}, {{ first + attempts }}) AS numbers(attempt)
+        {%- else %}
+        JOIN (SELECT place FROM item_places) AS item_places ON item_places.place < lacking.available
+        {%- endif %}
+    ) AS drawn
+    ANTI JOIN met_items ON drawn.user_id = met_items.user_id AND drawn.place = met_items.place
+        AND met_items.timestamp {{ "=" if unmet == "same_moment" else "<=" }} drawn.timestamp
+    {%- if not loop.first %}
+    ANTI JOIN negatives ON drawn.positive = negatives.positive AND drawn.place = negatives.place
+    {%- endif %}
+    GROUP BY positive, place
+)
+{%- if not loop.first %}
+QUALIFY row_number() OVER (PARTITION BY positive ORDER BY attempt) <= wanted
+{%- endif %};
+{%- endfor %}
 {%- endif %}
 
 CREATE OR REPLACE TEMP TABLE impressions AS
-SELECT {{ ids | listed }} {% if timed %}timestamp{% else %}NULL::TIMESTAMP AS timestamp{% endif %}, {{ key_columns | listed }} {{ labels | listed }} {{ context | listed }} false AS sampled
+SELECT
+    {{ ids | listed }} {% if timed %}timestamp{% else %}NULL::TIMESTAMP AS timestamp{% endif %}, {{ key_columns | listed }} {{ labels | listed }} {{ context | listed }} false AS sampled,
+    {%- for label, sql in steps.items() %}
+    {{ sql }} AS {{ steps_column(label) | identifier }},
+    {%- endfor %}
 FROM interactions
 {%- if negatives %}
 UNION ALL
 SELECT
     user_id, item_places.item_id, timestamp,{% for column in key_columns %} NULL,{% endfor %}
     {%- for label in labels %} {{ "0" if label == root_label else "NULL" }},{% endfor %}
-    {{ context | listed }} true
-FROM (
-    SELECT draws.* EXCLUDE (rank), draws.rank + coalesce(met_items.met_so_far, 0) AS place
-    FROM draws
-    ASOF LEFT JOIN (
-        SELECT user_id, place - met_so_far + 1 AS unmet_before, max(met_so_far) AS met_so_far
-        FROM met_items
-        GROUP BY ALL
-    ) AS met_items
-        ON draws.user_id = met_items.user_id AND draws.rank >= met_items.unmet_before
-) AS drawn
+    {{ context | listed }} true,
+    {%- for label in steps %}
+    {% if label == root_label %}[{'since': known, 'value': 0}]{% else %}NULL{% endif %},
+    {%- endfor %}
+FROM negatives
+JOIN positives ON positives.rowid = negatives.positive
 JOIN item_places USING (place)
 {%- endif %};

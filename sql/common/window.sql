@@ -1,5 +1,6 @@
 -- examples: those of test window {{ window.number }}, each with its part in it. What was known at a row's time does not
--- depend on the split, so the features stay as they are.
+-- depend on the split, so the features stay as they are
+{%- if steps %}; labels are those that were known before the next part of the window starts{% endif %}.
 {%- if hash_by %}
 -- Rows lie on a circle by the hash of {{ hash_by | join(", ") }}, as in examples.sql. Fold {{ window.number }} of {{ window.windows }} is the test, the rows
 -- before it are validation, and the rest trains. Rows with the same values share a place, so they stay together.
@@ -18,7 +19,7 @@ FROM (
 );
 {%- else %}
 -- Rows of one moment stay together, and with them a positive and the negatives sampled for it.
-CREATE OR REPLACE TEMP VIEW examples AS
+CREATE OR REPLACE TEMP VIEW {{ "rows_of_window" if steps else "examples" }} AS
 SELECT * REPLACE (
     CASE
         WHEN timestamp >= {{ window.test_start | literal }} THEN 'test'
@@ -30,4 +31,29 @@ FROM read_parquet({{ source | literal }})
 WHERE true
     {%- if window.train_start %} AND timestamp >= {{ window.train_start | literal }}{% endif %}
     {%- if window.test_end %} AND timestamp < {{ window.test_end | literal }}{% endif %};
+{%- endif %}
+{%- if steps and not hash_by %}
+{%- from "known_label.sql" import known_label with context %}
+
+-- The labels of the last window's test are those of the examples.
+CREATE OR REPLACE TEMP VIEW examples AS
+SELECT * EXCLUDE (deadline{% for task in tasks %}, {{ steps_column(task) | identifier }}{% endfor %}) REPLACE (
+    {%- for task in tasks %}
+    CASE WHEN deadline IS NULL THEN {{ task | identifier }} ELSE {{ known_label(task, chains[task], "deadline") }} END AS {{ task | identifier }}{{ "," if not loop.last }}
+    {%- endfor %}
+)
+FROM (
+    SELECT *, CASE split
+        WHEN 'train' THEN {{ window.validation_start | literal }}::TIMESTAMP
+        WHEN 'validation' THEN {{ window.test_start | literal }}::TIMESTAMP
+        {%- if window.test_end %}
+        ELSE {{ window.test_end | literal }}::TIMESTAMP
+        {%- endif %}
+    END AS deadline
+    FROM rows_of_window JOIN read_parquet({{ steps | literal }}) USING (example_id)
+)
+{%- if negatives %}
+WHERE deadline IS NULL OR NOT sampled OR {{ known_label(root_task, [], "deadline") }} IS NOT NULL
+{%- endif %}
+ORDER BY example_id;
 {%- endif %}

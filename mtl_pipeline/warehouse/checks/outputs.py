@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mtl_pipeline.paths import PipelinePaths
-from mtl_pipeline.spec import PipelineSpec, Task
+from mtl_pipeline.spec import Negatives, PipelineSpec, Task
 from mtl_pipeline.warehouse.checks.rules import Check, parquet
 from mtl_pipeline.warehouse.features import entity_ids, numeric_features
 from mtl_pipeline.warehouse.sql import (
@@ -43,7 +43,6 @@ def embedding_checks(paths: PipelinePaths, table: str) -> list[Check]:
 def examples_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Check]:
     examples = parquet(paths.examples / "examples.parquet")
     statistics = parquet(paths.examples / "statistics.parquet")
-    root = quote_identifier(spec.root_task.name)
     checks = [
         Check(
             "example_ids_consecutive",
@@ -75,18 +74,25 @@ def examples_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Check]:
     if spec.split.hash_by is None:
         checks.append(time_order_check(examples))
     if spec.negatives:
-        checks.append(
-            Check(
-                "negatives_never_met",
-                "No negative is a pair that interacted at any time, before or after.",
-                f"SELECT user_id, item_id, examples.timestamp FROM {examples} AS examples "
-                f"SEMI JOIN (FROM interactions WHERE {quote_identifier(spec.root_task.column)} > 0) "
-                f"USING (user_id, item_id) WHERE examples.{root} = 0",
-            )
-        )
+        checks.append(negatives_check(spec.negatives, examples))
     if spec.negatives and spec.available_from:
         checks.append(availability_check(spec, examples))
     return checks
+
+
+def negatives_check(negatives: Negatives, examples: str) -> Check:
+    when, sign = {
+        "never_met_before": ("up to", "<="),
+        "same_moment": ("at", "="),
+    }[negatives.unmet]
+    return Check(
+        "negatives_never_met",
+        f"No sampled negative is an item that its user met {when} that moment. An item met later may be one: nobody "
+        "could know.",
+        f"SELECT user_id, item_id, timestamp FROM {examples} AS examples WHERE sampled AND EXISTS (FROM interactions "
+        "WHERE interactions.user_id = examples.user_id AND interactions.item_id = examples.item_id "
+        f"AND interactions.timestamp {sign} examples.timestamp)",
+    )
 
 
 def varied_checks(spec: PipelineSpec, examples: str) -> list[Check]:
@@ -162,12 +168,12 @@ def as_transformed(name: str, transform: str) -> str:
 
 
 def availability_check(spec: PipelineSpec, examples: str) -> Check:
-    root, available = quote_identifier(spec.root_task.name), quote_identifier(spec.available_from or "")
+    available = quote_identifier(spec.available_from or "")
     return Check(
         "negatives_available",
         "Every negative was there at its time: one that was not would be told by its age.",
         f"SELECT user_id, item_id, examples.timestamp, items.{available} FROM {examples} AS examples "
-        f"JOIN items USING (item_id) WHERE examples.{root} = 0 AND items.{available} > examples.timestamp",
+        f"JOIN items USING (item_id) WHERE sampled AND items.{available} > examples.timestamp",
     )
 
 
