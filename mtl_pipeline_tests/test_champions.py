@@ -27,7 +27,7 @@ from mtl_pipeline.champions import (
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import publish_folder
-from mtl_pipeline_tests.bit_flips import noticed
+from mtl_pipeline_tests.faults.flips import noticed
 
 
 @pytest.fixture

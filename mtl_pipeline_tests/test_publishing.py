@@ -19,8 +19,8 @@ from mtl_pipeline.publishing import (
     publish_folder,
     reading,
 )
-from mtl_pipeline_tests.bit_flips import flip
-from mtl_pipeline_tests.publishing_stress import FILES, kill_writers, publish, race, read
+from mtl_pipeline_tests.faults.flips import flip
+from mtl_pipeline_tests.faults.publishes import FILES, kill_writers, publish, race, read
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.dataset import TextVectors
 from mtl_pipeline.learning.ranker import load_ranker
-from mtl_pipeline_tests.bit_flips import flip, flip_artifacts
 from mtl_pipeline_tests.components.conftest import Project
+from mtl_pipeline_tests.faults.flips import flip, flip_artifacts
 
 
 def test_flipped_bits_of_every_kind_of_artifact_are_noticed(made_project: Project) -> None:

@@ -20,7 +20,7 @@ from mtl_pipeline.vectors import (
     read_vectors,
     write_vectors,
 )
-from mtl_pipeline_tests.bit_flips import noticed
+from mtl_pipeline_tests.faults.flips import noticed
 
 METADATA = {"encoder_fingerprint": "ab12", "encoder": '{"package": "ü"}'}
 

@@ -21,7 +21,7 @@ from mtl_pipeline.evaluation.history import Difference, Record, append_record, m
 from mtl_pipeline.evaluation.predictions import CHAMPION
 from mtl_pipeline.evaluation.report import Facts
 from mtl_pipeline.evaluation.scoring import Evaluation
-from mtl_pipeline_tests.bit_flips import noticed
+from mtl_pipeline_tests.faults.flips import noticed
 
 FACTS = Facts(
     rows_by_split={"train": 430_102, "validation": 53_000, "test": 53_000},

@@ -10,8 +10,8 @@ import pytest
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.warehouse.connection import open_warehouse
 from mtl_pipeline.warehouse.tables import build_rejected_rows, build_table
-from mtl_pipeline_tests.bit_flips import flip
 from mtl_pipeline_tests.conftest import PLANTED_ROWS, TinyPipeline, write_tiny_pipeline
+from mtl_pipeline_tests.faults.flips import flip
 
 
 @pytest.fixture

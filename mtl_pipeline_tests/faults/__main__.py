@@ -1,0 +1,118 @@
+"""All faults that can be made on purpose, from a fixed seed, counted: `make faults`.
+
+python -m mtl_pipeline_tests.faults [--seed 0] [--files 10000] [--kills 100] [--flips 20] [--publishes 1000] …
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from mtl_pipeline_tests.faults.files import Fuzzer
+from mtl_pipeline_tests.faults.flips import flip_artifacts
+from mtl_pipeline_tests.faults.full_disk import can_mount, fill_disks, small_disk
+from mtl_pipeline_tests.faults.kills import kill_runs, kill_stages
+from mtl_pipeline_tests.faults.publishes import kill_writers, race
+from mtl_pipeline_tests.faults.races import race_promotions
+from mtl_pipeline_tests.faults.stages import copy_pipeline, make_pipeline
+
+SHOWN = 20
+
+
+def try_files(arguments: tuple[Path, range, int | None]) -> list[str]:
+    root, seeds, threads = arguments
+    fuzzer = Fuzzer.below(root, threads)
+    return [f"{found.name}: {fault}" for found in map(fuzzer.try_one, seeds) for fault in found.faults]
+
+
+def fuzz_files(root: Path, files: int, seed: int) -> list[str]:
+    """Half of them read by one thread, half by as many as there are."""
+    half = seed + files // 2
+    parts = [(root / "one", range(seed, half), 1), (root / "all", range(half, seed + files), None)]
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        return [fault for faults in pool.map(try_files, parts) for fault in faults]
+
+
+def raised(work: Callable[[], object]) -> list[str]:
+    """What the work says is wrong, where it stops at the first fault."""
+    try:
+        work()
+    except AssertionError as error:
+        return [str(error)]
+    return []
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Make faults on purpose, and count what they do.")
+    defaults = {"seed": 0, "files": 10_000, "kills": 100, "flips": 20, "publishes": 1_000, "promotions": 200}
+    for name, default in (defaults | {"full-disks": 45}).items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+    wanted = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        return 0 if all(list(try_all(wanted, Path(folder)))) else 1
+
+
+def try_all(wanted: argparse.Namespace, root: Path) -> Iterator[bool]:
+    """Whether each kind of fault did no harm."""
+    seed = wanted.seed
+    yield report("generated CSV files", wanted.files, lambda: fuzz_files(root, wanted.files, seed))
+    yield report(
+        "publishes by two writers against four readers",
+        wanted.publishes,
+        lambda: raised(lambda: race(root / "race" / "target", wanted.publishes)),
+    )
+    yield report(
+        "kills of a writer",
+        wanted.kills,
+        lambda: raised(lambda: kill_writers(root / "killed" / "target", wanted.kills, seed=seed)),
+    )
+    yield report(
+        "promotions and rollbacks by two writers against two readers",
+        wanted.promotions,
+        lambda: race_promotions(root / "promoted", wanted.promotions, seed),
+    )
+    made = make_pipeline(root / "made")
+    flipped = copy_pipeline(made, root / "flipped")
+    yield report(
+        "bits flipped in each kind of artifact",
+        wanted.flips,
+        lambda: raised(lambda: flip_artifacts(flipped.paths, flipped.spec, wanted.flips, seed=seed)),
+    )
+    yield report(
+        "kills of stages",
+        wanted.kills,
+        lambda: kill_stages(copy_pipeline(made, root / "stages"), wanted.kills, seed),
+    )
+    yield report(
+        "kills of Dagster runs",
+        wanted.kills,
+        lambda: kill_runs(copy_pipeline(made, root / "runs"), wanted.kills, seed),
+    )
+    if can_mount():
+        with small_disk(root / "disk") as disk:
+            yield report(
+                "stages on a full disk",
+                wanted.full_disks,
+                lambda: fill_disks(made, disk, wanted.full_disks, seed)[1],
+            )
+    else:
+        print("stages on a full disk: not tried, for mounting one needs root")
+
+
+def report(what: str, tries: int, work: Callable[[], list[str]]) -> bool:
+    """Do it, and say how often it was tried and what was wrong. Whether nothing was."""
+    started = time.monotonic()
+    faults = work() if tries else []
+    print(f"{what}: {tries:,} tried, {len(faults):,} faults, {time.monotonic() - started:.0f} s", flush=True)
+    for fault in faults[:SHOWN]:
+        print(f"    {fault}")
+    return not faults
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""Killed at a moment of chance (SIGKILL): Dagster runs of each asset, and each stage's function alone."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from mtl_pipeline_tests.conftest import PIPELINE, TinyPipeline
+from mtl_pipeline_tests.faults.stages import (
+    PROCESSES,
+    STAGES,
+    WHOLE_GROUP,
+    environment,
+    leftovers,
+    materialize_command,
+    published_apart,
+    run_stage,
+)
+
+MADE = (
+    "users",
+    "items",
+    "interactions",
+    "rejected_rows",
+    "user_embeddings",
+    "item_embeddings",
+    "examples",
+    "model",
+    "baselines",
+    "evaluation",
+    "champion",
+    "recommendations",
+)
+"""Assets of the nightly job, each of which is killed in turn."""
+
+
+def kill_stages(
+    pipeline: TinyPipeline, kills: int, seed: int, stages: Sequence[str] = tuple(STAGES)
+) -> list[str]:
+    """Kill each stage's function in turn. What it had published before is there, whole and the same, after each."""
+    rng = random.Random(seed)
+    before = published_apart(pipeline.root)
+    seconds = {name: time_stage(pipeline.root, name) for name in stages}
+    faults = []
+    for number in range(kills):
+        name = stages[number % len(stages)]
+        after = seconds[name] * rng.uniform(0.0, 1.1)
+        process = PROCESSES.Process(target=run_stage, args=(pipeline.root, name))
+        process.start()
+        process.join(after)
+        process.kill()
+        process.join()
+        if (found := published_apart(pipeline.root)) != before:
+            faults.append(f"{name} killed after {after:.2f} s: {difference(before, found)}")
+    return faults + [f"left over: {name}" for name in leftovers_after_all(pipeline, stages)]
+
+
+def time_stage(root: Path, name: str) -> float:
+    """Seconds that a stage takes undisturbed."""
+    started = time.monotonic()
+    process = PROCESSES.Process(target=run_stage, args=(root, name))
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise RuntimeError(f"{name} fails undisturbed")
+    return time.monotonic() - started
+
+
+def leftovers_after_all(pipeline: TinyPipeline, stages: Sequence[str]) -> list[str]:
+    """What killed stages leave is swept away when each publishes once more."""
+    for name in stages:
+        time_stage(pipeline.root, name)
+    return leftovers(pipeline)
+
+
+def kill_runs(pipeline: TinyPipeline, kills: int, seed: int) -> list[str]:
+    """Kill `dagster asset materialize` of each asset in turn; at the end a whole run succeeds and nothing is left."""
+    rng = random.Random(seed)
+    before = published_apart(pipeline.root)
+    seconds: dict[str, float] = {}
+    faults = []
+    for number in range(kills):
+        asset = MADE[number % len(MADE)]
+        if asset not in seconds:
+            started = time.monotonic()
+            if fault := whole_run(pipeline.root, f'key:"{PIPELINE}/{asset}"'):
+                return [*faults, fault]
+            seconds[asset] = time.monotonic() - started
+        after = seconds[asset] * rng.uniform(0.3, 1.0)
+        kill_run(pipeline.root, f'key:"{PIPELINE}/{asset}"', after)
+        if (found := published_apart(pipeline.root)) != before:
+            faults.append(f"run of {asset} killed after {after:.2f} s: {difference(before, found)}")
+    if fault := whole_run(pipeline.root, WHOLE_GROUP):
+        faults.append(f"after {kills} kills: {fault}")
+    elif (found := published_apart(pipeline.root)) != before:
+        faults.append(f"after {kills} kills a whole run gives something else: {difference(before, found)}")
+    return faults + [f"left over: {name}" for name in leftovers(pipeline)]
+
+
+def kill_run(root: Path, selection: str, after: float) -> None:
+    process = subprocess.Popen(
+        materialize_command(selection),
+        env=environment(root),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        process.wait(after)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def whole_run(root: Path, selection: str) -> str | None:
+    """What went wrong in an undisturbed run, if anything did."""
+    finished = subprocess.run(
+        materialize_command(selection), env=environment(root), capture_output=True, text=True
+    )
+    return f"{selection} fails: {finished.stderr[-1500:]}" if finished.returncode else None
+
+
+def difference(before: dict[str, str] | str, after: dict[str, str] | str) -> str:
+    if isinstance(before, str) or isinstance(after, str):
+        return f"cannot be read: {after}"
+    changed = sorted(name for name in before if before[name] != after[name])
+    return f"changed: {', '.join(changed)}"
