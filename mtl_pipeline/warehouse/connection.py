@@ -84,6 +84,8 @@ def load_httpfs(connection: duckdb.DuckDBPyConnection, path: str) -> None:
     """
     try:
         connection.execute("LOAD httpfs")
+        # Else they would be read with the first file, when `confine` may have closed their folder.
+        connection.execute("SELECT name FROM duckdb_secrets()").fetchall()
     except duckdb.Error as error:
         raise UserError(
             f"{path}: reading it needs DuckDB's httpfs extension; install it once with "

@@ -14,6 +14,7 @@ from mtl_pipeline.components.declaration import check_declaration
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.scaffold import scaffold_pipeline
+from mtl_pipeline.scaffold.plan import reference
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.sql import quote_identifier, render_sql
 from mtl_pipeline.warehouse.tables import build_table
@@ -116,7 +117,7 @@ def test_hostile_names_and_values_are_only_text(
         assert summary.rows_rejected == 0, summary.rejected_by_reason
         sql = (pipeline.paths.sql / f"{table}.sql").read_text()
         assert all(character.isprintable() or character == "\n" for character in comments(sql))
-    assert quote_identifier(number) in render_sql(pipeline.paths.sql / "items.sql")
+    assert reference(number) in render_sql(pipeline.paths.sql / "items.sql")
     assert not (tmp_path / "EVIDENCE").exists()
 
 

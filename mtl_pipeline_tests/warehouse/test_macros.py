@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import random
+import re
 from collections.abc import Iterator
+from math import isfinite
 from pathlib import Path
 
 import duckdb
+import polars as pl
 import pytest
 
 from mtl_pipeline.paths import PipelinePaths
@@ -115,6 +119,29 @@ def test_numbers_outside_their_range_are_none(connection: duckdb.DuckDBPyConnect
 
 
 NOON = "2026-03-29 12:00:00"
+WHOLE = re.compile(r"(0|-?[1-9][0-9]*)(\.0)?")
+DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[-+][0-9]{2,})?")
+
+
+def test_random_texts_are_numbers_where_the_definition_says_so(connection: duckdb.DuckDBPyConnection) -> None:
+    """100,000 texts of the characters that numbers are written with, against Python's exact arithmetic."""
+    chance = random.Random(0)
+    texts = [
+        "".join(chance.choices("0011235789.-+eE_xbinfa ", k=chance.randint(1, 7))) for _ in range(100_000)
+    ]
+    seen = pl.DataFrame({"text": texts})
+    connection.register("seen", seen.to_arrow())
+    found = connection.sql("SELECT text, whole_number(text), decimal_number(text) FROM seen").fetchall()
+    wrong = [
+        (text, whole, decimal)
+        for text, whole, decimal in found
+        if whole != (int(text.removesuffix(".0")) if WHOLE.fullmatch(text) else None)
+        or decimal != (float(text) if DECIMAL.fullmatch(text) and isfinite(float(text)) else None)
+    ]
+    assert wrong == []
+    assert sum(whole is not None for _, whole, _ in found) > 1_000
+
+
 TIMES = [
     ("'2026-03-29 12:00:00'", "ISO", NOON),
     ("'2026-03-29T12:00:00Z'", "ISO", NOON),
@@ -125,6 +152,8 @@ TIMES = [
     ("'2026-03-29T12:00:00.500'", "ISO", "2026-03-29 12:00:00.5"),
     ("TIMESTAMP '2026-03-29 12:00:00'", "ISO", NOON),
     ("TIMESTAMPTZ '2026-03-29 14:00:00+02'", "ISO", NOON),
+    ("TIMESTAMP_NS '2026-03-29 12:00:00.500'", "ISO", "2026-03-29 12:00:00.5"),
+    ("'2026/3/29 12:00:00'", "ISO", NOON),
     ("DATE '2026-03-29'", "ISO", "2026-03-29 00:00:00"),
     ("'1774785600'", "seconds", NOON),
     ("'1774785600.0'", "seconds", NOON),
@@ -242,6 +271,30 @@ def test_no_number_of_a_log_is_rounded_or_reinterpreted(tiny_pipeline: TinyPipel
     after = build_table(paths, spec, "interactions")
     assert after.rows_kept == before.rows_kept
     assert after.rows_rejected == before.rows_rejected + len(ROUNDED)
+
+
+def test_columns_of_parquet_are_read_as_strictly(tiny_pipeline: TinyPipeline) -> None:
+    """pandas makes DOUBLE of whole numbers with gaps: 3.0 is 3, 3.7 is nothing, a gap is missing."""
+    paths = tiny_pipeline.paths
+    raw = tiny_pipeline.spec.raw.model_copy(update={"interactions": "ratings.parquet"})
+    spec = tiny_pipeline.spec.model_copy(update={"raw": raw})
+    for table in ("users", "items"):
+        build_table(paths, spec, table)
+    pl.DataFrame(
+        {
+            "user_id": [1, 2, 3, 4],
+            "movie_id": [1.0, 1.0, 1.0, 1.5],
+            "rating": [3.0, 3.7, None, 4.0],
+            "timestamp": [883_000_000] * 4,
+        }
+    ).write_parquet(paths.raw / "ratings.parquet")
+    summary = build_table(paths, spec, "interactions")
+    assert summary.rows_kept == 1
+    assert summary.rejected_by_reason == {
+        "movie_id: not a whole number": 1,
+        "rating: missing": 1,
+        "rating: not a whole number": 1,
+    }
 
 
 def test_no_pipeline_casts_leniently() -> None:

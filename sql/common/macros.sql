@@ -48,10 +48,11 @@ CREATE OR REPLACE TEMP MACRO since_1970(value, microseconds, low, high) AS make_
     )
 );
 CREATE OR REPLACE TEMP MACRO iso_time(value) AS CASE
-    WHEN value::VARCHAR LIKE '____-__-_____:__:__' THEN TRY_CAST(value AS TIMESTAMP)
+    WHEN starts_with(typeof(value), 'TIMESTAMP') OR value::VARCHAR LIKE '____-__-_____:__:__'
+        THEN TRY_CAST(value AS TIMESTAMP)
     WHEN regexp_full_match(
         value::VARCHAR,
-        '\d{4}-\d\d?-\d\d?([ T]\d\d?:\d\d(:\d\d(\.\d+)?)?( ?(Z|UTC|[-+]\d\d(:?\d\d)?))?)?'
+        '\d{4}[-/]\d\d?[-/]\d\d?([ T]\d\d?:\d\d(:\d\d(\.\d+)?)?( ?(Z|UTC|[-+]\d\d(:?\d\d)?))?)?'
     ) THEN TRY_CAST(value::VARCHAR AS TIMESTAMPTZ) AT TIME ZONE 'UTC'
 END;
 CREATE OR REPLACE TEMP MACRO written_time(value, unit) AS CASE unit
