@@ -50,13 +50,19 @@ class IdEmbedding(nn.Module):
 
 
 class CategoricalEmbedding(nn.Module):
-    """All categorical features in one table; the values of a list-valued feature are averaged."""
+    """All categorical features in one table; the values of a list-valued feature are averaged.
+
+    In training some features of some rows are hidden, which teaches their row 0 to stand for what is unknown: a new
+    category, and the device or hour of a recommendation that nobody has asked for yet.
+    """
 
     offsets: Tensor
+    field_of_slot: Tensor
 
-    def __init__(self, fields: Sequence[CategoricalField], dimension: int) -> None:
+    def __init__(self, fields: Sequence[CategoricalField], dimension: int, hide: float = 0.0) -> None:
         super().__init__()
         self.fields = list(fields)
+        self.hide = hide
         self.table = nn.Embedding(sum(field.size + 1 for field in fields) or 1, dimension)
         nn.init.normal_(self.table.weight, std=0.05)
         offsets, start = [], 0
@@ -64,9 +70,14 @@ class CategoricalEmbedding(nn.Module):
             offsets += [start] * field.slots
             start += field.size + 1
         self.register_buffer("offsets", torch.tensor(offsets, dtype=torch.int32), persistent=False)
+        slots = [place for place, field in enumerate(fields) for _ in range(field.slots)]
+        self.register_buffer("field_of_slot", torch.tensor(slots, dtype=torch.int64), persistent=False)
 
     def forward(self, categorical: Tensor) -> Tensor:
         """int32 [rows, slots] → float32 [rows, fields × dimension]."""
+        if self.training and self.hide:
+            shown = torch.rand(len(categorical), len(self.fields), device=categorical.device) >= self.hide
+            categorical = categorical * shown[:, self.field_of_slot]
         embedded = self.table(categorical + self.offsets)
         parts, slot = [], 0
         for field in self.fields:
@@ -207,7 +218,9 @@ class MultiTaskNetwork(nn.Module):
                 for name, size in shape.ids.items()
             }
         )
-        self.categorical = CategoricalEmbedding(shape.fields, model.categorical_dimension)
+        self.categorical = CategoricalEmbedding(
+            shape.fields, model.categorical_dimension, model.category_dropout
+        )
         self.texts = nn.ModuleDict(
             {
                 table.removesuffix("s"): TextProjection(vectors, model.text_dimension)

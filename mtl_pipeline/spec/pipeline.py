@@ -339,6 +339,18 @@ class PipelineSpec(SpecModel):
 
     @model_validator(mode="after")
     def check_recommendations(self) -> PipelineSpec:
+        for name, value in self.recommendations.context.items():
+            place = ("recommendations", "context", name)
+            if name not in self.context_features:
+                others = ", ".join(self.context_features) or "none"
+                raise SpecError(
+                    f"recommendations: context names '{name}'; the features of interactions are: {others}",
+                    *place,
+                )
+            if name in self.features.interactions.numeric and isinstance(value, str):
+                raise SpecError(
+                    f"recommendations: context: {name} is numeric, and '{value}' no number", *place
+                )
         if not self.recommends:
             return self
         if self.recommendations.exclude == "chosen" and self.root_task.kind == "multiclass":

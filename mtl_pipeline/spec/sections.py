@@ -133,7 +133,8 @@ class Features(SpecModel):
     users: EntityFeatures = EntityFeatures()
     items: EntityFeatures = EntityFeatures()
     interactions: ColumnFeatures = ColumnFeatures()
-    """What was known when the item was shown: device, position, hour. Unknown (NULL) for recommendations."""
+    """What was known when the item was shown: device, position, hour. Unknown (NULL) for recommendations,
+    but for what `recommendations.context` declares."""
     history: list[HistoryFeature] = []
     """Statistics over earlier interactions; the interaction itself and all later ones are left out."""
 
@@ -307,6 +308,9 @@ class Model(SpecModel):
     """Share of units dropped in training."""
     id_dropout: float = Field(default=0.6, ge=0, lt=1)
     """Share of ids replaced by the out-of-vocabulary row in training, so that it learns to stand in for new ones."""
+    category_dropout: float = Field(default=0.05, ge=0, lt=1)
+    """Share of the values of each categorical feature hidden in training, so that its row for unknown values learns to
+    stand in for new ones, and for what is unknown of recommendations."""
 
 
 class Training(SpecModel):
@@ -344,6 +348,9 @@ class Recommendations(SpecModel):
     task happened, or none."""
     newest_days: int | None = Field(default=None, gt=0)
     """Recommend only items that became available within so many days before the last interaction (news)."""
+    context: dict[Identifier, str | int | float] = {}
+    """The moment that recommendations are made for: values of features of `interactions`, such as `device: phone`. By
+    default they are unknown (NULL)."""
     score: str | None = None
     """SQL expression over the tasks' predictions: `<task>`, which is conditional on what it is `given`,
     and for binary tasks with `given` also `<task>_entire_space`, the probability that the whole chain

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import duckdb
 import polars as pl
 
+from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
-from mtl_pipeline.warehouse.connection import fetch_one, open_warehouse
+from mtl_pipeline.warehouse.connection import column_types, fetch_one, open_warehouse
 from mtl_pipeline.warehouse.features import (
     entity_features,
     entity_ids,
@@ -18,7 +20,7 @@ from mtl_pipeline.warehouse.features import (
     summarise_history,
 )
 from mtl_pipeline.warehouse.label_times import label_steps
-from mtl_pipeline.warehouse.sql import render_sql
+from mtl_pipeline.warehouse.sql import quote_literal, render_sql
 
 ROWS_AT_ONCE = 500_000
 
@@ -45,7 +47,7 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Itera
         summarise_history(connection, paths, spec, now="getvariable('now')")
         candidates = render_sql(
             paths.common_sql / "candidates.sql",
-            context=spec.context_features,
+            context=context_values(connection, spec),
             exclude=spec.recommendations.exclude,
             root_label=spec.root_task.column,
             entity_features=[name for table in spec.entities for name in entity_features(spec, table)],
@@ -64,3 +66,25 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Itera
                 yield connection.sql(candidates, params=places).pl()
 
         yield frames()
+
+
+def context_values(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec) -> dict[str, str]:
+    """By feature of interactions: SQL of the value that recommendations assume, NULL where none is declared.
+
+    Raises UserError where a declared value does not fit its column.
+    """
+    types = column_types(connection, "interactions")
+    values = {}
+    for name in spec.context_features:
+        values[name] = f"NULL::{types[name]}"
+        if name not in spec.recommendations.context:
+            continue
+        literal = quote_literal(spec.recommendations.context[name])
+        values[name] = f"{f'[{literal}]' if types[name].endswith('[]') else literal}::{types[name]}"
+        try:
+            connection.execute(f"SELECT {values[name]}").fetchall()
+        except duckdb.ConversionException as error:
+            raise UserError(
+                f"recommendations.context in defs.yaml: {name} is {types[name]}, and {literal} is none ({error})"
+            ) from error
+    return values

@@ -175,3 +175,31 @@ def test_texts_are_projected_once_where_that_is_cheaper_and_anew_for_new_weights
             assert torch.allclose(model(batch), expected, atol=1e-6)
         model.texts["item"].get_parameter("project.weight").mul_(2)
         assert not torch.allclose(model(batch), expected, atol=1e-2)
+
+
+def test_hidden_categories_teach_the_row_of_the_unknown_in_training_only() -> None:
+    """A list is hidden as a whole, and then says as little as an empty one."""
+    embedding = CategoricalEmbedding(FIELDS, dimension=4, hide=1.0)
+    values = torch.tensor([[1, 2, 4, 0]], dtype=torch.int32)
+    hidden = embedding.train()(values)
+    assert torch.equal(hidden, embedding(torch.zeros_like(values)))
+    assert torch.equal(hidden[0, :4], embedding.table.weight[0])
+    assert not torch.equal(embedding.eval()(values), hidden)
+
+
+def test_what_is_unknown_is_answered_by_a_row_that_was_trained() -> None:
+    """No training row lacks the device. The answer for an unknown one lies between those for the known ones, not at
+    whatever the table was filled with at first."""
+    torch.manual_seed(0)
+    embedding = CategoricalEmbedding([CategoricalField("device", 2, 1)], dimension=1, hide=0.1)
+    with torch.no_grad():
+        embedding.table.weight[0] = 50.0
+    optimizer = torch.optim.Adam(embedding.parameters(), lr=0.3)
+    devices = torch.tensor([[1], [2]] * 50, dtype=torch.int32)
+    for _ in range(500):
+        loss = (embedding.train()(devices) - devices).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    unknown = embedding.eval()(torch.tensor([[0]], dtype=torch.int32))
+    assert unknown.item() == pytest.approx(1.5, abs=0.3)

@@ -326,3 +326,32 @@ def test_same_log_same_examples_on_any_number_of_threads(tmp_path: Path) -> None
         build_table(paths, several, "interactions")
         made.add(build_examples(paths, several).fingerprint)
     assert len(made) == 1
+
+
+def test_recommendations_may_assume_a_moment(tmp_path: Path) -> None:
+    context = {"device": "phone", "position": 1}
+    paths, spec = shop(tmp_path, recommendations={"exclude": "nothing", "context": context})
+    with build_candidates(paths, spec) as frames:
+        (candidates,) = frames
+    assert candidates.select("device", "position").unique().rows() == [("phone", 1)]
+    assert candidates.schema["position"] == pl.Int32
+
+
+def test_an_assumed_moment_is_made_of_features_of_interactions() -> None:
+    with pytest.raises(
+        ValueError, match=r"context names 'devise'; the features of interactions are: device, pos"
+    ):
+        PipelineSpec.model_validate(SHOP | {"recommendations": {"context": {"devise": "phone"}}})
+    with pytest.raises(ValueError, match=r"context: position is numeric, and 'top' no number"):
+        PipelineSpec.model_validate(SHOP | {"recommendations": {"context": {"position": "top"}}})
+
+
+def test_an_assumed_value_that_its_column_cannot_hold(tmp_path: Path) -> None:
+    features = {"interactions": {"categorical": ["device", "position"]}}
+    changes = {"features": features, "recommendations": {"context": {"position": "top"}}}
+    paths, spec = shop(tmp_path, **changes)
+    with (
+        pytest.raises(UserError, match=r"position is INTEGER, and 'top' is none"),
+        build_candidates(paths, spec),
+    ):
+        pass

@@ -1,11 +1,11 @@
 -- The users from place $first to before $end, each with every item that they may be recommended, and what is known of
--- both now. What is known of a moment only is unknown.
+-- both now. What is known of a moment only is unknown, or as recommendations.context assumes it.
 WITH some_users AS (SELECT user_id FROM candidate_users WHERE place >= $first AND place < $end)
 SELECT
     user_id,
     item_id,
-    {%- for column in context %}
-    (SELECT {{ column | identifier }} FROM interactions LIMIT 0) AS {{ column | identifier }},
+    {%- for column, value in context.items() %}
+    {{ value }} AS {{ column | identifier }},
     {%- endfor %}
     {{ entity_features | listed }}
     {%- for history in histories %}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import Negatives, PipelineSpec, Task
+from mtl_pipeline.warehouse.checks.leaks import leak_checks
 from mtl_pipeline.warehouse.checks.rules import Check, parquet
 from mtl_pipeline.warehouse.features import entity_ids, numeric_features
 from mtl_pipeline.warehouse.sql import (
@@ -70,6 +71,7 @@ def examples_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Check]:
         *finite_checks(spec, examples),
         *shift_checks(spec, examples, statistics),
         *given_checks(spec, examples),
+        *leak_checks(paths, spec),
     ]
     if spec.split.hash_by is None:
         checks.append(time_order_check(examples))
