@@ -181,7 +181,7 @@ def new_folder(target: Path, stack: ExitStack) -> Path:
         while True:
             folder = hidden_sibling(target)
             folder.mkdir()
-            if stack.enter_context(held(folder, fcntl.LOCK_EX)):
+            if stack.enter_context(held(folder, fcntl.LOCK_EX)) is not None:
                 return folder  # else somebody swept it before it was held
     except OSError as error:
         raise cannot_write(target, str(error)) from error
@@ -201,13 +201,17 @@ def current_version(target: Path) -> Iterator[Path]:
     with ExitStack() as stack:
         while True:
             version = target.resolve()
+            descriptor = stack.enter_context(held(version, fcntl.LOCK_SH))
             # Whoever deletes holds a version alone and leaves the current one: it is whole if it is current now.
-            if stack.enter_context(held(version, fcntl.LOCK_SH)) and target.resolve() == version:
+            if descriptor is not None and target.resolve() == version:
                 break
             stack.close()
-            if not target.exists() and time.monotonic() > started + PATIENCE_SECONDS:
-                raise UserError(f"{target} does not exist yet: materialize {target.name} first")
-        yield version
+            if not target.exists():
+                if time.monotonic() > started + PATIENCE_SECONDS:
+                    raise UserError(f"{target} does not exist yet: materialize {target.name} first")
+                time.sleep(PATIENCE_SECONDS / 10)
+        # A real folder is moved away by the next publishing, so it is named by its descriptor.
+        yield version if version.name.startswith(".") else Path(f"/proc/self/fd/{descriptor}")
 
 
 def swap(link: Path, target: Path) -> None:
@@ -236,7 +240,7 @@ def remove_unused(path: Path, target: Path) -> None:
         path.unlink()
         return
     with held(path, fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
-        if not alone or is_current(path, target):
+        if alone is None or is_current(path, target):
             return
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -249,25 +253,17 @@ def is_current(version: Path, target: Path) -> bool:
 
 
 @contextmanager
-def held(path: Path, operation: int) -> Iterator[bool]:
-    """Lock a file or folder (`flock`), and yield whether it is locked: not if it is gone or, with LOCK_NB, in use."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        descriptor = -1
-    try:
-        yield descriptor >= 0 and lock(descriptor, path, operation)
-    finally:
-        if descriptor >= 0:
-            os.close(descriptor)
-
-
-def lock(descriptor: int, path: Path, operation: int) -> bool:
-    try:
-        fcntl.flock(descriptor, operation)
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except (BlockingIOError, FileNotFoundError):
-        return False
+def held(path: Path, operation: int) -> Iterator[int | None]:
+    """Lock a file or folder (`flock`), and yield its descriptor: None if it is gone or, with LOCK_NB, in use."""
+    with ExitStack() as stack:
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            fcntl.flock(descriptor, operation)
+            found = descriptor if os.path.samestat(os.fstat(descriptor), path.stat()) else None
+        except (FileNotFoundError, BlockingIOError):
+            found = None
+        yield found
 
 
 def hidden_sibling(target: Path) -> Path:

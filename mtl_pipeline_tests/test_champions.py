@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import uuid
@@ -217,7 +218,7 @@ def test_a_damaged_champion_is_refused_and_replaced_by_the_next_promotion_of_it(
     night(paths, "first")
     name, folder = champion_folder(paths)
     (folder / "model.safetensors").write_text("flipped")
-    with pytest.raises(UserError, match=f"{name} is damaged: .*make rollback"), reading_model(folder):
+    with pytest.raises(UserError, match=f"{name} is damaged, .*make rollback"), reading_model(folder):
         pass
     keep_version(paths, name)
     with reading_model(folder) as whole:
@@ -226,8 +227,21 @@ def test_a_damaged_champion_is_refused_and_replaced_by_the_next_promotion_of_it(
 
 def test_a_champion_that_somebody_reads_stays(paths: PipelinePaths) -> None:
     night(paths, "first", keep=1)
-    with reading_model(champion_folder(paths)[1]) as folder:
+    _, folder = champion_folder(paths)
+    with reading_model(folder) as model:
         night(paths, "second", keep=1)
-        assert (folder / "model.safetensors").read_text() == "first"
+        assert (model / "model.safetensors").read_text() == "first"
     night(paths, "third", keep=1)
     assert not folder.exists()
+
+
+def test_a_champion_that_is_the_newest_model_is_mended_by_the_next_evaluation(paths: PipelinePaths) -> None:
+    night(paths, "first")
+    _, folder = champion_folder(paths)
+    (folder / "model.safetensors").unlink()
+    carry_out(paths, decision(paths, promote=False), keep=5)
+    with reading_model(folder) as whole:
+        assert (whole / "model.safetensors").read_text() == "first"
+    shutil.rmtree(folder)
+    with pytest.raises(UserError, match="is gone: materialize model and evaluation"):
+        reading_model(folder)
