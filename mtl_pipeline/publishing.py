@@ -22,7 +22,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,7 @@ from mtl_pipeline.errors import UserError
 
 DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT}
 LEAST_ROOM = 1 << 20
+DESCRIPTORS = Path("/proc/self/fd")
 PATIENCE_SECONDS = 0.2
 """A link that takes the place of a real folder is missing for an instant."""
 
@@ -110,16 +111,18 @@ SESSION: ContextVar[Session | None] = ContextVar("session", default=None)
 
 
 def folder_fingerprint(folder: Path, *, without: Collection[str] = ()) -> str:
-    """SHA-256 (hex) over the names and contents of the files in a folder, but for those named in `without`; of the
-    version that is being read where there is one, see `one_version_each`."""
-    session = SESSION.get()
-    version = session.versions.get(folder.absolute(), folder) if session else folder
+    """SHA-256 (hex) over the names and contents of the files in a folder, but for those named in `without`.
+
+    Of a link it is that of the version that is read, and raises UserError as `reading` does.
+    """
     digest = hashlib.sha256()
-    for path in sorted(version.iterdir()):
-        if path.name not in (*without, CHECKSUMS):
-            digest.update(path.name.encode() + b"\0")
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+    is_target = folder.is_symlink() and folder.parent != DESCRIPTORS
+    with reading(folder) if is_target else nullcontext(folder) as version:
+        for path in sorted(version.iterdir()):
+            if path.name not in (*without, CHECKSUMS):
+                digest.update(path.name.encode() + b"\0")
+                with path.open("rb") as file:
+                    digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
 
@@ -211,7 +214,7 @@ def current_version(target: Path) -> Iterator[Path]:
                     raise UserError(f"{target} does not exist yet: materialize {target.name} first")
                 time.sleep(PATIENCE_SECONDS / 10)
         # A real folder is moved away by the next publishing, so it is named by its descriptor.
-        yield version if version.name.startswith(".") else Path(f"/proc/self/fd/{descriptor}")
+        yield version if version.name.startswith(".") else DESCRIPTORS / str(descriptor)
 
 
 def swap(link: Path, target: Path) -> None:
