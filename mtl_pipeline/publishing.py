@@ -30,7 +30,8 @@ from pathlib import Path
 from mtl_pipeline.checksums import CHECKSUMS, verify_checksums, write_checksums
 from mtl_pipeline.errors import UserError
 
-DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT}
+DISK_IS_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
+"""Polars, DuckDB and others say it by exceptions of their own."""
 LEAST_ROOM = 1 << 20
 DESCRIPTORS = Path("/proc/self/fd")
 PATIENCE_SECONDS = 0.2
@@ -167,8 +168,8 @@ def hidden_folder(target: Path) -> Iterator[Path]:
         folder = new_folder(target, stack)
         try:
             yield folder
-        except OSError as error:
-            if error.errno not in DISK_IS_FULL:
+        except Exception as error:
+            if not any(words in str(error) for words in DISK_IS_FULL):
                 raise
             raise cannot_write(target, str(error)) from error
         finally:

@@ -7,6 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from mtl_pipeline.errors import UserError
@@ -128,14 +129,18 @@ def test_a_full_disk_is_found_before_the_work(target: Path) -> None:
     assert len(list(target.parent.iterdir())) == 3
 
 
-def test_a_disk_that_fills_up_while_writing_is_named(target: Path) -> None:
+@pytest.mark.parametrize(
+    "write",
+    [lambda full: full.write(bytes(100_000)), lambda full: pl.DataFrame({"a": [1]}).write_parquet(full)],
+)
+def test_a_disk_that_fills_up_while_writing_is_named(target: Path, write) -> None:
     publish(target, "old.")
     with (
         pytest.raises(UserError, match=r"examples cannot be written .*No space left"),
         publish_folder(target),
-        open("/dev/full", "w") as full,  # noqa: PTH123
+        open("/dev/full", "wb") as full,  # noqa: PTH123
     ):
-        full.write("x" * 100_000)
+        write(full)
 
     assert read(target) == "old."
 
