@@ -29,6 +29,9 @@ from mtl_pipeline.publishing import folder_fingerprint, hidden_folder, locked, r
 FINGERPRINT = re.compile("[0-9a-f]{64}")
 NOT_DECISIVE = {"training_log.json", "trained_with.json"}
 """Files of a model that say how it came to be, not what it predicts."""
+WITHOUT_CHAMPION = (
+    "materialize model and evaluation, so that a sound one takes its place, or go back (make rollback)"
+)
 SHOWN_DIGITS = 12
 Action = Literal["promoted", "kept", "rolled back"]
 Parameters = ParamSpec("Parameters")
@@ -176,18 +179,17 @@ def reading_model(folder: Path) -> AbstractContextManager[Path]:
 
     Raises UserError when there is none, or when it is damaged.
     """
-    if FINGERPRINT.fullmatch(folder.name):
-        return reading(folder, verify_champion)
-    return reading(folder)
+    if not FINGERPRINT.fullmatch(folder.name):
+        return reading(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder} is gone: {WITHOUT_CHAMPION}")
+    return reading(folder, verify_champion)
 
 
 def verify_champion(version: Path, folder: Path) -> None:
     """Raises UserError unless a champion is the model that its name says."""
     if model_fingerprint(version) != folder.name:
-        raise UserError(
-            f"{folder} is damaged: it is not the model that its name says. Materialize evaluation, which puts a sound "
-            "model in its place, or go back to an earlier champion (make rollback)"
-        )
+        raise UserError(f"{folder} is damaged, it is not the model that its name says: {WITHOUT_CHAMPION}")
 
 
 def rolled_back_at(history: list[Entry], fingerprint: str) -> str | None:
@@ -226,8 +228,8 @@ def carry_out(paths: PipelinePaths, decision: Decision, *, keep: int) -> Entry:
             return entry
     if current_champion(history) != decision.champion:
         raise UserError("the champion has changed since the evaluation: materialize evaluation again")
-    if decision.promote:
-        keep_version(paths, decision.challenger)
+    if decision.promote or decision.challenger == decision.champion:
+        keep_version(paths, decision.challenger)  # also one that is kept, but damaged
     entry = Entry(
         time=now(),
         action="promoted" if decision.promote else "kept",

@@ -22,7 +22,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,8 +30,10 @@ from pathlib import Path
 from mtl_pipeline.checksums import CHECKSUMS, verify_checksums, write_checksums
 from mtl_pipeline.errors import UserError
 
-DISK_IS_FULL = {errno.ENOSPC, errno.EDQUOT}
+DISK_IS_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
+"""Polars, DuckDB and others say it by exceptions of their own."""
 LEAST_ROOM = 1 << 20
+DESCRIPTORS = Path("/proc/self/fd")
 PATIENCE_SECONDS = 0.2
 """A link that takes the place of a real folder is missing for an instant."""
 
@@ -110,16 +112,18 @@ SESSION: ContextVar[Session | None] = ContextVar("session", default=None)
 
 
 def folder_fingerprint(folder: Path, *, without: Collection[str] = ()) -> str:
-    """SHA-256 (hex) over the names and contents of the files in a folder, but for those named in `without`; of the
-    version that is being read where there is one, see `one_version_each`."""
-    session = SESSION.get()
-    version = session.versions.get(folder.absolute(), folder) if session else folder
+    """SHA-256 (hex) over the names and contents of the files in a folder, but for those named in `without`.
+
+    Of a link it is that of the version that is read, and raises UserError as `reading` does.
+    """
     digest = hashlib.sha256()
-    for path in sorted(version.iterdir()):
-        if path.name not in (*without, CHECKSUMS):
-            digest.update(path.name.encode() + b"\0")
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+    is_target = folder.is_symlink() and folder.parent != DESCRIPTORS
+    with reading(folder) if is_target else nullcontext(folder) as version:
+        for path in sorted(version.iterdir()):
+            if path.name not in (*without, CHECKSUMS):
+                digest.update(path.name.encode() + b"\0")
+                with path.open("rb") as file:
+                    digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
 
 
@@ -164,8 +168,8 @@ def hidden_folder(target: Path) -> Iterator[Path]:
         folder = new_folder(target, stack)
         try:
             yield folder
-        except OSError as error:
-            if error.errno not in DISK_IS_FULL:
+        except Exception as error:
+            if not any(words in str(error) for words in DISK_IS_FULL):
                 raise
             raise cannot_write(target, str(error)) from error
         finally:
@@ -181,7 +185,7 @@ def new_folder(target: Path, stack: ExitStack) -> Path:
         while True:
             folder = hidden_sibling(target)
             folder.mkdir()
-            if stack.enter_context(held(folder, fcntl.LOCK_EX)):
+            if stack.enter_context(held(folder, fcntl.LOCK_EX)) is not None:
                 return folder  # else somebody swept it before it was held
     except OSError as error:
         raise cannot_write(target, str(error)) from error
@@ -201,13 +205,17 @@ def current_version(target: Path) -> Iterator[Path]:
     with ExitStack() as stack:
         while True:
             version = target.resolve()
+            descriptor = stack.enter_context(held(version, fcntl.LOCK_SH))
             # Whoever deletes holds a version alone and leaves the current one: it is whole if it is current now.
-            if stack.enter_context(held(version, fcntl.LOCK_SH)) and target.resolve() == version:
+            if descriptor is not None and target.resolve() == version:
                 break
             stack.close()
-            if not target.exists() and time.monotonic() > started + PATIENCE_SECONDS:
-                raise UserError(f"{target} does not exist yet: materialize {target.name} first")
-        yield version
+            if not target.exists():
+                if time.monotonic() > started + PATIENCE_SECONDS:
+                    raise UserError(f"{target} does not exist yet: materialize {target.name} first")
+                time.sleep(PATIENCE_SECONDS / 10)
+        # A real folder is moved away by the next publishing, so it is named by its descriptor.
+        yield version if version.name.startswith(".") else DESCRIPTORS / str(descriptor)
 
 
 def swap(link: Path, target: Path) -> None:
@@ -236,7 +244,7 @@ def remove_unused(path: Path, target: Path) -> None:
         path.unlink()
         return
     with held(path, fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
-        if not alone or is_current(path, target):
+        if alone is None or is_current(path, target):
             return
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -249,25 +257,17 @@ def is_current(version: Path, target: Path) -> bool:
 
 
 @contextmanager
-def held(path: Path, operation: int) -> Iterator[bool]:
-    """Lock a file or folder (`flock`), and yield whether it is locked: not if it is gone or, with LOCK_NB, in use."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        descriptor = -1
-    try:
-        yield descriptor >= 0 and lock(descriptor, path, operation)
-    finally:
-        if descriptor >= 0:
-            os.close(descriptor)
-
-
-def lock(descriptor: int, path: Path, operation: int) -> bool:
-    try:
-        fcntl.flock(descriptor, operation)
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except (BlockingIOError, FileNotFoundError):
-        return False
+def held(path: Path, operation: int) -> Iterator[int | None]:
+    """Lock a file or folder (`flock`), and yield its descriptor: None if it is gone or, with LOCK_NB, in use."""
+    with ExitStack() as stack:
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            fcntl.flock(descriptor, operation)
+            found = descriptor if os.path.samestat(os.fstat(descriptor), path.stat()) else None
+        except (FileNotFoundError, BlockingIOError):
+            found = None
+        yield found
 
 
 def hidden_sibling(target: Path) -> Path:

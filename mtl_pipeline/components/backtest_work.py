@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mtl_pipeline.checksums import verify_file
+from mtl_pipeline.checksums import verify_checksums, verify_file, write_checksums
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
@@ -39,9 +39,14 @@ class BacktestWork:
         return self.folder / "inputs" / "truth.parquet"
 
     def finished(self, window: int) -> Path | None:
-        """The folder with the scores of a window that is done."""
+        """The folder with the scores of a window that is done, and whole."""
         folder = self.folder / f"window-{window}"
-        return folder if folder.is_dir() else None
+        try:
+            verify_checksums(folder, folder)
+        except UserError:
+            shutil.rmtree(folder, ignore_errors=True)
+            return None
+        return folder
 
     @contextmanager
     def window_paths(self) -> Iterator[PipelinePaths]:
@@ -65,6 +70,7 @@ class BacktestWork:
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
         yield unfinished
+        write_checksums(unfinished)
         os.replace(unfinished, self.folder / f"window-{window}")
 
 

@@ -63,5 +63,5 @@ def test_a_damaged_champion_does_not_recommend(made_project: Project) -> None:
     finally:
         (folder / "model.safetensors").write_bytes(whole)
     assert failure.step_failure_data.user_failure_data is not None
-    assert f"{folder} is damaged" in str(failure.step_failure_data.user_failure_data.description)
+    assert f"{folder} is damaged, " in str(failure.step_failure_data.user_failure_data.description)
     assert paths.recommendations.read_bytes() == before

@@ -157,5 +157,5 @@ def test_whoever_is_killed_while_writing_leaves_a_history_that_can_be_read(
 
 def test_no_flipped_bit_is_believed(path: Path, record: Record) -> None:
     append_record(path, record)
-    bits = range(0, path.stat().st_size * 8, 11)
+    bits = range(0, path.stat().st_size * 8, 101)
     assert noticed(path, bits, lambda: read_records(path), "evaluation_history.jsonl, line")

@@ -60,9 +60,16 @@ def read_many(target: Path, finished: Event, seen: multiprocessing.Queue) -> Non
     seen.put((reads, tags))
 
 
-def race(target: Path, publishes: int, *, writers: int = 2, readers: int = 4) -> Race:
-    """So many publishes in all, by several writers against several readers, each in a process of its own."""
+def race(target: Path, publishes: int, *, writers: int = 2, readers: int = 4, copied: bool = False) -> Race:
+    """So many publishes in all, by several writers against several readers, each in a process of its own.
+
+    `copied`: a copy has put a real folder in the place of the link before.
+    """
     publish(target, "first.")
+    if copied:
+        version = target.resolve()
+        target.unlink()
+        version.rename(target)
     finished, seen = PROCESSES.Event(), PROCESSES.Queue()
     reading_ = [PROCESSES.Process(target=read_many, args=(target, finished, seen)) for _ in range(readers)]
     writing = [
