@@ -87,7 +87,8 @@ class Warehouse(SpecModel):
     """What DuckDB may use while it builds tables and examples."""
 
     memory_limit: Annotated[str, StringConstraints(pattern=SIZE_PATTERN)] = "4GB"
-    """What does not fit goes to files beside the warehouse for the time being."""
+    """By so much a process grows while DuckDB works; 128 MiB of it, at most half, are left for what DuckDB itself does
+    not count. What does not fit goes to files beside the warehouse for the time being."""
     threads: int | None = Field(default=None, ge=1)
     """By default one per core."""
 

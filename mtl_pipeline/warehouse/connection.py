@@ -23,6 +23,11 @@ DAMAGED = re.compile(
 """What DuckDB says of a file in which a bit has flipped, or that is shorter than it was."""
 
 
+UNCOUNTED_BYTES = 128 * 1024**2
+"""What DuckDB's limit does not cover: its allocator, the stacks and buffers of its threads, the results. Cleaning five
+million rows and building their examples took 61 to 94 MiB above the limit, at 400 MB as at 1 GB."""
+
+
 @contextmanager
 def open_warehouse(
     path: Path, *, read_only: bool = False, settings: Warehouse | None = None
@@ -58,7 +63,9 @@ def damage_named(path: Path) -> Iterator[None]:
 
 
 def apply_settings(connection: duckdb.DuckDBPyConnection, settings: Warehouse) -> None:
-    connection.execute(f"SET memory_limit = '{settings.memory_limit}'")
+    """Of the memory limit DuckDB is given what remains for what it counts, see `UNCOUNTED_BYTES`."""
+    limit = bytes_of(settings.memory_limit)
+    connection.execute(f"SET memory_limit = '{limit - min(UNCOUNTED_BYTES, limit // 2)}B'")
     if settings.threads:
         connection.execute(f"SET threads = {settings.threads}")
 
@@ -75,6 +82,12 @@ def confine(connection: duckdb.DuckDBPyConnection, readable: Iterable[str] = ())
     """
     connection.execute(f"SET allowed_paths = [{quote_literals(readable)}]")
     connection.execute("SET python_enable_replacements = false; SET enable_external_access = false")
+
+
+def bytes_of(size: str) -> int:
+    """Of '1.5GB' or '400MiB'."""
+    number, prefix, binary = re.fullmatch(r"([\d.]+)\s?([KMGT])(i?)B", size).groups()  # type: ignore[union-attr]
+    return int(float(number) * (1024 if binary else 1000) ** (1 + "KMGT".index(prefix)))
 
 
 def load_httpfs(connection: duckdb.DuckDBPyConnection, path: str) -> None:

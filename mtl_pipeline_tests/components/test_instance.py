@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,10 +17,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
+from dagster._core.test_utils import freeze_time
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import EmptyWorkspaceTarget, ModuleTarget
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
+from dagster._daemon.sensor import execute_sensor_iteration
 
 from mtl_pipeline.instance import fail_lost_runs, is_alive, main
 from mtl_pipeline_tests.components import tiny_location, two_pipelines
@@ -30,6 +33,7 @@ STARTED = dg.DagsterRunStatus.STARTED
 FAILED = dg.DagsterRunStatus.FAILURE
 QUEUED = dg.DagsterRunStatus.QUEUED
 CANCELED = dg.DagsterRunStatus.CANCELED
+SUCCEEDED = dg.DagsterRunStatus.SUCCESS
 
 
 @pytest.fixture
@@ -145,8 +149,10 @@ def launch(instance: dg.DagsterInstance, job: str) -> str:
 
 
 @contextmanager
-def queue(instance: dg.DagsterInstance) -> Iterator[Callable[[], None]]:
-    """What the daemon does every few seconds: let runs go that need not wait."""
+def queue(
+    instance: dg.DagsterInstance,
+) -> Iterator[tuple[WorkspaceProcessContext, Callable[[], None]]]:
+    """Both pipelines, and what the daemon does every few seconds: let runs go that need not wait."""
     module = two_pipelines.__name__
     target = ModuleTarget(module, attribute=None, working_directory=str(REPOSITORY), location_name=None)
     with WorkspaceProcessContext(instance, target) as workspace:
@@ -156,7 +162,7 @@ def queue(instance: dg.DagsterInstance) -> Iterator[Callable[[], None]]:
             assert not any(daemon.run_iteration(workspace))
 
         try:
-            yield look
+            yield workspace, look
         finally:
             for run in instance.get_runs(filters=dg.RunsFilter(statuses=[*IN_PROGRESS_RUN_STATUSES])):
                 instance.run_launcher.terminate(run.run_id)
@@ -167,7 +173,7 @@ def test_two_pipelines_of_the_same_hour_train_one_after_another(instance: dg.Dag
     main()
     first, second = (launch(instance, job) for job in (PIPELINE, two_pipelines.OTHER))
     observation = launch(instance, f"{PIPELINE}_rollback")
-    with queue(instance) as look:
+    with queue(instance) as (_, look):
         look()
         wait_for(lambda: status(instance, first) == STARTED)
         look()
@@ -181,7 +187,7 @@ def test_two_pipelines_of_the_same_hour_train_one_after_another(instance: dg.Dag
 
 def test_a_killed_run_from_the_command_line_does_not_block_the_night(instance: dg.DagsterInstance) -> None:
     main()
-    with at_work(instance) as (process, _), queue(instance) as look:
+    with at_work(instance) as (process, _), queue(instance) as (_, look):
         nightly = launch(instance, two_pipelines.OTHER)
         look()
         assert status(instance, nightly) == QUEUED, "it waits for a training from the command line too"
@@ -191,3 +197,49 @@ def test_a_killed_run_from_the_command_line_does_not_block_the_night(instance: d
         assert len(fail_lost_runs(instance)) == 1
         look()
         assert status(instance, nightly) != QUEUED
+
+
+@pytest.mark.parametrize("target", ["run", "report", "tune", "backtest", "rollback", "ui"])
+def test_make_looks_after_the_instance_first(target: str) -> None:
+    command = ["make", "--dry-run", "--always-make", target]
+    said = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    commands = [line for line in said.splitlines() if re.search("dagster |mtl_pipeline[.]", line)]
+    assert commands[0].endswith("bin/python -m mtl_pipeline.instance")
+
+
+def test_a_changed_file_is_observed_by_a_run_that_the_daemon_launches(
+    instance: dg.DagsterInstance, tiny_pipeline: TinyPipeline
+) -> None:
+    key = dg.AssetKey([PIPELINE, "raw_users"])
+
+    def version() -> str | None:
+        records = instance.fetch_observations(key, limit=1).records
+        return records[0].asset_observation.data_version if records else None  # type: ignore[union-attr]
+
+    with queue(instance) as (workspace, look):
+
+        def tick(number: int) -> None:
+            """Ticks a minute apart."""
+            with freeze_time(start + 60 * number):
+                assert not any(execute_sensor_iteration(workspace, logging.getLogger("sensor"), None, None))
+
+        start = time.time()
+        materialize(f'key:"{PIPELINE}/users"').wait(SECONDS_TO_START)
+        before = version()
+        (read,) = instance.get_runs()
+        tick(0)
+        tick(1)
+        with (tiny_pipeline.paths.raw / "users.csv").open("a") as file:
+            file.write("500,30,F,artist,10001\n")
+        tick(2)
+        assert [run.run_id for run in instance.get_runs()] == [read.run_id]
+        assert version() == before
+        tick(3)
+        observation = instance.get_runs(limit=1)[0]
+        assert observation.asset_selection == {key}
+        look()
+        wait_for(lambda: status(instance, observation.run_id) == SUCCEEDED)
+        assert version() not in (None, before)
+        tick(4)
+        tick(5)
+        assert {run.run_id for run in instance.get_runs()} == {read.run_id, observation.run_id}

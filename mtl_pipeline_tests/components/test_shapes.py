@@ -84,7 +84,15 @@ def test_every_kind_of_task_without_users_items_text_or_time(root: Path) -> None
     paths.sql.mkdir()
     (paths.sql / "interactions.sql").write_text(PEOPLE_SQL)
     made = run("people", PipelineSpec.model_validate(PEOPLE | SMALL_SETTINGS))
-    assert made == {"interactions", "rejected_rows", "examples", "model", "baselines", "evaluation"}
+    assert made == {
+        "interactions",
+        "rejected_rows",
+        "examples",
+        "model",
+        "baselines",
+        "evaluation",
+        "champion",
+    }
 
     metrics = pl.read_parquet(paths.evaluation / "metrics.parquet").filter(pl.col("split") == "test")
 
@@ -122,7 +130,7 @@ def test_one_task_alone_has_no_conflict_and_is_explained_all_the_same(root: Path
 
 def test_a_scaffolded_pipeline_runs_to_recommendations_without_any_python(root: Path, tmp_path: Path) -> None:
     simulated = tmp_path / "simulated"
-    simulate("shop", simulated, interactions=20_000, seed=1, dirty=False)
+    simulate("shop", simulated, interactions=60_000, seed=1, dirty=False)
     files = {table: simulated / "raw" / f"{table}.csv" for table in ("users", "items", "interactions")}
     defs = tmp_path / "defs" / "orders"
     scaffold_pipeline(PipelinePaths(root, "orders"), defs, files)

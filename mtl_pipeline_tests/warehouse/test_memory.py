@@ -1,0 +1,36 @@
+"""What a process grows by while DuckDB works stays within warehouse.memory_limit, by measure."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+WORK = """
+import json, pathlib, sys
+from mtl_pipeline.spec import Warehouse
+from mtl_pipeline.warehouse.connection import open_warehouse
+
+def peak_bytes():
+    status = pathlib.Path("/proc/self/status").read_text()
+    return 1024 * int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
+
+before = peak_bytes()
+with open_warehouse(pathlib.Path(sys.argv[1]), settings=Warehouse(memory_limit=sys.argv[2])) as connection:
+    connection.execute(
+        "CREATE TABLE events AS SELECT *, row_number() OVER (PARTITION BY user_id ORDER BY text) AS place FROM ("
+        "SELECT range % 50_000 AS user_id, md5(range::VARCHAR) AS text FROM range(4_000_000)) ORDER BY text"
+    )
+print(json.dumps(peak_bytes() - before))
+"""
+"""A window and a sort of 4 million rows, 180 MB of them: neither fits, both go to files."""
+
+
+@pytest.mark.parametrize("megabytes", [300, 500])
+def test_a_process_grows_by_no_more_than_the_memory_limit(tmp_path: Path, megabytes: int) -> None:
+    command = [sys.executable, "-c", WORK, str(tmp_path / "warehouse.duckdb"), f"{megabytes}MB"]
+    grown = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert grown < megabytes * 1_000_000
