@@ -83,7 +83,7 @@ def kill_runs(pipeline: TinyPipeline, kills: int, seed: int) -> list[str]:
     rng = random.Random(seed)
     before = published_apart(pipeline.root)
     seconds: dict[str, float] = {}
-    faults = []
+    faults: list[str] = []
     for number in range(kills):
         asset = MADE[number % len(MADE)]
         if asset not in seconds:
