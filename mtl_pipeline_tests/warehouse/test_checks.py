@@ -15,7 +15,8 @@ import pytest
 from mtl_pipeline.checksums import UNSEALED, seal, write_checksums
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
-from mtl_pipeline.spec import Recommendations, Task
+from mtl_pipeline.publishing import publish_folder
+from mtl_pipeline.spec import Recommendations
 from mtl_pipeline.vectors import write_vectors
 from mtl_pipeline.warehouse.checks import (
     Check,
@@ -297,46 +298,29 @@ def test_faults_of_baselines(pipeline: TinyPipeline) -> None:
         assert found(right.with_columns(wrong.alias("prediction/constant/liked"))) == {"predictions_finite"}
 
 
-@pytest.mark.parametrize(("log_loss", "passes"), [(0.4, True), (0.6, False), (math.nan, False)])
-def test_model_that_does_not_beat_a_constant(pipeline: TinyPipeline, log_loss: float, passes: bool) -> None:
+@pytest.mark.parametrize(
+    ("comparisons", "passes"),
+    [
+        ([("champion", "worse"), ("constant", "better")], True),
+        ([("champion", "better"), ("constant", "not shown to be worse")], False),
+        ([("champion", "better"), ("constant", "incomparable")], False),
+        ([("champion", "better")], False),
+    ],
+)
+def test_model_that_is_not_shown_to_beat_a_constant(
+    pipeline: TinyPipeline, comparisons: list[tuple[str, str]], passes: bool
+) -> None:
     tasks = [task for task in pipeline.spec.tasks if task.name == "watched"]
     spec = pipeline.spec.model_copy(update={"tasks": tasks})
-    rows = [
-        ("watched", "constant", "validation", "log_loss", 0.5),
-        ("watched", "multi_task", "validation", "log_loss", log_loss),
-        ("watched", "multi_task", "test", "log_loss", 0.1),
+    lines = [
+        {"task": task, "against": against, "outcome": outcome if task == "watched" else "better"}
+        for task in ("watched", "liked")
+        for against, outcome in comparisons
     ]
-    pipeline.paths.evaluation.mkdir()
-    metrics = pl.DataFrame(rows, schema=["task", "model", "split", "metric", "before"], orient="row")
-    metrics.write_parquet(pipeline.paths.evaluation / "calibration.parquet")
-    write_checksums(pipeline.paths.evaluation)
+    with publish_folder(pipeline.paths.evaluation) as folder:
+        (folder / "decision.json").write_text(json.dumps({"comparisons": lines}))
     expected = set() if passes else {"watched_beats_constant"}
     assert failing(pipeline, evaluation_checks(pipeline.paths, spec)) == expected
-
-
-@pytest.mark.parametrize(
-    ("task", "metric"),
-    [
-        (Task(name="rating", kind="regression"), "rmse"),
-        (Task(name="visits", kind="count"), "poisson_deviance"),
-        (Task(name="genre", kind="multiclass", classes=["a", "b", "c"]), "log_loss"),
-    ],
-    ids=lambda value: getattr(value, "kind", value),
-)
-def test_a_constant_is_beaten_in_the_metric_of_the_kind_of_task(
-    pipeline: TinyPipeline, task: Task, metric: str
-) -> None:
-    spec = pipeline.spec.model_copy(update={"tasks": [task]})
-    pipeline.paths.evaluation.mkdir()
-    for ours, expected in ((0.4, set()), (0.6, {f"{task.name}_beats_constant"})):
-        rows = [
-            (task.name, "constant", "validation", metric, 0.5),
-            (task.name, "multi_task", "validation", metric, ours),
-        ]
-        metrics = pl.DataFrame(rows, schema=["task", "model", "split", "metric", "before"], orient="row")
-        metrics.write_parquet(pipeline.paths.evaluation / "calibration.parquet")
-        write_checksums(pipeline.paths.evaluation)
-        assert failing(pipeline, evaluation_checks(pipeline.paths, spec)) == expected
 
 
 def test_offences_are_counted_and_shown(pipeline: TinyPipeline) -> None:
