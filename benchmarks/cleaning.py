@@ -41,14 +41,15 @@ FAULTS = [
     ("session", "1,one column too many"),
 ]
 CASTS = """
-    TRY_CAST(user_id AS INTEGER) AS user_id,
-    TRY_CAST(item_id AS INTEGER) AS item_id,
+    TRY_CAST(user_id AS BIGINT) AS user_id,
+    TRY_CAST(item_id AS BIGINT) AS item_id,
     TRY_CAST("timestamp" AS TIMESTAMP) AS timestamp,
-    TRY_CAST(click AS TINYINT) AS click,
-    TRY_CAST(purchase AS TINYINT) AS purchase,
-    TRY_CAST(rating AS TINYINT) AS rating,
+    TRY_CAST(click AS INTEGER) AS click,
+    TRY_CAST(purchase AS INTEGER) AS purchase,
+    TRY_CAST(rating AS BIGINT) AS rating,
     TRY_CAST(price AS DOUBLE) AS price,
     session"""
+"""The types that the macros of INTERACTIONS_SQL deliver, so that both write tables of the same width."""
 INTERACTIONS_SQL = """
 SELECT
     whole_number(user_id) AS user_id,
