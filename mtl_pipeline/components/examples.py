@@ -45,6 +45,11 @@ def examples_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
                 **({"late labels": markdown_table(summary.late)} if len(summary.late) else {}),
                 **{f"{split} starts": time for split, time in summary.boundaries.items()},
                 "features": ", ".join(summary.features),
+                **(
+                    {"negatives copy": ", ".join(spec.context_features) or "nothing"}
+                    if spec.negatives
+                    else {}
+                ),
             },
         )
 

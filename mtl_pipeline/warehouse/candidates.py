@@ -19,7 +19,6 @@ from mtl_pipeline.warehouse.features import (
     history_groups,
     summarise_history,
 )
-from mtl_pipeline.warehouse.label_times import label_steps
 from mtl_pipeline.warehouse.sql import quote_literal, render_sql
 
 ROWS_AT_ONCE = 500_000
@@ -52,7 +51,7 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Itera
             root_label=spec.root_task.column,
             entity_features=[name for table in spec.entities for name in entity_features(spec, table)],
             entity_joins=entity_joins(spec),
-            histories=list(history_groups(spec, label_steps(connection, spec))),
+            histories=list(history_groups(spec.features.history)),
         )
         users, items = fetch_one(
             connection,

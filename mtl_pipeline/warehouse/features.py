@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import duckdb
@@ -18,13 +18,11 @@ WHOLE_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
 
 @dataclass(frozen=True)
 class HistoryGroup:
-    """History features that share their keys and the time of their labels, so that the log is read once for them."""
+    """History features that share their keys, so that the log is read once for all of them."""
 
     number: int
     keys: tuple[str, ...]
     features: list[HistoryFeature]
-    label_with_steps: str | None
-    """The one label of all features where it may be known later than its row (see label_times); else None."""
 
     @property
     def table(self) -> str:
@@ -47,11 +45,11 @@ def add_features(
     """
     source = add_entity_features(connection, spec, rows)
     steps = label_steps(connection, spec)
-    if is_log and (features := [one for one in spec.features.history if one.label not in steps]):
-        source = add_log_history(connection, paths, spec, source, features)
-    for group in history_groups(spec, steps):
-        if is_log and not group.label_with_steps:
-            continue
+    features = spec.features.history
+    if is_log and (of_rows := [feature for feature in features if feature.label not in steps]):
+        source = add_log_history(connection, paths, spec, source, of_rows)
+        features = [feature for feature in features if feature.label in steps]
+    for group in history_groups(features):
         target = f"rows_with_history_{group.number}"
         connection.execute(
             render_sql(
@@ -74,7 +72,7 @@ def summarise_history(
     `now`: an SQL expression of a constant time.
     """
     steps = label_steps(connection, spec)
-    for group in history_groups(spec, steps):
+    for group in history_groups(spec.features.history):
         connection.execute(
             render_sql(
                 paths.common_sql / "latest_history.sql",
@@ -87,13 +85,17 @@ def summarise_history(
 
 def history_log(spec: PipelineSpec, group: HistoryGroup, steps: dict[str, str]) -> dict:
     """What history_log.sql, and the SQL around it, needs of a group."""
+    labels = list(dict.fromkeys(feature.label for feature in group.features))
     return {
         "keys": group.keys,
         "features": group.features,
-        "labels": list(dict.fromkeys(feature.label for feature in group.features)),
-        "steps": steps.get(group.label_with_steps or ""),
-        "user_keys": [key for key in group.keys if key in spec.features.users.categorical],
-        "item_keys": [key for key in group.keys if key in spec.features.items.categorical],
+        "labels_with_steps": {label: steps[label] for label in labels if label in steps},
+        "other_labels": [label for label in labels if label not in steps],
+        "entities": " ".join(
+            f"JOIN (SELECT {quote_identifiers([f'{name}_id', *keys])} FROM {name}s) USING ({name}_id)"
+            for name, features in (("user", spec.features.users), ("item", spec.features.items))
+            if (keys := [key for key in group.keys if key in features.categorical])
+        ),
     }
 
 
@@ -151,14 +153,12 @@ def entity_ids(spec: PipelineSpec, table: str) -> str:
     return f"(SELECT DISTINCT {table.removesuffix('s')}_id FROM interactions)"
 
 
-def history_groups(spec: PipelineSpec, steps: Collection[str]) -> Iterator[HistoryGroup]:
-    """`steps`: the labels that have steps."""
-    groups: dict[tuple[tuple[str, ...], str | None], list[HistoryFeature]] = {}
-    for feature in spec.features.history:
-        label = feature.label if feature.label in steps else None
-        groups.setdefault((tuple(feature.by), label), []).append(feature)
-    for number, ((keys, label), features) in enumerate(groups.items()):
-        yield HistoryGroup(number, keys, features, label)
+def history_groups(features: list[HistoryFeature]) -> Iterator[HistoryGroup]:
+    by_keys: dict[tuple[str, ...], list[HistoryFeature]] = {}
+    for feature in features:
+        by_keys.setdefault(tuple(feature.by), []).append(feature)
+    for number, (keys, grouped) in enumerate(by_keys.items()):
+        yield HistoryGroup(number, keys, grouped)
 
 
 def numeric_features(spec: PipelineSpec) -> list[tuple[str, str]]:

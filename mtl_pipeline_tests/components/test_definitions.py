@@ -110,6 +110,7 @@ def test_every_check_says_what_must_hold(repository: dg.RepositoryDefinition) ->
         "rejected_rows/rejections_explained",
         "rejected_rows/rejections_rare",
         "examples/features_alike_in_every_split",
+        "examples/no_feature_tells_the_label",
         "examples/labels_vary_in_validation_and_test",
         "evaluation/watched_beats_constant",
         "evaluation/liked_beats_constant",

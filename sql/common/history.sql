@@ -16,7 +16,9 @@ WITH log AS (
 SELECT
     {{ keys | identifiers }}, timestamp,
     {%- for feature in features %}
+    {%- if feature.statistic == "mean" %}
     sum(observed_{{ feature.name }}) OVER so_far AS observed_{{ feature.name }},
+    {%- endif %}
     sum(total_{{ feature.name }}) OVER so_far AS total_{{ feature.name }},
     {%- endfor %}
 FROM (

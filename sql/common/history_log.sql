@@ -1,9 +1,8 @@
-    -- What history counts: the interactions with their {{ keys | join(" and ") }}
-    {%- if steps %}, a row for each step of {{ labels[0] }}, which counts until the next one{% endif %}.
+    -- What history counts: the labels of interactions with their {{ keys | join(" and ") }}. A label that may come or change
+    -- later has a row for each of its steps, which counts until the next one.
+    {%- for label, steps in labels_with_steps.items() %}
     SELECT
-        {{ keys | identifiers }},
-        {%- if steps %}
-        step.since AS timestamp, step.until AS until, step.value AS {{ labels[0] | identifier }}
+        {{ keys | identifiers }}, step.since AS timestamp, step.until AS until, step.value AS {{ label | identifier }}
     FROM (
         SELECT
             {{ keys | identifiers }},
@@ -11,10 +10,12 @@
                 'since': step.since, 'value': step.value, 'until': steps[place + 1].since
             })) AS step
         FROM (SELECT *, {{ steps }} AS steps FROM interactions)
-        {%- else %}
-        timestamp, NULL::TIMESTAMP AS until, {{ labels | identifiers }}
+        {{ entities }}
+    )
+    {{ "UNION ALL BY NAME" if not loop.last or other_labels }}
+    {%- endfor %}
+    {%- if other_labels %}
+    SELECT {{ keys | identifiers }}, timestamp, NULL::TIMESTAMP AS until, {{ other_labels | identifiers }}
     FROM interactions
-        {%- endif %}
-    {%- if user_keys %} JOIN (SELECT user_id, {{ user_keys | identifiers }} FROM users) USING (user_id){% endif %}
-    {%- if item_keys %} JOIN (SELECT item_id, {{ item_keys | identifiers }} FROM items) USING (item_id){% endif %}
-    {%- if steps %}){% endif %}
+    {{ entities }}
+    {%- endif %}

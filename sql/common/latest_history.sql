@@ -16,5 +16,5 @@ SELECT
 FROM (
 {% include "history_log.sql" %}
 )
-WHERE timestamp < {{ now }}{% if steps %} AND (until IS NULL OR until >= {{ now }}){% endif %}
+WHERE timestamp < {{ now }}{% if labels_with_steps %} AND (until IS NULL OR until >= {{ now }}){% endif %}
 GROUP BY {{ keys | identifiers }};
