@@ -11,7 +11,8 @@ from mtl_pipeline.warehouse.sql import quote_identifier, quote_literal, render_s
 ROWS_SEEN = 200_000
 """About so many rows are looked at, however many there are."""
 TELLING_ROC_AUC = 0.95
-"""Of one feature alone. In the pipelines of this project none that is honest comes near, and few whole models do."""
+"""Of one feature alone. Of all features in this project's pipelines one is above it, a person's place in the household
+for whether they ever married (.978), which is half the label."""
 LEAST_OF_A_CLASS = 25
 """Rows of each class that a ROC-AUC of this height needs to be no accident."""
 OF_THE_ITEM = 0.9
