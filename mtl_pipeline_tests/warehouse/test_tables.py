@@ -124,3 +124,9 @@ def test_memory_limit_and_threads_reach_the_warehouse(pipeline: TinyPipeline) ->
             "SELECT current_setting('memory_limit'), current_setting('threads')"
         ).fetchall()
     assert applied == [("300.0 MiB", 1)]
+
+
+def test_interactions_before_users_and_items(tmp_path: Path) -> None:
+    pipeline = write_tiny_pipeline(tmp_path / "root")
+    with pytest.raises(UserError, match="refers to users and items: materialize users and items first"):
+        build_table(pipeline.paths, pipeline.spec, "interactions")
