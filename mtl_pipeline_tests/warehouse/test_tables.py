@@ -150,3 +150,9 @@ def test_a_damaged_warehouse_says_what_to_do(
         build_table(pipeline.paths, pipeline.spec, "interactions")
     path.unlink()
     build_table(pipeline.paths, pipeline.spec, "users")
+
+
+def test_interactions_before_users_and_items(tmp_path: Path) -> None:
+    pipeline = write_tiny_pipeline(tmp_path / "root")
+    with pytest.raises(UserError, match="refers to users and items: materialize users and items first"):
+        build_table(pipeline.paths, pipeline.spec, "interactions")
