@@ -22,7 +22,7 @@ from mtl_pipeline.warehouse.connection import fetch_one, load_httpfs
 from mtl_pipeline.warehouse.contents import read_contents
 from mtl_pipeline.warehouse.dialect import PROVENANCE_COLUMNS, Dialect, refuse_reserved_columns
 from mtl_pipeline.warehouse.lines import FileRecords, find_runs, whole_lines
-from mtl_pipeline.warehouse.parquet import create_parquet_view
+from mtl_pipeline.warehouse.parquet import create_parquet_view, plain_path
 from mtl_pipeline.warehouse.pieces import PieceFileSystem
 from mtl_pipeline.warehouse.raw import RawFile, parquet_rows
 from mtl_pipeline.warehouse.records import find_records
@@ -77,7 +77,7 @@ def open_scan(
         load_httpfs(connection, files[0].path)
     if dialect is None:
         create_parquet_view(connection, table, files)
-        return Scan(table, files, view_columns(connection, table), None, [file.path for file in files])
+        return Scan(table, files, view_columns(connection, table), None, [plain_path(file) for file in files])
     refuse_reserved_columns(files[0], dialect.columns)
     scan = Scan(table, files, dialect.columns, dialect, [file.path for file in files])
     if not files[0].is_remote:

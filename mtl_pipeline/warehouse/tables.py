@@ -75,7 +75,7 @@ def build_table(paths: PipelinePaths, spec: PipelineSpec, table: str) -> TableSu
         refuse_missing_tables(connection, spec, table)
         create_macros(connection, paths)
         scan = open_scan(connection, paths, table, files, dialect)
-        confine(connection, scan.paths)
+        confine(connection, [*scan.paths, *(file.path for file in files)])
         apply_pipeline_sql(connection, paths, spec, scan)
         has_known_at = KNOWN_AT in column_types(connection, "typed")
         rules = {

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 from pathlib import Path
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -80,6 +82,16 @@ def test_the_name_of_a_file_is_no_pattern(tmp_path: Path) -> None:
     files = {"we*ird[1].csv": b"a,b,c\n1,x,y\n", "weird1.csv": b"a,b,c\n2,x,y\n"}
     scanned = Scanned(tmp_path, files, AS_IT_IS)
     assert scanned.table.select("a", "source_file").rows() == [("1", "we*ird[1].csv")]
+
+
+def test_nor_is_that_of_a_parquet_file(tmp_path: Path) -> None:
+    files = {}
+    for name, value in (("we*ird[1].parquet", "1"), ("weird1.parquet", "2")):
+        buffer = io.BytesIO()
+        pl.DataFrame({"a": [value], "b": ["x"], "c": ["y"]}).write_parquet(buffer)
+        files[name] = buffer.getvalue()
+    scanned = Scanned(tmp_path, files, AS_IT_IS)
+    assert scanned.table.select("a", "source_file").rows() == [("1", "we*ird[1].parquet")]
 
 
 PARTS = st.sampled_from(["x", "y", " ", "é", ",", '"', '""', '"x"', "\n", "\r", "\r\n", "1,2,3\n"])
