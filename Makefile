@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constrain
 export PYTHONUNBUFFERED := 1
 
 # Run history, kept inside the checkout so that the UI shows what the command line did. Tests leave it alone.
-demo run report tune backtest rollback ui: export DAGSTER_HOME := $(CURDIR)/.dagster_home
+demo run report tune backtest rollback ui instance: export DAGSTER_HOME := $(CURDIR)/.dagster_home
 
 # `dagster asset materialize` says at each start that `dg launch` will follow it, which takes three times as long.
 demo run report tune backtest: export PYTHONWARNINGS := ignore:Function `asset_materialize_command`,ignore:Parameter `include_sources`
@@ -29,35 +29,40 @@ demo: .venv/.demo-installed .dagster_home/dagster.yaml  ## fetch or simulate the
 	$(MAKE) --no-print-directory run
 
 .PHONY: run
-run: .venv/.demo-installed .dagster_home/dagster.yaml  ## run a pipeline on the raw files that are there, print its metrics
+run: instance  ## run a pipeline on the raw files that are there, print its metrics
 	$(BIN)/dagster asset materialize -m mtl_pipeline.definitions --select 'group:$(PIPELINE)'
 	$(BIN)/python -m mtl_pipeline.summary $(PIPELINE)
 
+# A run that was killed stays "started" until somebody looks; and trainings wait in line from the first night on.
+.PHONY: instance
+instance: .venv/.demo-installed .dagster_home/dagster.yaml
+	@$(BIN)/python -m mtl_pipeline.instance
+
 .PHONY: tune
-tune: .venv/.demo-installed .dagster_home/dagster.yaml  ## search for better settings of the model, TRIALS for each architecture, and say what was found
+tune: instance  ## search for better settings of the model, TRIALS for each architecture, and say what was found
 	$(BIN)/dagster asset materialize -m mtl_pipeline.definitions --select 'key:"$(PIPELINE)/tuning"' \
 	    $(if $(TRIALS),--config-json '{"ops": {"$(PIPELINE)__tuning": {"config": {"trials": $(TRIALS)}}}}')
 	@cat data/$(PIPELINE)/tuning/report.md
 
 .PHONY: report
-report: .venv/.demo-installed .dagster_home/dagster.yaml  ## train the networks of a pipeline that has run again with SEEDS seeds, with and without text, and report
+report: instance  ## train the networks of a pipeline that has run again with SEEDS seeds, with and without text, and report
 	$(BIN)/dagster asset materialize -m mtl_pipeline.definitions \
 	    --select 'key:"$(PIPELINE)/replications" or key:"$(PIPELINE)/evaluation"' \
 	    $(if $(SEEDS),--config-json '{"ops": {"$(PIPELINE)__replications": {"config": {"seeds": $(SEEDS)}}}}')
 	$(BIN)/python -m mtl_pipeline.summary $(PIPELINE)
 
 .PHONY: backtest
-backtest: .venv/.demo-installed .dagster_home/dagster.yaml  ## train and test in WINDOWS windows of time instead of one; the pipeline has to have run
+backtest: instance  ## train and test in WINDOWS windows of time instead of one; the pipeline has to have run
 	$(BIN)/dagster asset materialize -m mtl_pipeline.definitions --select 'key:"$(PIPELINE)/backtest"' \
 	    $(if $(WINDOWS),--config-json '{"ops": {"$(PIPELINE)__backtest": {"config": {"windows": $(WINDOWS)}}}}')
 	@cat data/$(PIPELINE)/backtest/report.md
 
 .PHONY: rollback
-rollback: .venv/.demo-installed .dagster_home/dagster.yaml  ## go back to the champion before, or to the one named by TO, and recommend by it
+rollback: instance  ## go back to the champion before, or to the one named by TO, and recommend by it
 	$(BIN)/python -m mtl_pipeline.rollback $(PIPELINE) $(if $(TO),--to $(TO))
 
 .PHONY: ui
-ui: .venv/.demo-installed .dagster_home/dagster.yaml  ## open the Dagster UI on 127.0.0.1
+ui: instance  ## open the Dagster UI on 127.0.0.1
 	$(BIN)/dagster dev -w workspace.yaml --host 127.0.0.1 --port $(PORT)
 
 # One thread each: the workers share the cores.

@@ -80,7 +80,7 @@ class TaskComparison:
     """How much worse the challenger may be, in the metric's units."""
     outcome: str
     """'better', 'not shown to be worse', 'worse' (by more than is allowed) or 'incomparable'; against a constant also
-    'not shown to be better', or 'better, without an interval'."""
+    'not shown to be better', 'not shown to be better, nor worse' or 'better, without an interval'."""
     note: str = ""
 
     @property

@@ -3,9 +3,10 @@
 It does when
 
 1. it was not rolled back from before: what somebody took out by hand comes back by hand only;
-2. on every task it is shown to beat the constant answer: less than that must never recommend, nor must a model of
-   which the test rows, of one class only, say nothing. Where fewer than ten users leave no interval, the difference
-   itself has to do, and the decision says so;
+2. it is shown to beat the constant answer on every task that is not conditional on another, and on the others, whose
+   labels are fewer, it is not shown to be worse: less than that must never recommend, nor must a model of which the
+   test rows, of one class only, say nothing. Where fewer than ten users leave no interval, the difference itself has
+   to do. What is not shown, the decision says;
 3. on no task is it worse than the champion by more than the task's margin, with confidence: it is, when the
    whole 95 % interval of the difference lies beyond the margin. A task without an interval (one class only,
    rows of fewer than ten users) speaks against it, for then nothing is known;
@@ -49,6 +50,8 @@ IN_TEST = pl.col("split") == "test"
 ALLOWED = "not shown to be worse"
 NOT_BETTER = "not shown to be better"
 UNPROVEN = "better, without an interval"
+UNSHOWN = "not shown to be better, nor worse"
+"""Of a task that is conditional on another; any other has to be shown to be better."""
 REFUSED = (WORSE, NOT_BETTER, INCOMPARABLE)
 
 
@@ -116,7 +119,8 @@ def decide(
 def reason_for(comparisons: list[TaskComparison]) -> str:
     rivals = {line.against for line in comparisons} - {CONSTANT}
     if not rivals:
-        return "There is no champion to compare with, and it beats the constant answer on every task."
+        shown = ", ".join(line.task for line in comparisons if line.outcome != UNSHOWN)
+        return f"There is no champion to compare with, and it beats the constant answer on {shown}."
     earlier = ", nor than an earlier one" if rivals - {CHAMPION} else ""
     return f"On no task is it shown to be worse than the champion{earlier} by more than is allowed."
 
@@ -127,7 +131,7 @@ def against_constant(measured: Evaluation, task: Task) -> TaskComparison:
     row = comparison_row(measured, task, found, CONSTANT)
     if blind := blindness(measured, task):
         row |= {"low": math.nan, "high": math.nan, "note": blind}
-    return line_of(row, found, against=CONSTANT, margin=0.0, outcome=learned(row, found, bool(blind)))
+    return line_of(row, found, against=CONSTANT, margin=0.0, outcome=learned(task, row, found, bool(blind)))
 
 
 def blindness(measured: Evaluation, task: Task) -> str:
@@ -136,13 +140,16 @@ def blindness(measured: Evaluation, task: Task) -> str:
     return measured.score(task.name, measured.candidate, telling).note
 
 
-def learned(row: Mapping[str, Any], found: Metric, blind: bool) -> str:
+def learned(task: Task, row: Mapping[str, Any], found: Metric, blind: bool) -> str:
     if blind or math.isnan(row["difference"]):
         return INCOMPARABLE
-    if math.isnan(row["low"]):
-        ahead = (row["difference"] > 0) == found.higher_is_better and row["difference"] != 0
-        return UNPROVEN if ahead else NOT_BETTER
-    return {BETTER: BETTER, WORSE: WORSE}.get(row["verdict"], NOT_BETTER)
+    if (
+        math.isnan(row["low"])
+        and row["difference"] != 0
+        and (row["difference"] > 0) == found.higher_is_better
+    ):
+        return UNPROVEN
+    return {BETTER: BETTER, WORSE: WORSE}.get(row["verdict"], UNSHOWN if task.given else NOT_BETTER)
 
 
 def compare_task(
@@ -228,9 +235,12 @@ def objection(line: TaskComparison) -> str | None:
 
 def reservation(line: TaskComparison) -> str | None:
     """What is not known of a challenger that is promoted all the same."""
-    if line.outcome != UNPROVEN:
-        return None
-    return f"{line.task}: that it beats the constant answer rests on the difference alone: {line.note}."
+    if line.outcome == UNPROVEN:
+        return f"{line.task}: that it beats the constant answer rests on the difference alone: {line.note}."
+    if line.outcome == UNSHOWN:
+        difference, interval = format_difference(line.difference, line.low, line.high)
+        return f"{line.task}: that it beats the constant answer is not shown ({line.metric} {difference} {interval})."
+    return None
 
 
 def on_unseen_rows(

@@ -32,7 +32,7 @@ from mtl_pipeline_tests.conftest import PIPELINE, TinyPipeline
 
 LAST_STAGES = ("model", "evaluation", "champion", "recommendations")
 UNLEARNED = {"epochs": 1, "learning_rate": 1e-9}
-HASTY = {"epochs": 1, "learning_rate": 1e-3, "balance": "tasks"}
+HASTY = {"epochs": 1, "learning_rate": 2e-4, "balance": "tasks"}
 """Enough to beat a constant answer, not enough to be as good as the first model."""
 WIDE_MARGINS = {"margins": {"watched": 0.5, "liked": 0.5, "rating": 0.5}}
 """Nearly everything is promoted."""
@@ -85,9 +85,8 @@ def recommended_by(project: Project) -> object:
 def test_the_first_model_is_promoted_if_it_beats_a_constant_answer(made_project: Project) -> None:
     (entry,) = [entry for entry in read_history(made_project.pipeline.paths) if entry.action == "promoted"]
     assert entry.champion == newest(made_project) == recommended_by(made_project)
-    assert entry.reasons == [
-        "There is no champion to compare with, and it beats the constant answer on every task."
-    ]
+    beaten = "There is no champion to compare with, and it beats the constant answer on watched"
+    assert entry.reasons[0].startswith(beaten)
 
 
 def test_a_first_model_that_is_no_better_than_a_constant_answer_blocks_recommendations(
@@ -145,7 +144,7 @@ def test_a_challenger_no_worse_than_the_champion_has_to_stand_up_to_the_best_bef
     first = str(champion(nights))
     night(nights, training=HASTY, promotion=WIDE_MARGINS)
     assert champion(nights) == newest(nights) != first
-    result = night(nights, training=HASTY | {"learning_rate": 1.05e-3})
+    result = night(nights, training=HASTY | {"learning_rate": 2.1e-4})
     assert result.success
     assert champion(nights) == recommended_by(nights) != newest(nights)
     decision = Decision.read(nights.pipeline.paths.evaluation / "decision.json")
@@ -155,7 +154,7 @@ def test_a_challenger_no_worse_than_the_champion_has_to_stand_up_to_the_best_bef
     assert f"earlier champion {short(first)}" in report
 
     pinned = {"reference": short(str(champion(nights)))}
-    night(nights, training=HASTY | {"learning_rate": 1.05e-3}, promotion=pinned)
+    night(nights, training=HASTY | {"learning_rate": 2.1e-4}, promotion=pinned)
     assert champion(nights) == newest(nights), "by that reference it is good enough"
 
 

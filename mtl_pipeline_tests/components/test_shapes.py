@@ -130,7 +130,7 @@ def test_one_task_alone_has_no_conflict_and_is_explained_all_the_same(root: Path
 
 def test_a_scaffolded_pipeline_runs_to_recommendations_without_any_python(root: Path, tmp_path: Path) -> None:
     simulated = tmp_path / "simulated"
-    simulate("shop", simulated, interactions=60_000, seed=1, dirty=False)
+    simulate("shop", simulated, interactions=20_000, seed=1, dirty=False)
     files = {table: simulated / "raw" / f"{table}.csv" for table in ("users", "items", "interactions")}
     defs = tmp_path / "defs" / "orders"
     scaffold_pipeline(PipelinePaths(root, "orders"), defs, files)

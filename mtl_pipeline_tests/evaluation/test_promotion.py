@@ -121,6 +121,21 @@ def test_a_challenger_has_to_be_shown_to_beat_a_constant(
         assert reason.endswith("does not show that it beats it.")
 
 
+@pytest.mark.parametrize(("liked", "promoted"), [("prediction/constant/liked", True), (None, False)])
+def test_of_a_conditional_task_it_is_enough_not_to_be_shown_to_be_worse(
+    small: pl.DataFrame, tasks: list[Task], liked: str | None, promoted: bool
+) -> None:
+    """Its labels are few: on a small window, no model might ever be promoted. What is not shown is said."""
+    answer = pl.col(liked) if liked else 1 - pl.col("prediction/multi_task/liked")
+    decision = first_night(small.with_columns(answer.alias("prediction/multi_task/liked")), tasks)
+    assert decision.promote == promoted
+    if promoted:
+        assert decision.reasons[0].endswith("it beats the constant answer on watched, rating.")
+        assert decision.reasons[1].startswith(
+            "liked: that it beats the constant answer is not shown (log-loss "
+        )
+
+
 def test_better_by_chance_on_test_is_not_shown_to_be_better(small: pl.DataFrame, tasks: list[Task]) -> None:
     """Noise around the constant, of a sort that happens to have a lower loss: some such model always has."""
     frames = [
