@@ -6,14 +6,13 @@ python -m mtl_pipeline_tests.faults [--seed 0] [--files 10000] [--kills 100] [--
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from mtl_pipeline_tests.faults.files import Fuzzer
+from mtl_pipeline_tests.faults.files import fuzz_files
 from mtl_pipeline_tests.faults.flips import flip_artifacts
 from mtl_pipeline_tests.faults.full_disk import can_mount, fill_disks, small_disk
 from mtl_pipeline_tests.faults.kills import kill_runs, kill_stages
@@ -22,20 +21,6 @@ from mtl_pipeline_tests.faults.races import race_promotions
 from mtl_pipeline_tests.faults.stages import copy_pipeline, make_pipeline
 
 SHOWN = 20
-
-
-def try_files(arguments: tuple[Path, range, int | None]) -> list[str]:
-    root, seeds, threads = arguments
-    fuzzer = Fuzzer.below(root, threads)
-    return [f"{found.name}: {fault}" for found in map(fuzzer.try_one, seeds) for fault in found.faults]
-
-
-def fuzz_files(root: Path, files: int, seed: int) -> list[str]:
-    """Half of them read by one thread, half by as many as there are."""
-    half = seed + files // 2
-    parts = [(root / "one", range(seed, half), 1), (root / "all", range(half, seed + files), None)]
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        return [fault for faults in pool.map(try_files, parts) for fault in faults]
 
 
 def raised(work: Callable[[], object]) -> list[str]:

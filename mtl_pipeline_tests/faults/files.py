@@ -8,6 +8,7 @@ is not known whether the lines up to the next quote belong to it; there it is on
 from __future__ import annotations
 
 import gzip
+import multiprocessing
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -363,3 +364,17 @@ def unaccounted(pieces: list[Piece], kept: dict[int, dict], refused: dict[int, d
             if text.strip(b"\r") and line + offset not in covered:
                 yield f"line {line + offset} {text!r} is nowhere"
         line += piece.lines
+
+
+def try_files(arguments: tuple[Path, range, int | None]) -> list[str]:
+    root, seeds, threads = arguments
+    fuzzer = Fuzzer.below(root, threads)
+    return [f"{found.name}: {fault}" for found in map(fuzzer.try_one, seeds) for fault in found.faults]
+
+
+def fuzz_files(root: Path, files: int, seed: int) -> list[str]:
+    """Half of them read by one thread, half by as many as there are."""
+    half = seed + files // 2
+    parts = [(root / "one", range(seed, half), 1), (root / "all", range(half, seed + files), None)]
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        return [fault for faults in pool.map(try_files, parts) for fault in faults]
