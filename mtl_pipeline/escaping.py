@@ -32,4 +32,5 @@ def markdown_text(text: str) -> str:
     flat = printable(" ".join(text.split()))
     if LINKED.search(flat):
         return "`" + flat.replace("`", "'").replace("|", r"\|") + "`"
-    return re.sub(r"([\\`*\[\]|~]|(?<!\w)_|_(?!\w))", r"\\\1", html.escape(flat, quote=False))
+    # Brackets that stand for themselves, as around an interval, stay readable.
+    return re.sub(r"([\\`*|~]|\](?=[(\[:])|(?<!\w)_|_(?!\w))", r"\\\1", html.escape(flat, quote=False))

