@@ -355,3 +355,30 @@ def test_an_assumed_value_that_its_column_cannot_hold(tmp_path: Path) -> None:
         build_candidates(paths, spec),
     ):
         pass
+
+
+MERGED = {"interaction_key": ["user_id", "item_id"], "repeats": "merge"}
+LATE = {"tasks": [SHOP["tasks"][0] | {"known_after_days": 0.25}, *SHOP["tasks"][1:]]}
+NAMES = ["place", "positive", "known", "available", "attempt", "wanted", "step", "steps", "now", "deadline"]
+NAMES += ["validation_start", "test_start"]
+
+
+@pytest.mark.parametrize("shape", [MERGED, LATE], ids=["merged", "late"])
+def test_columns_may_have_any_name(tmp_path: Path, shape: dict) -> None:
+    """Of two places on a page the second was lost: the SQL that merges events had a `place` of its own."""
+    columns = ", ".join(f"TRY_CAST(position AS INTEGER) AS {name}" for name in NAMES)
+    sql = SHOP_LOG.replace("TRY_CAST(position AS INTEGER) AS position", columns)
+    features = SHOP["features"] | {"interactions": {"numeric": NAMES}}
+    paths, spec = prepare(
+        tmp_path,
+        sql,
+        SHOP | shape | {"features": features, "negatives": {"per_positive": 2}},
+        "visitor,product,at,click,purchase,stars,device,position",
+        shop_lines(),
+    )
+    build_examples(paths, spec)
+    rows = examples(paths).filter(~pl.col("sampled"))
+    assert len(rows) == 40
+    for name in NAMES:
+        assert rows.filter(pl.col("item_id").str.starts_with("a"))[name].unique().to_list() == [1]
+        assert rows.filter(pl.col("item_id").str.starts_with("b"))[name].unique().to_list() == [2]
