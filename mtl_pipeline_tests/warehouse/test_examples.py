@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -382,3 +384,31 @@ def test_columns_may_have_any_name(tmp_path: Path, shape: dict) -> None:
     for name in NAMES:
         assert rows.filter(pl.col("item_id").str.starts_with("a"))[name].unique().to_list() == [1]
         assert rows.filter(pl.col("item_id").str.starts_with("b"))[name].unique().to_list() == [2]
+
+
+@pytest.fixture(params=["UTC", "America/New_York", "Asia/Tokyo"])
+def elsewhere(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A machine in another time zone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", request.param)
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_times_with_an_offset_mean_the_same_wherever_the_machine_is(tmp_path: Path) -> None:
+    """In New York labels were known five hours early: a TIMESTAMPTZ was compared in the machine's own time."""
+    lines = [
+        f"1,a{hour},2026-01-{day:02} {hour:02}:00:00,1,0,,phone,1"
+        for day in range(1, 11)
+        for hour in range(0, 24, 3)
+    ]
+    sql = SHOP_LOG.replace("device,", """device, ("at" || '+00')::TIMESTAMPTZ + INTERVAL 1 HOUR AS known_at,""")
+    attributes = SHOP | {"split": {"validation_from": "2026-01-07", "test_from": "2026-01-09"}}
+    attributes["interaction_key"] = ["user_id", "item_id", "timestamp"]
+    header = "visitor,product,at,click,purchase,stars,device,position"
+    paths, spec = prepare(tmp_path, sql, attributes | {"tasks": SHOP["tasks"][:2]}, header, lines)
+    build_examples(paths, spec)
+    unknown = examples(paths).filter(pl.col("click").is_null())
+    assert unknown["timestamp"].dt.strftime("%d %H").to_list() == ["10 21"]
