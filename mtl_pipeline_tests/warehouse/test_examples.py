@@ -412,3 +412,21 @@ def test_times_with_an_offset_mean_the_same_wherever_the_machine_is(tmp_path: Pa
     build_examples(paths, spec)
     unknown = examples(paths).filter(pl.col("click").is_null())
     assert unknown["timestamp"].dt.strftime("%d %H").to_list() == ["10 21"]
+
+
+def test_recommendations_know_the_last_event_of_merged_ones(tmp_path: Path) -> None:
+    """Their "now" was after the last *first* event, so a purchase that came later to an old interaction was not known."""
+    lines = [f"1,a{day},2026-01-{day:02},1,0,,phone,1" for day in range(1, 11)]
+    paths, spec = PipelinePaths(tmp_path, "shop"), PipelineSpec.model_validate(
+        SHOP | MERGED | {"tasks": SHOP["tasks"][:2], "recommendations": {"exclude": "nothing"}}
+    )
+    shutil.copytree(REPOSITORY / "sql" / "common", paths.common_sql)
+    paths.sql.mkdir()
+    (paths.sql / "interactions.sql").write_text(SHOP_LOG)
+    paths.raw.mkdir(parents=True)
+    header = "visitor,product,at,click,purchase,stars,device,position"
+    log = "\n".join([header, *lines, "1,a3,2026-01-20,1,1,,phone,1", ""])
+    (paths.raw / "interactions.csv").write_text(log)
+    build_table(paths, spec, "interactions")
+    with build_candidates(paths, spec) as frames:
+        assert pl.concat(frames)["user_purchase_count"].unique().to_list() == [1]
