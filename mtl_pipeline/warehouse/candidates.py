@@ -83,9 +83,13 @@ def context_values(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec) ->
         literal = quote_literal(spec.recommendations.context[name])
         values[name] = f"{f'[{literal}]' if types[name].endswith('[]') else literal}::{types[name]}"
         try:
-            connection.execute(f"SELECT {values[name]}").fetchall()
+            (kept,) = fetch_one(connection, f"SELECT {values[name]}")
         except duckdb.ConversionException as error:
             raise UserError(
                 f"recommendations.context in defs.yaml: {name} is {types[name]}, and {literal} is none ({error})"
             ) from error
+        if isinstance(kept, int) and kept != float(spec.recommendations.context[name]):
+            raise UserError(
+                f"recommendations.context in defs.yaml: {name} is {types[name]}, and {literal} would become {kept}"
+            )
     return values

@@ -348,12 +348,18 @@ def test_an_assumed_moment_is_made_of_features_of_interactions() -> None:
         PipelineSpec.model_validate(SHOP | {"recommendations": {"context": {"position": "top"}}})
 
 
-def test_an_assumed_value_that_its_column_cannot_hold(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [("top", "'top' is none"), (1.5, "'1.5' would become 2"), ("2.5", "'2.5' would become 3")],
+)
+def test_an_assumed_value_that_its_column_cannot_hold(
+    tmp_path: Path, value: object, problem: str
+) -> None:
     features = {"interactions": {"categorical": ["device", "position"]}}
-    changes = {"features": features, "recommendations": {"context": {"position": "top"}}}
+    changes = {"features": features, "recommendations": {"context": {"position": value}}}
     paths, spec = shop(tmp_path, **changes)
     with (
-        pytest.raises(UserError, match=r"position is INTEGER, and 'top' is none"),
+        pytest.raises(UserError, match=f"position is INTEGER, and {problem}"),
         build_candidates(paths, spec),
     ):
         pass
