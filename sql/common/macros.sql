@@ -57,7 +57,7 @@ CREATE OR REPLACE TEMP MACRO iso_time(value) AS CASE
         THEN TRY_CAST(value AS TIMESTAMP)
     WHEN regexp_full_match(
         value::VARCHAR,
-        '\d{4}[-/]\d\d?[-/]\d\d?([ T]\d\d?:\d\d(:\d\d(\.\d+)?)?( ?(Z|UTC|[-+]\d\d(:?\d\d)?))?)?'
+        '\d{4}[-/]\d\d?[-/]\d\d?([ T]\d\d?:\d\d(:\d\d(\.\d+)?)?( ?(Z|UTC|[-+](0\d|1[0-4])(:?[0-5]\d)?))?)?'
     ) THEN TRY_CAST(value::VARCHAR AS TIMESTAMPTZ) AT TIME ZONE 'UTC'
 END;
 CREATE OR REPLACE TEMP MACRO written_time(value, unit) AS CASE unit
