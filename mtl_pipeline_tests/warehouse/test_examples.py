@@ -352,9 +352,7 @@ def test_an_assumed_moment_is_made_of_features_of_interactions() -> None:
     ("value", "problem"),
     [("top", "'top' is none"), (1.5, "'1.5' would become 2"), ("2.5", "'2.5' would become 3")],
 )
-def test_an_assumed_value_that_its_column_cannot_hold(
-    tmp_path: Path, value: object, problem: str
-) -> None:
+def test_an_assumed_value_that_its_column_cannot_hold(tmp_path: Path, value: object, problem: str) -> None:
     features = {"interactions": {"categorical": ["device", "position"]}}
     changes = {"features": features, "recommendations": {"context": {"position": value}}}
     paths, spec = shop(tmp_path, **changes)
@@ -410,7 +408,9 @@ def test_times_with_an_offset_mean_the_same_wherever_the_machine_is(tmp_path: Pa
         for day in range(1, 11)
         for hour in range(0, 24, 3)
     ]
-    sql = SHOP_LOG.replace("device,", """device, ("at" || '+00')::TIMESTAMPTZ + INTERVAL 1 HOUR AS known_at,""")
+    sql = SHOP_LOG.replace(
+        "device,", """device, ("at" || '+00')::TIMESTAMPTZ + INTERVAL 1 HOUR AS known_at,"""
+    )
     attributes = SHOP | {"split": {"validation_from": "2026-01-07", "test_from": "2026-01-09"}}
     attributes["interaction_key"] = ["user_id", "item_id", "timestamp"]
     header = "visitor,product,at,click,purchase,stars,device,position"
@@ -423,8 +423,11 @@ def test_times_with_an_offset_mean_the_same_wherever_the_machine_is(tmp_path: Pa
 def test_recommendations_know_the_last_event_of_merged_ones(tmp_path: Path) -> None:
     """Their "now" was after the last *first* event, so a purchase that came later to an old interaction was not known."""
     lines = [f"1,a{day},2026-01-{day:02},1,0,,phone,1" for day in range(1, 11)]
-    paths, spec = PipelinePaths(tmp_path, "shop"), PipelineSpec.model_validate(
-        SHOP | MERGED | {"tasks": SHOP["tasks"][:2], "recommendations": {"exclude": "nothing"}}
+    paths, spec = (
+        PipelinePaths(tmp_path, "shop"),
+        PipelineSpec.model_validate(
+            SHOP | MERGED | {"tasks": SHOP["tasks"][:2], "recommendations": {"exclude": "nothing"}}
+        ),
     )
     shutil.copytree(REPOSITORY / "sql" / "common", paths.common_sql)
     paths.sql.mkdir()
@@ -436,3 +439,15 @@ def test_recommendations_know_the_last_event_of_merged_ones(tmp_path: Path) -> N
     build_table(paths, spec, "interactions")
     with build_candidates(paths, spec) as frames:
         assert pl.concat(frames)["user_purchase_count"].unique().to_list() == [1]
+
+
+@pytest.mark.parametrize("column", ["timestamp", "known_at"])
+def test_times_that_are_text_are_named(tmp_path: Path, column: str) -> None:
+    sql = SHOP_LOG.replace("device,", 'device, "at" AS known_at,')
+    if column == "timestamp":
+        sql = SHOP_LOG.replace('TRY_CAST("at" AS TIMESTAMP)', '"at"')
+    header = "visitor,product,at,click,purchase,stars,device,position"
+    with pytest.raises(
+        UserError, match=rf"interactions.sql: {column} is VARCHAR, not a TIMESTAMP; see moment"
+    ):
+        prepare(tmp_path, sql, SHOP, header, shop_lines())
