@@ -421,7 +421,7 @@ def test_times_with_an_offset_mean_the_same_wherever_the_machine_is(tmp_path: Pa
 
 
 def test_recommendations_know_the_last_event_of_merged_ones(tmp_path: Path) -> None:
-    """Their "now" was after the last *first* event, so a purchase that came later to an old interaction was not known."""
+    """Their "now" was after the last first event: a purchase that came later to an old interaction was not known."""
     lines = [f"1,a{day},2026-01-{day:02},1,0,,phone,1" for day in range(1, 11)]
     paths, spec = (
         PipelinePaths(tmp_path, "shop"),
