@@ -19,6 +19,14 @@ CLICK = {"name": "click", "kind": "binary"}
             "recommendations.exclude: of the multiclass task 'mood' nobody can say whether it happened",
         ),
         (
+            {"tasks": [CLICK], "raw": {"delimiter": '"'}},
+            "delimiter may hold neither the quote nor a line end",
+        ),
+        (
+            {"tasks": [CLICK], "raw": {"delimiter": "€", "encoding": "latin-1"}},
+            "raw: delimiter € does not exist in latin-1",
+        ),
+        (
             {"tasks": [MOOD], "recommendations": {"exclude": "nothing"}},
             "recommendations: classes have no order to rank items by",
         ),

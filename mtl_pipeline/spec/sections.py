@@ -77,6 +77,16 @@ class RawFiles(SpecModel):
         return self.delimiter, self.quote, self.encoding, *limits
 
     @model_validator(mode="after")
+    def tell_delimiter_from_text(self) -> RawFiles:
+        if set(self.delimiter or "") & {self.quote, "\n", "\r"}:
+            raise ValueError("raw: delimiter may hold neither the quote nor a line end")
+        try:
+            (self.delimiter or "").encode(self.encoding)
+        except UnicodeEncodeError as error:
+            raise ValueError(f"raw: delimiter {self.delimiter} does not exist in {self.encoding}") from error
+        return self
+
+    @model_validator(mode="after")
     def name_delimiter_without_header(self) -> RawFiles:
         if self.columns and not self.delimiter:
             raise ValueError("raw: columns needs `delimiter:` too: there is no header line to find it in")

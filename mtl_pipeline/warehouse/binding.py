@@ -45,8 +45,20 @@ def read_pipeline_sql(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
         found = re.search(r"LINE (\d+):", str(error))
         raise UserError(f"{path}{f':{found[1]}' if found else ''}: not valid SQL: {error}") from error
     if [statement.type for statement in statements] == [duckdb.StatementType.SELECT]:
-        return text.strip().rstrip(";")
+        return without_semicolon(text)
     raise UserError(f"{path}:{what_is_too_much(text, statements)}. Leave one SELECT; nothing was run")
+
+
+def without_semicolon(text: str) -> str:
+    """So that the SELECT can stand in brackets. Comments may follow the semicolon."""
+    data = text.encode()
+    end = len(data)
+    for start, kind in reversed(duckdb.tokenize(text)):
+        if data[start : start + 1] == b";":
+            end = start
+        elif kind != duckdb.token_type.comment:
+            break
+    return data[:end].decode()
 
 
 def what_is_too_much(text: str, statements: list[duckdb.Statement]) -> str:

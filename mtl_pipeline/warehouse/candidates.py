@@ -19,6 +19,7 @@ from mtl_pipeline.warehouse.features import (
     history_groups,
     summarise_history,
 )
+from mtl_pipeline.warehouse.label_times import end_of_log
 from mtl_pipeline.warehouse.sql import quote_literal, render_sql
 
 ROWS_AT_ONCE = 500_000
@@ -28,7 +29,7 @@ ROWS_AT_ONCE = 500_000
 def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Iterator[pl.DataFrame]]:
     """Yield the candidates of a few users at a time: user_id, item_id and raw features.
 
-    "Now" is one second after the last interaction, the same for all, so the log is summed up once, before the first
+    "Now" is one second after the last event, the same for all, so the log is summed up once, before the first
     frame. All candidates of a user are in one frame, and a frame has about ROWS_AT_ONCE rows, or one user's where
     the catalogue is larger.
     """
@@ -39,6 +40,7 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Itera
                 users=entity_ids(spec, "users"),
                 items=entity_ids(spec, "items"),
                 timed=spec.timed,
+                end_of_log=end_of_log(spec),
                 available_from=spec.available_from,
                 newest_days=spec.recommendations.newest_days,
             )
@@ -81,9 +83,13 @@ def context_values(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec) ->
         literal = quote_literal(spec.recommendations.context[name])
         values[name] = f"{f'[{literal}]' if types[name].endswith('[]') else literal}::{types[name]}"
         try:
-            connection.execute(f"SELECT {values[name]}").fetchall()
+            (kept,) = fetch_one(connection, f"SELECT {values[name]}")
         except duckdb.ConversionException as error:
             raise UserError(
                 f"recommendations.context in defs.yaml: {name} is {types[name]}, and {literal} is none ({error})"
             ) from error
+        if isinstance(kept, int) and kept != float(spec.recommendations.context[name]):
+            raise UserError(
+                f"recommendations.context in defs.yaml: {name} is {types[name]}, and {literal} would become {kept}"
+            )
     return values

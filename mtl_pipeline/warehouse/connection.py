@@ -63,7 +63,11 @@ def damage_named(path: Path) -> Iterator[None]:
 
 
 def apply_settings(connection: duckdb.DuckDBPyConnection, settings: Warehouse) -> None:
-    """Of the memory limit DuckDB is given what remains for what it counts, see `UNCOUNTED_BYTES`."""
+    """Of the memory limit DuckDB is given what remains for what it counts, see `UNCOUNTED_BYTES`.
+
+    Times without an offset are UTC, also where they are compared with such as have one.
+    """
+    connection.execute("SET TimeZone = 'UTC'")
     limit = bytes_of(settings.memory_limit)
     connection.execute(f"SET memory_limit = '{limit - min(UNCOUNTED_BYTES, limit // 2)}B'")
     if settings.threads:

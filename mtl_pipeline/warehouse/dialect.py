@@ -53,11 +53,11 @@ def refuse_other_columns(file: RawFile, dialect: Dialect, first_file: RawFile, f
 
 
 def file_dialect(file: RawFile, raw: RawFiles, table: str) -> Dialect:
-    line = first_line(file, raw.encoding)
+    given = raw.columns_of(table)
+    line = first_line(file, raw.encoding, is_header=given is None)
     if not line:
         raise UserError(f"{file.path} is empty: it needs a header line and rows")
     delimiter = raw.delimiter or max(DELIMITERS, key=line.count)
-    given = raw.columns_of(table)
     columns = given or split_header(file, line, delimiter, raw.quote)
     if not columns or "" in columns:
         raise UserError(f"{file.path}: line 1 must name every column, got: {line.strip() or '(blank)'}")
@@ -100,15 +100,18 @@ def split_header(file: RawFile, line: str, delimiter: str, quote: str) -> list[s
         ) from error
 
 
-def first_line(file: RawFile, encoding: str) -> str:
+def first_line(file: RawFile, encoding: str, *, is_header: bool) -> str:
+    """What is wrong with a row, which is no header, is said where rows are read."""
     if file.is_remote:
         return remote_first_line(file, encoding)
     with open_bytes(file) as stream:
         line = stream.readline(LONGEST_HEADER)
-    if b"\r" in line.rstrip(b"\r\n"):
+    if is_header and b"\r" in line.rstrip(b"\r\n"):
         raise UserError(f"{file.path}: lines end with a carriage return only; convert them to line feeds")
     try:
-        return line.decode("utf-8-sig" if encoding == "utf-8" else encoding)
+        return line.decode(
+            "utf-8-sig" if encoding == "utf-8" else encoding, "strict" if is_header else "replace"
+        )
     except UnicodeDecodeError as error:
         raise UserError(
             f"{file.path}: line 1 is not {encoding.upper()}; name the file's `encoding:` under `raw:`"

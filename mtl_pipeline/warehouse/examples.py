@@ -186,7 +186,7 @@ def summarise_examples(
     boundaries = {}
     if spec.split.hash_by is None:
         validation_start, test_start = fetch_one(
-            connection, "SELECT validation_start, test_start FROM split_boundaries"
+            connection, "SELECT _validation_start, _test_start FROM split_boundaries"
         )
         boundaries = {"validation": validation_start.isoformat(), "test": test_start.isoformat()}
     late = connection.sql("FROM late_labels ORDER BY ALL").pl() if steps else pl.DataFrame()

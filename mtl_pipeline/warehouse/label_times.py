@@ -48,7 +48,7 @@ def steps_of(spec: PipelineSpec, label: str, has_known_at: bool) -> str | None:
     known = time_known(spec, label, has_known_at)
     if days := spec.label_task(label).known_after_days:
         known = f"timestamp + INTERVAL {round(days * SECONDS_PER_DAY)} SECOND"
-        within = f"list_filter({merged}, lambda step: step.since <= {known})[-1].value"
+        within = f"list_filter({merged}, lambda _step: _step.since <= {known})[-1].value"
         return f"[{{'since': {known}, 'value': {within if merged else quote_identifier(label)}}}]"
     if merged or known == "timestamp":
         return merged

@@ -268,13 +268,12 @@ def layout_of(scan: Scan, file: RawFile, rows: int) -> FileRecords:
 
 def count_parquet_rows(connection: duckdb.DuckDBPyConnection, scan: Scan) -> None:
     """Fill in what the scan knows of Parquet files: local ones tell themselves how many rows they have."""
-    counted = connection.execute(
-        f"SELECT source_file, count(*) FROM raw_{scan.table} GROUP BY ALL"
-    ).fetchall()
-    found = dict(counted)
-    scan.readable = {
-        file.name: found.get(file.name, 0) if file.is_remote else parquet_rows(file) for file in scan.files
-    }
+    if scan.files[0].is_remote:
+        counted = connection.execute(f"SELECT source_file, count(*) FROM raw_{scan.table} GROUP BY ALL")
+        found = dict(counted.fetchall())
+        scan.readable = {file.name: found.get(file.name, 0) for file in scan.files}
+    else:
+        scan.readable = {file.name: parquet_rows(file) for file in scan.files}
     scan.rows_read = sum(scan.readable.values())
 
 

@@ -146,12 +146,17 @@ def apply_pipeline_sql(
     path = paths.sql / f"{scan.table}.sql"
     query = read_pipeline_sql(connection, path)
     try:
-        delivered = [row[0] for row in connection.execute(f"DESCRIBE {query}").fetchall()]
+        delivered = {row[0]: row[1] for row in connection.execute(f"DESCRIBE {query}").fetchall()}
         required = [*required_columns(spec, scan.table), *PROVENANCE_COLUMNS, "rejection"]
         if missing := [column for column in required if column not in delivered]:
             raise UserError(
                 f"{path} must deliver the column(s) {', '.join(missing)}; it delivers {', '.join(delivered)}"
             )
+        for column in time_columns(spec, scan.table):
+            if not delivered.get(column, "TIMESTAMP").startswith(("TIMESTAMP", "DATE")):
+                raise UserError(
+                    f"{path}: {column} is {delivered[column]}, not a TIMESTAMP; see moment() in macros.sql"
+                )
         run_pipeline_sql(connection, paths, scan, query)
     except duckdb.PermissionException as error:
         raise reaches_elsewhere(path, error) from None
@@ -165,8 +170,7 @@ def apply_pipeline_sql(
 def required_columns(spec: PipelineSpec, table: str) -> list[str]:
     """Columns that the specification expects of a canonical table."""
     if table == "interactions":
-        time = ["timestamp"] if spec.timed else []
-        time += [task.known_at for task in spec.tasks if task.known_at]
+        time = [column for column in time_columns(spec, table) if column != KNOWN_AT]
         split = spec.split.hash_by or []
         return list(
             dict.fromkeys(
@@ -177,6 +181,13 @@ def required_columns(spec: PipelineSpec, table: str) -> list[str]:
     text = [features.text] if features.text else []
     time = [spec.available_from] if table == "items" and spec.available_from else []
     return [*table_key(spec, table), *text, *time, *features.categorical, *features.numeric]
+
+
+def time_columns(spec: PipelineSpec, table: str) -> list[str]:
+    """Of interactions: those that tell what was known when. The column known_at need not be there."""
+    if table != "interactions" or not spec.timed:
+        return []
+    return ["timestamp", KNOWN_AT, *(task.known_at for task in spec.tasks if task.known_at)]
 
 
 def summarise_table(connection: duckdb.DuckDBPyConnection, table: str, rows_read: int) -> TableSummary:

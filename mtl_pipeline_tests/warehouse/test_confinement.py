@@ -71,6 +71,12 @@ def test_it_must_be_a_select(tiny_pipeline: TinyPipeline, sql: str, message: str
     assert all(message in refusal for refusal in refusals(tiny_pipeline, sql))
 
 
+@pytest.mark.parametrize("end", [";", " ;;\n", "; -- é\n", ";\n/* ; */", " -- ; é", "-- ;\n; -- ;"])
+def test_a_semicolon_and_comments_may_follow(tiny_pipeline: TinyPipeline, end: str) -> None:
+    (tiny_pipeline.paths.sql / "users.sql").write_text(USERS.format("'é;'").rstrip() + end)
+    assert build_table(tiny_pipeline.paths, tiny_pipeline.spec, "users").rows_kept
+
+
 READERS = [
     "(SELECT any_value(content) FROM read_text('{}'))",
     "(SELECT any_value(content)::VARCHAR FROM read_blob('{}'))",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -346,12 +348,106 @@ def test_an_assumed_moment_is_made_of_features_of_interactions() -> None:
         PipelineSpec.model_validate(SHOP | {"recommendations": {"context": {"position": "top"}}})
 
 
-def test_an_assumed_value_that_its_column_cannot_hold(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [("top", "'top' is none"), (1.5, "'1.5' would become 2"), ("2.5", "'2.5' would become 3")],
+)
+def test_an_assumed_value_that_its_column_cannot_hold(tmp_path: Path, value: object, problem: str) -> None:
     features = {"interactions": {"categorical": ["device", "position"]}}
-    changes = {"features": features, "recommendations": {"context": {"position": "top"}}}
+    changes = {"features": features, "recommendations": {"context": {"position": value}}}
     paths, spec = shop(tmp_path, **changes)
     with (
-        pytest.raises(UserError, match=r"position is INTEGER, and 'top' is none"),
+        pytest.raises(UserError, match=f"position is INTEGER, and {problem}"),
         build_candidates(paths, spec),
     ):
         pass
+
+
+MERGED = {"interaction_key": ["user_id", "item_id"], "repeats": "merge"}
+LATE = {"tasks": [SHOP["tasks"][0] | {"known_after_days": 0.25}, *SHOP["tasks"][1:]]}
+NAMES = ["place", "positive", "known", "available", "attempt", "wanted", "step", "steps", "now", "deadline"]
+NAMES += ["validation_start", "test_start"]
+
+
+@pytest.mark.parametrize("shape", [MERGED, LATE], ids=["merged", "late"])
+def test_columns_may_have_any_name(tmp_path: Path, shape: dict) -> None:
+    """Of two places on a page the second was lost: the SQL that merges events had a `place` of its own."""
+    columns = ", ".join(f"TRY_CAST(position AS INTEGER) AS {name}" for name in NAMES)
+    sql = SHOP_LOG.replace("TRY_CAST(position AS INTEGER) AS position", columns)
+    features = SHOP["features"] | {"interactions": {"numeric": NAMES}}
+    paths, spec = prepare(
+        tmp_path,
+        sql,
+        SHOP | shape | {"features": features, "negatives": {"per_positive": 2}},
+        "visitor,product,at,click,purchase,stars,device,position",
+        shop_lines(),
+    )
+    build_examples(paths, spec)
+    rows = examples(paths).filter(~pl.col("sampled"))
+    assert len(rows) == 40
+    for name in NAMES:
+        assert rows.filter(pl.col("item_id").str.starts_with("a"))[name].unique().to_list() == [1]
+        assert rows.filter(pl.col("item_id").str.starts_with("b"))[name].unique().to_list() == [2]
+
+
+@pytest.fixture(params=["UTC", "America/New_York", "Asia/Tokyo"])
+def elsewhere(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A machine in another time zone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", request.param)
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_times_with_an_offset_mean_the_same_wherever_the_machine_is(tmp_path: Path) -> None:
+    """In New York labels were known five hours early: a TIMESTAMPTZ was compared in the machine's own time."""
+    lines = [
+        f"1,a{hour},2026-01-{day:02} {hour:02}:00:00,1,0,,phone,1"
+        for day in range(1, 11)
+        for hour in range(0, 24, 3)
+    ]
+    sql = SHOP_LOG.replace(
+        "device,", """device, ("at" || '+00')::TIMESTAMPTZ + INTERVAL 1 HOUR AS known_at,"""
+    )
+    attributes = SHOP | {"split": {"validation_from": "2026-01-07", "test_from": "2026-01-09"}}
+    attributes["interaction_key"] = ["user_id", "item_id", "timestamp"]
+    header = "visitor,product,at,click,purchase,stars,device,position"
+    paths, spec = prepare(tmp_path, sql, attributes | {"tasks": SHOP["tasks"][:2]}, header, lines)
+    build_examples(paths, spec)
+    unknown = examples(paths).filter(pl.col("click").is_null())
+    assert unknown["timestamp"].dt.strftime("%d %H").to_list() == ["10 21"]
+
+
+def test_recommendations_know_the_last_event_of_merged_ones(tmp_path: Path) -> None:
+    """Their "now" was after the last first event: a purchase that came later to an old interaction was not known."""
+    lines = [f"1,a{day},2026-01-{day:02},1,0,,phone,1" for day in range(1, 11)]
+    paths, spec = (
+        PipelinePaths(tmp_path, "shop"),
+        PipelineSpec.model_validate(
+            SHOP | MERGED | {"tasks": SHOP["tasks"][:2], "recommendations": {"exclude": "nothing"}}
+        ),
+    )
+    shutil.copytree(REPOSITORY / "sql" / "common", paths.common_sql)
+    paths.sql.mkdir()
+    (paths.sql / "interactions.sql").write_text(SHOP_LOG)
+    paths.raw.mkdir(parents=True)
+    header = "visitor,product,at,click,purchase,stars,device,position"
+    log = "\n".join([header, *lines, "1,a3,2026-01-20,1,1,,phone,1", ""])
+    (paths.raw / "interactions.csv").write_text(log)
+    build_table(paths, spec, "interactions")
+    with build_candidates(paths, spec) as frames:
+        assert pl.concat(frames)["user_purchase_count"].unique().to_list() == [1]
+
+
+@pytest.mark.parametrize("column", ["timestamp", "known_at"])
+def test_times_that_are_text_are_named(tmp_path: Path, column: str) -> None:
+    sql = SHOP_LOG.replace("device,", 'device, "at" AS known_at,')
+    if column == "timestamp":
+        sql = SHOP_LOG.replace('TRY_CAST("at" AS TIMESTAMP)', '"at"')
+    header = "visitor,product,at,click,purchase,stars,device,position"
+    with pytest.raises(
+        UserError, match=rf"interactions.sql: {column} is VARCHAR, not a TIMESTAMP; see moment"
+    ):
+        prepare(tmp_path, sql, SHOP, header, shop_lines())

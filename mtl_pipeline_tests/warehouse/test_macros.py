@@ -72,6 +72,8 @@ def test_no_whole_number(connection: duckdb.DuckDBPyConnection, text: str) -> No
         ("'3.0'", 3),
         ("3.0::DOUBLE", 3),
         ("3.0::FLOAT", 3),
+        ("3::DECIMAL(10, 2)", 3),
+        ("-100::DECIMAL(38, 10)", -100),
         ("7::BIGINT", 7),
         ("7::UTINYINT", 7),
     ],
@@ -81,7 +83,9 @@ def test_whole_numbers(connection: duckdb.DuckDBPyConnection, raw: str, number: 
     assert value_of(connection, "whole_number(seen)", raw) == number
 
 
-@pytest.mark.parametrize("raw", ["3.7::DOUBLE", "'nan'::DOUBLE", "1e300", "true", "NULL", "NULL::VARCHAR"])
+@pytest.mark.parametrize(
+    "raw", ["3.7::DOUBLE", "3.7::DECIMAL(10, 2)", "'nan'::DOUBLE", "1e300", "true", "NULL", "NULL::VARCHAR"]
+)
 def test_typed_values_that_are_no_whole_numbers(connection: duckdb.DuckDBPyConnection, raw: str) -> None:
     assert value_of(connection, "whole_number(seen)", raw) is None
 
@@ -184,6 +188,10 @@ def test_moments_are_utc_wherever_the_machine_is(
         for text in ("0026-03-29", "12026-03-29", "2026-03-29 (BC)", "2026-03-29 12:00 Europe/Berlin")
     ]
     + [
+        (text, "ISO")
+        for text in ("2026-03-29T12:00:00+25:00", "2026-03-29T12:00:00+99", "2026-03-29T12:00:00-05:75")
+    ]
+    + [
         (text, "seconds")
         for text in ("1e9", "1774785600.5", str(LARGEST), "-1", "1774785600000", " 1774785600")
     ]
@@ -200,7 +208,17 @@ def test_an_unknown_unit_is_named(connection: duckdb.DuckDBPyConnection) -> None
 
 @pytest.mark.parametrize(
     ("raw", "value"),
-    [("'1'", 1), ("'0'", 0), ("'true'", 1), ("'False'", 0), ("'yes'", 1), ("'1.0'", 1), ("true", 1), ("0", 0)]
+    [
+        ("'1'", 1),
+        ("'0'", 0),
+        ("'true'", 1),
+        ("'False'", 0),
+        ("'yes'", 1),
+        ("'1.0'", 1),
+        ("true", 1),
+        ("0", 0),
+        ("1::DECIMAL(5, 2)", 1),
+    ]
     + [(raw, None) for raw in ("'2'", "2", "'01'", "'0x1'", "' 1'", "0.5", "'maybe'", "NULL")],
 )
 def test_flags(connection: duckdb.DuckDBPyConnection, raw: str, value: int | None) -> None:

@@ -112,6 +112,17 @@ def test_stray_quotes_inside_unquoted_values(scan: Scanner) -> None:
     assert scanned.reasons == {5: "bad", 9: "bad"}
 
 
+@pytest.mark.parametrize(
+    ("first", "kept"), [(b"1,\xff\n", {"2": 2}), (b'1,"x\ry"\n', {"1": 1, "2": 2}), (b"1,x\ry\n", {"2": 2})]
+)
+def test_a_bad_first_row_without_a_header_costs_one_line(
+    scan: Scanner, first: bytes, kept: dict[str, int]
+) -> None:
+    """It was taken for a header, and the whole file was refused."""
+    scanned = scan(first + b"2,z\n", columns={"items": ["a", "b"]}, delimiter=",")
+    assert scanned.kept_lines == kept
+
+
 def test_quote_that_is_never_closed_costs_one_line(scan: Scanner) -> None:
     scanned = scan('a,b\n1,x\n2,"y\n3,z\n')
     assert scanned.kept_lines == {"1": 2, "3": 4}

@@ -1,7 +1,7 @@
--- What the candidates of all users share, made once: the variable now, one second after the last interaction of all;
+-- What the candidates of all users share, made once: the variable now, one second after the last event of all;
 -- candidate_users, with their places from 0 in the order of ids; and candidate_items, which any of them may be recommended.
 {%- if timed %}
-SET VARIABLE now = (SELECT max(timestamp) + INTERVAL 1 SECOND FROM interactions);
+SET VARIABLE now = (SELECT max({{ end_of_log }}) + INTERVAL 1 SECOND FROM interactions);
 {%- endif %}
 
 CREATE OR REPLACE TEMP TABLE candidate_users AS
@@ -11,5 +11,5 @@ CREATE OR REPLACE TEMP TABLE candidate_items AS
 SELECT item_id FROM {{ items }}
 {%- if available_from %}
 WHERE coalesce({{ available_from | identifier }}::TIMESTAMP, '-infinity')
-    {% if newest_days %}BETWEEN (SELECT max(timestamp) - INTERVAL {{ newest_days }} DAY FROM interactions) AND{% else %}<={% endif %} (SELECT max(timestamp) FROM interactions)
+    {% if newest_days %}BETWEEN (SELECT max({{ end_of_log }}) - INTERVAL {{ newest_days }} DAY FROM interactions) AND{% else %}<={% endif %} (SELECT max({{ end_of_log }}) FROM interactions)
 {%- endif %};

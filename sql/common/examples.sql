@@ -1,7 +1,7 @@
 -- examples: each impression with its split, labels and features. The label of a task that is conditional
 -- on another counts only where all that it is conditional on happened.
 {%- if steps %}
--- A split says of a label what was known before its `deadline`: when the next split starts, or the log ends.
+-- A split says of a label what was known before its `_deadline`: when the next split starts, or the log ends.
 {%- endif %}
 {%- from "known_label.sql" import known_label with context %}
 {%- macro number_of(task, label) %}
@@ -16,7 +16,7 @@ SELECT
     {%- endif %}
     {%- for task in tasks %}
     {%- if steps %}
-    {{ known_label(task.name, chains[task.name], "deadline") }} AS {{ task.name | identifier }},
+    {{ known_label(task.name, chains[task.name], "_deadline") }} AS {{ task.name | identifier }},
     {%- elif chains[task.name] %}
     CASE WHEN {% for step in chains[task.name] %}{{ step.column | identifier }} = 1{{ " AND " if not loop.last }}{% endfor %} THEN {{ number_of(task, task.column | identifier) }} END::DOUBLE AS {{ task.name | identifier }},
     {%- else %}
@@ -35,12 +35,12 @@ FROM (
         * EXCLUDE ({% for label in steps %}{{ steps_column(label) | identifier }}{{ ", " if not loop.last }}{% endfor %}),
         {%- for task in tasks %}
         {%- if task.column in steps %}
-        list_transform({{ steps_column(task.column) | identifier }}, lambda step: {'since': step.since, 'value': ({{ number_of(task, "step.value") }})::DOUBLE})
+        list_transform({{ steps_column(task.column) | identifier }}, lambda _step: {'since': _step.since, 'value': ({{ number_of(task, "_step.value") }})::DOUBLE})
         {%- else %}
         [{'since': timestamp, 'value': ({{ number_of(task, task.column | identifier) }})::DOUBLE}]
         {%- endif %} AS {{ steps_column(task.name) | identifier }},
         {%- endfor %}
-        {% if hash_by %}now{% else %}CASE split WHEN 'train' THEN validation_start WHEN 'validation' THEN test_start ELSE now END{% endif %} AS deadline,
+        {% if hash_by %}_now{% else %}CASE split WHEN 'train' THEN _validation_start WHEN 'validation' THEN _test_start ELSE _now END{% endif %} AS _deadline,
         {%- else %}
         *,
         {%- endif %}
@@ -58,8 +58,8 @@ FROM (
         ){% if timed %} CROSS JOIN split_boundaries{% endif %}
         {%- else %}
         SELECT *, CASE
-            WHEN timestamp >= test_start THEN 'test'
-            WHEN timestamp >= validation_start THEN 'validation'
+            WHEN timestamp >= _test_start THEN 'test'
+            WHEN timestamp >= _validation_start THEN 'validation'
             ELSE 'train'
         END AS split
         FROM {{ source }} CROSS JOIN split_boundaries
@@ -69,7 +69,7 @@ FROM (
 )
 {%- if steps and negatives %}
 -- The negatives of a positive that was not known yet were not known either.
-WHERE NOT sampled OR {{ known_label(root_task, [], "deadline") }} IS NOT NULL
+WHERE NOT sampled OR {{ known_label(root_task, [], "_deadline") }} IS NOT NULL
 {%- endif %};
 
 -- Numbering the rows in a window would take one thread; a table's rowid numbers them for nothing.

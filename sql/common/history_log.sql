@@ -2,14 +2,14 @@
     -- later has a row for each of its steps, which counts until the next one.
     {%- for label, steps in labels_with_steps.items() %}
     SELECT
-        {{ keys | identifiers }}, step.since AS timestamp, step.until AS until, step.value AS {{ label | identifier }}
+        {{ keys | identifiers }}, _step.since AS timestamp, _step.until AS until, _step.value AS {{ label | identifier }}
     FROM (
         SELECT
             {{ keys | identifiers }},
-            unnest(list_transform(steps, lambda step, place: {
-                'since': step.since, 'value': step.value, 'until': steps[place + 1].since
-            })) AS step
-        FROM (SELECT *, {{ steps }} AS steps FROM interactions)
+            unnest(list_transform(_steps, lambda _step, _place: {
+                'since': _step.since, 'value': _step.value, 'until': _steps[_place + 1].since
+            })) AS _step
+        FROM (SELECT *, {{ steps }} AS _steps FROM interactions)
         {{ entities }}
     )
     {{ "UNION ALL BY NAME" if not loop.last or other_labels }}

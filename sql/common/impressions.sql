@@ -1,4 +1,4 @@
--- impressions: the rows to learn from, and split_boundaries: the times that divide them, and `now`, when the log ends.
+-- impressions: the rows to learn from, and split_boundaries: the times that divide them, and `_now`, when the log ends.
 {%- set steps_of_root = steps.get(root_label) %}
 {%- if negatives %}
 -- The log holds positives only, so each positive gets {{ negatives }} negatives, stamped with its time: items that were there
@@ -13,13 +13,13 @@
 CREATE OR REPLACE TEMP TABLE split_boundaries AS
 SELECT
     {%- if validation_from %}
-    {{ validation_from | literal }}::TIMESTAMP AS validation_start,
-    {{ test_from | literal }}::TIMESTAMP AS test_start,
+    {{ validation_from | literal }}::TIMESTAMP AS _validation_start,
+    {{ test_from | literal }}::TIMESTAMP AS _test_start,
     {%- elif not hash_by %}
-    quantile_disc(timestamp, {{ train }}) AS validation_start,
-    quantile_disc(timestamp, {{ train + validation }}) AS test_start,
+    quantile_disc(timestamp, {{ train }}) AS _validation_start,
+    quantile_disc(timestamp, {{ train + validation }}) AS _test_start,
     {%- endif %}
-    max({{ end_of_log }}) + INTERVAL 1 SECOND AS now
+    max({{ end_of_log }}) + INTERVAL 1 SECOND AS _now
 FROM interactions;
 {%- endif %}
 
@@ -27,7 +27,7 @@ FROM interactions;
 CREATE OR REPLACE TEMP TABLE item_places AS
 SELECT
     item_id, available_from,
-    row_number() OVER (ORDER BY available_from, md5({{ seed | literal }} || item_id::VARCHAR), item_id) - 1 AS place
+    row_number() OVER (ORDER BY available_from, md5({{ seed | literal }} || item_id::VARCHAR), item_id) - 1 AS _place
 FROM (
     {%- if has_items %}
     SELECT item_id, {% if available_from %}coalesce({{ available_from | identifier }}::TIMESTAMP, '-infinity'){% else %}'-infinity'::TIMESTAMP{% endif %} AS available_from
@@ -38,61 +38,61 @@ FROM (
 );
 
 CREATE OR REPLACE TEMP TABLE met_items AS
-SELECT user_id, place, min(timestamp) AS timestamp
+SELECT user_id, _place, min(timestamp) AS timestamp
 FROM interactions JOIN item_places USING (item_id)
-GROUP BY user_id, place{% if unmet == "same_moment" %}, timestamp{% endif %};
+GROUP BY user_id, _place{% if unmet == "same_moment" %}, timestamp{% endif %};
 
--- The items that are there at the time of a positive are those before the place `available`.
+-- The items that are there at the time of a positive are those before the place `_available`.
 CREATE OR REPLACE TEMP TABLE positives AS
-SELECT positive.*, counts.available
+SELECT _chosen.*, counts._available
 FROM (
-    SELECT user_id, item_id, timestamp, {{ context | listed }} {% if steps_of_root %}list_filter({{ steps_of_root }}, lambda step: step.value > 0)[1].since AS known{% else %}timestamp AS known{% endif %}
+    SELECT user_id, item_id, timestamp, {{ context | listed }} {% if steps_of_root %}list_filter({{ steps_of_root }}, lambda _step: _step.value > 0)[1].since AS _known{% else %}timestamp AS _known{% endif %}
     FROM interactions
-    WHERE {% if steps_of_root %}known IS NOT NULL{% else %}{{ root_label | identifier }} > 0{% endif %}
-) AS positive
+    WHERE {% if steps_of_root %}_known IS NOT NULL{% else %}{{ root_label | identifier }} > 0{% endif %}
+) AS _chosen
 ASOF JOIN (
-    SELECT available_from, max(place) + 1 AS available FROM item_places GROUP BY available_from
-) AS counts ON positive.timestamp >= counts.available_from;
+    SELECT available_from, max(_place) + 1 AS _available FROM item_places GROUP BY available_from
+) AS counts ON _chosen.timestamp >= counts.available_from;
 
-CREATE OR REPLACE TEMP TABLE negatives (positive BIGINT, place BIGINT);
+CREATE OR REPLACE TEMP TABLE negatives (_positive BIGINT, _place BIGINT);
 {%- for first, attempts in [(0, negatives), (negatives, 8 * negatives), (none, none)] %}
 
 -- {{ ["The first draws.", "Where some were met or equal, more draws.", "Where those were too few, what is left."][loop.index0] }}
 INSERT INTO negatives
-SELECT positive, place
+SELECT _positive, _place
 FROM (
-    SELECT positive, place, any_value(wanted) AS wanted, min(attempt) AS attempt
+    SELECT _positive, _place, any_value(_wanted) AS _wanted, min(_attempt) AS _attempt
     FROM (
         SELECT
             lacking.*,
             {%- if attempts %}
-            attempt, floor(available * ((md5_number_lower(concat_ws('|', {{ seed | literal }}, user_id, item_id, timestamp, attempt)) >> 11)
-                / (1::UBIGINT << 53)))::BIGINT AS place
+            _attempt, floor(_available * ((md5_number_lower(concat_ws('|', {{ seed | literal }}, user_id, item_id, timestamp, _attempt)) >> 11)
+                / (1::UBIGINT << 53)))::BIGINT AS _place
             {%- else %}
-            md5(concat_ws('|', {{ seed | literal }}, user_id, item_id, timestamp, place)) AS attempt, place
+            md5(concat_ws('|', {{ seed | literal }}, user_id, item_id, timestamp, _place)) AS _attempt, _place
             {%- endif %}
         FROM (
-            SELECT positives.rowid AS positive, user_id, item_id, timestamp, available, {{ negatives }} - coalesce(found, 0) AS wanted
+            SELECT positives.rowid AS _positive, user_id, item_id, timestamp, _available, {{ negatives }} - coalesce(_found, 0) AS _wanted
             FROM positives
-            LEFT JOIN (SELECT positive, count(*) AS found FROM negatives GROUP BY positive) AS drawn
-                ON positives.rowid = drawn.positive
-            WHERE wanted > 0
+            LEFT JOIN (SELECT _positive, count(*) AS _found FROM negatives GROUP BY _positive) AS drawn
+                ON positives.rowid = drawn._positive
+            WHERE _wanted > 0
         ) AS lacking
         {%- if attempts %}
-        CROSS JOIN range({{ first }}, {{ first + attempts }}) AS numbers(attempt)
+        CROSS JOIN range({{ first }}, {{ first + attempts }}) AS numbers(_attempt)
         {%- else %}
-        JOIN (SELECT place FROM item_places) AS item_places ON item_places.place < lacking.available
+        JOIN (SELECT _place FROM item_places) AS item_places ON item_places._place < lacking._available
         {%- endif %}
     ) AS drawn
-    ANTI JOIN met_items ON drawn.user_id = met_items.user_id AND drawn.place = met_items.place
+    ANTI JOIN met_items ON drawn.user_id = met_items.user_id AND drawn._place = met_items._place
         AND met_items.timestamp {{ "=" if unmet == "same_moment" else "<=" }} drawn.timestamp
     {%- if not loop.first %}
-    ANTI JOIN negatives ON drawn.positive = negatives.positive AND drawn.place = negatives.place
+    ANTI JOIN negatives ON drawn._positive = negatives._positive AND drawn._place = negatives._place
     {%- endif %}
-    GROUP BY positive, place
+    GROUP BY _positive, _place
 )
 {%- if not loop.first %}
-QUALIFY row_number() OVER (PARTITION BY positive ORDER BY attempt) <= wanted
+QUALIFY row_number() OVER (PARTITION BY _positive ORDER BY _attempt) <= _wanted
 {%- endif %};
 {%- endfor %}
 {%- endif %}
@@ -111,9 +111,9 @@ SELECT
     {%- for label in labels %} {{ "0" if label == root_label else "NULL" }},{% endfor %}
     {{ context | listed }} true,
     {%- for label in steps %}
-    {% if label == root_label %}[{'since': known, 'value': 0}]{% else %}NULL{% endif %},
+    {% if label == root_label %}[{'since': _known, 'value': 0}]{% else %}NULL{% endif %},
     {%- endfor %}
 FROM negatives
-JOIN positives ON positives.rowid = negatives.positive
-JOIN item_places USING (place)
+JOIN positives ON positives.rowid = negatives._positive
+JOIN item_places USING (_place)
 {%- endif %};

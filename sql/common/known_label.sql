@@ -2,7 +2,7 @@
 where that is none. It is NULL where not all that the task is conditional on, its chain, had happened by then. -#}
 {%- macro value_of(task, deadline) -%}
 {%- set steps = steps_column(task) | identifier -%}
-{%- if deadline %}list_filter({{ steps }}, lambda step: step.since < {{ deadline }})[-1].value{% else %}{{ steps }}[-1].value{% endif %}
+{%- if deadline %}list_filter({{ steps }}, lambda _step: _step.since < {{ deadline }})[-1].value{% else %}{{ steps }}[-1].value{% endif %}
 {%- endmacro -%}
 {%- macro known_label(task, chain, deadline) -%}
 {%- if chain -%}

@@ -6,11 +6,16 @@ SET TimeZone = 'UTC';
 -- A value is text, or of any type that Parquet has; NULL for all of them is a missing value.
 
 -- A BIGINT written in digits: no '+', no leading zero ('007' is a code, and another than '7'), no '1_000'. '3.0' is 3,
--- as pandas writes whole numbers of a column with gaps. The cast is cheap, so what it makes is held against the text.
+-- as pandas writes whole numbers of a column with gaps, and so is a DECIMAL of 3.00. The cast is cheap, so what it makes
+-- is held against the text.
+CREATE OR REPLACE TEMP MACRO shortest(value) AS CASE -- a DECIMAL has all its places: 3.00
+    WHEN starts_with(typeof(value), 'DECIMAL') THEN regexp_replace(value::VARCHAR, '\.0+$', '')
+    ELSE value::VARCHAR
+END;
 CREATE OR REPLACE TEMP MACRO whole_number(value, low := NULL, high := NULL) AS CASE
     WHEN (
-        TRY_CAST(value AS BIGINT)::VARCHAR = value::VARCHAR
-        OR TRY_CAST(value AS BIGINT)::VARCHAR || '.0' = value::VARCHAR
+        TRY_CAST(value AS BIGINT)::VARCHAR = shortest(value)
+        OR TRY_CAST(value AS BIGINT)::VARCHAR || '.0' = shortest(value)
     )
     AND (low IS NULL OR TRY_CAST(value AS BIGINT) >= low)
     AND (high IS NULL OR TRY_CAST(value AS BIGINT) <= high)
@@ -30,7 +35,7 @@ END;
 
 -- 1 or 0: of '1', '0', and of true and false, yes and no in any case.
 CREATE OR REPLACE TEMP MACRO flag(value) AS TRY_CAST(
-    CASE value::VARCHAR WHEN '1.0' THEN '1' WHEN '0.0' THEN '0' ELSE value::VARCHAR END AS BOOLEAN
+    CASE shortest(value) WHEN '1.0' THEN '1' WHEN '0.0' THEN '0' ELSE shortest(value) END AS BOOLEAN
 )::INTEGER;
 
 -- The text, where it is in the list.
@@ -52,7 +57,7 @@ CREATE OR REPLACE TEMP MACRO iso_time(value) AS CASE
         THEN TRY_CAST(value AS TIMESTAMP)
     WHEN regexp_full_match(
         value::VARCHAR,
-        '\d{4}[-/]\d\d?[-/]\d\d?([ T]\d\d?:\d\d(:\d\d(\.\d+)?)?( ?(Z|UTC|[-+]\d\d(:?\d\d)?))?)?'
+        '\d{4}[-/]\d\d?[-/]\d\d?([ T]\d\d?:\d\d(:\d\d(\.\d+)?)?( ?(Z|UTC|[-+](0\d|1[0-4])(:?[0-5]\d)?))?)?'
     ) THEN TRY_CAST(value::VARCHAR AS TIMESTAMPTZ) AT TIME ZONE 'UTC'
 END;
 CREATE OR REPLACE TEMP MACRO written_time(value, unit) AS CASE unit

@@ -10,50 +10,46 @@ CREATE OR REPLACE TABLE {{ table }} AS
 {%- if timed %} "<label> over time" tells since when a label stood at which value: a split
 -- must not know more of it than was known before the next split starts.
 {%- endif %}
-SELECT * EXCLUDE (place)
+SELECT
+    events.* EXCLUDE (
+        _record, rejection{% if has_known_at %}, known_at{% endif %}
+        {%- if timed %}{% for label in labels %}, {{ ("risen " ~ label) | identifier }}{% endfor %}{% endif %}
+    ) REPLACE (
+        {%- for label in labels %}
+        max({{ label | identifier }}) OVER all_events AS {{ label | identifier }}{{ "," if not loop.last }}
+        {%- endfor %}
+    ),
+    {%- if timed %}
+    {%- for label in labels %}
+    list_sort(
+        list({'since': {{ times_known[label] }}, 'value': {{ label | identifier }}})
+            FILTER (WHERE {{ ("risen " ~ label) | identifier }}) OVER all_events
+    ) AS {{ steps_column(label) | identifier }},
+    {%- endfor %}
+    max(timestamp) OVER all_events AS last_timestamp,
+    {%- endif %}
+    count(*) OVER all_events AS source_rows
 FROM (
     SELECT
-        events.* EXCLUDE (
-            _record, rejection{% if has_known_at %}, known_at{% endif %}
-            {%- if timed %}{% for label in labels %}, {{ ("risen " ~ label) | identifier }}{% endfor %}{% endif %}
-        ) REPLACE (
-            {%- for label in labels %}
-            max({{ label | identifier }}) OVER all_events AS {{ label | identifier }}{{ "," if not loop.last }}
-            {%- endfor %}
-        ),
+        cleaned.*,
         {%- if timed %}
         {%- for label in labels %}
-        list_sort(
-            list({'since': {{ times_known[label] }}, 'value': {{ label | identifier }}})
-                FILTER (WHERE {{ ("risen " ~ label) | identifier }}) OVER all_events
-        ) AS {{ steps_column(label) | identifier }},
-        {%- endfor %}
-        max(timestamp) OVER all_events AS last_timestamp,
-        {%- endif %}
-        count(*) OVER all_events AS source_rows,
-        row_number() OVER in_order AS place
-    FROM (
-        SELECT
-            cleaned.*,
-            {%- if timed %}
-            {%- for label in labels %}
-            {{ label | identifier }} IS NOT NULL AND ({{ label | identifier }} > max({{ label | identifier }}) OVER (
-                PARTITION BY {{ key | identifiers }}
-                ORDER BY {{ times_known[label] }}, {{ label | identifier }} DESC NULLS LAST
-                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-            )) IS NOT FALSE AS {{ ("risen " ~ label) | identifier }},
-            {%- endfor %}
-            {%- endif %}
-        FROM cleaned ANTI JOIN refused ON cleaned._record = refused.record
-    ) AS events
-    WINDOW
-        all_events AS (PARTITION BY {{ key | identifiers }}),
-        in_order AS (
+        {{ label | identifier }} IS NOT NULL AND ({{ label | identifier }} > max({{ label | identifier }}) OVER (
             PARTITION BY {{ key | identifiers }}
-            ORDER BY {% if timed %}timestamp, {% endif %}source_file, source_line
-        )
-)
-WHERE place = 1;
+            ORDER BY {{ times_known[label] }}, {{ label | identifier }} DESC NULLS LAST
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        )) IS NOT FALSE AS {{ ("risen " ~ label) | identifier }},
+        {%- endfor %}
+        {%- endif %}
+    FROM cleaned ANTI JOIN refused ON cleaned._record = refused.record
+) AS events
+WINDOW
+    all_events AS (PARTITION BY {{ key | identifiers }}),
+    in_order AS (
+        PARTITION BY {{ key | identifiers }}
+        ORDER BY {% if timed %}timestamp, {% endif %}source_file, source_line
+    )
+QUALIFY row_number() OVER in_order = 1;
 {%- else %}
 SELECT cleaned.* EXCLUDE (_record, rejection)
 FROM cleaned ANTI JOIN refused ON cleaned._record = refused.record;

@@ -37,9 +37,9 @@ WHERE true
 
 -- The labels of the last window's test are those of the examples.
 CREATE OR REPLACE TEMP VIEW examples AS
-SELECT * EXCLUDE (deadline{% for task in tasks %}, {{ steps_column(task) | identifier }}{% endfor %}) REPLACE (
+SELECT * EXCLUDE (_deadline{% for task in tasks %}, {{ steps_column(task) | identifier }}{% endfor %}) REPLACE (
     {%- for task in tasks %}
-    CASE WHEN deadline IS NULL THEN {{ task | identifier }} ELSE {{ known_label(task, chains[task], "deadline") }} END AS {{ task | identifier }}{{ "," if not loop.last }}
+    CASE WHEN _deadline IS NULL THEN {{ task | identifier }} ELSE {{ known_label(task, chains[task], "_deadline") }} END AS {{ task | identifier }}{{ "," if not loop.last }}
     {%- endfor %}
 )
 FROM (
@@ -49,11 +49,11 @@ FROM (
         {%- if window.test_end %}
         ELSE {{ window.test_end | literal }}::TIMESTAMP
         {%- endif %}
-    END AS deadline
+    END AS _deadline
     FROM rows_of_window JOIN read_parquet({{ steps | literal }}) USING (example_id)
 )
 {%- if negatives %}
-WHERE deadline IS NULL OR NOT sampled OR {{ known_label(root_task, [], "deadline") }} IS NOT NULL
+WHERE _deadline IS NULL OR NOT sampled OR {{ known_label(root_task, [], "_deadline") }} IS NOT NULL
 {%- endif %}
 ORDER BY example_id;
 {%- endif %}

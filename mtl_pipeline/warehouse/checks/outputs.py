@@ -7,6 +7,7 @@ from mtl_pipeline.spec import Negatives, PipelineSpec, Task
 from mtl_pipeline.warehouse.checks.leaks import leak_checks
 from mtl_pipeline.warehouse.checks.rules import Check, parquet
 from mtl_pipeline.warehouse.features import entity_ids, numeric_features
+from mtl_pipeline.warehouse.label_times import end_of_log
 from mtl_pipeline.warehouse.sql import (
     quote_identifier,
     quote_identifiers,
@@ -322,12 +323,12 @@ def recommendations_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Che
 
 
 def items_on_offer(spec: PipelineSpec) -> str:
-    """The relation of the items that may be recommended to somebody: those there at the last interaction."""
+    """The relation of the items that may be recommended to somebody: those there at the last event."""
     items = entity_ids(spec, "items")
     if not spec.available_from:
         return items
     since = f"coalesce({quote_identifier(spec.available_from)}::TIMESTAMP, '-infinity')"
-    last = "(SELECT max(timestamp) FROM interactions)"
+    last = f"(SELECT max({end_of_log(spec)}) FROM interactions)"
     days = spec.recommendations.newest_days
     new_enough = f" AND {since} >= {last} - INTERVAL {days} DAY" if days else ""
     return f"(SELECT item_id FROM {items} WHERE {since} <= {last}{new_enough})"
