@@ -206,6 +206,23 @@ def test_a_window_of_a_backtest_knows_nothing_of_what_came_after_it(
     assert trained(made[0]).equals(trained(known_by(paths, "train")["examples"]))
 
 
+def test_a_positive_in_a_window_of_a_backtest_has_its_negatives(tmp_path: Path) -> None:
+    """Also one that its own split knew too late, and that had no negatives there: the window leaves it out."""
+    attributes = SAMPLED | {"tasks": [CLICK | {"known_after_days": 1}, PURCHASE, STARS]}
+    events = [(place, place % 6, place / 3, 1, 1, 3, 0) for place in range(60)]
+    paths, spec = make_examples(tmp_path, attributes, events)
+    days = (0, 5, VALIDATION - 2, VALIDATION + 2)
+    start, validation, test, end = (START + timedelta(day) for day in days)
+    window = TimeWindow(1, 3, start, validation, test, end)
+    build_window(paths, spec, window, source=paths.examples / "examples.parquet", target=paths.root / "made")
+    rows = pl.read_parquet(paths.root / "made" / "examples.parquet")
+    moment = ["user_id", "timestamp"]
+    rows = rows.filter(pl.col("timestamp") > START + timedelta(2))  # by then there are items to draw
+    positives, negatives = (rows.filter(pl.col("click") == label) for label in (1, 0))
+    assert positives.join(negatives.filter("sampled"), on=moment, how="anti").is_empty()
+    assert len(positives) > 3
+
+
 def test_labels_that_were_not_known_in_time_are_not_observed_and_counted(tmp_path: Path) -> None:
     """A purchase is known after 3 days; the log ends on day 20."""
     attributes = PLAIN | {"tasks": [CLICK, PURCHASE | {"known_after_days": 3}]}

@@ -30,7 +30,11 @@ SELECT * REPLACE (
 FROM read_parquet({{ source | literal }})
 WHERE true
     {%- if window.train_start %} AND timestamp >= {{ window.train_start | literal }}{% endif %}
-    {%- if window.test_end %} AND timestamp < {{ window.test_end | literal }}{% endif %};
+    {%- if window.test_end %} AND timestamp < {{ window.test_end | literal }}{% endif %}
+    {%- if steps and negatives %}
+    -- A positive that its own split did not know yet has no negatives, and without them it would count for too much.
+    AND {{ root_task | identifier }} IS NOT NULL
+    {%- endif %};
 {%- endif %}
 {%- if steps and not hash_by %}
 {%- from "known_label.sql" import known_label with context %}
