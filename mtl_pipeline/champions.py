@@ -270,18 +270,22 @@ def version_before(paths: PipelinePaths, history: list[Entry]) -> str:
     """The champion before the current one. Of two rollbacks, the second goes back further."""
     line = succession(history)
     for earlier in reversed(line[:-1]):
-        if (paths.champions / earlier).is_dir():
+        if is_whole(paths, earlier):
             return earlier
     raise UserError(
-        f"{short(line[-1])} has no earlier champion in {paths.champions}: there is nothing to go back to"
+        f"{short(line[-1])} has no earlier champion that is whole in {paths.champions}: there is nothing to go back to"
     )
 
 
 def named_version(paths: PipelinePaths, history: list[Entry], beginning: str) -> str:
-    known = [name for name in reigns(history) if (paths.champions / name).is_dir()]
+    known = [name for name in reigns(history) if is_whole(paths, name)]
     found = [name for name in known if name.startswith(beginning)]
     if len(found) != 1 or found[0] == current_champion(history):
-        state = "the champion already" if len(found) == 1 else "no single model that was champion and is kept"
+        state = (
+            "the champion already"
+            if len(found) == 1
+            else "no single model that was champion and is kept whole"
+        )
         others = ", ".join(short(name) for name in known if name != current_champion(history)) or "none"
         raise UserError(f"{beginning} is {state}; one may go back to: {others}")
     return found[0]
@@ -320,10 +324,16 @@ def reigns(history: list[Entry]) -> list[str]:
     return list(dict.fromkeys(entry.champion for entry in reversed(history) if entry.champion))[::-1]
 
 
+def is_whole(paths: PipelinePaths, fingerprint: str) -> bool:
+    """Whether a champion is kept, and is still the model that its name says."""
+    folder = paths.champions / fingerprint
+    return folder.is_dir() and model_fingerprint(folder) == fingerprint
+
+
 def keep_version(paths: PipelinePaths, fingerprint: str) -> None:
     """Copy the newest model to where champions are kept. Raises UserError when it is another one."""
     target = paths.champions / fingerprint
-    if target.is_dir() and model_fingerprint(target) == fingerprint:
+    if is_whole(paths, fingerprint):
         return
     with hidden_folder(target) as copy:
         with reading(paths.model) as model:

@@ -280,6 +280,17 @@ def test_a_damaged_champion_is_refused_and_replaced_by_the_next_promotion_of_it(
         assert (whole / "model.safetensors").read_text() == "first"
 
 
+def test_a_rollback_passes_over_what_is_damaged(paths: PipelinePaths) -> None:
+    first, second, third = night(paths, "one"), night(paths, "two"), night(paths, "three")
+    (paths.champions / second / "model.safetensors").write_text("two!")
+    with pytest.raises(
+        UserError, match=f"no single model that was champion and is kept whole.*{short(first)}"
+    ):
+        roll_back(paths, to=second)
+    assert current_champion(read_history(paths)) == third
+    assert roll_back(paths).champion == first
+
+
 def test_a_champion_that_somebody_reads_stays(paths: PipelinePaths) -> None:
     night(paths, "first", keep=1)
     _, folder = champion_folder(paths)

@@ -24,11 +24,12 @@ from mtl_pipeline.champions import (
 from mtl_pipeline.components.context import PipelineContext, clear_failures
 from mtl_pipeline.components.metadata import markdown_table
 from mtl_pipeline.errors import UserError
+from mtl_pipeline.publishing import reading
 
 ENTRIES_SHOWN = 10
 PREVIOUS = "previous"
 """In place of a fingerprint: the champion before."""
-NO_CHAMPION = "none"
+NO_CHAMPION = NO_MODEL = "none"
 
 
 class ChampionConfig(dg.Config):
@@ -91,7 +92,7 @@ def champion_asset_checks(pipeline: PipelineContext) -> dg.AssetChecksDefinition
     def report() -> Iterator[dg.AssetCheckResult]:
         with clear_failures():
             history = read_history(pipeline.paths)
-            newest = model_fingerprint(pipeline.paths.model)
+        newest, unread = newest_model(pipeline)
         obstacle, why = champion_obstacle(pipeline), last_words(history)
         yield dg.AssetCheckResult(
             asset_key=key,
@@ -105,11 +106,20 @@ def champion_asset_checks(pipeline: PipelineContext) -> dg.AssetChecksDefinition
             check_name="challenger_promoted",
             passed=current_champion(history) == newest,
             severity=dg.AssetCheckSeverity.WARN,
-            description=why,
+            description=f"{unread} {why}".strip(),
             metadata={"challenger": newest},
         )
 
     return report
+
+
+def newest_model(pipeline: PipelineContext) -> tuple[str, str]:
+    """Its fingerprint; or none, and why it cannot be read, which keeps no champion from recommending."""
+    try:
+        with reading(pipeline.paths.model) as folder:
+            return model_fingerprint(folder), ""
+    except UserError as error:
+        return NO_MODEL, f"{error}."
 
 
 def champion_obstacle(pipeline: PipelineContext) -> str:

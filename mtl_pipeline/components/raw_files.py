@@ -77,7 +77,8 @@ def raw_file_sensor(pipeline: PipelineContext) -> dg.SensorDefinition:
             for table, now in stamps.items()
             if now == last.get("seen", {}).get(table) and now not in (known.get(table), recorded[table])
         ]
-        known |= {table: stamps[table] for table in changed}
+        # Also what a run has read meanwhile, so that a file that is put back as it was before is seen to have changed.
+        known |= {table: now for table, now in stamps.items() if table in changed or now == recorded[table]}
         observed = [raw_file_key(pipeline, table) for table in changed]
         return dg.SensorResult(
             run_requests=[dg.RunRequest(asset_selection=observed)] if observed else [],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,6 +121,19 @@ def test_sensor_asks_once_for_each_change_and_the_run_puts_it_on_record(sensor: 
     sensor.project.run_or_fail("raw_users")
     assert sensor.project.out_of_sync() == {"users": ["raw_users"]}
     assert sensor.look_twice() == []
+
+
+def test_a_file_that_is_put_back_as_it_was_is_observed(sensor: Sensor) -> None:
+    """With its old time, as `cp -p` and `rsync -t` put it back, after a run has read another."""
+    sensor.look()
+    users = sensor.project.pipeline.paths.raw / "users.csv"
+    content, status = users.read_bytes(), users.stat()
+    append_user(sensor.project)
+    sensor.project.run_or_fail(*TABLES)
+    assert sensor.look_twice() == []
+    users.write_bytes(content)
+    os.utime(users, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert sensor.look_twice() == ["raw_users"]
 
 
 def test_a_file_that_grows_is_left_to_grow(sensor: Sensor) -> None:

@@ -272,6 +272,16 @@ def run_checks(project: Project, asset: str) -> list[dg.AssetCheckEvaluation]:
     return [*result.get_asset_check_evaluations()]
 
 
+def test_a_newest_model_that_is_gone_keeps_no_champion_from_recommending(nights: Project) -> None:
+    nights.pipeline.paths.model.unlink()
+    result = nights.run("champion", "recommendations")
+    assert result.success
+    assert check(result, "champion_settled").passed
+    warned = check(result, "challenger_promoted")
+    assert (warned.passed, warned.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "materialize model first" in str(warned.description)
+
+
 def test_rollback_with_nothing_to_go_back_to_says_so(nights: Project) -> None:
     before = champion(nights)
     (failure,) = roll_back(nights).get_step_failure_events()

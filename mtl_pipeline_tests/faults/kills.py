@@ -128,5 +128,5 @@ def whole_run(root: Path, selection: str) -> str | None:
 def difference(before: dict[str, str] | str, after: dict[str, str] | str) -> str:
     if isinstance(before, str) or isinstance(after, str):
         return f"cannot be read: {after}"
-    changed = sorted(name for name in before if before[name] != after[name])
+    changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
     return f"changed: {', '.join(changed)}"

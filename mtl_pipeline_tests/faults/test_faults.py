@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from mtl_pipeline_tests.conftest import TinyPipeline, write_tiny_pipeline
+from mtl_pipeline_tests.faults.__main__ import report
 from mtl_pipeline_tests.faults.files import Fuzzer
 from mtl_pipeline_tests.faults.full_disk import can_mount, fill_disks, small_disk
-from mtl_pipeline_tests.faults.kills import kill_stages, time_stage
+from mtl_pipeline_tests.faults.kills import difference, kill_stages, time_stage
 from mtl_pipeline_tests.faults.races import race_promotions
 
 TABLES = ("users", "items", "interactions", "rejected_rows", "examples")
@@ -46,3 +47,15 @@ def test_stages_on_a_full_disk_fail_and_harm_nothing(made: TinyPipeline, tmp_pat
         failed, faults = fill_disks(made, disk, tries=10, seed=0, stages=TABLES)
     assert faults == []
     assert failed
+
+
+def test_an_output_that_is_gone_or_new_is_a_difference() -> None:
+    assert difference({"model": "a", "users": "b"}, {"users": "b", "items": "c"}) == "changed: items, model"
+
+
+def test_work_that_breaks_off_is_a_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> list[str]:
+        raise RuntimeError("users fails undisturbed")
+
+    assert not report("kills of stages", 1, work)
+    assert "1 faults" in capsys.readouterr().out
