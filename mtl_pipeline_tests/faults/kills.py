@@ -42,19 +42,24 @@ MADE = (
 def kill_stages(
     pipeline: TinyPipeline, kills: int, seed: int, stages: Sequence[str] = tuple(STAGES)
 ) -> list[str]:
-    """Kill each stage's function in turn. What it had published before is there, whole and the same, after each."""
+    """Kill each stage's function in turn, so many times before it was done. What it had published before is there,
+    whole and the same, after each."""
     rng = random.Random(seed)
     before = published_apart(pipeline.root)
     seconds = {name: time_stage(pipeline.root, name) for name in stages}
-    faults = []
-    for number in range(kills):
-        name = stages[number % len(stages)]
+    faults, landed = [], 0
+    while landed < kills:
+        name = stages[landed % len(stages)]
         after = seconds[name] * rng.uniform(0.0, 1.1)
         process = PROCESSES.Process(target=run_stage, args=(pipeline.root, name))
         process.start()
         process.join(after)
         process.kill()
         process.join()
+        landed += process.exitcode == -signal.SIGKILL
+        if process.exitcode not in (0, -signal.SIGKILL):
+            faults.append(f"{name} fails by itself")
+            landed += 1
         if (found := published_apart(pipeline.root)) != before:
             faults.append(f"{name} killed after {after:.2f} s: {difference(before, found)}")
     return faults + [f"left over: {name}" for name in leftovers_after_all(pipeline, stages)]
@@ -84,15 +89,16 @@ def kill_runs(pipeline: TinyPipeline, kills: int, seed: int) -> list[str]:
     before = published_apart(pipeline.root)
     seconds: dict[str, float] = {}
     faults: list[str] = []
-    for number in range(kills):
-        asset = MADE[number % len(MADE)]
+    landed = 0
+    while landed < kills:
+        asset = MADE[landed % len(MADE)]
         if asset not in seconds:
             started = time.monotonic()
             if fault := whole_run(pipeline.root, f'key:"{PIPELINE}/{asset}"'):
                 return [*faults, fault]
             seconds[asset] = time.monotonic() - started
         after = seconds[asset] * rng.uniform(0.3, 1.0)
-        kill_run(pipeline.root, f'key:"{PIPELINE}/{asset}"', after)
+        landed += kill_run(pipeline.root, f'key:"{PIPELINE}/{asset}"', after)
         if (found := published_apart(pipeline.root)) != before:
             faults.append(f"run of {asset} killed after {after:.2f} s: {difference(before, found)}")
     if fault := whole_run(pipeline.root, WHOLE_GROUP):
@@ -102,7 +108,8 @@ def kill_runs(pipeline: TinyPipeline, kills: int, seed: int) -> list[str]:
     return faults + [f"left over: {name}" for name in leftovers(pipeline)]
 
 
-def kill_run(root: Path, selection: str, after: float) -> None:
+def kill_run(root: Path, selection: str, after: float) -> bool:
+    """Whether the run was not done yet."""
     process = subprocess.Popen(
         materialize_command(selection),
         env=environment(root),
@@ -112,9 +119,11 @@ def kill_run(root: Path, selection: str, after: float) -> None:
     )
     try:
         process.wait(after)
+        return False
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+        process.wait()
+        return True
 
 
 def whole_run(root: Path, selection: str) -> str | None:
