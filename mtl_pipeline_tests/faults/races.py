@@ -49,7 +49,7 @@ def race_promotions(root: Path, changes: int, seed: int) -> list[str]:
     while not faults.empty():
         found.append(faults.get())
     history = read_history(paths)
-    if len(history) < changes // 2:
+    if len(history) < changes // 10:  # most are refused, since the other writer was faster
         found.append(f"of {changes} changes only {len(history)} are on record")
     return found
 
