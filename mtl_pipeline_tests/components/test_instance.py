@@ -72,8 +72,9 @@ def at_work(instance: dg.DagsterInstance) -> Iterator[tuple[subprocess.Popen, st
     """A real run of everything from the command line, in the middle of it, and its id."""
     process = materialize(f"group:{PIPELINE}")
     try:
-        wait_for(lambda: instance.get_runs(filters=dg.RunsFilter(statuses=[STARTED])))
-        (run,) = instance.get_runs()
+        started = dg.RunsFilter(statuses=[STARTED])
+        wait_for(lambda: instance.get_runs(filters=started))
+        (run,) = instance.get_runs(filters=started)
         yield process, run.run_id
     finally:
         kill(process)
@@ -187,8 +188,8 @@ def test_two_pipelines_of_the_same_hour_train_one_after_another(instance: dg.Dag
 
 def test_a_killed_run_from_the_command_line_does_not_block_the_night(instance: dg.DagsterInstance) -> None:
     main()
-    with at_work(instance) as (process, _), queue(instance) as (_, look):
-        nightly = launch(instance, two_pipelines.OTHER)
+    nightly = launch(instance, two_pipelines.OTHER)  # beforehand, for it takes as long as the other run
+    with queue(instance) as (_, look), at_work(instance) as (process, _):
         look()
         assert status(instance, nightly) == QUEUED, "it waits for a training from the command line too"
         kill(process)
