@@ -305,8 +305,8 @@ def find_faults(pieces: list[Piece], kept: pl.DataFrame, refused: pl.DataFrame) 
     line, doubtful_until = 2, 0
     known_lines: set[int] = set()
     for place, piece in enumerate(pieces):
-        if piece.opens and line > doubtful_until:
-            doubtful_until = closing_line(pieces, place, line)
+        if piece.opens:
+            doubtful_until = max(doubtful_until, closing_line(pieces, place, line))
         if line <= doubtful_until:
             known_lines |= set(range(line, line + piece.lines))
         elif not piece.blank:
@@ -323,7 +323,7 @@ def closing_line(pieces: list[Piece], place: int, line: int) -> int:
     that has a quote."""
     at = line + pieces[place].lines
     for piece in pieces[place + 1 :]:
-        if b'"' in piece.text:
+        if b'"' in piece.text and b'""' not in piece.text:  # a doubled one may leave the quote open
             return at + piece.lines - 1
         at += piece.lines
     return line
