@@ -12,6 +12,9 @@ the other lines are looked at one by one.
 from __future__ import annotations
 
 from codecs import BOM_UTF8
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import IO
 
 import numpy as np
@@ -23,6 +26,8 @@ from mtl_pipeline.warehouse.lines import FileRecords, Piece
 from mtl_pipeline.warehouse.raw import CHUNK_BYTES, RawFile, open_bytes
 
 PIECE_BYTES = 8 * 2**20
+MOST_WAITING = 4
+"""Blocks that are kept in memory for the second look."""
 
 
 def find_records(file: RawFile, dialect: Dialect) -> FileRecords:
@@ -31,6 +36,32 @@ def find_records(file: RawFile, dialect: Dialect) -> FileRecords:
     Raises UserError where a file said to be Latin-1 is not.
     """
     return RecordFinder(file, dialect).find()
+
+
+class SecondLook:
+    """Asks the same of every block in a thread beside the pass: whether it is so of any of them."""
+
+    def __init__(self, question: Callable[[bytes], bool]) -> None:
+        self.question = question
+        self.seen = False
+        self.thread = ThreadPoolExecutor(1)
+        self.waiting: deque[Future[bool]] = deque()
+
+    def __enter__(self) -> SecondLook:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.settle(0)
+        self.thread.shutdown()
+
+    def look_at(self, block: bytes) -> None:
+        if block and not self.seen:
+            self.waiting.append(self.thread.submit(self.question, block))
+            self.settle(MOST_WAITING)
+
+    def settle(self, waiting: int) -> None:
+        while len(self.waiting) > waiting:
+            self.seen |= self.waiting.popleft().result()
 
 
 class RecordFinder:
@@ -48,22 +79,25 @@ class RecordFinder:
         self.offsets: list[np.ndarray] = []
         self.refused: list[int] = []
         self.reasons: list[str] = []
-        self.padded = False
         self.suspicious_line: int | None = None
         self.pieces: list[Piece] = []
         self.start_piece()
 
     def find(self) -> FileRecords:
         pending = b""
-        with open_bytes(self.file) as stream:
+        with open_bytes(self.file) as stream, SecondLook(self.grammar.is_padded) as padded:
             self.pass_header(stream)
             while chunk := stream.read(min(CHUNK_BYTES, self.grammar.longest_bytes)):
                 block = self.pass_too_long(pending + chunk)
-                pending = block[self.take(block) :]
-        if pending:
-            self.take(pending if pending.endswith(b"\n") else pending + b"\n", at_end=True)
+                done = self.take(block)
+                padded.look_at(block[:done])
+                pending = block[done:]
+            if pending:
+                pending += b"" if pending.endswith(b"\n") else b"\n"
+                self.take(pending, at_end=True)
+                padded.look_at(pending)
         self.end_piece()
-        return self.found()
+        return self.found(padded.seen)
 
     def pass_header(self, stream: IO[bytes]) -> None:
         """Go behind the header line or, where there is none, behind a byte order mark."""
@@ -96,7 +130,6 @@ class RecordFinder:
                 return len(block)
             return 0
         data = np.frombuffer(block, np.uint8, count=whole)
-        self.padded = self.padded or self.grammar.is_padded(block[:whole])
         is_end = data == ord("\n")
         if self.is_plain(block, is_end):
             lines = int(np.count_nonzero(is_end))
@@ -227,7 +260,7 @@ class RecordFinder:
             )
         self.start_piece()
 
-    def found(self) -> FileRecords:
+    def found(self, padded: bool) -> FileRecords:
         first_line = 1 + self.header_lines
         return FileRecords(
             self.records,
@@ -236,6 +269,6 @@ class RecordFinder:
             np.array(self.refused, dtype=np.int64),
             self.reasons,
             self.pieces,
-            self.padded,
+            padded,
             self.suspicious_line or first_line,
         )

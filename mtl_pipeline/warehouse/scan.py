@@ -359,8 +359,6 @@ def register_contents(connection: duckdb.DuckDBPyConnection, scan: Scan) -> None
         ).fetchnumpy()["line"]
         if len(lines):
             contents, counts = read_contents(file, scan.layouts[file.name], lines, scan.dialect.encoding)
-            names = pa.array([file.name] * len(lines))
-            parts.append(
-                pa.table([names, lines, pa.array(contents), pa.array(counts)], schema=CONTENTS_SCHEMA)
-            )
+            names = pa.repeat(file.name, len(lines))
+            parts.append(pa.table([names, lines, contents, counts], schema=CONTENTS_SCHEMA))
     connection.register("contents", pa.concat_tables(parts) if parts else CONTENTS_SCHEMA.empty_table())
