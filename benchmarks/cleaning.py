@@ -24,7 +24,7 @@ import polars as pl
 
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
-from mtl_pipeline.warehouse.examples import build_examples
+from mtl_pipeline.warehouse.features.examples import build_examples
 from mtl_pipeline.warehouse.tables import build_table
 
 USERS, ITEMS, CATEGORIES = 100_000, 50_000, 40

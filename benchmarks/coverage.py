@@ -21,8 +21,8 @@ import numpy as np
 from scipy import special, stats
 from sklearn.metrics import roc_auc_score
 
-from mtl_pipeline.evaluation.comparing import resample_metrics
-from mtl_pipeline.evaluation.intervals import (
+from mtl_pipeline.evaluation.inference.comparing import resample_metrics
+from mtl_pipeline.evaluation.inference.intervals import (
     NORMAL_QUANTILE,
     Interval,
     Key,
@@ -32,7 +32,7 @@ from mtl_pipeline.evaluation.intervals import (
     percentile_interval,
     resample,
 )
-from mtl_pipeline.evaluation.predictions import TaskRows
+from mtl_pipeline.predictions import TaskRows
 from mtl_pipeline.simulation.scenarios import SCENARIOS
 from mtl_pipeline.simulation.simulate import WORLD, draw_blocks, generator
 

@@ -16,10 +16,10 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import polars as pl
 
-from mtl_pipeline.evaluation.ranked_lists import measure_ranking
-from mtl_pipeline.evaluation.report import ReportContext, render_report
-from mtl_pipeline.evaluation.scoring import evaluate
-from mtl_pipeline.evaluation.slice_scores import measure_slices
+from mtl_pipeline.evaluation.report.page import ReportContext, render_report
+from mtl_pipeline.evaluation.studies.ranked_lists import measure_ranking
+from mtl_pipeline.evaluation.studies.scoring import evaluate
+from mtl_pipeline.evaluation.studies.slice_scores import measure_slices
 from mtl_pipeline.spec import Task
 
 MODELS = ("constant", "popularity", "linear", "boosted_trees", "single_task", "multi_task")

@@ -17,8 +17,8 @@ from pathlib import Path
 import yaml
 
 import mtl_pipeline.defs
-from mtl_pipeline.learning.dataset import Dataset
-from mtl_pipeline.learning.training import fit_network
+from mtl_pipeline.learning.data.dataset import Dataset
+from mtl_pipeline.learning.training.loop import fit_network
 from mtl_pipeline.paths import PipelinePaths, project_root
 from mtl_pipeline.spec import PipelineSpec, Task
 

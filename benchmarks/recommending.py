@@ -19,15 +19,15 @@ from tempfile import TemporaryDirectory
 import polars as pl
 import torch
 
-from mtl_pipeline.learning.encoding import FeatureEncoder
-from mtl_pipeline.learning.network import MultiTaskNetwork, NetworkShape
-from mtl_pipeline.learning.ranker import LabelScale, Ranker
+from mtl_pipeline.learning.architectures.network import MultiTaskNetwork, NetworkShape
+from mtl_pipeline.learning.data.encoding import FeatureEncoder
 from mtl_pipeline.learning.recommending import best_per_user, default_score, prediction_columns
+from mtl_pipeline.learning.training.ranker import LabelScale, Ranker
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
-from mtl_pipeline.warehouse.candidates import build_candidates
 from mtl_pipeline.warehouse.connection import open_warehouse
-from mtl_pipeline.warehouse.features import numeric_features
+from mtl_pipeline.warehouse.features.candidates import build_candidates
+from mtl_pipeline.warehouse.features.point_in_time import numeric_features
 
 CATEGORIES, BRANDS, DAYS, TEXT_DIMENSION = 20, 200, 60, 384
 SPEC = PipelineSpec.model_validate(

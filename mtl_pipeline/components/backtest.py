@@ -19,10 +19,10 @@ from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import one_version_each, publish_folder, reading
 from mtl_pipeline.spec import Backtest
 from mtl_pipeline.warehouse.checks import backtest_checks
-from mtl_pipeline.warehouse.windows import PlannedWindow, build_window, plan_windows, users_tested
+from mtl_pipeline.warehouse.features.windows import PlannedWindow, build_window, plan_windows, users_tested
 
 if TYPE_CHECKING:
-    from mtl_pipeline.evaluation.backtest_report import BacktestPage
+    from mtl_pipeline.evaluation.report.backtest_report import BacktestPage
 
 SQL = ("window.sql", "known_label.sql", "statistics.sql")
 Log = Callable[[str], Any]
@@ -87,8 +87,8 @@ def backtest_version(pipeline: PipelineContext, backtest: Backtest) -> str:
 
 def run_backtest(pipeline: PipelineContext, backtest: Backtest, log: Log) -> "BacktestPage":
     """Every window that is not finished yet, the first one first; what takes memory is that of one window."""
-    from mtl_pipeline.evaluation.backtest import WindowScores, pool_windows
-    from mtl_pipeline.evaluation.backtest_report import BacktestPage
+    from mtl_pipeline.evaluation.report.backtest_report import BacktestPage
+    from mtl_pipeline.evaluation.studies.backtest import WindowScores, pool_windows
 
     spec = pipeline.spec
     with open_work(pipeline, backtest_version(pipeline, backtest)) as work:
@@ -127,9 +127,9 @@ def make_window(
     pipeline: PipelineContext, work: BacktestWork, planned: PlannedWindow, users: pl.Series | None, log: Log
 ) -> None:
     """Train on one window's own rows, score its test rows, and keep the scores in the work folder."""
-    from mtl_pipeline.evaluation.backtest import score_window
-    from mtl_pipeline.learning.baselines import predict_baselines
-    from mtl_pipeline.learning.training import train_ranker
+    from mtl_pipeline.evaluation.studies.backtest import score_window
+    from mtl_pipeline.learning.baselines.predict import predict_baselines
+    from mtl_pipeline.learning.training.loop import train_ranker
 
     spec, window = pipeline.spec, planned.window
     name = f"window {window.number} of {window.windows}"
@@ -159,8 +159,8 @@ def make_window(
 
 def window_predictions(pipeline: PipelineContext, work: BacktestWork, paths: PipelinePaths) -> pl.DataFrame:
     """The wide frame of one window's validation and test rows, as the evaluation has it."""
-    from mtl_pipeline.evaluation.ceiling import with_ceiling
-    from mtl_pipeline.learning.ranker import predict_examples
+    from mtl_pipeline.evaluation.studies.ceiling import with_ceiling
+    from mtl_pipeline.learning.training.ranker import predict_examples
 
     own = predict_examples(paths, pipeline.spec, paths.model)
     with reading(paths.baselines) as folder:
@@ -183,7 +183,7 @@ def windows_frame(planned: list[PlannedWindow], training: list[dict[str, float]]
 
 
 def publish_backtest(pipeline: PipelineContext, page: "BacktestPage") -> None:
-    from mtl_pipeline.evaluation.backtest_report import render_markdown, render_page
+    from mtl_pipeline.evaluation.report.backtest_report import render_markdown, render_page
 
     with publish_folder(pipeline.paths.backtest) as folder:
         (folder / "report.html").write_text(render_page(page), encoding="utf-8")

@@ -21,7 +21,7 @@ def baselines_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     def baselines(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Predictions of simpler models for the validation and test rows: constant, popularity, linear,
         boosted trees (on the same features) and one network of the same size per task."""
-        from mtl_pipeline.learning.baselines import predict_baselines
+        from mtl_pipeline.learning.baselines.predict import predict_baselines
 
         summary = predict_baselines(paths, spec, target=paths.baselines, log=context.log.info)
         return dg.MaterializeResult(

@@ -124,8 +124,8 @@ def newest_model(pipeline: PipelineContext) -> tuple[str, str]:
 
 def champion_obstacle(pipeline: PipelineContext) -> str:
     """Why the champion cannot recommend; empty where it can."""
-    from mtl_pipeline.learning.dataset import TextVectors
-    from mtl_pipeline.learning.ranker import load_ranker
+    from mtl_pipeline.learning.data.dataset import TextVectors
+    from mtl_pipeline.learning.training.ranker import load_ranker
 
     try:
         _, folder = champion_folder(pipeline.paths)

@@ -24,8 +24,8 @@ from mtl_pipeline.warehouse.checks import evaluation_checks
 from mtl_pipeline.warehouse.facts import describe_data
 
 if TYPE_CHECKING:
-    from mtl_pipeline.evaluation.report import Facts, ReportContext
-    from mtl_pipeline.evaluation.scoring import Evaluation
+    from mtl_pipeline.evaluation.report.page import Facts, ReportContext
+    from mtl_pipeline.evaluation.studies.scoring import Evaluation
 
 VERSIONED = ("dagster", "duckdb", "polars", "scikit-learn", "torch", "transformers")
 TREND_PAGE = "trend.html"
@@ -49,7 +49,7 @@ def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     )
     def evaluation(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Metrics of every model on the test split, with the thresholds that validation chose."""
-        from mtl_pipeline.evaluation.scoring import evaluate
+        from mtl_pipeline.evaluation.studies.scoring import evaluate
 
         champion = find_champion(pipeline)
         predictions = all_predictions(pipeline, champion)
@@ -102,9 +102,9 @@ def all_predictions(pipeline: PipelineContext, champion: Champion | None) -> pl.
     """The wide frame of validation and test rows: labels, the baselines' predictions, the model's, those of a
     champion that is another model, all also as they were before calibration, and where the data are simulated
     the true probabilities. Raises UserError where model or baselines were made from other examples."""
-    from mtl_pipeline.evaluation.ceiling import with_ceiling
-    from mtl_pipeline.learning.provenance import refuse_other_examples
-    from mtl_pipeline.learning.ranker import predict_examples
+    from mtl_pipeline.evaluation.studies.ceiling import with_ceiling
+    from mtl_pipeline.learning.training.provenance import refuse_other_examples
+    from mtl_pipeline.learning.training.ranker import predict_examples
 
     refuse_other_examples(pipeline.paths)
     own = predict_examples(pipeline.paths, pipeline.spec, pipeline.paths.model)
@@ -124,7 +124,7 @@ def all_predictions(pipeline: PipelineContext, champion: Champion | None) -> pl.
 
 
 def baselines_caveat(pipeline: PipelineContext) -> str:
-    from mtl_pipeline.learning.provenance import outdated_text, unequal_training
+    from mtl_pipeline.learning.training.provenance import outdated_text, unequal_training
 
     if outdated_text(pipeline.paths, pipeline.spec):
         return (
@@ -146,8 +146,8 @@ def report_context(
     decision: Decision,
     made_from: list[str],
 ) -> "ReportContext":
-    from mtl_pipeline.evaluation.report import Facts, ReportContext
-    from mtl_pipeline.learning.calibration import load_calibration
+    from mtl_pipeline.evaluation.report.page import Facts, ReportContext
+    from mtl_pipeline.learning.training.calibration import load_calibration
 
     with reading(pipeline.paths.model) as model:
         training_log = json.loads((model / "training_log.json").read_text())
@@ -175,9 +175,9 @@ def measure_parts(
 ) -> dict[str, pl.DataFrame]:
     """The published frames `slices` and `ranking`: the test rows in parts, and as each user's list; and those that
     explain the model."""
-    from mtl_pipeline.evaluation.ranked_lists import measure_ranking
-    from mtl_pipeline.evaluation.slice_scores import measure_slices
-    from mtl_pipeline.evaluation.slices import read_slices
+    from mtl_pipeline.evaluation.studies.ranked_lists import measure_ranking
+    from mtl_pipeline.evaluation.studies.slice_scores import measure_slices
+    from mtl_pipeline.evaluation.studies.slices import read_slices
 
     samples = pipeline.spec.evaluation.bootstrap_samples
     slices = read_slices(pipeline.paths, pipeline.spec)
@@ -199,9 +199,9 @@ def measure_over_seeds(
 ) -> tuple["Evaluation", dict[str, pl.DataFrame], str]:
     """The evaluation with comparisons over all seeds that there are, the published frames `seeds` and `text`, and why
     replications were left out, if they were."""
-    from mtl_pipeline.evaluation.seeds import SEEDS_SCHEMA, compare_over_seeds, measure_seeds
-    from mtl_pipeline.evaluation.slices import read_cold
-    from mtl_pipeline.evaluation.text_effect import TEXT_SCHEMA, measure_text
+    from mtl_pipeline.evaluation.studies.seeds import SEEDS_SCHEMA, compare_over_seeds, measure_seeds
+    from mtl_pipeline.evaluation.studies.slices import read_cold
+    from mtl_pipeline.evaluation.studies.text_effect import TEXT_SCHEMA, measure_text
 
     replications, left_out = find_replications(pipeline, predictions)
     if replications is None:
@@ -218,11 +218,11 @@ def measure_over_seeds(
 
 
 def parts_metadata(measured: "Evaluation", parts: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
-    from mtl_pipeline.evaluation.importance_report import importance_markdown
-    from mtl_pipeline.evaluation.list_report import ranking_markdown
-    from mtl_pipeline.evaluation.ranked_lists import list_scores
-    from mtl_pipeline.evaluation.seed_report import seeds_markdown, text_markdown
-    from mtl_pipeline.evaluation.slice_report import slices_markdown
+    from mtl_pipeline.evaluation.report.importance_report import importance_markdown
+    from mtl_pipeline.evaluation.report.list_report import ranking_markdown
+    from mtl_pipeline.evaluation.report.seed_report import seeds_markdown, text_markdown
+    from mtl_pipeline.evaluation.report.slice_report import slices_markdown
+    from mtl_pipeline.evaluation.studies.ranked_lists import list_scores
 
     texts = {
         "over seeds": seeds_markdown(parts["seeds"], measured.tasks),
@@ -242,8 +242,8 @@ def past_evaluations(
     pipeline: PipelineContext, measured: "Evaluation", decision: Decision, facts: "Facts"
 ) -> Iterator[str]:
     """The page of all evaluations, this one among them, which goes on record once the `with` block has published it."""
-    from mtl_pipeline.evaluation.history import append_record, make_record, read_records, with_record
-    from mtl_pipeline.evaluation.trend import render_trend
+    from mtl_pipeline.evaluation.report.trend import render_trend
+    from mtl_pipeline.evaluation.studies.history import append_record, make_record, read_records, with_record
 
     record = make_record(
         measured,
@@ -264,7 +264,7 @@ def publish_evaluation(
     parts: Mapping[str, pl.DataFrame],
     trend: str,
 ) -> None:
-    from mtl_pipeline.evaluation.report import render_report
+    from mtl_pipeline.evaluation.report.page import render_report
 
     with publish_folder(pipeline.paths.evaluation) as folder:
         (folder / "report.html").write_text(render_report(measured, context), encoding="utf-8")
@@ -293,8 +293,8 @@ def data_versions(
 def main_metrics(measured: "Evaluation") -> dict[str, float]:
     """The candidate's compared metrics of each task, and by how much they differ from those of one network per
     task, as numbers that the UI plots over runs."""
-    from mtl_pipeline.evaluation.metrics import COMPARED
-    from mtl_pipeline.evaluation.tables import SINGLE_TASK
+    from mtl_pipeline.evaluation.metrics.task_metrics import COMPARED
+    from mtl_pipeline.evaluation.report.tables import SINGLE_TASK
 
     scores = {
         f"{task.name} {metric}": measured.score(task.name, measured.candidate, metric).value

@@ -8,7 +8,7 @@ from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.metadata import counts_table, markdown_table
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.checks import examples_checks
-from mtl_pipeline.warehouse.examples import ExamplesSummary, build_examples
+from mtl_pipeline.warehouse.features.examples import ExamplesSummary, build_examples
 
 SQL = (
     "impressions.sql",

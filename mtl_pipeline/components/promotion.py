@@ -19,8 +19,8 @@ from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.errors import UserError
 
 if TYPE_CHECKING:
-    from mtl_pipeline.evaluation.promotion import Earlier
-    from mtl_pipeline.evaluation.scoring import Evaluation
+    from mtl_pipeline.evaluation.studies.promotion import Earlier
+    from mtl_pipeline.evaluation.studies.scoring import Evaluation
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ def find_champion(pipeline: PipelineContext) -> Champion | None:
 
 def predicting(pipeline: PipelineContext, fingerprint: str) -> Champion:
     """One of the champions that are kept, with its predictions."""
-    from mtl_pipeline.evaluation.predictions import CHAMPION
-    from mtl_pipeline.learning.ranker import predict_examples
+    from mtl_pipeline.learning.training.ranker import predict_examples
+    from mtl_pipeline.predictions import CHAMPION
 
     folder = pipeline.paths.champions / fingerprint
     try:
@@ -64,8 +64,8 @@ def decide_promotion(
     pipeline: PipelineContext, measured: "Evaluation", predictions: pl.DataFrame, champion: Champion | None
 ) -> Decision:
     """What the evaluation says about the newest model. Nothing is changed."""
-    from mtl_pipeline.evaluation import promotion
-    from mtl_pipeline.learning.seen import unseen
+    from mtl_pipeline.evaluation.studies import promotion
+    from mtl_pipeline.learning.data.seen import unseen
 
     challenger = model_fingerprint(pipeline.paths.model)
     compared, window = None, ""
@@ -93,8 +93,8 @@ def measure_earlier(
 ) -> Iterator["Earlier"]:
     """The challenger against each champion of before that promotion.reference tells to look at, one after another, so
     that one more model's predictions are held at a time. `others`: fingerprints that are compared already."""
-    from mtl_pipeline.evaluation.promotion import Earlier, against_earlier
-    from mtl_pipeline.learning.seen import unseen
+    from mtl_pipeline.evaluation.studies.promotion import Earlier, against_earlier
+    from mtl_pipeline.learning.data.seen import unseen
 
     declared = pipeline.spec.promotion.reference
     try:

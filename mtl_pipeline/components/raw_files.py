@@ -16,7 +16,7 @@ import dagster as dg
 
 from mtl_pipeline.components.context import PipelineContext, clear_failures
 from mtl_pipeline.escaping import markdown_text
-from mtl_pipeline.warehouse.raw import RawDescription, describe_raw_files, file_stamps, is_pattern
+from mtl_pipeline.warehouse.reading.raw import RawDescription, describe_raw_files, file_stamps, is_pattern
 
 DATA_VERSION_TAG = "dagster/data_version"
 INPUT_DATA_VERSION_TAG = "dagster/input_data_version"

@@ -30,7 +30,7 @@ def recommendations_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     def recommendations(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The best unseen items of every user by the champion, with the predictions of all tasks and their score."""
         from mtl_pipeline.learning.recommending import recommend
-        from mtl_pipeline.warehouse.candidates import build_candidates
+        from mtl_pipeline.warehouse.features.candidates import build_candidates
 
         champion, folder = champion_folder(paths)
         context.log.info(f"the champion is {champion}")

@@ -17,7 +17,7 @@ from mtl_pipeline.vectors import file_fingerprint
 from mtl_pipeline.warehouse.checks import replications_checks
 
 if TYPE_CHECKING:
-    from mtl_pipeline.evaluation.seeds import Replications
+    from mtl_pipeline.evaluation.studies.seeds import Replications
 
 
 SEEDS_OF_A_STUDY = 5
@@ -58,7 +58,7 @@ def replications_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     def replications(context: dg.AssetExecutionContext, config: ReplicationsConfig) -> dg.MaterializeResult:
         """Predictions of the networks with further seeds, for all tasks and for one task alone, and with each seed of
         the one for all tasks without text vectors. The evaluation compares over them."""
-        from mtl_pipeline.learning.replications import replicate
+        from mtl_pipeline.learning.training.replications import replicate
 
         seeds = config.seeds or usual_seeds(pipeline)
         if seeds == 1:
@@ -112,8 +112,8 @@ def find_replications(
 
     `predictions` is the wide frame of the model and its baselines, which hold the first seed.
     """
-    from mtl_pipeline.evaluation.seeds import with_replications
-    from mtl_pipeline.learning.replications import read_replications
+    from mtl_pipeline.evaluation.studies.seeds import with_replications
+    from mtl_pipeline.learning.training.replications import read_replications
 
     if not pipeline.paths.replications.is_dir():
         return None, ""

@@ -13,8 +13,8 @@ from mtl_pipeline.publishing import publish_folder
 from mtl_pipeline.warehouse.checks import tuning_checks
 
 if TYPE_CHECKING:
-    from mtl_pipeline.evaluation.tuning_report import TuningPage
-    from mtl_pipeline.learning.tuning import Search
+    from mtl_pipeline.evaluation.report.tuning_report import TuningPage
+    from mtl_pipeline.learning.training.tuning import Search
 
 
 class TuningConfig(dg.Config):
@@ -36,8 +36,8 @@ def tuning_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     def tuning(context: dg.AssetExecutionContext, config: TuningConfig) -> dg.MaterializeResult:
         """A search for better settings, with equally many trials for each architecture, judged on validation rows.
         It goes on where a search of the same examples and settings was stopped. No part of the nightly run."""
-        from mtl_pipeline.evaluation.tuning_report import render_markdown, render_page
-        from mtl_pipeline.learning.tuning import one_at_a_time, tune
+        from mtl_pipeline.evaluation.report.tuning_report import render_markdown, render_page
+        from mtl_pipeline.learning.training.tuning import one_at_a_time, tune
 
         with one_at_a_time(paths.tuning_study):
             search = tune(paths, spec, trials=config.trials or spec.tuning.trials, log=context.log.info)
@@ -66,7 +66,7 @@ def tuning_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
 
 
 def report_page(pipeline: PipelineContext, search: "Search") -> "TuningPage":
-    from mtl_pipeline.evaluation.tuning_report import TuningPage
+    from mtl_pipeline.evaluation.report.tuning_report import TuningPage
 
     training = pipeline.spec.training
     return TuningPage(

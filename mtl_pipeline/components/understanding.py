@@ -10,7 +10,7 @@ from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.warehouse.texts import read_item_texts
 
 if TYPE_CHECKING:
-    from mtl_pipeline.evaluation.scoring import Evaluation
+    from mtl_pipeline.evaluation.studies.scoring import Evaluation
 
 
 def understand_model(
@@ -21,12 +21,12 @@ def understand_model(
     log: Callable[[str], None] = print,
 ) -> dict[str, pl.DataFrame]:
     """The published frames `importance`, `experts` and `largest_errors`."""
-    from mtl_pipeline.evaluation.importance import measure_importance
-    from mtl_pipeline.evaluation.largest_errors import largest_errors
-    from mtl_pipeline.evaluation.understanding_report import EXPERTS, IMPORTANCE, LARGEST_ERRORS
-    from mtl_pipeline.learning.experts import expert_use
-    from mtl_pipeline.learning.importance import permuted_predictions
-    from mtl_pipeline.learning.probing import open_probe
+    from mtl_pipeline.evaluation.report.understanding_report import EXPERTS, IMPORTANCE, LARGEST_ERRORS
+    from mtl_pipeline.evaluation.studies.importance import measure_importance
+    from mtl_pipeline.evaluation.studies.largest_errors import largest_errors
+    from mtl_pipeline.learning.explain.experts import expert_use
+    from mtl_pipeline.learning.explain.importance import permuted_predictions
+    from mtl_pipeline.learning.explain.probing import open_probe
 
     spec, started = pipeline.spec, time.perf_counter()
     probe = open_probe(pipeline.paths, spec, pipeline.paths.model)

@@ -13,9 +13,9 @@ import polars as pl
 
 from mtl_pipeline.checksums import UNSEALED, seal
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.learning.dataset import TextVectors
-from mtl_pipeline.learning.ranker import load_ranker
-from mtl_pipeline.learning.training import Log
+from mtl_pipeline.learning.data.dataset import TextVectors
+from mtl_pipeline.learning.training.loop import Log
+from mtl_pipeline.learning.training.ranker import load_ranker
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import ensure_writable, publish_file
 from mtl_pipeline.spec import PipelineSpec, entire_space_name

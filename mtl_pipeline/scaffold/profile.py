@@ -11,9 +11,9 @@ import duckdb
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import RawFiles
 from mtl_pipeline.warehouse.connection import fetch_one
-from mtl_pipeline.warehouse.dialect import read_dialect
-from mtl_pipeline.warehouse.raw import find_raw_files
-from mtl_pipeline.warehouse.scan import open_scan
+from mtl_pipeline.warehouse.reading.dialect import read_dialect
+from mtl_pipeline.warehouse.reading.raw import find_raw_files
+from mtl_pipeline.warehouse.reading.scan import open_scan
 from mtl_pipeline.warehouse.sql import quote_identifier, quote_identifiers, quote_literal
 
 MOST = 0.95

@@ -19,11 +19,11 @@ from mtl_pipeline.warehouse.connection import (
     fetch_one,
     open_warehouse,
 )
-from mtl_pipeline.warehouse.dialect import read_dialect
-from mtl_pipeline.warehouse.label_times import steps_column, time_known
-from mtl_pipeline.warehouse.pieces import unpacked
-from mtl_pipeline.warehouse.raw import find_raw_files
-from mtl_pipeline.warehouse.scan import (
+from mtl_pipeline.warehouse.features.label_times import steps_column, time_known
+from mtl_pipeline.warehouse.reading.dialect import read_dialect
+from mtl_pipeline.warehouse.reading.pieces import unpacked
+from mtl_pipeline.warehouse.reading.raw import find_raw_files
+from mtl_pipeline.warehouse.reading.scan import (
     PROVENANCE_COLUMNS,
     Scan,
     open_scan,

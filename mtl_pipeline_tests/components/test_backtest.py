@@ -27,7 +27,7 @@ from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import ROOT_VARIABLE, PipelinePaths
 from mtl_pipeline.spec import Backtest, Negatives, PipelineSpec
 from mtl_pipeline.vectors import write_vectors
-from mtl_pipeline.warehouse.examples import build_examples
+from mtl_pipeline.warehouse.features.examples import build_examples
 from mtl_pipeline.warehouse.tables import build_table, read_texts
 from mtl_pipeline_tests.components.test_shapes import PEOPLE, PEOPLE_SQL, write_people
 from mtl_pipeline_tests.conftest import (

@@ -13,7 +13,7 @@ from mtl_pipeline.components import raw_files
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.raw_files import raw_file_sensor
 from mtl_pipeline.spec import PipelineSpec
-from mtl_pipeline.warehouse.raw import describe_raw_files
+from mtl_pipeline.warehouse.reading.raw import describe_raw_files
 from mtl_pipeline_tests.components.conftest import Project, open_project
 from mtl_pipeline_tests.conftest import PIPELINE
 

@@ -24,7 +24,7 @@ from mtl_pipeline.champions import (
 )
 from mtl_pipeline.components.champion import rollback_config
 from mtl_pipeline.components.pipeline import define_pipeline
-from mtl_pipeline.evaluation.history import read_records
+from mtl_pipeline.evaluation.studies.history import read_records
 from mtl_pipeline.paths import ROOT_VARIABLE
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline_tests.components.conftest import Project

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from mtl_pipeline.evaluation.seeds import Replications, with_replications
+from mtl_pipeline.evaluation.studies.seeds import Replications, with_replications
 
 
 def seeded_predictions(

@@ -9,11 +9,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mtl_pipeline.evaluation.backtest import BEST_BASELINE, NOT_SCORED, WindowScores, score_window
-from mtl_pipeline.evaluation.backtest import pool_windows as pool_all
-from mtl_pipeline.evaluation.backtest_report import BacktestPage, render_markdown, render_page
-from mtl_pipeline.evaluation.intervals import BETTER, UNDECIDED, WORSE
-from mtl_pipeline.evaluation.scoring import evaluate
+from mtl_pipeline.evaluation.inference.intervals import BETTER, UNDECIDED, WORSE
+from mtl_pipeline.evaluation.report.backtest_report import BacktestPage, render_markdown, render_page
+from mtl_pipeline.evaluation.studies.backtest import BEST_BASELINE, NOT_SCORED, WindowScores, score_window
+from mtl_pipeline.evaluation.studies.backtest import pool_windows as pool_all
+from mtl_pipeline.evaluation.studies.scoring import evaluate
 from mtl_pipeline.spec import Task
 
 USERS = 40

@@ -7,9 +7,9 @@ import re
 import polars as pl
 import pytest
 
-from mtl_pipeline.evaluation.figures import task_figures
-from mtl_pipeline.evaluation.report import ReportContext, render_report
-from mtl_pipeline.evaluation.scoring import Evaluation, evaluate
+from mtl_pipeline.evaluation.report.figures.task_figures import task_figures
+from mtl_pipeline.evaluation.report.page import ReportContext, render_report
+from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate
 from mtl_pipeline.spec import Task
 
 

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from mtl_pipeline.evaluation.chains import chain_rows, whole_chains
-from mtl_pipeline.evaluation.scoring import Evaluation, evaluate
+from mtl_pipeline.evaluation.studies.chains import chain_rows, whole_chains
+from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate
 from mtl_pipeline.spec import Task
 
 VIEW = Task(name="view", kind="binary")

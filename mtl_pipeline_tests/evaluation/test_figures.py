@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from matplotlib.figure import Figure
 
-from mtl_pipeline.evaluation.curves import (
+from mtl_pipeline.evaluation.metrics.curves import (
     MOST_POINTS,
     class_f1,
     confusion,
@@ -17,10 +17,10 @@ from mtl_pipeline.evaluation.curves import (
     roc_points,
     thin,
 )
-from mtl_pipeline.evaluation.figures import ReportFigure, task_figures
-from mtl_pipeline.evaluation.metrics import threshold_counts
-from mtl_pipeline.evaluation.palette import LIGHT
-from mtl_pipeline.evaluation.svg import to_svg
+from mtl_pipeline.evaluation.metrics.task_metrics import threshold_counts
+from mtl_pipeline.evaluation.report.figures.palette import LIGHT
+from mtl_pipeline.evaluation.report.figures.svg import to_svg
+from mtl_pipeline.evaluation.report.figures.task_figures import ReportFigure, task_figures
 from mtl_pipeline.spec import Task
 
 

@@ -17,10 +17,16 @@ import pytest
 
 from mtl_pipeline.champions import Decision
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.evaluation.history import Difference, Record, append_record, make_record, read_records
-from mtl_pipeline.evaluation.predictions import CHAMPION
-from mtl_pipeline.evaluation.report import Facts
-from mtl_pipeline.evaluation.scoring import Evaluation
+from mtl_pipeline.evaluation.report.page import Facts
+from mtl_pipeline.evaluation.studies.history import (
+    Difference,
+    Record,
+    append_record,
+    make_record,
+    read_records,
+)
+from mtl_pipeline.evaluation.studies.scoring import Evaluation
+from mtl_pipeline.predictions import CHAMPION
 from mtl_pipeline_tests.faults.flips import noticed
 
 FACTS = Facts(
@@ -135,7 +141,7 @@ def test_whoever_is_killed_while_writing_leaves_a_history_that_can_be_read(
     append_record(path, record)
     code = (
         "import sys, itertools; from dataclasses import replace; from pathlib import Path;"
-        "from mtl_pipeline.evaluation.history import append_record, read_records;"
+        "from mtl_pipeline.evaluation.studies.history import append_record, read_records;"
         "path = Path(sys.argv[1]); record = read_records(path)[0];"
         "print('ready', flush=True);"
         "[append_record(path, replace(record, model=str(place))) for place in itertools.count()]"

@@ -8,12 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mtl_pipeline.evaluation.importance import measure_importance
-from mtl_pipeline.evaluation.importance_report import (
+from mtl_pipeline.evaluation.report.importance_report import (
     importance_figures,
     importance_markdown,
     importance_sentences,
 )
+from mtl_pipeline.evaluation.studies.importance import measure_importance
 from mtl_pipeline.spec import Task
 
 ROWS, PERMUTATIONS = 4_000, 5

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
-from mtl_pipeline.evaluation.intervals import (
+from mtl_pipeline.evaluation.inference.intervals import (
     BETTER,
     BINS,
     MOST_INFLUENCES,
@@ -23,7 +23,7 @@ from mtl_pipeline.evaluation.intervals import (
     roc_auc_statistic,
     verdict,
 )
-from mtl_pipeline.evaluation.losses import log_losses
+from mtl_pipeline.evaluation.metrics.losses import log_losses
 
 ROWS, USERS = 3_000, 40
 ROC_AUC = ("a model", "roc_auc")
@@ -59,7 +59,7 @@ def test_binning_scores_moves_no_end_of_an_interval_by_a_hundredth_of_its_width(
     ends = {}
     for bins in (40_000, 200):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("mtl_pipeline.evaluation.intervals.BINS", bins)
+            patch.setattr("mtl_pipeline.evaluation.inference.intervals.BINS", bins)
             statistic = roc_auc_statistic(labels, scores, users, 500)
         values = resample([([ROC_AUC], statistic)], 500, 200, seed=0)[ROC_AUC]
         ends[bins] = np.quantile(values, [0.025, 0.975])
@@ -98,7 +98,7 @@ def test_same_seed_same_resamples_whatever_the_threads(
 ) -> None:
     statistics = [([ROC_AUC], roc_auc_statistic(*random_rows(rng), USERS))]
     first = resample(statistics, USERS, samples=300, seed=1)[ROC_AUC]
-    monkeypatch.setattr("mtl_pipeline.evaluation.threads.MOST_THREADS", 1)
+    monkeypatch.setattr("mtl_pipeline.evaluation.metrics.threads.MOST_THREADS", 1)
     assert np.array_equal(first, resample(statistics, USERS, samples=300, seed=1)[ROC_AUC])
     assert not np.array_equal(first, resample(statistics, USERS, samples=300, seed=2)[ROC_AUC])
     assert len(np.unique(first)) == 300  # no stream of random numbers is used twice

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mtl_pipeline.evaluation.error_report import error_tables
-from mtl_pipeline.evaluation.largest_errors import MOST_OF_ONE_USER, ROWS_SHOWN, largest_errors
+from mtl_pipeline.evaluation.report.error_report import error_tables
+from mtl_pipeline.evaluation.studies.largest_errors import MOST_OF_ONE_USER, ROWS_SHOWN, largest_errors
 from mtl_pipeline.spec import Task
 
 

@@ -4,8 +4,8 @@ import re
 
 import polars as pl
 
-from mtl_pipeline.evaluation.markdown import escape
-from mtl_pipeline.evaluation.scoring import Evaluation, evaluate
+from mtl_pipeline.evaluation.report.markdown import escape
+from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate
 from mtl_pipeline.spec import Task
 
 

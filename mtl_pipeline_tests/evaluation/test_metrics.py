@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from mtl_pipeline.evaluation.losses import poisson_deviances
-from mtl_pipeline.evaluation.metrics import (
+from mtl_pipeline.evaluation.metrics.losses import poisson_deviances
+from mtl_pipeline.evaluation.metrics.task_metrics import (
     best_f1_threshold,
     binary_scores,
     ceiling_share,

@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 
 from mtl_pipeline.checksums import write_checksums
-from mtl_pipeline.evaluation.scoring import Evaluation, evaluate
-from mtl_pipeline.evaluation.tables import transfer_table
-from mtl_pipeline.learning.dataset import Dataset
-from mtl_pipeline.learning.training import fit_network
+from mtl_pipeline.evaluation.report.tables import transfer_table
+from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate
+from mtl_pipeline.learning.data.dataset import Dataset
+from mtl_pipeline.learning.training.loop import fit_network
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
 

@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from mtl_pipeline.champions import Decision
-from mtl_pipeline.evaluation.promotion import Earlier, against_earlier, decide, on_unseen_rows
-from mtl_pipeline.evaluation.report import ReportContext, render_report
-from mtl_pipeline.evaluation.scoring import Evaluation, evaluate
+from mtl_pipeline.evaluation.report.page import ReportContext, render_report
+from mtl_pipeline.evaluation.studies.promotion import Earlier, against_earlier, decide, on_unseen_rows
+from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate
 from mtl_pipeline.spec import PipelineSpec, Task
 from mtl_pipeline_tests.evaluation.test_report import HOSTILE, Page
 

@@ -11,8 +11,13 @@ import polars as pl
 import pytest
 from sklearn.metrics import ndcg_score
 
-from mtl_pipeline.evaluation.list_report import list_tables, ranking_markdown
-from mtl_pipeline.evaluation.ranked_lists import list_scores, measure_ranking, ranked_chains, ranks_of_hits
+from mtl_pipeline.evaluation.report.list_report import list_tables, ranking_markdown
+from mtl_pipeline.evaluation.studies.ranked_lists import (
+    list_scores,
+    measure_ranking,
+    ranked_chains,
+    ranks_of_hits,
+)
 from mtl_pipeline.spec import Task
 
 CLICK = Task(name="click", kind="binary")

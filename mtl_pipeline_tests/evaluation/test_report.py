@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 import polars as pl
 import pytest
 
-from mtl_pipeline.evaluation.report import Facts, ReportContext, render_report
-from mtl_pipeline.evaluation.scoring import Evaluation, evaluate
-from mtl_pipeline.evaluation.tables import transfer_table
+from mtl_pipeline.evaluation.report.page import Facts, ReportContext, render_report
+from mtl_pipeline.evaluation.report.tables import transfer_table
+from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate
 from mtl_pipeline.spec import Task
 
 HOSTILE = "\"><script>alert('x')</script><img src=x onerror=alert(1)> & {{ 7 * 7 }}"

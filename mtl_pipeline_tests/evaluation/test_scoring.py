@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import mean_absolute_error, roc_auc_score
 
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.evaluation.scoring import Evaluation, evaluate
+from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate
 from mtl_pipeline.spec import Task
 
 WATCHED = Task(name="watched", kind="binary")

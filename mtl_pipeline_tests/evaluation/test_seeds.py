@@ -11,17 +11,17 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.evaluation.intervals import mean_statistic, percentile_interval, resample
-from mtl_pipeline.evaluation.scoring import evaluate
-from mtl_pipeline.evaluation.seed_report import seeds_markdown, spread_in_words
-from mtl_pipeline.evaluation.seeds import (
+from mtl_pipeline.evaluation.inference.intervals import mean_statistic, percentile_interval, resample
+from mtl_pipeline.evaluation.report.seed_report import seeds_markdown, spread_in_words
+from mtl_pipeline.evaluation.report.tables import transfer_table
+from mtl_pipeline.evaluation.studies.scoring import evaluate
+from mtl_pipeline.evaluation.studies.seeds import (
     Replications,
     compare_over_seeds,
     measure_seeds,
     resample_seeds,
     small_sample_stretch,
 )
-from mtl_pipeline.evaluation.tables import transfer_table
 from mtl_pipeline.spec import Task
 from mtl_pipeline_tests.evaluation.seeded import one, seeded_predictions
 

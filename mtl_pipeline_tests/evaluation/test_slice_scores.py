@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 from sklearn.metrics import log_loss, root_mean_squared_error
 
-from mtl_pipeline.evaluation import slice_scores
-from mtl_pipeline.evaluation.scoring import Evaluation, evaluate
-from mtl_pipeline.evaluation.slice_report import slice_figures, slice_tables, slices_markdown
-from mtl_pipeline.evaluation.slice_scores import measure_slices, slice_baselines
+from mtl_pipeline.evaluation.report.slice_report import slice_figures, slice_tables, slices_markdown
+from mtl_pipeline.evaluation.studies import slice_scores
+from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate
+from mtl_pipeline.evaluation.studies.slice_scores import measure_slices, slice_baselines
 from mtl_pipeline.spec import Task
 
 

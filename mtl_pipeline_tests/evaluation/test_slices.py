@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from mtl_pipeline.evaluation.slices import frequent_values, read_cold, read_slices
+from mtl_pipeline.evaluation.studies.slices import frequent_values, read_cold, read_slices
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import publish_folder
 from mtl_pipeline.spec import PipelineSpec, SpecError

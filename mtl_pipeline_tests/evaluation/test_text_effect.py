@@ -6,11 +6,11 @@ import polars as pl
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from mtl_pipeline.evaluation.report import ReportContext, render_report
-from mtl_pipeline.evaluation.scoring import Evaluation, evaluate
-from mtl_pipeline.evaluation.seed_report import text_markdown, text_sentences
-from mtl_pipeline.evaluation.seeds import Replications, compare_over_seeds, measure_seeds
-from mtl_pipeline.evaluation.text_effect import measure_text
+from mtl_pipeline.evaluation.report.page import ReportContext, render_report
+from mtl_pipeline.evaluation.report.seed_report import text_markdown, text_sentences
+from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate
+from mtl_pipeline.evaluation.studies.seeds import Replications, compare_over_seeds, measure_seeds
+from mtl_pipeline.evaluation.studies.text_effect import measure_text
 from mtl_pipeline.spec import Task
 from mtl_pipeline_tests.evaluation.seeded import one, seeded_predictions
 from mtl_pipeline_tests.evaluation.test_report import HOSTILE, Page

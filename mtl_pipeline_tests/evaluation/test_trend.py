@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 import pytest
 
 from mtl_pipeline.champions import Decision, Entry
-from mtl_pipeline.evaluation.history import Difference, Record, make_record
-from mtl_pipeline.evaluation.metrics import headline
-from mtl_pipeline.evaluation.report import Facts, ReportContext, render_report
-from mtl_pipeline.evaluation.scoring import Evaluation
-from mtl_pipeline.evaluation.trend import ROWS_SHOWN, render_trend
-from mtl_pipeline.evaluation.trend_figures import drawn_models, value_of
+from mtl_pipeline.evaluation.metrics.task_metrics import headline
+from mtl_pipeline.evaluation.report.figures.trend_figures import drawn_models, value_of
+from mtl_pipeline.evaluation.report.page import Facts, ReportContext, render_report
+from mtl_pipeline.evaluation.report.trend import ROWS_SHOWN, render_trend
+from mtl_pipeline.evaluation.studies.history import Difference, Record, make_record
+from mtl_pipeline.evaluation.studies.scoring import Evaluation
 from mtl_pipeline_tests.evaluation.test_history import FACTS
 from mtl_pipeline_tests.evaluation.test_report import HOSTILE, Page
 

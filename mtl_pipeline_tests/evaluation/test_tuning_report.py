@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mtl_pipeline.evaluation.tuning_report import CAUTION, TuningPage, render_markdown, render_page
+from mtl_pipeline.evaluation.report.tuning_report import CAUTION, TuningPage, render_markdown, render_page
 from mtl_pipeline_tests.evaluation.test_report import HOSTILE, Page
 
 STATES = {5: "pruned", 7: "diverged"}

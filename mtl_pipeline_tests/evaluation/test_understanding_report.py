@@ -5,10 +5,14 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from mtl_pipeline.evaluation.conflict_report import conflict_figure, conflict_sentences, cosines_by_pair
-from mtl_pipeline.evaluation.largest_errors import largest_errors
-from mtl_pipeline.evaluation.report import ReportContext, render_report
-from mtl_pipeline.evaluation.scoring import Evaluation
+from mtl_pipeline.evaluation.report.conflict_report import (
+    conflict_figure,
+    conflict_sentences,
+    cosines_by_pair,
+)
+from mtl_pipeline.evaluation.report.page import ReportContext, render_report
+from mtl_pipeline.evaluation.studies.largest_errors import largest_errors
+from mtl_pipeline.evaluation.studies.scoring import Evaluation
 from mtl_pipeline.spec import Task
 from mtl_pipeline_tests.evaluation.test_report import HOSTILE, Page
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from mtl_pipeline.evaluation.intervals import BETTER, UNDECIDED, WORSE
-from mtl_pipeline.evaluation.wording import (
+from mtl_pipeline.evaluation.inference.intervals import BETTER, UNDECIDED, WORSE
+from mtl_pipeline.evaluation.report.wording import (
     MISSING,
     ComparisonLine,
     TaskVerdict,

@@ -18,15 +18,15 @@ import polars as pl
 
 from mtl_pipeline.champions import champion_folder, model_fingerprint
 from mtl_pipeline.embedding import embed_texts
-from mtl_pipeline.learning.baselines import predict_baselines
+from mtl_pipeline.learning.baselines.predict import predict_baselines
 from mtl_pipeline.learning.recommending import recommend
-from mtl_pipeline.learning.training import train_ranker
+from mtl_pipeline.learning.training.loop import train_ranker
 from mtl_pipeline.paths import ROOT_VARIABLE
 from mtl_pipeline.publishing import folder_fingerprint
 from mtl_pipeline.vectors import file_fingerprint
-from mtl_pipeline.warehouse.candidates import build_candidates
 from mtl_pipeline.warehouse.connection import open_warehouse
-from mtl_pipeline.warehouse.examples import build_examples
+from mtl_pipeline.warehouse.features.candidates import build_candidates
+from mtl_pipeline.warehouse.features.examples import build_examples
 from mtl_pipeline.warehouse.tables import build_rejected_rows, build_table, read_texts, table_fingerprint
 from mtl_pipeline_tests.conftest import PIPELINE, REPOSITORY, TinyPipeline, write_tiny_pipeline
 

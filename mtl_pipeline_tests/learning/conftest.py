@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from mtl_pipeline.vectors import write_vectors
-from mtl_pipeline.warehouse.examples import build_examples
+from mtl_pipeline.warehouse.features.examples import build_examples
 from mtl_pipeline.warehouse.tables import TABLES, build_table, read_texts
 from mtl_pipeline_tests.conftest import TinyPipeline
 

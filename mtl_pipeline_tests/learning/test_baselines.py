@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mtl_pipeline.learning import baselines
-from mtl_pipeline.learning.baselines import (
+from mtl_pipeline.learning.baselines import predict as baselines
+from mtl_pipeline.learning.baselines.predict import (
     boosted_trees,
     drawn_rows,
     fit_predict,
@@ -15,7 +15,7 @@ from mtl_pipeline.learning.baselines import (
     predict_baselines,
     text_components,
 )
-from mtl_pipeline.learning.calibration import fit_calibrator
+from mtl_pipeline.learning.training.calibration import fit_calibrator
 from mtl_pipeline.spec import Task
 from mtl_pipeline_tests.conftest import TinyPipeline
 

@@ -13,7 +13,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.learning.calibration import (
+from mtl_pipeline.learning.training.calibration import (
     FILE,
     Calibrator,
     Fit,

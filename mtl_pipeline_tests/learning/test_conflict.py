@@ -8,13 +8,18 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mtl_pipeline.learning.conflict import GradientConflict, affordable_rows, gradient_cosines, sampled_rows
-from mtl_pipeline.learning.dataset import Dataset
-from mtl_pipeline.learning.encoding import Rows
-from mtl_pipeline.learning.held_out import HeldOut
-from mtl_pipeline.learning.holding import HeldTasks
-from mtl_pipeline.learning.network import MultiTaskNetwork, NetworkShape
-from mtl_pipeline.learning.training import fit_network
+from mtl_pipeline.learning.architectures.network import MultiTaskNetwork, NetworkShape
+from mtl_pipeline.learning.data.dataset import Dataset
+from mtl_pipeline.learning.data.encoding import Rows
+from mtl_pipeline.learning.training.conflict import (
+    GradientConflict,
+    affordable_rows,
+    gradient_cosines,
+    sampled_rows,
+)
+from mtl_pipeline.learning.training.held_out import HeldOut
+from mtl_pipeline.learning.training.holding import HeldTasks
+from mtl_pipeline.learning.training.loop import fit_network
 from mtl_pipeline.spec import Model, Task
 from mtl_pipeline_tests.conftest import TinyPipeline
 from mtl_pipeline_tests.learning.test_network import FIELDS, ITEMS, ROWS, USERS, rows
@@ -142,7 +147,7 @@ def test_networks_whose_log_nobody_reads_are_not_measured(
         measured.append(most)
         return sampled_rows(train, most, seed)
 
-    monkeypatch.setattr("mtl_pipeline.learning.conflict.sampled_rows", count)
+    monkeypatch.setattr("mtl_pipeline.learning.training.conflict.sampled_rows", count)
     spec = prepared.spec
     dataset = Dataset(prepared.paths, spec)
     fit_network(dataset, spec, spec.tasks, lambda line: None)

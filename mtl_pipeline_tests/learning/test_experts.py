@@ -5,9 +5,9 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from mtl_pipeline.learning.experts import expert_use
-from mtl_pipeline.learning.probing import open_probe
-from mtl_pipeline.learning.training import train_ranker
+from mtl_pipeline.learning.explain.experts import expert_use
+from mtl_pipeline.learning.explain.probing import open_probe
+from mtl_pipeline.learning.training.loop import train_ranker
 from mtl_pipeline_tests.conftest import TinyPipeline
 
 

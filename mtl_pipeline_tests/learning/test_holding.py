@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from mtl_pipeline.learning.averaging import STEPS_BETWEEN, AveragedWeights
-from mtl_pipeline.learning.encoding import Rows
-from mtl_pipeline.learning.holding import MEAN, HeldTasks, Progress
-from mtl_pipeline.learning.weighting import WEIGHTINGS
+from mtl_pipeline.learning.balancing.weighting import WEIGHTINGS
+from mtl_pipeline.learning.data.encoding import Rows
+from mtl_pipeline.learning.training.averaging import STEPS_BETWEEN, AveragedWeights
+from mtl_pipeline.learning.training.holding import MEAN, HeldTasks, Progress
 from mtl_pipeline.spec import Task
 
 TASKS = [Task(name="click", kind="binary"), Task(name="rating", kind="regression")]

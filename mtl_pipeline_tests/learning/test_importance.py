@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from mtl_pipeline.checksums import write_checksums
-from mtl_pipeline.learning.dataset import Dataset
-from mtl_pipeline.learning.encoding import Rows
-from mtl_pipeline.learning.feature_groups import FeatureGroup, feature_groups
-from mtl_pipeline.learning.importance import permuted, permuted_predictions
-from mtl_pipeline.learning.network import MultiTaskNetwork, NetworkShape
-from mtl_pipeline.learning.probing import (
+from mtl_pipeline.learning.architectures.network import MultiTaskNetwork, NetworkShape
+from mtl_pipeline.learning.data.dataset import Dataset
+from mtl_pipeline.learning.data.encoding import Rows
+from mtl_pipeline.learning.data.feature_groups import FeatureGroup, feature_groups
+from mtl_pipeline.learning.explain.importance import permuted, permuted_predictions
+from mtl_pipeline.learning.explain.probing import (
     FEWEST_ROWS,
     MOST_ROWS,
     PERMUTATIONS,
@@ -23,7 +23,7 @@ from mtl_pipeline.learning.probing import (
     open_probe,
     rows_per_task,
 )
-from mtl_pipeline.learning.training import train_ranker
+from mtl_pipeline.learning.training.loop import train_ranker
 from mtl_pipeline.spec import Model
 from mtl_pipeline_tests.conftest import TinyPipeline
 

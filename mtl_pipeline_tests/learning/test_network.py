@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mtl_pipeline.learning.encoding import CategoricalField, Rows
-from mtl_pipeline.learning.network import (
+from mtl_pipeline.learning.architectures.network import (
     CategoricalEmbedding,
     Experts,
     IdEmbedding,
@@ -17,6 +16,7 @@ from mtl_pipeline.learning.network import (
     NetworkShape,
     SharedBottom,
 )
+from mtl_pipeline.learning.data.encoding import CategoricalField, Rows
 from mtl_pipeline.spec import Model
 
 USERS, ITEMS, ROWS = 5, 7, 11

@@ -9,17 +9,17 @@ import pytest
 
 from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.learning.baselines import predict_baselines
-from mtl_pipeline.learning.dataset import Dataset
-from mtl_pipeline.learning.held_out import HeldOut
-from mtl_pipeline.learning.provenance import refuse_other_examples, unequal_training
-from mtl_pipeline.learning.replications import (
+from mtl_pipeline.learning.baselines.predict import predict_baselines
+from mtl_pipeline.learning.data.dataset import Dataset
+from mtl_pipeline.learning.training.held_out import HeldOut
+from mtl_pipeline.learning.training.loop import train_ranker
+from mtl_pipeline.learning.training.provenance import refuse_other_examples, unequal_training
+from mtl_pipeline.learning.training.replications import (
     ReplicationsSummary,
     predict_one,
     read_replications,
     replicate,
 )
-from mtl_pipeline.learning.training import train_ranker
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.vectors import read_vectors, write_vectors
 from mtl_pipeline_tests.conftest import TinyPipeline

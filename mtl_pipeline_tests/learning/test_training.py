@@ -9,10 +9,10 @@ from safetensors.torch import load_file, save_file
 
 from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.learning.calibration import Calibrator, load_calibration, save_calibration
-from mtl_pipeline.learning.dataset import Dataset, TextVectors
-from mtl_pipeline.learning.ranker import load_ranker, predict_examples
-from mtl_pipeline.learning.training import fit_network, passes_per_epoch, train_ranker
+from mtl_pipeline.learning.data.dataset import Dataset, TextVectors
+from mtl_pipeline.learning.training.calibration import Calibrator, load_calibration, save_calibration
+from mtl_pipeline.learning.training.loop import fit_network, passes_per_epoch, train_ranker
+from mtl_pipeline.learning.training.ranker import load_ranker, predict_examples
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline_tests.conftest import TinyPipeline
 

@@ -17,10 +17,10 @@ import yaml
 
 from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.learning.dataset import Dataset
-from mtl_pipeline.learning.search_space import search_space, suggest_values
-from mtl_pipeline.learning.training import train_ranker
-from mtl_pipeline.learning.tuning import (
+from mtl_pipeline.learning.data.dataset import Dataset
+from mtl_pipeline.learning.training.loop import train_ranker
+from mtl_pipeline.learning.training.search_space import search_space, suggest_values
+from mtl_pipeline.learning.training.tuning import (
     COMPLETE_FOR_IMPORTANCE,
     Search,
     counted_trials,
@@ -251,7 +251,7 @@ def test_only_one_search_at_a_time(prepared: TinyPipeline) -> None:
 KILLED = """
 import sys, yaml
 from pathlib import Path
-from mtl_pipeline.learning.tuning import one_at_a_time, tune
+from mtl_pipeline.learning.training.tuning import one_at_a_time, tune
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.spec.tuning import Tuning

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mtl_pipeline.learning.weighting import WEIGHTINGS, observed_shares
+from mtl_pipeline.learning.balancing.weighting import WEIGHTINGS, observed_shares
 from mtl_pipeline.spec import Task
 
 TASKS = [

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
-from mtl_pipeline.warehouse import candidates
-from mtl_pipeline.warehouse.candidates import build_candidates
 from mtl_pipeline.warehouse.connection import open_warehouse
-from mtl_pipeline.warehouse.features import add_features
+from mtl_pipeline.warehouse.features import candidates
+from mtl_pipeline.warehouse.features.candidates import build_candidates
+from mtl_pipeline.warehouse.features.point_in_time import add_features
 from mtl_pipeline_tests.conftest import REPOSITORY
 
 DECLARED: dict = {

@@ -31,7 +31,7 @@ from mtl_pipeline.warehouse.checks import (
     table_checks,
 )
 from mtl_pipeline.warehouse.connection import open_warehouse
-from mtl_pipeline.warehouse.examples import build_examples
+from mtl_pipeline.warehouse.features.examples import build_examples
 from mtl_pipeline.warehouse.sql import quote_literal
 from mtl_pipeline.warehouse.tables import TABLES, build_rejected_rows, build_table, read_texts
 from mtl_pipeline_tests.conftest import TinyPipeline, write_tiny_pipeline

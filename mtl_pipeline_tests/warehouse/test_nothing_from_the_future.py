@@ -18,10 +18,10 @@ import pytest
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
-from mtl_pipeline.warehouse.examples import build_examples
 from mtl_pipeline.warehouse.facts import late_labels
+from mtl_pipeline.warehouse.features.examples import build_examples
+from mtl_pipeline.warehouse.features.windows import TimeWindow, build_window
 from mtl_pipeline.warehouse.tables import build_table
-from mtl_pipeline.warehouse.windows import TimeWindow, build_window
 from mtl_pipeline_tests.conftest import REPOSITORY
 
 START = datetime(2026, 1, 1)

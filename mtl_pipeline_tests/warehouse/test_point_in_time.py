@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.connection import open_warehouse
-from mtl_pipeline.warehouse.features import add_features
+from mtl_pipeline.warehouse.features.point_in_time import add_features
 from mtl_pipeline_tests.conftest import REPOSITORY, TinyPipeline
 
 EVENTS = st.lists(

@@ -12,8 +12,8 @@ import pytest
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import Backtest, PipelineSpec
-from mtl_pipeline.warehouse.examples import build_examples
-from mtl_pipeline.warehouse.windows import (
+from mtl_pipeline.warehouse.features.examples import build_examples
+from mtl_pipeline.warehouse.features.windows import (
     PlannedWindow,
     TimeWindow,
     build_window,

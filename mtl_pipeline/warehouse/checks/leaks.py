@@ -5,7 +5,7 @@ from __future__ import annotations
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.checks.rules import Check, parquet
-from mtl_pipeline.warehouse.features import numeric_features
+from mtl_pipeline.warehouse.features.point_in_time import numeric_features
 from mtl_pipeline.warehouse.sql import quote_identifier, quote_literal, render_sql
 
 ROWS_SEEN = 200_000

@@ -6,8 +6,8 @@ from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import Negatives, PipelineSpec, Task
 from mtl_pipeline.warehouse.checks.leaks import leak_checks
 from mtl_pipeline.warehouse.checks.rules import Check, parquet
-from mtl_pipeline.warehouse.features import entity_ids, numeric_features
-from mtl_pipeline.warehouse.label_times import end_of_log
+from mtl_pipeline.warehouse.features.label_times import end_of_log
+from mtl_pipeline.warehouse.features.point_in_time import entity_ids, numeric_features
 from mtl_pipeline.warehouse.sql import (
     quote_identifier,
     quote_identifiers,

@@ -1,0 +1,87 @@
+"""The cosine between the tasks' gradients over training, as a figure with a panel for each pair of tasks."""
+
+from __future__ import annotations
+
+import math
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from mtl_pipeline.evaluation.report.figures.canvas import STYLE, ReportFigure
+from mtl_pipeline.evaluation.report.figures.palette import LIGHT
+from mtl_pipeline.evaluation.report.figures.svg import to_svg
+from mtl_pipeline.evaluation.report.figures.task_figures import TrainingLog
+from mtl_pipeline.evaluation.report.wording import format_signed
+
+PREFIX = "gradient_cosine/"
+MOST_IN_ONE_COLUMN = 4
+SMALLEST_RANGE = 0.2
+"""The axis reaches at least so far from zero: what is smaller is next to nothing."""
+
+Pairs = dict[str, tuple[np.ndarray, np.ndarray]]
+"""'watched ~ liked' → epochs, cosines."""
+
+
+def cosines_by_pair(training_log: TrainingLog) -> Pairs:
+    keys = dict.fromkeys(key for entry in training_log for key in entry if key.startswith(PREFIX))
+    return {
+        key.removeprefix(PREFIX).replace("~", " ~ "): (
+            np.array([entry["epoch"] for entry in training_log if key in entry]),
+            np.array([entry[key] for entry in training_log if key in entry]),
+        )
+        for key in keys
+    }
+
+
+def conflict_sentences(pairs: Pairs) -> list[str]:
+    """'watched ~ liked: +0.04 on average, below zero in 5 of 12 rounds'"""
+    return [
+        f"{pair}: {format_signed(round(float(cosines.mean()), 2), 2)} on average, "
+        f"below zero in {(cosines < 0).sum()} of {len(cosines)} rounds"
+        for pair, (_, cosines) in pairs.items()
+    ]
+
+
+def conflict_figure(pairs: Pairs) -> ReportFigure | None:
+    """None where nothing was measured, as with one task."""
+    if not pairs:
+        return None
+    columns = 1 if len(pairs) <= MOST_IN_ONE_COLUMN else 2
+    rows = math.ceil(len(pairs) / columns)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(4.6, 0.9 + 1.2 * rows), layout="constrained")
+        panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+        for axes, (pair, (epochs, cosines)) in zip(panels, pairs.items(), strict=False):
+            draw_pair(axes, pair, epochs, cosines)
+        for axes in panels[len(pairs) :]:
+            axes.set_visible(False)
+        longest = max(epochs.max() for epochs, _ in pairs.values())
+        far = max(SMALLEST_RANGE, *(float(np.abs(cosines).max()) for _, cosines in pairs.values()))
+        panels[0].set_ylim(-1.1 * far, 1.1 * far)
+        panels[0].xaxis.set_major_locator(MaxNLocator(nbins=6, integer=longest >= 2))
+        figure.supxlabel("epoch (passes over the training rows)", fontsize=9.5, color=LIGHT["muted"])
+        figure.supylabel("cosine of the two gradients (−1 to 1)", fontsize=9.5, color=LIGHT["muted"])
+    title = "Do the tasks pull together?"
+    caption = (
+        "After each validation round, the cosine between the gradients of two tasks' losses with respect to all "
+        "parameters that both move, on a fixed sample of training rows. Above zero, a step for one task helps the "
+        "other; below zero (marked), it hurts it; close to zero it is mostly chance. A line ends where one of its "
+        "tasks is held at its best round."
+    )
+    return ReportFigure(title, caption, to_svg(figure, "figure-conflict", f"{title} {caption}"))
+
+
+def draw_pair(axes: Axes, pair: str, epochs: np.ndarray, cosines: np.ndarray) -> None:
+    axes.axhline(0, color=LIGHT["ink"], linewidth=0.8)
+    axes.fill_between(
+        epochs, cosines, 0, where=cosines < 0, interpolate=True, color=LIGHT["worse"], alpha=0.25, linewidth=0
+    )
+    axes.plot(epochs, cosines, color=LIGHT["accent"], marker=".", linewidth=1.6)
+    below = cosines < 0
+    axes.plot(
+        epochs[below], cosines[below], color=LIGHT["worse"], marker="v", markersize=4.5, linestyle="none"
+    )
+    axes.set_title(pair, fontsize=8.5, color=LIGHT["ink"], loc="left")

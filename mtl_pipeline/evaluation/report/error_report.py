@@ -1,0 +1,81 @@
+"""The largest errors in the report: a table for each task, with the item's text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from mtl_pipeline.evaluation.report.wording import format_value
+from mtl_pipeline.spec import Task
+
+LOSSES = {
+    "binary": "log-loss (nats)",
+    "regression": "squared error (label units²)",
+    "count": "deviance (nats × 2)",
+    "multiclass": "log-loss (nats)",
+}
+LONGEST_TEXT = 120
+SMALLEST_SHOWN = 1e-4
+NEW = "new"
+
+
+@dataclass(frozen=True)
+class ErrorTable:
+    task: str
+    has_text: bool
+    """Whether the first column is the item's text; three columns of numbers follow."""
+    heads: list[str]
+    lines: list[list[str]]
+
+
+def error_tables(errors: pl.DataFrame, tasks: Sequence[Task]) -> list[ErrorTable]:
+    """One for each task with an observed test row, of the frame of `largest_errors` with or without `item_text`."""
+    return [
+        error_table(rows, task)
+        for task in tasks
+        if len(errors) and len(rows := errors.filter(pl.col("task") == task.name))
+    ]
+
+
+def error_table(rows: pl.DataFrame, task: Task) -> ErrorTable:
+    has_text = has_values(rows, "item_text")
+    columns = {"item's text": [shortened(text or "") for text in rows["item_text"]]} if has_text else {}
+    columns |= {
+        "label": [label_in_words(row, task) for row in rows.iter_rows(named=True)],
+        "predicted": [prediction_in_words(row, task) for row in rows.iter_rows(named=True)],
+        LOSSES[task.kind]: [format_value(loss) for loss in rows["loss"]],
+    }
+    if has_values(rows, "timestamp"):
+        columns["time"] = rows["timestamp"].dt.to_string("%Y-%m-%d %H:%M").fill_null("").to_list()
+    for side in ("user", "item"):
+        if has_values(rows, f"{side}_id"):
+            columns[side] = [
+                f"{identity}, {NEW}" if is_new else str(identity)
+                for identity, is_new in rows.select(f"{side}_id", f"new_{side}").iter_rows()
+            ]
+    lines = [list(line) for line in zip(*columns.values(), strict=True)]
+    return ErrorTable(task.name, has_text, list(columns), lines)
+
+
+def has_values(rows: pl.DataFrame, column: str) -> bool:
+    return column in rows.columns and rows[column].null_count() < len(rows)
+
+
+def label_in_words(row: dict, task: Task) -> str:
+    return task.classes[int(row["label"])] if task.kind == "multiclass" else f"{row['label']:g}"
+
+
+def prediction_in_words(row: dict, task: Task) -> str:
+    if task.kind == "multiclass":
+        return f"{task.classes[row['likeliest']]} ({label_in_words(row, task)}: {probability(row['prediction'])})"
+    return probability(row["prediction"]) if task.kind == "binary" else format_value(row["prediction"])
+
+
+def probability(value: float) -> str:
+    return f"{value:.4f}" if value >= SMALLEST_SHOWN or value == 0 else f"{value:.0e}"
+
+
+def shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1].rstrip()}…"

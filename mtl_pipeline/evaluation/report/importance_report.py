@@ -1,0 +1,188 @@
+"""Permutation importance in the report: a figure and a sentence for each task, and a Markdown table of all tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from mtl_pipeline.evaluation.metrics.task_metrics import headline
+from mtl_pipeline.evaluation.report.figures.canvas import STYLE, ReportFigure
+from mtl_pipeline.evaluation.report.figures.palette import LIGHT
+from mtl_pipeline.evaluation.report.figures.svg import to_svg
+from mtl_pipeline.evaluation.report.markdown import escape, markdown_table
+from mtl_pipeline.evaluation.report.wording import (
+    MISSING,
+    decimals_for,
+    format_signed,
+    format_value,
+    join_words,
+)
+from mtl_pipeline.spec import Task
+
+MOST_FEATURES = 12
+"""Single features shown for a task, the most important ones."""
+NAMED = 3
+"""Features that a task's sentence names."""
+CLEAR = 2
+"""An importance of so many spreads is named in a sentence."""
+INCHES_A_BAR = 0.25
+LONGEST_NAME = 30
+UNITS = {
+    "roc_auc": "",
+    "rmse": " (label units)",
+    "poisson_deviance": " (nats per row × 2)",
+    "log_loss": " (nats per row)",
+}
+
+
+def of_task(importance: pl.DataFrame, task: Task) -> pl.DataFrame:
+    """The task's groups, most important first; without those whose importance is undefined or infinite."""
+    return importance.filter(pl.col("task") == task.name, pl.col("importance").is_finite()).sort(
+        "importance", descending=True, maintain_order=True
+    )
+
+
+def families(groups: pl.DataFrame) -> pl.DataFrame:
+    """One row per family: the family as a whole, or its only feature."""
+    whole = groups.filter("is_family")["family"].implode()
+    return groups.filter(pl.col("is_family") | ~pl.col("family").is_in(whole))
+
+
+def features(groups: pl.DataFrame) -> pl.DataFrame:
+    return groups.filter(~pl.col("is_family"))
+
+
+def importance_sentences(importance: pl.DataFrame, tasks: Sequence[Task]) -> list[str]:
+    """'watched (ROC-AUC 0.862): all history matters most (0.201 lost); of single features …'"""
+    return [
+        importance_sentence(groups, task) + infinite_sentence(importance, task)
+        for task in tasks
+        if len(groups := of_task(importance, task))
+    ]
+
+
+def infinite_sentence(importance: pl.DataFrame, task: Task) -> str:
+    """Of groups without which a prediction is as wrong as can be, say a count of a thousand digits."""
+    groups = importance.filter(pl.col("task") == task.name, pl.col("importance").is_infinite())["group"]
+    if groups.is_empty():
+        return ""
+    return f" {headline(task.kind).label} is infinite without {join_words(groups.to_list())}, which is not drawn."
+
+
+def importance_sentence(groups: pl.DataFrame, task: Task) -> str:
+    start = f"{task.name} ({headline(task.kind).label} {format_value(groups['score'][0])})"
+    clear = groups.filter(pl.col("importance") > CLEAR * pl.col("spread"), pl.col("importance") > 0)
+    if clear.is_empty():
+        return f"{start}: no feature clearly matters."
+    wholes = [named(row) for row in families(clear).head(1).iter_rows(named=True)]
+    most = f"most is lost without {wholes[0]}; " if wholes else ""
+    singles = [named(row) for row in features(clear).head(NAMED).iter_rows(named=True)]
+    single = (
+        f"of single features, without {join_words(singles)}"
+        if singles
+        else "no single feature clearly matters"
+    )
+    return f"{start}: {most}{single}."
+
+
+def named(row: dict) -> str:
+    return f"{row['group']} ({format_value(row['importance'])})"
+
+
+def importance_figures(importance: pl.DataFrame, tasks: Sequence[Task]) -> list[ReportFigure]:
+    with matplotlib.rc_context(STYLE):
+        return [
+            importance_figure(groups, task, f"figure-importance-{place}")
+            for place, task in enumerate(tasks)
+            if len(groups := of_task(importance, task))
+        ]
+
+
+def importance_figure(groups: pl.DataFrame, task: Task, identifier: str) -> ReportFigure:
+    """Bars of the families above, of the single features below."""
+    metric = headline(task.kind)
+    panels = [(families(groups), "baseline-2"), (features(groups).head(MOST_FEATURES), "accent")]
+    heights = [max(1, len(panel)) for panel, _ in panels]
+    figure = Figure(figsize=(4.6, 1.0 + INCHES_A_BAR * sum(heights)), layout="constrained")
+    stacked = figure.subplots(2, 1, sharex=True, height_ratios=heights)
+    for axes, (panel, colour) in zip(stacked, panels, strict=True):
+        draw_bars(axes, panel, colour)
+    stacked[0].set_ylabel("families")
+    stacked[1].set_ylabel("single features")
+    figure.align_ylabels(stacked)
+    stacked[1].xaxis.set_major_locator(MaxNLocator(nbins=5))
+    stacked[1].set_xlabel(f"{cost_of(task)} by shuffling{UNITS[metric.name]}")
+    title = f"What {task.name} relies on"
+    left_out = len(features(groups)) - MOST_FEATURES
+    caption = (
+        f"How much worse {metric.label} ({format_value(groups['score'][0])}) becomes when a feature is shuffled among "
+        f"{groups['rows'][0]:,} test rows: mean of {groups['permutations'][0]} permutations, line: their standard "
+        "deviation."
+    )
+    if left_out > 0:
+        caption += f" {left_out} less important features are not drawn."
+    return ReportFigure(title, caption, to_svg(figure, identifier, f"{title}. {caption}"))
+
+
+def cost_of(task: Task) -> str:
+    metric = headline(task.kind)
+    return f"{metric.label} {'lost' if metric.higher_is_better else 'added'}"
+
+
+def draw_bars(axes: Axes, panel: pl.DataFrame, colour: str) -> None:
+    places = range(len(panel))
+    axes.barh(
+        places,
+        panel["importance"].to_numpy(),
+        xerr=panel["spread"].to_numpy(),
+        height=0.68,
+        color=LIGHT[colour],
+        ecolor=LIGHT["ink"],
+        error_kw={"elinewidth": 1},
+    )
+    axes.axvline(0, color=LIGHT["muted"], linewidth=0.8)
+    axes.set_yticks(places, [shortened(name) for name in panel["group"]])
+    axes.tick_params(axis="y", labelsize=8, length=0)
+    axes.grid(visible=False, axis="y")
+    axes.set_ylim(len(panel) - 0.4, -0.6)
+
+
+def shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…"
+
+
+def importance_markdown(importance: pl.DataFrame, tasks: Sequence[Task]) -> str:
+    """Families, then the features that matter most to some task, a column per task; empty without importance."""
+    columns = {task.name: groups for task in tasks if len(groups := of_task(importance, task))}
+    if not columns:
+        return ""
+    shown: dict[str, None] = {}
+    for part in (families, features):
+        ranked = pl.concat(
+            part(groups).with_columns(share=pl.col("importance") / groups["importance"].max())
+            for groups in columns.values()
+        )
+        order = (
+            ranked.group_by("group")
+            .agg(pl.col("share").max())
+            .sort("share", "group", descending=[True, False])
+        )
+        shown |= dict.fromkeys(order["group"].head(MOST_FEATURES))
+    heads = [f"{escape(task.name)}: {cost_of(task)}" for task in tasks if task.name in columns]
+    cells = {name: markdown_cells(groups) for name, groups in columns.items()}
+    rows = [[escape(group), *(of_task.get(group, MISSING) for of_task in cells.values())] for group in shown]
+    return markdown_table(["shuffled", *heads], rows)
+
+
+def markdown_cells(groups: pl.DataFrame) -> dict[str, str]:
+    """Group → '+0.0312 ± 0.0005'."""
+    decimals = decimals_for(float(groups["importance"].abs().max() or 0)) + 1  # type: ignore[arg-type]
+    return {
+        row["group"]: f"{format_signed(row['importance'], decimals)} ± {row['spread']:,.{decimals}f}"
+        for row in groups.iter_rows(named=True)
+    }

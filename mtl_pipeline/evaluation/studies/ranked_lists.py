@@ -1,0 +1,224 @@
+"""Ranked lists: does the candidate put what a user wants at the top of that user's own test rows?
+
+Each user's test rows are ordered by a model's prediction; a row whose label is 1 is a hit. With g(r) = 1 for a
+hit at rank r, else 0, and P hits among all rows of the user:
+
+- NDCG@k = Σ_{r≤k} g(r) / log2(r + 1), over the same sum of the best order (Järvelin & Kekäläinen 2002, "Cumulated
+  gain-based evaluation of IR techniques"); scikit-learn's `ndcg_score`.
+- Recall@k = Σ_{r≤k} g(r) / P.
+- HitRate@k = 1 where there is a hit among the first k, else 0.
+- MRR = 1 / rank of the first hit, wherever it is (Voorhees 1999, "The TREC-8 question answering track report").
+
+Each is averaged over the users who have a hit at all, every user counting the same. Scores are compared as
+float32, as the models give them; rows that tie stand in a random order that `seed` fixes, the same for every model.
+
+The lists hold what was logged or sampled, not the catalogue, so the values compare models with each other on
+these rows and nothing else (Krichene & Rendle 2020, "On sampled metrics for item recommendation").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from mtl_pipeline.evaluation.inference import intervals
+from mtl_pipeline.evaluation.inference.comparing import FEWEST_CLUSTERS, too_few_clusters_note
+from mtl_pipeline.evaluation.metrics.task_metrics import Metric
+from mtl_pipeline.evaluation.metrics.threads import in_threads
+from mtl_pipeline.evaluation.studies.chains import chain_rows, whole_chains
+from mtl_pipeline.predictions import CEILING, TaskRows, has_users
+from mtl_pipeline.spec import Task
+
+LENGTH = 10
+LIST_METRICS = (
+    Metric(
+        "ndcg",
+        f"NDCG@{LENGTH}",
+        True,
+        f"gain of the hits among a user's first {LENGTH} rows, less the further down they stand, over the gain of the "
+        "best order; 1 is perfect",
+    ),
+    Metric(
+        "recall",
+        f"Recall@{LENGTH}",
+        True,
+        f"share of a user's hits that stand among the first {LENGTH}; with more hits than that, 1 is out of reach",
+    ),
+    Metric("hit_rate", f"HitRate@{LENGTH}", True, f"share of the users with a hit among the first {LENGTH}"),
+    Metric("mrr", "MRR", True, "mean reciprocal rank: one over the rank of a user's first hit"),
+)
+SCORE_BITS = 31
+"""Of a float32 that is not negative; read as an integer it keeps its order."""
+
+RANKING_SCHEMA = {
+    "list": pl.String,
+    "task": pl.String,
+    "model": pl.String,
+    "metric": pl.String,
+    "length": pl.Int64,
+    "value": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "users": pl.Int64,
+    "rows": pl.Int64,
+    "difference": pl.Float64,
+    "difference_low": pl.Float64,
+    "difference_high": pl.Float64,
+    "verdict": pl.String,
+    "note": pl.String,
+}
+
+
+@dataclass(frozen=True)
+class Lists:
+    """The rows of every user who has a hit."""
+
+    rows: TaskRows
+    ties: np.ndarray
+    """(rows,) int: the order of rows that a model cannot tell apart."""
+
+
+def measure_ranking(
+    predictions: pl.DataFrame,
+    tasks: Sequence[Task],
+    *,
+    candidate: str,
+    bootstrap_samples: int = 500,
+    seed: int = 0,
+) -> pl.DataFrame:
+    """One row for each list, model and metric: list (the chain, 'click → purchase'), task (its last), model, metric,
+    length, value with its interval, users, rows, and of every baseline the difference candidate − baseline with its
+    paired interval, verdict and note. Users are resampled.
+
+    Lists are made for every binary task without a condition, by its prediction, and for the last binary task
+    of every chain, by the probability that the whole chain happens. No rows where there are no users.
+    """
+    rows: list[dict] = []
+    for chain in ranked_chains(tasks) if has_users(predictions) else []:
+        lists = lists_of(chain_rows(predictions, chain, candidate, "test"), seed)
+        name = " → ".join(task.name for task in chain)
+        rows += [
+            {"list": name, "task": chain[-1].name, "length": LENGTH} | row
+            for row in score_lists(lists, candidate, bootstrap_samples, seed)
+        ]
+    return pl.DataFrame(rows, schema=RANKING_SCHEMA)
+
+
+def ranked_chains(tasks: Sequence[Task]) -> list[list[Task]]:
+    roots = [[task] for task in tasks if task.kind == "binary" and task.given is None]
+    steps = {task.given for task in tasks if task.kind == "binary"}
+    return roots + [chain for chain in whole_chains(tasks) if chain[-1].name not in steps]
+
+
+def lists_of(rows: TaskRows, seed: int) -> Lists:
+    """The rows of the users who have a hit, users numbered anew."""
+    hits = np.bincount(rows.clusters, weights=rows.labels, minlength=rows.cluster_count)
+    kept = hits[rows.clusters] > 0
+    renumbered = np.cumsum(hits > 0) - 1
+    lists = TaskRows(
+        labels=rows.labels[kept],
+        clusters=renumbered[rows.clusters[kept]],
+        cluster_count=int(np.count_nonzero(hits)),
+        has_users=True,
+        predictions={model: scores[kept] for model, scores in rows.predictions.items()},
+    )
+    return Lists(lists, np.random.default_rng(seed).permutation(len(lists.labels)))
+
+
+def score_lists(lists: Lists, candidate: str, samples: int, seed: int) -> list[dict]:
+    rows = lists.rows
+    if rows.cluster_count == 0:
+        return []
+    models = list(rows.predictions)
+    by_user = dict(zip(models, in_threads(lambda model: user_metrics(lists, model), models), strict=True))
+    keys = [(model, metric.name) for model in models for metric in LIST_METRICS]
+    values = {(model, name): by_user[model][name] for model, name in keys}
+    statistic = intervals.mean_statistic(values.values(), np.arange(rows.cluster_count), rows.cluster_count)
+    resampled = intervals.resample([(keys, statistic)], rows.cluster_count, samples, seed)
+    return [
+        {
+            "model": model,
+            "metric": name,
+            "value": float(values[model, name].mean()),
+            "users": rows.cluster_count,
+            "rows": len(rows.labels),
+        }
+        | with_intervals(values, resampled, model, name, candidate, rows.cluster_count)
+        for model, name in keys
+    ]
+
+
+def with_intervals(
+    values: Mapping[tuple[str, str], np.ndarray],
+    resampled: Mapping[intervals.Key, np.ndarray],
+    model: str,
+    name: str,
+    candidate: str,
+    users: int,
+) -> dict:
+    if users < FEWEST_CLUSTERS:
+        return {"note": too_few_clusters_note(users, "user")}
+    quantile = intervals.expanded_quantile(users)
+    own = intervals.percentile_interval(resampled[model, name], quantile)
+    found: dict = {"low": own.low, "high": own.high, "note": own.note}
+    if model in (candidate, CEILING):
+        return found
+    paired = intervals.percentile_interval(resampled[candidate, name] - resampled[model, name], quantile)
+    return found | {
+        "difference": float(values[candidate, name].mean() - values[model, name].mean()),
+        "difference_low": paired.low,
+        "difference_high": paired.high,
+        "verdict": intervals.verdict(paired, higher_is_better=True),
+    }
+
+
+def user_metrics(lists: Lists, model: str) -> dict[str, np.ndarray]:
+    """Metric → (users,). Every user has a hit."""
+    rows = lists.rows
+    user, rank = ranks_of_hits(rows.clusters, rows.predictions[model], rows.labels, lists.ties)
+    count = rows.cluster_count
+    hits = np.bincount(user, minlength=count)
+    shown = rank <= LENGTH
+    found = np.bincount(user[shown], minlength=count)
+    gain = np.bincount(user[shown], weights=1 / np.log2(rank[shown] + 1), minlength=count)
+    best_gain = np.cumsum(1 / np.log2(np.arange(1, LENGTH + 1) + 1))
+    first = np.flatnonzero(np.r_[True, user[1:] != user[:-1]])
+    return {
+        "ndcg": gain / best_gain[np.minimum(hits, LENGTH) - 1],
+        "recall": found / hits,
+        "hit_rate": (found > 0).astype(np.float64),
+        "mrr": 1 / rank[first],
+    }
+
+
+def ranks_of_hits(
+    users: np.ndarray, scores: np.ndarray, labels: np.ndarray, ties: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """User and rank (from 1) of every hit, users ascending and each one's best rank first.
+
+    `users` (rows,) int ascending from 0, `scores` (rows,) in [0, 1], `labels` (rows,) 0 or 1, `ties` (rows,)
+    distinct int. User, falling score, order of ties and label are packed into one integer a row: what is sorted
+    is numbers, not rows, ten times as fast. Where the integer has no room for all of the order of ties, its
+    leading bits decide.
+    """
+    user_bits = int(users[-1]).bit_length()
+    tie_bits = max(0, 63 - 1 - SCORE_BITS - user_bits)
+    spare = max(0, (len(ties) - 1).bit_length() - tie_bits)
+    falling = np.int64(2**SCORE_BITS - 1) - scores.astype(np.float32).view(np.int32)
+    key = (users.astype(np.int64) << SCORE_BITS) | falling
+    key = (key << tie_bits) | (ties >> spare)
+    key = np.sort((key << 1) | (labels > 0))
+    starts = np.searchsorted(users, np.arange(users[-1] + 1))
+    hit = np.flatnonzero(key & 1)
+    user = key[hit] >> (SCORE_BITS + tie_bits + 1)
+    return user, hit - starts[user] + 1
+
+
+def list_scores(ranking: pl.DataFrame, candidate: str) -> dict[str, float]:
+    """'click → purchase NDCG@10' → the candidate's value."""
+    first = LIST_METRICS[0]
+    own = ranking.filter(pl.col("model") == candidate, pl.col("metric") == first.name)
+    return {f"{row['list']} {first.label}": row["value"] for row in own.iter_rows(named=True)}

@@ -1,0 +1,92 @@
+"""The published examples and text vectors, ready to learn from."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+import torch
+
+from mtl_pipeline.learning.data.encoding import FeatureEncoder, Rows, list_slots
+from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.publishing import folder_fingerprint, reading
+from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.vectors import Vectors, content_fingerprint, read_vectors
+
+
+@dataclass(frozen=True)
+class TextVectors:
+    """Vectors of the users and of the items, where they have text, each in the order of its ids."""
+
+    tables: dict[str, Vectors]
+
+    @classmethod
+    def read(cls, paths: PipelinePaths, spec: PipelineSpec) -> TextVectors:
+        return cls({table: read_vectors(paths.embeddings(table)) for table in spec.text_tables})
+
+    @property
+    def ids(self) -> dict[str, pl.Series]:
+        return {
+            f"{table.removesuffix('s')}_id": pl.Series(vectors.ids) for table, vectors in self.tables.items()
+        }
+
+    @property
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """float32 [rows, dimension] by table."""
+        return {table: torch.from_numpy(vectors.vectors) for table, vectors in self.tables.items()}
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Fingerprint of the encoder behind each set of vectors."""
+        return {table: vectors.metadata["encoder_fingerprint"] for table, vectors in self.tables.items()}
+
+    @property
+    def contents(self) -> dict[str, str]:
+        """Fingerprint of each set of vectors itself."""
+        return {
+            table: content_fingerprint(vectors.ids, vectors.vectors) for table, vectors in self.tables.items()
+        }
+
+
+class Dataset:
+    """Examples by split, with the encoder that the training split defines."""
+
+    def __init__(self, paths: PipelinePaths, spec: PipelineSpec) -> None:
+        with reading(paths.examples) as folder:
+            self.fingerprint = folder_fingerprint(folder)
+            self.examples = pl.read_parquet(folder / "examples.parquet")
+            self.statistics = pl.read_parquet(folder / "statistics.parquet")
+            self.vocabulary = pl.read_parquet(folder / "vocabulary.parquet")
+        self.text = TextVectors.read(paths, spec)
+        self.slots = list_slots(self.examples.filter(pl.col("split") == "train"))
+        self.encoder = FeatureEncoder(spec, self.statistics, self.vocabulary, self.slots, self.text.ids)
+
+    def split(self, *names: str) -> pl.DataFrame:
+        return self.examples.filter(pl.col("split").is_in(names))
+
+    def without_text(self) -> Dataset:
+        """The same examples, encoded alike, for a network that is given no text vectors."""
+        blind = copy.copy(self)
+        blind.text = TextVectors({})
+        return blind
+
+    @cached_property
+    def train(self) -> Rows:
+        return self.encoder.encode(self.split("train"))
+
+    @cached_property
+    def validation(self) -> Rows:
+        return self.encoder.encode(self.split("validation"))
+
+    @property
+    def validation_labels(self) -> dict[str, np.ndarray]:
+        """By task, float32 [validation rows]; NaN where not observed. What calibration is fitted on."""
+        labels = self.validation.labels.numpy()
+        return {task: labels[:, column] for column, task in enumerate(self.encoder.tasks)}
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,66 @@
+"""How much each task listens to each expert of a mixture."""
+
+from __future__ import annotations
+
+import polars as pl
+import torch
+
+from mtl_pipeline.learning.architectures.network import MixtureOfExperts, MultiTaskNetwork
+from mtl_pipeline.learning.data.encoding import Rows
+from mtl_pipeline.learning.explain.probing import Probe
+from mtl_pipeline.learning.training.ranker import ROWS_AT_ONCE
+
+EXPERTS_SCHEMA = {
+    "task": pl.String,
+    "expert": pl.Int64,
+    "owner": pl.String,
+    "weight": pl.Float64,
+    "deviation": pl.Float64,
+    "rows": pl.Int64,
+}
+
+
+def expert_use(probe: Probe) -> pl.DataFrame:
+    """Of each task and expert (from 1) the mean gate weight over the task's rows of the probe, and its standard
+    deviation from row to row; the weights of a task add up to 1. `owner` names the task that alone reads an expert.
+    Empty where the network has no experts."""
+    network = probe.ranker.network
+    tasks = [task.name for task in probe.ranker.tasks]
+    if not isinstance(network.shared, MixtureOfExperts):
+        return pl.DataFrame(schema=EXPERTS_SCHEMA)
+    owners = [None if owner is None else tasks[owner] for owner in network.shared.owners]
+    parts = []
+    for sample in probe.samples:
+        if len(sample.rows) == 0:
+            continue
+        weights = gate_weights(network, sample.rows)
+        for task in sample.tasks:
+            of_task = weights[:, tasks.index(task)].double()
+            parts.append(
+                pl.DataFrame(
+                    {
+                        "task": [task] * len(owners),
+                        "expert": range(1, len(owners) + 1),
+                        "owner": owners,
+                        "weight": of_task.mean(0).numpy(),
+                        "deviation": of_task.std(0, correction=0).numpy(),
+                        "rows": [len(of_task)] * len(owners),
+                    },
+                    schema=EXPERTS_SCHEMA,
+                )
+            )
+    declared = pl.Enum(tasks)
+    return pl.concat(parts).sort(pl.col("task").cast(declared), "expert")
+
+
+def gate_weights(network: MultiTaskNetwork, rows: Rows) -> torch.Tensor:
+    """float32 [rows, tasks, experts]."""
+    assert isinstance(network.shared, MixtureOfExperts)
+    network.eval()
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        parts = [
+            network.shared.gate_weights(network.inputs(rows[start : start + ROWS_AT_ONCE].to(device))).cpu()
+            for start in range(0, len(rows), ROWS_AT_ONCE)
+        ]
+    return torch.cat(parts)

@@ -1,0 +1,61 @@
+"""Permutation importance: what the ranker predicts when one group of features is shuffled among the rows
+(Breiman, Machine Learning 45, 2001, https://doi.org/10.1023/A:1010933404324; for any model Fisher, Rudin and
+Dominici, JMLR 20 (177), 2019, https://arxiv.org/abs/1801.01489).
+
+A task's rows are shuffled among themselves, since they may differ from the other rows as watched films differ from
+all films. The columns of a group keep together: each row gets them from one other row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import polars as pl
+import torch
+
+from mtl_pipeline.learning.data.encoding import Rows
+from mtl_pipeline.learning.data.feature_groups import FeatureGroup
+from mtl_pipeline.learning.explain.probing import PERMUTATIONS, Probe, Sample
+
+
+def permuted_predictions(probe: Probe) -> Iterator[pl.DataFrame]:
+    """What the ranker predicts for the probe's rows: as they are, then with each group shuffled, PERMUTATIONS times.
+
+    Each frame holds the rows of one sample: `label/<task>` and `prediction/<task>` (an Array of one probability per
+    class for a multiclass task) of the sample's tasks, and the same in every row: `group`, `family` (null where
+    nothing is shuffled) and `is_family`. The same seed gives the same frames.
+    """
+    random = np.random.default_rng(probe.seed)
+    for sample in probe.samples:
+        yield predicted(probe, sample, sample.rows, None)
+        orders = [torch.from_numpy(random.permutation(len(sample.rows))) for _ in range(PERMUTATIONS)]
+        for group, order in product(probe.groups, orders):
+            yield predicted(probe, sample, permuted(sample.rows, group, order), group)
+
+
+def permuted(rows: Rows, group: FeatureGroup, order: torch.Tensor) -> Rows:
+    """The rows, of which each has the group's columns of row `order[row]`."""
+    changed = {}
+    for tensor, columns in group.columns.items():
+        changed[tensor] = getattr(rows, tensor).clone()
+        changed[tensor][:, columns] = changed[tensor][order][:, columns]
+    return replace(rows, **changed)
+
+
+def predicted(probe: Probe, sample: Sample, rows: Rows, group: FeatureGroup | None) -> pl.DataFrame:
+    predictions = probe.ranker.predict(rows)
+    tasks = [task.name for task in probe.ranker.tasks]
+    labels = sample.rows.labels.numpy()
+    return pl.DataFrame(
+        [
+            *(pl.Series(f"label/{task}", labels[:, tasks.index(task)]) for task in sample.tasks),
+            *(pl.Series(f"prediction/{task}", predictions[task]) for task in sample.tasks),
+        ]
+    ).with_columns(
+        pl.lit(group.name if group else None, pl.String).alias("group"),
+        pl.lit(group.family if group else None, pl.String).alias("family"),
+        pl.lit(bool(group and group.is_family)).alias("is_family"),
+    )

@@ -1,0 +1,33 @@
+"""The validation and test rows, which every model that is compared predicts and is calibrated on alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mtl_pipeline.learning.data.dataset import Dataset
+from mtl_pipeline.learning.training.calibration import Calibrator, fit_calibration
+from mtl_pipeline.learning.training.loop import fit_network
+from mtl_pipeline.spec import PipelineSpec, Task
+
+
+class HeldOut:
+    """The rows of a dataset that no model is fitted on."""
+
+    def __init__(self, dataset: Dataset, spec: PipelineSpec) -> None:
+        self.spec = spec
+        self.frame = dataset.split("validation", "test")
+        self.rows = dataset.encoder.encode(self.frame)
+        self.validation = (self.frame["split"] == "validation").to_numpy()
+        self.validation_labels = dataset.validation_labels
+
+    def answers(self, dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task]) -> dict[str, np.ndarray]:
+        """Train a network for some of the tasks: what it predicts for these rows, by task, before calibration."""
+        fit = fit_network(dataset, spec, tasks, lambda line: None, measure_conflict=False)
+        return fit.ranker.predict_uncalibrated(self.rows)
+
+    def calibration(self, predictions: Mapping[str, np.ndarray]) -> dict[str, Calibrator]:
+        """Fitted on the validation rows among the predictions of all rows, by task."""
+        on_validation = {task: values[self.validation] for task, values in predictions.items()}
+        return fit_calibration(self.spec, self.validation_labels, on_validation)

@@ -1,0 +1,225 @@
+"""The trained ranker as it is saved: weights, configuration and what the training split taught.
+
+A folder: model.safetensors, config.json, calibration.json, statistics.parquet, vocabulary.parquet,
+training_log.json, trained_with.json (see provenance) and seen.json (see seen).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from polars.exceptions import PolarsError
+from pydantic import ConfigDict, TypeAdapter
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from mtl_pipeline.champions import reading_model
+from mtl_pipeline.errors import UserError, in_short
+from mtl_pipeline.learning.architectures.network import MultiTaskNetwork, NetworkShape
+from mtl_pipeline.learning.data.dataset import TextVectors
+from mtl_pipeline.learning.data.encoding import FeatureEncoder, Rows
+from mtl_pipeline.learning.training.calibration import CALIBRATION, Calibrator, calibrate, save_calibration
+from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.publishing import reading
+from mtl_pipeline.spec import Model, PipelineSpec, Task
+
+ROWS_AT_ONCE = 16_384
+ROWS_IN_CACHE = 4_096
+"""Rows to predict at once on a processor, whose cache then holds what one layer hands to the next."""
+
+
+@dataclass(frozen=True)
+class LabelScale:
+    """Mean and deviation that regression labels were standardised with; 0 and 1 for the other tasks."""
+
+    __pydantic_config__ = ConfigDict(allow_inf_nan=False)
+
+    mean: list[float]
+    deviation: list[float]
+
+
+@dataclass(frozen=True)
+class Config:
+    """What config.json holds."""
+
+    model: Model
+    tasks: list[Task]
+    shape: NetworkShape
+    scale: LabelScale
+    slots: dict[str, int]
+    """By list feature."""
+    text_encoders: dict[str, str]
+    """Fingerprint by table."""
+
+
+CONFIG = TypeAdapter(Config)
+
+
+@dataclass
+class Ranker:
+    """A network that can predict from encoded rows."""
+
+    network: MultiTaskNetwork
+    tasks: list[Task]
+    scale: LabelScale
+    calibration: Mapping[str, Calibrator] = field(default_factory=dict)
+    """By task; a task without one stays as the network predicts it."""
+
+    def predict(self, rows: Rows) -> dict[str, np.ndarray]:
+        """What `predict_uncalibrated` gives, calibrated (then float64)."""
+        return calibrate(self.predict_uncalibrated(rows), self.calibration)
+
+    def predict_uncalibrated(self, rows: Rows) -> dict[str, np.ndarray]:
+        """By task, float32: probabilities [rows] (binary), values on the label's scale [rows] (regression),
+        expected counts [rows] (count) or probabilities of the classes [rows, classes] (multiclass)."""
+        self.network.eval()
+        device = next(self.network.parameters()).device
+        at_once = ROWS_IN_CACHE if device.type == "cpu" else ROWS_AT_ONCE
+        parts = []
+        with torch.inference_mode(), self.network.texts_kept(len(rows)):
+            for start in range(0, len(rows), at_once):
+                parts.append(self.network(rows[start : start + at_once].to(device)).float().cpu())
+        widths = [task.outputs for task in self.tasks]
+        outputs = torch.cat(parts) if parts else torch.empty(0, sum(widths))
+        return {
+            task.name: self.answers(part, column).numpy()
+            for column, (task, part) in enumerate(zip(self.tasks, outputs.split(widths, 1), strict=True))
+        }
+
+    def answers(self, outputs: Tensor, column: int) -> Tensor:
+        """From what the network gives for one task to what its label means."""
+        match self.tasks[column].kind:
+            case "binary":
+                return outputs[:, 0].sigmoid()
+            case "count":
+                return outputs[:, 0].exp()
+            case "multiclass":
+                return outputs.softmax(1)
+            case _:
+                return outputs[:, 0] * self.scale.deviation[column] + self.scale.mean[column]
+
+
+def save_ranker(
+    folder: Path,
+    ranker: Ranker,
+    shape: NetworkShape,
+    spec: PipelineSpec,
+    slots: dict[str, int],
+    text: TextVectors,
+) -> None:
+    """Write model.safetensors, config.json and calibration.json."""
+    save_file(
+        {name: tensor.contiguous().cpu() for name, tensor in ranker.network.state_dict().items()},
+        folder / "model.safetensors",
+    )
+    config = Config(spec.model, spec.tasks, shape, ranker.scale, slots, text.fingerprints)
+    (folder / "config.json").write_bytes(CONFIG.dump_json(config, indent=2) + b"\n")
+    save_calibration(folder, ranker.calibration)
+
+
+def declared_numbers(spec: PipelineSpec) -> list[str]:
+    """Names of the numeric and the history features."""
+    features = spec.features
+    history = [feature.name for feature in features.history]
+    return [*features.users.numeric, *features.items.numeric, *features.interactions.numeric, *history]
+
+
+def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ranker, FeatureEncoder]:
+    """A saved ranker with the feature encoder it was trained with. `folder`: of the newest model, or of a champion.
+
+    Raises UserError when there is none, when it is damaged, or when it was trained for other tasks, other features or
+    with another text encoder.
+    """
+    with reading_model(folder) as version, readable(folder):
+        config = CONFIG.validate_json((version / "config.json").read_bytes())
+        statistics = pl.read_parquet(version / "statistics.parquet")
+        vocabulary = pl.read_parquet(version / "vocabulary.parquet")
+        weights = load_file(version / "model.safetensors")
+        calibration = CALIBRATION.validate_json((version / "calibration.json").read_bytes())
+    if [meaning(task) for task in config.tasks] != [meaning(task) for task in spec.tasks]:
+        raise UserError(
+            f"{folder} was trained for other tasks than defs.yaml declares: materialize model again"
+        )
+    if config.text_encoders != text.fingerprints:
+        raise UserError(f"{folder} was trained with vectors of another text encoder: materialize model again")
+    encoder = FeatureEncoder(spec, statistics, vocabulary, config.slots, text.ids)
+    if (
+        list(config.shape.fields) != encoder.fields
+        or config.shape.numerics != len(encoder.numeric_names)
+        or sorted(encoder.statistics["feature"]) != sorted(declared_numbers(spec))
+    ):
+        raise UserError(
+            f"{folder} was trained on other features than defs.yaml declares: materialize model again"
+        )
+    with readable(folder):
+        network = MultiTaskNetwork(config.model, config.shape, text.tensors)
+        network.load_state_dict(with_present_names(weights))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return Ranker(network.to(device), list(spec.tasks), config.scale, calibration), encoder
+
+
+@contextmanager
+def readable(folder: Path) -> Iterator[None]:
+    """A UserError for what is whole but means nothing here: other parameters, settings that exist no longer, …"""
+    try:
+        yield
+    except (RuntimeError, ValueError, TypeError, KeyError, OSError, SafetensorError, PolarsError) as error:
+        raise UserError(
+            f"{folder} was made by another version of this project, or by hand: materialize model again "
+            f"({in_short(error)})"
+        ) from error
+
+
+def with_present_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Experts that all tasks read were `shared.first` and so on before tasks had experts of their own."""
+    return {
+        re.sub(r"^shared\.(first|deeper|biases)\.", r"shared.shared.\1.", name): tensor
+        for name, tensor in weights.items()
+    }
+
+
+def meaning(task: Task) -> tuple:
+    """What a prediction of the task means. How it was learned (loss, weights) is left out."""
+    return task.name, task.kind, task.column, task.given, task.classes
+
+
+def predict_examples(
+    paths: PipelinePaths, spec: PipelineSpec, folder: Path, *, name: str = "multi_task"
+) -> pl.DataFrame:
+    """Labels and the saved model's predictions for all validation and test examples.
+
+    Columns: example_id, ids, timestamp, further columns of the interaction key, split, label/<task>,
+    prediction/<name>/<task> (an Array of one probability per class for a multiclass task), and
+    uncalibrated/<name>/<task> where calibration changed it.
+    """
+    ranker, encoder = load_ranker(folder, spec, TextVectors.read(paths, spec))
+    with reading(paths.examples) as version:
+        examples = pl.read_parquet(version / "examples.parquet").filter(pl.col("split") != "train")
+    if missing := set(encoder.statistics["feature"]) - set(examples.columns):
+        raise UserError(
+            f"{folder} was trained on features that the examples lack ({', '.join(sorted(missing))}): "
+            "materialize model again"
+        )
+    raw = ranker.predict_uncalibrated(encoder.encode(examples))
+    columns = published_columns(name, raw, ranker.calibration)
+    identity = dict.fromkeys(["example_id", *spec.ids, "timestamp", *spec.interaction_key, "split"])
+    return examples.select(
+        *identity, *(pl.col(task.name).alias(f"label/{task.name}") for task in spec.tasks)
+    ).with_columns(pl.Series(column, values) for column, values in columns.items())
+
+
+def published_columns(
+    model: str, raw: Mapping[str, np.ndarray], calibration: Mapping[str, Calibrator]
+) -> dict[str, np.ndarray]:
+    """The calibrated predictions of a model by column name, and the raw ones of tasks where they differ."""
+    columns = {f"prediction/{model}/{task}": values for task, values in calibrate(raw, calibration).items()}
+    changed = [task for task in raw if task in calibration and calibration[task].changes]
+    return columns | {f"uncalibrated/{model}/{task}": raw[task] for task in changed}

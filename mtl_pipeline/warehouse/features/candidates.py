@@ -1,0 +1,95 @@
+"""Candidates for recommendation: every user with every item that they may be shown, with features as of now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import duckdb
+import polars as pl
+
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.warehouse.connection import column_types, fetch_one, open_warehouse
+from mtl_pipeline.warehouse.features.label_times import end_of_log
+from mtl_pipeline.warehouse.features.point_in_time import (
+    entity_features,
+    entity_ids,
+    entity_joins,
+    history_groups,
+    summarise_history,
+)
+from mtl_pipeline.warehouse.sql import quote_literal, render_sql
+
+ROWS_AT_ONCE = 500_000
+
+
+@contextmanager
+def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Iterator[pl.DataFrame]]:
+    """Yield the candidates of a few users at a time: user_id, item_id and raw features.
+
+    "Now" is one second after the last event, the same for all, so the log is summed up once, before the first
+    frame. All candidates of a user are in one frame, and a frame has about ROWS_AT_ONCE rows, or one user's where
+    the catalogue is larger.
+    """
+    with open_warehouse(paths.warehouse, read_only=True, settings=spec.warehouse) as connection:
+        connection.execute(
+            render_sql(
+                paths.common_sql / "candidate_parts.sql",
+                users=entity_ids(spec, "users"),
+                items=entity_ids(spec, "items"),
+                timed=spec.timed,
+                end_of_log=end_of_log(spec),
+                available_from=spec.available_from,
+                newest_days=spec.recommendations.newest_days,
+            )
+        )
+        summarise_history(connection, paths, spec, now="getvariable('now')")
+        candidates = render_sql(
+            paths.common_sql / "candidates.sql",
+            context=context_values(connection, spec),
+            exclude=spec.recommendations.exclude,
+            root_label=spec.root_task.column,
+            entity_features=[name for table in spec.entities for name in entity_features(spec, table)],
+            entity_joins=entity_joins(spec),
+            histories=list(history_groups(spec.features.history)),
+        )
+        users, items = fetch_one(
+            connection,
+            "SELECT (SELECT count(*) FROM candidate_users), (SELECT count(*) FROM candidate_items)",
+        )
+        users_at_once = max(1, ROWS_AT_ONCE // max(1, items))
+
+        def frames() -> Iterator[pl.DataFrame]:
+            for first in range(0, users, users_at_once):
+                places = {"first": first, "end": first + users_at_once}
+                yield connection.sql(candidates, params=places).pl()
+
+        yield frames()
+
+
+def context_values(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec) -> dict[str, str]:
+    """By feature of interactions: SQL of the value that recommendations assume, NULL where none is declared.
+
+    Raises UserError where a declared value does not fit its column.
+    """
+    types = column_types(connection, "interactions")
+    values = {}
+    for name in spec.context_features:
+        values[name] = f"NULL::{types[name]}"
+        if name not in spec.recommendations.context:
+            continue
+        literal = quote_literal(spec.recommendations.context[name])
+        values[name] = f"{f'[{literal}]' if types[name].endswith('[]') else literal}::{types[name]}"
+        try:
+            (kept,) = fetch_one(connection, f"SELECT {values[name]}")
+        except duckdb.ConversionException as error:
+            raise UserError(
+                f"recommendations.context in defs.yaml: {name} is {types[name]}, and {literal} is none ({error})"
+            ) from error
+        if isinstance(kept, int) and kept != float(spec.recommendations.context[name]):
+            raise UserError(
+                f"recommendations.context in defs.yaml: {name} is {types[name]}, and {literal} would become {kept}"
+            )
+    return values

@@ -1,0 +1,128 @@
+"""How CSV files are written: column names, delimiter, quotes, line ends and encoding."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.spec import RawFiles
+from mtl_pipeline.warehouse.reading.raw import RawFile, open_bytes, remote_query
+from mtl_pipeline.warehouse.sql import quote_literal
+
+PROVENANCE_COLUMNS = ("source_file", "source_line")
+LONGEST_HEADER = 2**20
+DELIMITERS = ",;\t|"
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How the CSV files of one table are written."""
+
+    columns: list[str]
+    delimiter: str
+    quote: str
+    encoding: str
+    has_header: bool
+    longest_lines: int
+    """Of a record; see RawFiles."""
+    longest_bytes: int
+
+
+def read_dialect(files: list[RawFile], raw: RawFiles, table: str) -> Dialect:
+    """The settings of `raw:`, completed from the header lines of the files.
+
+    Raises UserError when a header cannot be used, or when the files' headers differ.
+    """
+    first = file_dialect(files[0], raw, table)
+    if first.has_header:
+        for file in files[1:]:
+            refuse_other_columns(file, file_dialect(file, raw, table), files[0], first)
+    return first
+
+
+def refuse_other_columns(file: RawFile, dialect: Dialect, first_file: RawFile, first: Dialect) -> None:
+    if dialect == first:
+        return
+    differing = sorted(set(dialect.columns) ^ set(first.columns))
+    what = f"differing: {', '.join(differing)}" if differing else "in another order or with another delimiter"
+    raise UserError(
+        f"{file.path} has other columns than {first_file.name} ({what}): all files of a table need the "
+        f"header {first.delimiter.join(first.columns)}"
+    )
+
+
+def file_dialect(file: RawFile, raw: RawFiles, table: str) -> Dialect:
+    given = raw.columns_of(table)
+    line = first_line(file, raw.encoding, is_header=given is None)
+    if not line:
+        raise UserError(f"{file.path} is empty: it needs a header line and rows")
+    delimiter = raw.delimiter or max(DELIMITERS, key=line.count)
+    columns = given or split_header(file, line, delimiter, raw.quote)
+    if not columns or "" in columns:
+        raise UserError(f"{file.path}: line 1 must name every column, got: {line.strip() or '(blank)'}")
+    refuse_repeated_columns(file, columns)
+    return Dialect(
+        columns,
+        delimiter,
+        raw.quote,
+        raw.encoding,
+        given is None,
+        raw.longest_record_lines,
+        raw.longest_record_bytes,
+    )
+
+
+def refuse_repeated_columns(file: RawFile, columns: list[str]) -> None:
+    """SQL tells no names apart by case."""
+    lower = [name.lower() for name in columns]
+    if repeated := sorted({name for name in columns if lower.count(name.lower()) > 1}):
+        raise UserError(
+            f"{file.path}: line 1 names a column twice: {', '.join(repeated)}; rename one of them "
+            "(upper and lower case are the same in SQL)"
+        )
+
+
+def refuse_reserved_columns(file: RawFile, columns: list[str]) -> None:
+    if reserved := [name for name in columns if name.lower() in PROVENANCE_COLUMNS]:
+        raise UserError(f"{file.path}: rename the column {', '.join(reserved)}: the name is reserved")
+
+
+def split_header(file: RawFile, line: str, delimiter: str, quote: str) -> list[str]:
+    if len(delimiter) > 1 or not quote:
+        return [name.strip() for name in line.strip("\r\n").split(delimiter)]
+    reader = csv.reader([line], delimiter=delimiter, quotechar=quote, strict=True)
+    try:
+        return [name.strip() for name in next(reader, [])]
+    except csv.Error as error:
+        raise UserError(
+            f"{file.path}: line 1 must name every column, but it is not valid CSV: {error}"
+        ) from error
+
+
+def first_line(file: RawFile, encoding: str, *, is_header: bool) -> str:
+    """What is wrong with a row, which is no header, is said where rows are read."""
+    if file.is_remote:
+        return remote_first_line(file, encoding)
+    with open_bytes(file) as stream:
+        line = stream.readline(LONGEST_HEADER)
+    if is_header and b"\r" in line.rstrip(b"\r\n"):
+        raise UserError(f"{file.path}: lines end with a carriage return only; convert them to line feeds")
+    try:
+        return line.decode(
+            "utf-8-sig" if encoding == "utf-8" else encoding, "strict" if is_header else "replace"
+        )
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{file.path}: line 1 is not {encoding.upper()}; name the file's `encoding:` under `raw:`"
+        ) from error
+
+
+def remote_first_line(file: RawFile, encoding: str) -> str:
+    rows = remote_query(
+        f"SELECT line FROM read_csv({quote_literal(file.path)}, auto_detect = false, header = false, "
+        f"columns = {{'line': 'VARCHAR'}}, delim = '\x01', quote = '', escape = '', "
+        f"encoding = {quote_literal(encoding)}) LIMIT 1",
+        file.path,
+    )
+    return rows[0][0] + "\n" if rows and rows[0][0] else ""

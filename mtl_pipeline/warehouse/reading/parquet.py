@@ -1,0 +1,48 @@
+"""Raw Parquet files as DuckDB gets to see them."""
+
+from __future__ import annotations
+
+import glob
+
+import duckdb
+import pyarrow.parquet as pq
+
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.warehouse.reading.dialect import refuse_repeated_columns, refuse_reserved_columns
+from mtl_pipeline.warehouse.reading.raw import RawFile
+from mtl_pipeline.warehouse.sql import quote_identifiers, quote_literal
+
+
+def create_parquet_view(connection: duckdb.DuckDBPyConnection, table: str, files: list[RawFile]) -> None:
+    """Create the temporary view raw_<table>. Raises UserError where the files cannot be read, or not together."""
+    first = parquet_columns(connection, files[0])
+    for file in files[1:]:
+        if differing := sorted(set(first.items()) ^ set(parquet_columns(connection, file).items())):
+            raise UserError(
+                f"{file.path} has other columns than {files[0].name} "
+                f"(differing: {', '.join(' '.join(column) for column in differing)})"
+            )
+    prefix = len(files[0].path) - len(files[0].name)
+    listed = ", ".join(quote_literal(plain_path(file)) for file in files)
+    connection.execute(
+        f"CREATE OR REPLACE TEMP VIEW raw_{table} AS SELECT {quote_identifiers(first)}, "
+        f"filename[{prefix + 1}:] AS source_file, file_row_number + 1 AS source_line "
+        f"FROM read_parquet([{listed}], filename = true, file_row_number = true)"
+    )
+
+
+def parquet_columns(connection: duckdb.DuckDBPyConnection, file: RawFile) -> dict[str, str]:
+    """SQL type by name."""
+    try:
+        rows = connection.execute(f"DESCRIBE FROM read_parquet({quote_literal(plain_path(file))})").fetchall()
+    except duckdb.Error as error:
+        raise UserError(f"{file.path} cannot be read as Parquet: {error}") from error
+    if not file.is_remote:
+        refuse_repeated_columns(file, pq.read_schema(file.path).names)
+    refuse_reserved_columns(file, [row[0] for row in rows])
+    return {row[0]: row[1] for row in rows}
+
+
+def plain_path(file: RawFile) -> str:
+    """The path where DuckDB takes it for a pattern: brackets and stars in the name of a local file mean themselves."""
+    return file.path if file.is_remote else glob.escape(file.path)
