@@ -20,6 +20,8 @@ CEILING = "ceiling"
 """The model that answers with a simulator's true probabilities: nothing predicts better."""
 CONSTANT = "constant"
 """The model that gives every row the same answer."""
+SINGLE_TASK = "single_task"
+"""The same network as the candidate's, trained for one task alone."""
 CHAMPION = "champion"
 """The model that recommends until another one is promoted, where it is not the candidate itself."""
 MOST_ROUNDING = 1e-3

@@ -22,7 +22,7 @@ from mtl_pipeline.warehouse.checks import backtest_checks
 from mtl_pipeline.warehouse.features.windows import PlannedWindow, build_window, plan_windows, users_tested
 
 if TYPE_CHECKING:
-    from mtl_pipeline.evaluation.report.backtest_report import BacktestPage
+    from mtl_pipeline.evaluation.studies.backtest import BacktestResult
 
 SQL = ("window.sql", "known_label.sql", "statistics.sql")
 Log = Callable[[str], Any]
@@ -85,10 +85,9 @@ def backtest_version(pipeline: PipelineContext, backtest: Backtest) -> str:
     )
 
 
-def run_backtest(pipeline: PipelineContext, backtest: Backtest, log: Log) -> "BacktestPage":
+def run_backtest(pipeline: PipelineContext, backtest: Backtest, log: Log) -> "BacktestResult":
     """Every window that is not finished yet, the first one first; what takes memory is that of one window."""
-    from mtl_pipeline.evaluation.report.backtest_report import BacktestPage
-    from mtl_pipeline.evaluation.studies.backtest import WindowScores, pool_windows
+    from mtl_pipeline.evaluation.studies.backtest import BacktestResult, WindowScores, pool_windows
 
     spec = pipeline.spec
     with open_work(pipeline, backtest_version(pipeline, backtest)) as work:
@@ -104,7 +103,7 @@ def run_backtest(pipeline: PipelineContext, backtest: Backtest, log: Log) -> "Ba
         scores = WindowScores.together([WindowScores.read(folder) for folder in folders])
         training = [json.loads((folder / "training.json").read_text()) for folder in folders]
         resampled = "users" if users is not None else "rows"
-        page = BacktestPage(
+        page = BacktestResult(
             pipeline=pipeline.name,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             tasks=tuple(spec.tasks),
@@ -182,7 +181,7 @@ def windows_frame(planned: list[PlannedWindow], training: list[dict[str, float]]
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
-def publish_backtest(pipeline: PipelineContext, page: "BacktestPage") -> None:
+def publish_backtest(pipeline: PipelineContext, page: "BacktestResult") -> None:
     from mtl_pipeline.evaluation.report.backtest_report import render_markdown, render_page
 
     with publish_folder(pipeline.paths.backtest) as folder:

@@ -24,7 +24,8 @@ from mtl_pipeline.warehouse.checks import evaluation_checks
 from mtl_pipeline.warehouse.facts import describe_data
 
 if TYPE_CHECKING:
-    from mtl_pipeline.evaluation.report.page import Facts, ReportContext
+    from mtl_pipeline.evaluation.facts import Facts
+    from mtl_pipeline.evaluation.report.page import ReportContext
     from mtl_pipeline.evaluation.studies.scoring import Evaluation
 
 VERSIONED = ("dagster", "duckdb", "polars", "scikit-learn", "torch", "transformers")
@@ -49,6 +50,7 @@ def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     )
     def evaluation(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Metrics of every model on the test split, with the thresholds that validation chose."""
+        from mtl_pipeline.evaluation.report.markdown import to_markdown
         from mtl_pipeline.evaluation.studies.scoring import evaluate
 
         champion = find_champion(pipeline)
@@ -73,7 +75,7 @@ def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             data_version=dg.DataVersion(str(measured.metrics.hash_rows(seed=0).sum())),
             metadata={
-                "report": dg.MetadataValue.md(compared.to_markdown(decision)),
+                "report": dg.MetadataValue.md(to_markdown(compared, decision)),
                 "promotion": decision.verdict,
                 **({"beware": " ".join(page.caveats)} if page.caveats else {}),
                 "champion before": decision.champion or "none",
@@ -146,7 +148,8 @@ def report_context(
     decision: Decision,
     made_from: list[str],
 ) -> "ReportContext":
-    from mtl_pipeline.evaluation.report.page import Facts, ReportContext
+    from mtl_pipeline.evaluation.facts import Facts
+    from mtl_pipeline.evaluation.report.page import ReportContext
     from mtl_pipeline.learning.training.calibration import load_calibration
 
     with reading(pipeline.paths.model) as model:
@@ -264,12 +267,13 @@ def publish_evaluation(
     parts: Mapping[str, pl.DataFrame],
     trend: str,
 ) -> None:
+    from mtl_pipeline.evaluation.report.markdown import to_markdown
     from mtl_pipeline.evaluation.report.page import render_report
 
     with publish_folder(pipeline.paths.evaluation) as folder:
         (folder / "report.html").write_text(render_report(measured, context), encoding="utf-8")
         (folder / TREND_PAGE).write_text(trend, encoding="utf-8")
-        (folder / "report.md").write_text(measured.to_markdown(context.decision), encoding="utf-8")
+        (folder / "report.md").write_text(to_markdown(measured, context.decision), encoding="utf-8")
         if context.decision:
             context.decision.write(folder / "decision.json")
         for name in FRAMES:
@@ -294,7 +298,7 @@ def main_metrics(measured: "Evaluation") -> dict[str, float]:
     """The candidate's compared metrics of each task, and by how much they differ from those of one network per
     task, as numbers that the UI plots over runs."""
     from mtl_pipeline.evaluation.metrics.task_metrics import COMPARED
-    from mtl_pipeline.evaluation.report.tables import SINGLE_TASK
+    from mtl_pipeline.predictions import SINGLE_TASK
 
     scores = {
         f"{task.name} {metric}": measured.score(task.name, measured.candidate, metric).value

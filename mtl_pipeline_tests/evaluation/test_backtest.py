@@ -10,8 +10,14 @@ import polars as pl
 import pytest
 
 from mtl_pipeline.evaluation.inference.intervals import BETTER, UNDECIDED, WORSE
-from mtl_pipeline.evaluation.report.backtest_report import BacktestPage, render_markdown, render_page
-from mtl_pipeline.evaluation.studies.backtest import BEST_BASELINE, NOT_SCORED, WindowScores, score_window
+from mtl_pipeline.evaluation.report.backtest_report import render_markdown, render_page
+from mtl_pipeline.evaluation.studies.backtest import (
+    BEST_BASELINE,
+    NOT_SCORED,
+    BacktestResult,
+    WindowScores,
+    score_window,
+)
 from mtl_pipeline.evaluation.studies.backtest import pool_windows as pool_all
 from mtl_pipeline.evaluation.studies.scoring import evaluate
 from mtl_pipeline.spec import Task
@@ -180,7 +186,9 @@ def test_no_window_with_a_score() -> None:
     assert render_page(page).count("<figure>") == 1
 
 
-def page_of(scores: WindowScores, *, windows: int, folded: bool = False, name: str = "shop") -> BacktestPage:
+def page_of(
+    scores: WindowScores, *, windows: int, folded: bool = False, name: str = "shop"
+) -> BacktestResult:
     start = datetime(2026, 1, 1)
     rows = [
         {
@@ -200,7 +208,7 @@ def page_of(scores: WindowScores, *, windows: int, folded: bool = False, name: s
         }
         for window in range(1, windows + 1)
     ]
-    return BacktestPage(
+    return BacktestResult(
         pipeline=name,
         created_at="2026-02-01T00:00:00+00:00",
         tasks=TASKS,

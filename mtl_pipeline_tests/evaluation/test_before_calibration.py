@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from mtl_pipeline.evaluation.report.figures.task_figures import task_figures
+from mtl_pipeline.evaluation.report.markdown import to_markdown
 from mtl_pipeline.evaluation.report.page import ReportContext, render_report
 from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate
 from mtl_pipeline.spec import Task
@@ -73,7 +74,7 @@ def test_without_calibration_nothing_is_said_of_before(
     html = render_report(evaluation, ReportContext("movielens", predictions))
     assert "Before and after calibration" not in html
     assert "multi_task before" not in html
-    assert "after calibration" not in evaluation.to_markdown()
+    assert "after calibration" not in to_markdown(evaluation)
 
 
 def test_both_reports_show_it_and_how_it_was_chosen(measured: Evaluation, calibrated: pl.DataFrame) -> None:
@@ -81,7 +82,7 @@ def test_both_reports_show_it_and_how_it_was_chosen(measured: Evaluation, calibr
     html = render_report(measured, context)
     assert html.count("Before and after calibration") == 2
     assert "isotonic: 53,000 rows" in html
-    assert re.search(r"\| multi_task \| 0\.\d+ → 0\.\d+ \| \d\.\d+ → 0\.\d+ \|", measured.to_markdown())
+    assert re.search(r"\| multi_task \| 0\.\d+ → 0\.\d+ \| \d\.\d+ → 0\.\d+ \|", to_markdown(measured))
 
 
 def test_validation_is_said_to_flatter(measured: Evaluation, calibrated: pl.DataFrame) -> None:

@@ -16,8 +16,8 @@ from mtl_pipeline.evaluation.metrics.curves import (
     reliability,
     roc_points,
     thin,
+    threshold_counts,
 )
-from mtl_pipeline.evaluation.metrics.task_metrics import threshold_counts
 from mtl_pipeline.evaluation.report.figures.palette import LIGHT
 from mtl_pipeline.evaluation.report.figures.svg import to_svg
 from mtl_pipeline.evaluation.report.figures.task_figures import ReportFigure, task_figures

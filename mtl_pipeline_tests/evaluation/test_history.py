@@ -17,7 +17,7 @@ import pytest
 
 from mtl_pipeline.champions import Decision
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.evaluation.report.page import Facts
+from mtl_pipeline.evaluation.facts import Facts
 from mtl_pipeline.evaluation.studies.history import (
     Difference,
     Record,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
+from mtl_pipeline.evaluation.metrics.curves import threshold_counts
 from mtl_pipeline.evaluation.metrics.losses import poisson_deviances
 from mtl_pipeline.evaluation.metrics.task_metrics import (
     best_f1_threshold,
@@ -14,7 +15,6 @@ from mtl_pipeline.evaluation.metrics.task_metrics import (
     count_scores,
     multiclass_scores,
     regression_scores,
-    threshold_counts,
 )
 
 

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from mtl_pipeline.checksums import write_checksums
+from mtl_pipeline.evaluation.report.markdown import to_markdown
 from mtl_pipeline.evaluation.report.tables import transfer_table
 from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate
 from mtl_pipeline.learning.data.dataset import Dataset
@@ -100,7 +101,7 @@ def test_what_the_louder_task_takes_from_the_other_is_called_hurting(paths: Pipe
     assert effects["quiet", "ROC-AUC"] == effects["quiet", "log-loss"] == "hurts"
     assert lost(evaluation, "quiet") > 0.1
     assert lost(evaluation, "loud") < 0.02
-    assert "On quiet, multi_task is worse than single_task." in evaluation.to_markdown()
+    assert "On quiet, multi_task is worse than single_task." in to_markdown(evaluation)
 
 
 def test_with_room_for_both_tasks_little_is_lost(paths: PipelinePaths) -> None:

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from mtl_pipeline.champions import Decision
+from mtl_pipeline.evaluation.report.markdown import to_markdown
 from mtl_pipeline.evaluation.report.page import ReportContext, render_report
 from mtl_pipeline.evaluation.studies.promotion import Earlier, against_earlier, decide, on_unseen_rows
 from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate
@@ -309,7 +310,7 @@ def test_against_a_reference_they_do_not(small: pl.DataFrame, tasks: list[Task],
     last = decisions[-1]
     assert outcomes(last, fingerprint(0)) == ["worse"]
     assert "that of the earlier champion 000000000000 0.820" in last.reasons[-1]
-    assert "earlier champion 000000000000" in evaluate(small, tasks, bootstrap_samples=5).to_markdown(last)
+    assert "earlier champion 000000000000" in to_markdown(evaluate(small, tasks, bootstrap_samples=5), last)
 
 
 def test_a_reference_that_is_named_and_gone_speaks_against_every_challenger(
@@ -335,7 +336,7 @@ def test_the_report_says_what_was_decided_and_escapes_it(small: pl.DataFrame, ta
     assert text.index("The challenger becomes the champion.") < text.index("Models side by side")
     assert "better" in text[text.index("Promotion") : text.index("All 5,000 test rows")]
     assert "<script>alert" not in html
-    markdown = measured.to_markdown(decision)
+    markdown = to_markdown(measured, decision)
     assert "**The challenger becomes the champion.**" in markdown
     assert "<script>" not in markdown
 

@@ -7,7 +7,9 @@ from html.parser import HTMLParser
 import polars as pl
 import pytest
 
-from mtl_pipeline.evaluation.report.page import Facts, ReportContext, render_report
+from mtl_pipeline.evaluation.facts import Facts
+from mtl_pipeline.evaluation.report.markdown import to_markdown
+from mtl_pipeline.evaluation.report.page import ReportContext, render_report
 from mtl_pipeline.evaluation.report.tables import transfer_table
 from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate
 from mtl_pipeline.spec import Task
@@ -154,7 +156,7 @@ def test_without_a_single_task_model_there_is_no_such_table(
     alone = predictions.drop("^prediction/single_task/.*$")
     evaluation = evaluate(alone, tasks, bootstrap_samples=5)
     assert "joint training" not in Page(render_report(evaluation, ReportContext("movielens", alone))).text
-    assert "Joint training" not in evaluation.to_markdown()
+    assert "Joint training" not in to_markdown(evaluation)
 
 
 def test_the_whole_chain_has_its_own_table(html: str) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import polars as pl
 import pytest
 
+from mtl_pipeline.evaluation.facts import Facts
 from mtl_pipeline.evaluation.report.figures.palette import DARK, LIGHT
-from mtl_pipeline.evaluation.report.page import Facts, ReportContext, render_report
+from mtl_pipeline.evaluation.report.page import ReportContext, render_report
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
 from mtl_pipeline.spec import Task
 from mtl_pipeline_tests.evaluation.test_understanding_report import LOG, inside

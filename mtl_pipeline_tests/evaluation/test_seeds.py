@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.evaluation.inference.intervals import mean_statistic, percentile_interval, resample
+from mtl_pipeline.evaluation.report.markdown import to_markdown
 from mtl_pipeline.evaluation.report.seed_report import seeds_markdown, spread_in_words
 from mtl_pipeline.evaluation.report.tables import transfer_table
 from mtl_pipeline.evaluation.studies.scoring import evaluate
@@ -136,7 +137,7 @@ def test_a_planted_difference_is_found(seeds: int) -> None:
     assert {row.effect for row in transfers} == {"helps"}
     assert transfers[0].together == f"{found['candidate_value'][0]:.3f}"
     assert transfers[0].alone == f"{found['baseline_value'][0]:.3f}"
-    assert "paired bootstrap over users and" in evaluation.to_markdown()
+    assert "paired bootstrap over users and" in to_markdown(evaluation)
 
 
 def covered(

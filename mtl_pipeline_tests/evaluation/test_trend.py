@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 import pytest
 
 from mtl_pipeline.champions import Decision, Entry
+from mtl_pipeline.evaluation.facts import Facts
 from mtl_pipeline.evaluation.metrics.task_metrics import headline
 from mtl_pipeline.evaluation.report.figures.trend_figures import drawn_models, value_of
-from mtl_pipeline.evaluation.report.page import Facts, ReportContext, render_report
+from mtl_pipeline.evaluation.report.page import ReportContext, render_report
 from mtl_pipeline.evaluation.report.trend import ROWS_SHOWN, render_trend
 from mtl_pipeline.evaluation.studies.history import Difference, Record, make_record
 from mtl_pipeline.evaluation.studies.scoring import Evaluation

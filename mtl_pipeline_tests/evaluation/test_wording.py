@@ -5,13 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from mtl_pipeline.evaluation.formatting import MISSING, format_difference, format_value
 from mtl_pipeline.evaluation.inference.intervals import BETTER, UNDECIDED, WORSE
 from mtl_pipeline.evaluation.report.wording import (
-    MISSING,
     ComparisonLine,
     TaskVerdict,
-    format_difference,
-    format_value,
     overall_sentence,
     verdict_sentence,
 )

@@ -38,6 +38,8 @@ CONFIDENCE = 0.95
 BETTER = "better"
 WORSE = "worse"
 UNDECIDED = "no difference shown"
+INCOMPARABLE = "incomparable"
+"""Where there is no interval to found a verdict on."""
 
 BINS = 2048
 SAMPLES_AT_ONCE = 128

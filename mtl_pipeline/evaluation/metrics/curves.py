@@ -1,20 +1,57 @@
-"""What the figures show, as small arrays: however many rows come in, at most a few hundred points go out."""
+"""What the figures show, as small arrays: however many rows come in, at most a few hundred points go out.
+
+All that is known of a ranking comes from one count of the rows at every threshold.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn import metrics as sklearn_metrics
-
-if TYPE_CHECKING:
-    from mtl_pipeline.evaluation.metrics.task_metrics import ThresholdCounts
 
 Curve = tuple[np.ndarray, np.ndarray]
 """x and y, (points,) each."""
 MOST_POINTS = 400
 MOST_LABEL_VALUES = 12
+
+
+@dataclass(frozen=True)
+class ThresholdCounts:
+    """Rows called positive at every distinct threshold, highest threshold first."""
+
+    false_positives: np.ndarray
+    true_positives: np.ndarray
+    thresholds: np.ndarray
+    """(thresholds,) float64, falling; a row is called positive when its probability is at least that."""
+
+    @property
+    def precision(self) -> np.ndarray:
+        return self.true_positives / (self.true_positives + self.false_positives)
+
+    @property
+    def recall(self) -> np.ndarray:
+        return self.true_positives / self.true_positives[-1]
+
+    @property
+    def fall_out(self) -> np.ndarray:
+        return self.false_positives / self.false_positives[-1]
+
+    @property
+    def roc_auc(self) -> float:
+        return float(sklearn_metrics.auc(np.r_[0, self.fall_out], np.r_[0, self.recall]))
+
+    @property
+    def average_precision(self) -> float:
+        return float(np.sum(np.diff(self.recall, prepend=0) * self.precision))
+
+
+def threshold_counts(labels: np.ndarray, probabilities: np.ndarray) -> ThresholdCounts:
+    """`labels` (rows,) of 0 and 1, at least one row."""
+    _, false_positives, _, true_positives, thresholds = sklearn_metrics.confusion_matrix_at_thresholds(
+        labels, probabilities
+    )
+    return ThresholdCounts(false_positives, true_positives, thresholds)
 
 
 @dataclass(frozen=True)

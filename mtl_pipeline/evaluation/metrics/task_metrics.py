@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import xlogy
 from sklearn import metrics as sklearn_metrics
 
-from mtl_pipeline.evaluation.metrics.curves import reliability
+from mtl_pipeline.evaluation.metrics.curves import ThresholdCounts, reliability, threshold_counts
 from mtl_pipeline.evaluation.metrics.losses import SMALLEST_COUNT, compared_losses, log_losses
 from mtl_pipeline.evaluation.metrics.ranking import grouped_roc_auc, score_levels
 
@@ -207,44 +207,6 @@ def metric(kind: str, name: str) -> Metric:
 
 def headline(kind: str) -> Metric:
     return metric(kind, COMPARED[kind][0])
-
-
-@dataclass(frozen=True)
-class ThresholdCounts:
-    """Rows called positive at every distinct threshold, highest threshold first."""
-
-    false_positives: np.ndarray
-    true_positives: np.ndarray
-    thresholds: np.ndarray
-    """(thresholds,) float64, falling; a row is called positive when its probability is at least that."""
-
-    @property
-    def precision(self) -> np.ndarray:
-        return self.true_positives / (self.true_positives + self.false_positives)
-
-    @property
-    def recall(self) -> np.ndarray:
-        return self.true_positives / self.true_positives[-1]
-
-    @property
-    def fall_out(self) -> np.ndarray:
-        return self.false_positives / self.false_positives[-1]
-
-    @property
-    def roc_auc(self) -> float:
-        return float(sklearn_metrics.auc(np.r_[0, self.fall_out], np.r_[0, self.recall]))
-
-    @property
-    def average_precision(self) -> float:
-        return float(np.sum(np.diff(self.recall, prepend=0) * self.precision))
-
-
-def threshold_counts(labels: np.ndarray, probabilities: np.ndarray) -> ThresholdCounts:
-    """`labels` (rows,) of 0 and 1, at least one row."""
-    _, false_positives, _, true_positives, thresholds = sklearn_metrics.confusion_matrix_at_thresholds(
-        labels, probabilities
-    )
-    return ThresholdCounts(false_positives, true_positives, thresholds)
 
 
 def best_f1_threshold(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import polars as pl
 from markupsafe import Markup
 
+from mtl_pipeline.evaluation.formatting import MISSING, arrow, format_difference, format_value, join_words
 from mtl_pipeline.evaluation.inference.intervals import BETTER, UNDECIDED, WORSE
 from mtl_pipeline.evaluation.metrics.task_metrics import COMPARED, Metric, headline, metric
 from mtl_pipeline.evaluation.report.figures.backtest_figures import task_figures, windows_figure
@@ -18,68 +18,10 @@ from mtl_pipeline.evaluation.report.figures.canvas import ReportFigure
 from mtl_pipeline.evaluation.report.figures.palette import DARK, LIGHT, css_variables
 from mtl_pipeline.evaluation.report.markdown import escape, markdown_table
 from mtl_pipeline.evaluation.report.page import MODEL_DESCRIPTIONS, template
-from mtl_pipeline.evaluation.report.tables import SINGLE_TASK
-from mtl_pipeline.evaluation.report.wording import MISSING, arrow, format_difference, format_value, join_words
-from mtl_pipeline.evaluation.studies.backtest import BEST_BASELINE, NOT_SCORED, WindowScores
+from mtl_pipeline.evaluation.studies.backtest import BEST_BASELINE, NOT_SCORED, BacktestResult, pooled_rows
 from mtl_pipeline.evaluation.studies.scoring import CANDIDATE
+from mtl_pipeline.predictions import SINGLE_TASK
 from mtl_pipeline.spec import Task
-
-
-@dataclass(frozen=True)
-class BacktestPage:
-    """Everything the page shows."""
-
-    pipeline: str
-    created_at: str
-    """ISO time."""
-    tasks: tuple[Task, ...]
-    windows: pl.DataFrame
-    """window, is_test_split, then rows, start and end (times, or null) of train, validation and test, best_epoch,
-    seconds."""
-    scores: WindowScores
-    """Of all windows."""
-    pooled: pl.DataFrame
-    """Of `pool_windows`."""
-    training: str
-    """expanding or rolling."""
-    hash_by: Sequence[str]
-    """Empty where time splits."""
-    bootstrap_samples: int
-    seed: int
-    resampled: str
-    """'users' or 'rows'."""
-    fingerprint: str
-    resumed: int
-    """Windows that an earlier run had finished."""
-
-    @property
-    def folded(self) -> bool:
-        return bool(self.hash_by)
-
-    @property
-    def unit(self) -> str:
-        return "fold" if self.folded else "window"
-
-    @property
-    def window_names(self) -> list[str]:
-        return [f"{row}" for row in self.windows["window"]]
-
-    @property
-    def window_ticks(self) -> list[str]:
-        """The first day of each window's test rows; folds by number."""
-        if self.folded:
-            return self.window_names
-        return [f"{start:%Y-%m-%d}" for start in self.windows["test_start"]]
-
-    @cached_property
-    def numbers(self) -> dict[str, float]:
-        """Mean differences in the headline metrics, for a plot over runs."""
-        found = {
-            f"{row['task']} {row['metric']} against {row['baseline']}": row["difference"]
-            for task in self.tasks
-            for row in pooled_rows(self, task, headline(task.kind).name, [SINGLE_TASK, BEST_BASELINE])
-        }
-        return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 @dataclass(frozen=True)
@@ -115,7 +57,7 @@ class TaskSection:
     figures: list[ReportFigure]
 
 
-def render_page(page: BacktestPage) -> str:
+def render_page(page: BacktestResult) -> str:
     """HTML without scripts or anything from elsewhere."""
     models = page.scores.metrics["model"].unique(maintain_order=True).to_list()
     shown = dict.fromkeys(metric(task.kind, name) for task in page.tasks for name in COMPARED[task.kind])
@@ -133,7 +75,7 @@ def render_page(page: BacktestPage) -> str:
     )
 
 
-def render_markdown(page: BacktestPage) -> str:
+def render_markdown(page: BacktestResult) -> str:
     """The same in words and tables, without the figures."""
     parts = ["## Verdict", escape(overall_sentence(page))]
     sections = [task_section(page, task, position, draw=False) for position, task in enumerate(page.tasks)]
@@ -163,14 +105,7 @@ def note(text: str) -> str:
     return f" ({escape(text)})" if text else ""
 
 
-def pooled_rows(page: BacktestPage, task: Task, name: str, baselines: Sequence[str]) -> list[dict[str, Any]]:
-    """Rows of `pooled` in the order of `baselines`, those that there are."""
-    rows = page.pooled.filter(pl.col("task") == task.name, pl.col("metric") == name)
-    found = {row["baseline"]: row for row in rows.iter_rows(named=True)}
-    return [found[baseline] for baseline in baselines if baseline in found]
-
-
-def overall_sentence(page: BacktestPage) -> str:
+def overall_sentence(page: BacktestResult) -> str:
     """What the means say over all tasks, against single_task and the best baseline."""
     means = {
         baseline: [
@@ -203,7 +138,7 @@ def count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def task_section(page: BacktestPage, task: Task, position: int, *, draw: bool = True) -> TaskSection:
+def task_section(page: BacktestResult, task: Task, position: int, *, draw: bool = True) -> TaskSection:
     return TaskSection(
         name=task.name,
         kind=task.kind,
@@ -220,7 +155,7 @@ def task_section(page: BacktestPage, task: Task, position: int, *, draw: bool = 
     )
 
 
-def finding(page: BacktestPage, task: Task, row: dict[str, Any]) -> Finding:
+def finding(page: BacktestResult, task: Task, row: dict[str, Any]) -> Finding:
     difference, interval = format_difference(row["difference"], row["low"], row["high"])
     whom = row["baseline"] if row["baseline"] != BEST_BASELINE else best_in_words(page, task)
     total = page.windows.height
@@ -234,7 +169,7 @@ def finding(page: BacktestPage, task: Task, row: dict[str, Any]) -> Finding:
     return Finding(sentence, difference, interval, f"{least} to {greatest}", row["verdict"], row["note"])
 
 
-def best_in_words(page: BacktestPage, task: Task) -> str:
+def best_in_words(page: BacktestResult, task: Task) -> str:
     """'the best baseline (boosted_trees)'."""
     names = page.scores.comparisons.filter(
         pl.col("task") == task.name, pl.col("metric") == headline(task.kind).name, "best_baseline"
@@ -242,11 +177,11 @@ def best_in_words(page: BacktestPage, task: Task) -> str:
     return f"the {BEST_BASELINE} ({join_words(names.to_list())})"
 
 
-def windows_head(page: BacktestPage) -> list[str]:
+def windows_head(page: BacktestResult) -> list[str]:
     return [f"{page.unit} {name}" for name in page.window_names]
 
 
-def scores_table(page: BacktestPage, task: Task) -> Table:
+def scores_table(page: BacktestResult, task: Task) -> Table:
     """The headline metric, a row for each model, a column for each window, and the mean over those with a score."""
     shown = headline(task.kind)
     scores = page.scores.metrics.filter(
@@ -265,7 +200,7 @@ def scores_table(page: BacktestPage, task: Task) -> Table:
     return Table(f"{labelled(shown)} on the test rows", ["model", *windows_head(page), "mean"], rows)
 
 
-def differences_table(page: BacktestPage, task: Task) -> Table:
+def differences_table(page: BacktestResult, task: Task) -> Table:
     """The candidate minus each baseline in each window, on the headline metric."""
     shown = headline(task.kind)
     lines = page.scores.comparisons.filter(pl.col("task") == task.name, pl.col("metric") == shown.name)
@@ -288,7 +223,7 @@ def difference_cell(line: dict[str, Any]) -> str:
     return f"{difference} {interval}{sign}{' *' if line['best_baseline'] else ''}"
 
 
-def pooled_table(page: BacktestPage, task: Task) -> Table:
+def pooled_table(page: BacktestResult, task: Task) -> Table:
     """The mean difference over the windows, of every compared metric."""
     rows = [
         [
@@ -308,7 +243,7 @@ def labelled(shown: Metric) -> str:
     return f"{shown.label} {arrow(shown.higher_is_better)}"
 
 
-def section_notes(page: BacktestPage, task: Task) -> list[str]:
+def section_notes(page: BacktestResult, task: Task) -> list[str]:
     """Why a value is missing or rough, each reason once a window."""
     shown = headline(task.kind).name
     found: dict[str, None] = {}
@@ -323,7 +258,7 @@ def section_notes(page: BacktestPage, task: Task) -> list[str]:
     return list(found)
 
 
-def windows_table(page: BacktestPage) -> Table:
+def windows_table(page: BacktestResult) -> Table:
     times = [] if page.folded else ["training from", "validation from", "test from", "to"]
     rows = [
         [
@@ -346,7 +281,7 @@ def windows_table(page: BacktestPage) -> Table:
     return Table(f"The {page.unit}s", heads, rows)
 
 
-def how_it_was_done(page: BacktestPage) -> list[str]:
+def how_it_was_done(page: BacktestResult) -> list[str]:
     """What a reader needs to judge the numbers."""
     unit = page.unit
     drawn = f"user, who count the same in every {unit}" if page.resampled == "users" else "row"
@@ -365,7 +300,7 @@ def how_it_was_done(page: BacktestPage) -> list[str]:
     ]
 
 
-def folds_in_words(page: BacktestPage) -> str:
+def folds_in_words(page: BacktestResult) -> str:
     return (
         f"A hash splits these rows, not time, so this is a {page.windows.height}-fold cross-validation: each row is "
         "tested once, by models that neither trained nor were calibrated on it. Rows with the same "
@@ -374,7 +309,7 @@ def folds_in_words(page: BacktestPage) -> str:
     )
 
 
-def windows_in_words(page: BacktestPage) -> str:
+def windows_in_words(page: BacktestResult) -> str:
     rows = (
         "all rows before it (an expanding window)"
         if page.training == "expanding"

@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from mtl_pipeline.evaluation.formatting import format_signed
 from mtl_pipeline.evaluation.report.figures.canvas import STYLE, ReportFigure
 from mtl_pipeline.evaluation.report.figures.palette import LIGHT
 from mtl_pipeline.evaluation.report.figures.svg import to_svg
 from mtl_pipeline.evaluation.report.figures.task_figures import TrainingLog
-from mtl_pipeline.evaluation.report.wording import format_signed
 
 PREFIX = "gradient_cosine/"
 MOST_IN_ONE_COLUMN = 4

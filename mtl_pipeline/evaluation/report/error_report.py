@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from mtl_pipeline.evaluation.report.wording import format_value
+from mtl_pipeline.evaluation.formatting import format_value
 from mtl_pipeline.spec import Task
 
 LOSSES = {

@@ -10,18 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from mtl_pipeline.evaluation.formatting import MISSING, decimals_for, format_signed, format_value, join_words
 from mtl_pipeline.evaluation.metrics.task_metrics import headline
 from mtl_pipeline.evaluation.report.figures.canvas import STYLE, ReportFigure
 from mtl_pipeline.evaluation.report.figures.palette import LIGHT
 from mtl_pipeline.evaluation.report.figures.svg import to_svg
 from mtl_pipeline.evaluation.report.markdown import escape, markdown_table
-from mtl_pipeline.evaluation.report.wording import (
-    MISSING,
-    decimals_for,
-    format_signed,
-    format_value,
-    join_words,
-)
 from mtl_pipeline.spec import Task
 
 MOST_FEATURES = 12

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mtl_pipeline.escaping import markdown_text as escape
+from mtl_pipeline.evaluation.formatting import arrow
 from mtl_pipeline.evaluation.report.tables import (
     CalibrationTable,
     ChainTable,
@@ -17,7 +18,6 @@ from mtl_pipeline.evaluation.report.tables import (
 )
 from mtl_pipeline.evaluation.report.wording import (
     ComparisonLine,
-    arrow,
     comparison_lines,
     overall_sentence,
     task_verdicts,

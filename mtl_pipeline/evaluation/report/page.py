@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any
 
 import jinja2
 import polars as pl
 from markupsafe import Markup
 
 from mtl_pipeline.champions import Decision
+from mtl_pipeline.evaluation.facts import Facts
+from mtl_pipeline.evaluation.formatting import MISSING, arrow
 from mtl_pipeline.evaluation.metrics.task_metrics import CEILING_SHARE, Metric
 from mtl_pipeline.evaluation.report import list_report, seed_report, slice_report
 from mtl_pipeline.evaluation.report.figures.palette import DARK, LIGHT, colour_names, css_variables
@@ -30,10 +32,8 @@ from mtl_pipeline.evaluation.report.tables import (
 )
 from mtl_pipeline.evaluation.report.understanding_report import understanding
 from mtl_pipeline.evaluation.report.wording import (
-    MISSING,
     ComparisonLine,
     TaskVerdict,
-    arrow,
     comparison_lines,
     overall_sentence,
     rows_sentence,
@@ -58,25 +58,6 @@ MODEL_DESCRIPTIONS = {
     "ceiling": "the true probabilities or expectations of the simulator that made the data: the best possible, so it "
     "takes no part in verdicts",
 }
-
-
-class Facts(TypedDict, total=False):
-    """What is known about the data and the run. Sections that are missing are left out of the report."""
-
-    created_at: str
-    """ISO time of the run."""
-    rows_by_split: Mapping[str, int]
-    split_boundaries: Mapping[str, Any]
-    """Name → ISO time, or a pair of ISO times."""
-    label_rates: Mapping[str, Any]
-    """Label → mean, or split → label → mean."""
-    late_labels: Mapping[str, str]
-    """Split and task → labels that came, or were changed, too late for the split."""
-    rejected_rows: Mapping[str, int]
-    """Reason → rows; empty when every row was kept."""
-    seconds: Mapping[str, float]
-    versions: Mapping[str, str]
-    fingerprints: Mapping[str, str]
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from mtl_pipeline.evaluation.inference.intervals import BETTER, UNDECIDED, WORSE
-from mtl_pipeline.evaluation.metrics.task_metrics import COMPARED, headline, metric
-from mtl_pipeline.evaluation.report.markdown import escape, markdown_table
-from mtl_pipeline.evaluation.report.slice_report import labels_in_words
-from mtl_pipeline.evaluation.report.wording import (
+from mtl_pipeline.evaluation.formatting import (
     MISSING,
     MOST_DECIMALS,
     arrow,
@@ -21,6 +17,10 @@ from mtl_pipeline.evaluation.report.wording import (
     format_value,
     join_words,
 )
+from mtl_pipeline.evaluation.inference.intervals import BETTER, UNDECIDED, WORSE
+from mtl_pipeline.evaluation.metrics.task_metrics import COMPARED, headline, metric
+from mtl_pipeline.evaluation.report.markdown import escape, markdown_table
+from mtl_pipeline.evaluation.report.slice_report import labels_in_words
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
 from mtl_pipeline.predictions import CHAMPION
 from mtl_pipeline.spec import Task

@@ -10,15 +10,15 @@ import numpy as np
 import polars as pl
 from matplotlib.figure import Figure
 
+from mtl_pipeline.evaluation.formatting import MISSING, arrow, format_difference, format_value
 from mtl_pipeline.evaluation.inference.intervals import BETTER, WORSE
 from mtl_pipeline.evaluation.metrics.task_metrics import headline
 from mtl_pipeline.evaluation.report.figures.canvas import STYLE, ReportFigure, add_legend
 from mtl_pipeline.evaluation.report.figures.palette import LIGHT
 from mtl_pipeline.evaluation.report.figures.svg import to_svg
 from mtl_pipeline.evaluation.report.markdown import escape, markdown_table
-from mtl_pipeline.evaluation.report.tables import SINGLE_TASK
-from mtl_pipeline.evaluation.report.wording import MISSING, arrow, format_difference, format_value
 from mtl_pipeline.evaluation.studies.slices import ITEMS, POPULARITY, TIME, USERS
+from mtl_pipeline.predictions import SINGLE_TASK
 from mtl_pipeline.spec import Task
 
 MEANINGS = {

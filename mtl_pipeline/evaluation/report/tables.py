@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from mtl_pipeline.champions import short
+from mtl_pipeline.evaluation.formatting import format_difference, format_value
 from mtl_pipeline.evaluation.inference.intervals import BETTER, WORSE
 from mtl_pipeline.evaluation.metrics.task_metrics import (
     CALIBRATION_MEASURES,
@@ -24,18 +25,15 @@ from mtl_pipeline.evaluation.report.wording import (
     ComparisonLine,
     chain_lines,
     comparison_lines,
-    format_difference,
-    format_value,
     verdict_sentence,
 )
-from mtl_pipeline.predictions import CEILING, CHAMPION, CONSTANT
+from mtl_pipeline.predictions import CEILING, CHAMPION, CONSTANT, SINGLE_TASK
 
 if TYPE_CHECKING:
     from mtl_pipeline.champions import Decision
     from mtl_pipeline.evaluation.studies.scoring import Evaluation
     from mtl_pipeline.spec import Task
 
-SINGLE_TASK = "single_task"
 EFFECTS = {BETTER: "helps", WORSE: "hurts"}
 
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from mtl_pipeline.champions import Entry, short
+from mtl_pipeline.evaluation.formatting import MISSING, arrow, format_difference, format_value
 from mtl_pipeline.evaluation.metrics.task_metrics import headline
 from mtl_pipeline.evaluation.report.figures.canvas import ReportFigure
 from mtl_pipeline.evaluation.report.figures.palette import DARK, LIGHT, css_variables
 from mtl_pipeline.evaluation.report.figures.trend_figures import data_figures, readable_time, trend_figures
 from mtl_pipeline.evaluation.report.page import template
-from mtl_pipeline.evaluation.report.tables import SINGLE_TASK
-from mtl_pipeline.evaluation.report.wording import MISSING, arrow, format_difference, format_value
 from mtl_pipeline.evaluation.studies.history import Record, task_names
+from mtl_pipeline.predictions import SINGLE_TASK
 
 ROWS_SHOWN = 100
 

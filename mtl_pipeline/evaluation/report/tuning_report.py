@@ -8,11 +8,11 @@ from typing import Any
 import polars as pl
 from markupsafe import Markup
 
+from mtl_pipeline.evaluation.formatting import MISSING, format_signed
 from mtl_pipeline.evaluation.report.figures.palette import DARK, LIGHT, colour_names, css_variables
 from mtl_pipeline.evaluation.report.figures.tuning_figures import search_figure
 from mtl_pipeline.evaluation.report.markdown import escape, markdown_table
 from mtl_pipeline.evaluation.report.page import FactTable, template
-from mtl_pipeline.evaluation.report.wording import MISSING, format_signed
 
 SHOWN_TRIALS = 10
 DECIMALS = 4

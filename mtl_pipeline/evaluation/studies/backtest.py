@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,13 @@ import polars as pl
 
 from mtl_pipeline.evaluation.inference import intervals
 from mtl_pipeline.evaluation.inference.comparing import few_clusters_note, resample_metrics
-from mtl_pipeline.evaluation.metrics.task_metrics import COMPARED, metric
-from mtl_pipeline.evaluation.report.tables import SINGLE_TASK
+from mtl_pipeline.evaluation.metrics.task_metrics import COMPARED, headline, metric
 from mtl_pipeline.evaluation.studies import scoring
 from mtl_pipeline.evaluation.studies.scoring import CANDIDATE, Evaluation, evaluate
 from mtl_pipeline.evaluation.studies.slice_scores import slice_baselines
 from mtl_pipeline.predictions import (
     CEILING,
+    SINGLE_TASK,
     TaskRows,
     has_users,
     label_column,
@@ -304,3 +305,69 @@ def mean_interval(drawn: Sequence[Resample], resampled: str) -> intervals.Interv
 def mean(values: Iterable[float]) -> float:
     found = list(values)
     return sum(found) / len(found) if found else math.nan
+
+
+@dataclass(frozen=True)
+class BacktestResult:
+    """What a backtest found, and how it was done."""
+
+    pipeline: str
+    created_at: str
+    """ISO time."""
+    tasks: tuple[Task, ...]
+    windows: pl.DataFrame
+    """window, is_test_split, then rows, start and end (times, or null) of train, validation and test, best_epoch,
+    seconds."""
+    scores: WindowScores
+    """Of all windows."""
+    pooled: pl.DataFrame
+    """Of `pool_windows`."""
+    training: str
+    """expanding or rolling."""
+    hash_by: Sequence[str]
+    """Empty where time splits."""
+    bootstrap_samples: int
+    seed: int
+    resampled: str
+    """'users' or 'rows'."""
+    fingerprint: str
+    resumed: int
+    """Windows that an earlier run had finished."""
+
+    @property
+    def folded(self) -> bool:
+        return bool(self.hash_by)
+
+    @property
+    def unit(self) -> str:
+        return "fold" if self.folded else "window"
+
+    @property
+    def window_names(self) -> list[str]:
+        return [f"{row}" for row in self.windows["window"]]
+
+    @property
+    def window_ticks(self) -> list[str]:
+        """The first day of each window's test rows; folds by number."""
+        if self.folded:
+            return self.window_names
+        return [f"{start:%Y-%m-%d}" for start in self.windows["test_start"]]
+
+    @cached_property
+    def numbers(self) -> dict[str, float]:
+        """Mean differences in the headline metrics, for a plot over runs."""
+        found = {
+            f"{row['task']} {row['metric']} against {row['baseline']}": row["difference"]
+            for task in self.tasks
+            for row in pooled_rows(self, task, headline(task.kind).name, [SINGLE_TASK, BEST_BASELINE])
+        }
+        return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def pooled_rows(
+    result: BacktestResult, task: Task, name: str, baselines: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Rows of `pooled` in the order of `baselines`, those that there are."""
+    rows = result.pooled.filter(pl.col("task") == task.name, pl.col("metric") == name)
+    found = {row["baseline"]: row for row in rows.iter_rows(named=True)}
+    return [found[baseline] for baseline in baselines if baseline in found]

@@ -21,7 +21,7 @@ from mtl_pipeline.publishing import locked
 
 if TYPE_CHECKING:
     from mtl_pipeline.champions import Decision
-    from mtl_pipeline.evaluation.report.page import Facts
+    from mtl_pipeline.evaluation.facts import Facts
     from mtl_pipeline.evaluation.studies.scoring import Evaluation
     from mtl_pipeline.spec import Task
 

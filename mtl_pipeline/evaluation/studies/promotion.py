@@ -32,9 +32,9 @@ from typing import Any
 import polars as pl
 
 from mtl_pipeline.champions import Decision, TaskComparison, short
-from mtl_pipeline.evaluation.inference.intervals import BETTER, WORSE
+from mtl_pipeline.evaluation.formatting import arrow, format_difference, format_value
+from mtl_pipeline.evaluation.inference.intervals import BETTER, INCOMPARABLE, WORSE
 from mtl_pipeline.evaluation.metrics.task_metrics import Metric, headline, metric
-from mtl_pipeline.evaluation.report.wording import INCOMPARABLE, arrow, format_difference, format_value
 from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate
 from mtl_pipeline.predictions import CHAMPION, CONSTANT
 from mtl_pipeline.spec import PipelineSpec, Task

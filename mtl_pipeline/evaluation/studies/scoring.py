@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from mtl_pipeline.champions import Decision
 from mtl_pipeline.evaluation.inference.comparing import compare
+from mtl_pipeline.evaluation.metrics.curves import threshold_counts
 from mtl_pipeline.evaluation.metrics.task_metrics import (
     CALIBRATION_MEASURES,
     CEILING_MEASURE,
@@ -25,10 +25,8 @@ from mtl_pipeline.evaluation.metrics.task_metrics import (
     multiclass_scores,
     ranking_scores,
     regression_scores,
-    threshold_counts,
 )
 from mtl_pipeline.evaluation.metrics.threads import in_threads
-from mtl_pipeline.evaluation.report.markdown import to_markdown
 from mtl_pipeline.evaluation.studies.chains import chain_rows, whole_chains
 from mtl_pipeline.predictions import (
     CEILING,
@@ -141,9 +139,6 @@ class Evaluation:
             named=True,
         )
         return Score(row["value"], row["note"])
-
-    def to_markdown(self, decision: Decision | None = None) -> str:
-        return to_markdown(self, decision)
 
 
 def evaluate(

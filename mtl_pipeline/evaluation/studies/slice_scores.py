@@ -27,9 +27,15 @@ from mtl_pipeline.evaluation.metrics.losses import compared_losses
 from mtl_pipeline.evaluation.metrics.ranking import roc_auc_by_group, score_levels
 from mtl_pipeline.evaluation.metrics.task_metrics import COMPARED, Metric, headline, metric
 from mtl_pipeline.evaluation.metrics.threads import in_threads
-from mtl_pipeline.evaluation.report.tables import SINGLE_TASK
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
-from mtl_pipeline.predictions import CEILING, as_floats, has_users, label_column, prediction_column
+from mtl_pipeline.predictions import (
+    CEILING,
+    SINGLE_TASK,
+    as_floats,
+    has_users,
+    label_column,
+    prediction_column,
+)
 from mtl_pipeline.spec import Task
 
 FEWEST_ROWS = 100

@@ -33,10 +33,10 @@ from mtl_pipeline.learning.training.loop import Log
 from mtl_pipeline.learning.training.provenance import write_trained_with
 from mtl_pipeline.learning.training.ranker import published_columns
 from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.predictions import SINGLE_TASK
 from mtl_pipeline.publishing import ensure_writable, folder_fingerprint, publish_folder
 from mtl_pipeline.spec import PipelineSpec, Task
 
-SINGLE_TASK = "single_task"
 TEXT_COMPONENTS = 32
 MOST_CATEGORIES = 100
 """Values of a categorical feature that get a column: the most frequent ones; the others share none."""

@@ -23,13 +23,13 @@ import numpy as np
 import polars as pl
 
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.learning.baselines.predict import SINGLE_TASK
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.training.calibration import calibrate
 from mtl_pipeline.learning.training.held_out import HeldOut
 from mtl_pipeline.learning.training.loop import Log
 from mtl_pipeline.learning.training.provenance import refuse_other_training
 from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.predictions import SINGLE_TASK
 from mtl_pipeline.publishing import ensure_writable, publish_folder, reading
 from mtl_pipeline.spec import PipelineSpec
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
@@ -19,14 +18,10 @@ from mtl_pipeline.evaluation.metrics.task_metrics import headline
 from mtl_pipeline.evaluation.report.figures.canvas import SIZE, STYLE, ReportFigure, add_legend, new_figure
 from mtl_pipeline.evaluation.report.figures.palette import DASHES, LIGHT, colour_names
 from mtl_pipeline.evaluation.report.figures.svg import to_svg
-from mtl_pipeline.evaluation.report.tables import SINGLE_TASK
-from mtl_pipeline.evaluation.studies.backtest import BEST_BASELINE
+from mtl_pipeline.evaluation.studies.backtest import BEST_BASELINE, BacktestResult
 from mtl_pipeline.evaluation.studies.scoring import CANDIDATE
-from mtl_pipeline.predictions import CEILING, CONSTANT
+from mtl_pipeline.predictions import CEILING, CONSTANT, SINGLE_TASK
 from mtl_pipeline.spec import Task
-
-if TYPE_CHECKING:
-    from mtl_pipeline.evaluation.report.backtest_report import BacktestPage
 
 PARTS = {"train": "baseline-0", "validation": "baseline-1", "test": "accent"}
 MARKERS = {SINGLE_TASK: ("o", "accent"), BEST_BASELINE: ("D", "baseline-1")}
@@ -34,7 +29,7 @@ MOST_UPRIGHT = 4
 """With more windows their dates are written aslant."""
 
 
-def windows_figure(page: BacktestPage) -> ReportFigure:
+def windows_figure(page: BacktestResult) -> ReportFigure:
     """What trained, validated and tested in each window: over time, or around the circle of the hash."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(SIZE[0], 1.3 + 0.3 * page.windows.height), layout="constrained")
@@ -73,7 +68,7 @@ def windows_figure(page: BacktestPage) -> ReportFigure:
         return ReportFigure(title, caption, to_svg(figure, "figure-windows", f"{title}. {caption}"))
 
 
-def spans(page: BacktestPage, row: dict, split: str) -> list[tuple[float, float]]:
+def spans(page: BacktestResult, row: dict, split: str) -> list[tuple[float, float]]:
     """(start, width) of the bars."""
     if not page.folded:
         start, end = (float(date2num(row[f"{split}_{side}"])) for side in ("start", "end"))
@@ -92,7 +87,7 @@ def spans(page: BacktestPage, row: dict, split: str) -> list[tuple[float, float]
     return [(start, min(width, 1 - start)), *([(0.0, start + width - 1)] if start + width > 1 else [])]
 
 
-def task_figures(page: BacktestPage, task: Task, position: int) -> list[ReportFigure]:
+def task_figures(page: BacktestResult, task: Task, position: int) -> list[ReportFigure]:
     """Nothing where no window has a score."""
     identifier = f"figure-{position}"
     with matplotlib.rc_context(STYLE):
@@ -103,7 +98,7 @@ def task_figures(page: BacktestPage, task: Task, position: int) -> list[ReportFi
         ]
 
 
-def scores_figure(page: BacktestPage, task: Task, identifier: str) -> ReportFigure | None:
+def scores_figure(page: BacktestResult, task: Task, identifier: str) -> ReportFigure | None:
     """The headline metric of each model against the windows."""
     shown = headline(task.kind)
     scores = page.scores.metrics.filter(
@@ -143,7 +138,7 @@ def scores_figure(page: BacktestPage, task: Task, identifier: str) -> ReportFigu
     return finish(figure, f"{identifier}-scores", task, title, caption)
 
 
-def differences_figure(page: BacktestPage, task: Task, identifier: str) -> ReportFigure | None:
+def differences_figure(page: BacktestResult, task: Task, identifier: str) -> ReportFigure | None:
     """The candidate minus single_task and minus the best baseline, of each window and of their mean."""
     shown = headline(task.kind)
     lines = page.scores.comparisons.filter(
@@ -192,7 +187,7 @@ def differences_figure(page: BacktestPage, task: Task, identifier: str) -> Repor
     return finish(figure, f"{identifier}-differences", task, title, caption)
 
 
-def name_windows(axes: Axes, page: BacktestPage, also: Sequence[str] = ()) -> None:
+def name_windows(axes: Axes, page: BacktestResult, also: Sequence[str] = ()) -> None:
     """A tick for each window, with the day its test begins."""
     names = [*page.window_ticks, *also]
     aslant = len(names) > MOST_UPRIGHT + 1

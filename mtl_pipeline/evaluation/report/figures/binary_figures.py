@@ -14,8 +14,8 @@ from mtl_pipeline.evaluation.metrics.curves import (
     precision_recall_points,
     reliability,
     roc_points,
+    threshold_counts,
 )
-from mtl_pipeline.evaluation.metrics.task_metrics import threshold_counts
 from mtl_pipeline.evaluation.metrics.threads import in_threads
 from mtl_pipeline.evaluation.report.figures.canvas import (
     Canvas,

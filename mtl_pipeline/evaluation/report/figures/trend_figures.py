@@ -18,9 +18,8 @@ from mtl_pipeline.evaluation.metrics.task_metrics import Metric, headline
 from mtl_pipeline.evaluation.report.figures.canvas import SIZE, STYLE, ReportFigure, add_legend, new_figure
 from mtl_pipeline.evaluation.report.figures.palette import DASHES, LIGHT
 from mtl_pipeline.evaluation.report.figures.svg import to_svg
-from mtl_pipeline.evaluation.report.tables import SINGLE_TASK
 from mtl_pipeline.evaluation.studies.history import Record
-from mtl_pipeline.predictions import CHAMPION
+from mtl_pipeline.predictions import CHAMPION, SINGLE_TASK
 
 BASELINES = {
     SINGLE_TASK: "baseline-2",

@@ -1,0 +1,54 @@
+"""Numbers as text, the same in every table and sentence."""
+
+from __future__ import annotations
+
+import math
+
+MISSING = "–"
+MOST_DECIMALS = 6
+
+
+def arrow(higher_is_better: bool) -> str:
+    return "↑" if higher_is_better else "↓"
+
+
+def decimals_for(size: float) -> int:
+    """Decimals that keep about four digits of a large number, three decimals of one below 10, and two digits of a very
+    small one."""
+    if size >= 10:
+        return max(0, 3 - math.floor(math.log10(size)))
+    if 0 < size < 0.01:
+        return min(MOST_DECIMALS, 1 - math.floor(math.log10(size)))
+    return 3
+
+
+def format_value(value: float) -> str:
+    if math.isnan(value):
+        return MISSING
+    return f"{value:,.{decimals_for(abs(value))}f}".replace("-", "−")
+
+
+def format_signed(value: float, decimals: int) -> str:
+    """With its sign, a true minus; plain zero only for zero itself."""
+    return f"{value:+,.{decimals}f}".replace("-", "−") if value else f"{0:.{decimals}f}"
+
+
+def format_difference(difference: float, low: float, high: float) -> tuple[str, str]:
+    """('+0.012', '[+0.008, +0.016]'): as many decimals as it takes to see on which side of zero both ends lie."""
+    if math.isnan(difference):
+        return MISSING, MISSING
+    ends = [abs(end) for end in (difference, low, high) if end and not math.isnan(end)]
+    decimals = decimals_for(max(ends, default=0))
+    smallest = min(ends, default=1)
+    while decimals < MOST_DECIMALS and round(smallest, decimals) == 0:
+        decimals += 1
+    if math.isnan(low):
+        return format_signed(difference, decimals), MISSING
+    return (
+        format_signed(difference, decimals),
+        f"[{format_signed(low, decimals)}, {format_signed(high, decimals)}]",
+    )
+
+
+def join_words(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
