@@ -83,7 +83,7 @@ class PipelinePaths:
 
     @property
     def evaluation(self) -> Path:
-        """Folder: `report.html`, `trend.html`, `report.md`, `metrics.parquet` and further frames, `decision.json`."""
+        """Folder: `report.html`, `report.md`, `metrics.parquet` and further frames, `decision.json`."""
         return self.data / "evaluation"
 
     @property

@@ -2,8 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,7 +12,7 @@ import dagster as dg
 import polars as pl
 import yaml
 
-from mtl_pipeline.champions import Decision, read_history, short
+from mtl_pipeline.champions import Decision, short
 from mtl_pipeline.components.checks import asset_checks
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.promotion import Champion, decide_promotion, find_champion
@@ -26,10 +25,10 @@ from mtl_pipeline.warehouse.facts import describe_data
 if TYPE_CHECKING:
     from mtl_pipeline.evaluation.facts import Facts
     from mtl_pipeline.evaluation.report.page import ReportContext
+    from mtl_pipeline.evaluation.studies.history import Record
     from mtl_pipeline.evaluation.studies.scoring import Evaluation
 
 VERSIONED = ("dagster", "duckdb", "polars", "scikit-learn", "torch", "transformers")
-TREND_PAGE = "trend.html"
 FRAMES = ("metrics", "comparisons", "thresholds", "calibration", "whole_chains", "chain_comparisons")
 
 
@@ -51,6 +50,7 @@ def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     def evaluation(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Metrics of every model on the test split, with the thresholds that validation chose."""
         from mtl_pipeline.evaluation.report.markdown import to_markdown
+        from mtl_pipeline.evaluation.studies.history import append_record, read_records, with_record
         from mtl_pipeline.evaluation.studies.scoring import evaluate
 
         champion = find_champion(pipeline)
@@ -66,11 +66,13 @@ def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         compared, over_seeds, left_out = measure_over_seeds(pipeline, predictions, measured)
         parts |= over_seeds
         page = report_context(context, pipeline, predictions, decision, read(pipeline, compared))
-        page = replace(page, slices=parts["slices"], ranking=parts["ranking"], trend=TREND_PAGE)
+        record = history_record(pipeline, measured, decision, page.facts)
+        past = with_record(read_records(paths.evaluation_history), record)
+        page = replace(page, slices=parts["slices"], ranking=parts["ranking"], past=past)
         page = replace(page, seeds=parts["seeds"], text=parts["text"], inside=parts)
         page = replace(page, caveats=[*filter(None, [baselines_caveat(pipeline), left_out])])
-        with past_evaluations(pipeline, measured, decision, page.facts) as trend:
-            publish_evaluation(pipeline, compared, page, parts, trend)
+        publish_evaluation(pipeline, compared, page, parts)
+        append_record(paths.evaluation_history, record)
         context.log.info(f"report: {paths.evaluation / 'report.html'}")
         return dg.MaterializeResult(
             data_version=dg.DataVersion(str(measured.metrics.hash_rows(seed=0).sum())),
@@ -80,7 +82,6 @@ def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
                 **({"beware": " ".join(page.caveats)} if page.caveats else {}),
                 "champion before": decision.champion or "none",
                 "page": dg.MetadataValue.path(paths.evaluation / "report.html"),
-                "past evaluations": dg.MetadataValue.path(paths.evaluation / TREND_PAGE),
                 "dagster/uri": dg.MetadataValue.path(paths.evaluation),
                 **main_metrics(measured),
                 **parts_metadata(measured, parts),
@@ -240,24 +241,18 @@ def parts_metadata(measured: "Evaluation", parts: Mapping[str, pl.DataFrame]) ->
     }
 
 
-@contextmanager
-def past_evaluations(
+def history_record(
     pipeline: PipelineContext, measured: "Evaluation", decision: Decision, facts: "Facts"
-) -> Iterator[str]:
-    """The page of all evaluations, this one among them, which goes on record once the `with` block has published it."""
-    from mtl_pipeline.evaluation.report.trend import render_trend
-    from mtl_pipeline.evaluation.studies.history import append_record, make_record, read_records, with_record
+) -> "Record":
+    from mtl_pipeline.evaluation.studies.history import make_record
 
-    record = make_record(
+    return make_record(
         measured,
         decision,
         facts,
         time=facts["created_at"],
         examples=short(folder_fingerprint(pipeline.paths.examples)),
     )
-    path = pipeline.paths.evaluation_history
-    yield render_trend(pipeline.name, with_record(read_records(path), record), read_history(pipeline.paths))
-    append_record(path, record)
 
 
 def publish_evaluation(
@@ -265,14 +260,12 @@ def publish_evaluation(
     measured: "Evaluation",
     context: "ReportContext",
     parts: Mapping[str, pl.DataFrame],
-    trend: str,
 ) -> None:
     from mtl_pipeline.evaluation.report.markdown import to_markdown
     from mtl_pipeline.evaluation.report.page import render_report
 
     with publish_folder(pipeline.paths.evaluation) as folder:
         (folder / "report.html").write_text(render_report(measured, context), encoding="utf-8")
-        (folder / TREND_PAGE).write_text(trend, encoding="utf-8")
         (folder / "report.md").write_text(to_markdown(measured, context.decision), encoding="utf-8")
         if context.decision:
             context.decision.write(folder / "decision.json")

@@ -70,8 +70,6 @@ def test_evaluating_the_same_again_is_one_point_of_the_history(made_project: Pro
     assert (record.champion, record.promoted) == (None, True)  # as when it was promoted
     assert record.examples
     assert record.rejected_rows["users user_id: duplicate"] == 1
-    assert "One evaluation so far" in (paths.evaluation / "trend.html").read_text()
-    assert 'href="trend.html"' in (paths.evaluation / "report.html").read_text()
     metadata = made_project.metadata("evaluation")
     for name in ("watched roc_auc", "watched log_loss", "rating rmse", "liked roc_auc minus single_task"):
         assert isinstance(metadata[name], float)

@@ -18,6 +18,7 @@ from mtl_pipeline.evaluation.facts import Facts
 from mtl_pipeline.evaluation.formatting import MISSING, arrow
 from mtl_pipeline.evaluation.metrics.task_metrics import CEILING_SHARE, Metric
 from mtl_pipeline.evaluation.report import list_report, seed_report, slice_report
+from mtl_pipeline.evaluation.report.figures.history_figure import history_figure
 from mtl_pipeline.evaluation.report.figures.palette import DARK, LIGHT, colour_names, css_variables
 from mtl_pipeline.evaluation.report.figures.task_figures import ReportFigure, TrainingLog, task_figures
 from mtl_pipeline.evaluation.report.tables import (
@@ -39,6 +40,7 @@ from mtl_pipeline.evaluation.report.wording import (
     rows_sentence,
     task_verdicts,
 )
+from mtl_pipeline.evaluation.studies.history import Record
 from mtl_pipeline.evaluation.studies.ranked_lists import LIST_METRICS, RANKING_SCHEMA
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
 from mtl_pipeline.evaluation.studies.seeds import SEEDS_SCHEMA
@@ -89,8 +91,8 @@ class ReportContext:
     """The frames that explain the model, by name (see `understanding_report`)."""
     decision: Decision | None = None
     """Whether the model becomes champion."""
-    trend: str = ""
-    """Where the page of past evaluations lies, seen from this one; empty where there is none."""
+    past: Sequence[Record] = ()
+    """Every evaluation on record, oldest first, this one last."""
 
     def epoch_chosen_for(self, task: str) -> float | None:
         if isinstance(self.chosen_epoch, Mapping):
@@ -137,6 +139,7 @@ def render_report(evaluation: Evaluation, context: ReportContext) -> str:
         ceiling=CEILING,
         data_tables=data_tables(context.facts),
         run_tables=run_tables(context.facts),
+        past=history_figure(context.past),
         metrics=[*shown_metrics(sections), *(LIST_METRICS if len(context.ranking) else ())],
         models=[(model, MODEL_DESCRIPTIONS[model]) for model in models if model in MODEL_DESCRIPTIONS],
         light=Markup(css_variables(LIGHT)),

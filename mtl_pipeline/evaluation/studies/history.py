@@ -157,7 +157,7 @@ def read_records(path: Path) -> list[Record]:
     return read_lines(
         path,
         lambda line: RECORD.validate_json(line, strict=True),
-        "that evaluation is missing in the page of past evaluations then",
+        "that evaluation is missing in the figure of past evaluations then",
     )
 
 
@@ -194,8 +194,3 @@ def append_record(path: Path, record: Record) -> list[Record]:
         records = with_record(read_records(path), record)
         write_lines(path, [asdict(found) for found in records])
     return records
-
-
-def task_names(records: Sequence[Record]) -> dict[str, str]:
-    """Task → kind, those of the newest record: what was declared once, but is no more, has no trend."""
-    return {task.task: task.kind for task in records[-1].tasks}

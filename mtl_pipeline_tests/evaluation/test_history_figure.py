@@ -1,0 +1,61 @@
+"""The report's figure of past evaluations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from xml.etree import ElementTree
+
+import polars as pl
+import pytest
+
+from mtl_pipeline.champions import Decision
+from mtl_pipeline.evaluation.facts import Facts
+from mtl_pipeline.evaluation.report.figures.history_figure import MOST_RECORDS, history_figure
+from mtl_pipeline.evaluation.report.page import ReportContext, render_report
+from mtl_pipeline.evaluation.studies.history import Record, make_record
+from mtl_pipeline.evaluation.studies.scoring import Evaluation
+
+START = datetime.fromisoformat("2026-10-01T02:00:00+00:00")
+
+
+@pytest.fixture(scope="module")
+def nights(evaluation: Evaluation) -> list[Record]:
+    decision = Decision("a", "new", None, True, False, [], [])
+    record = make_record(evaluation, decision, Facts(), time=START.isoformat(), examples="e")
+    return [
+        replace(record, time=(START + timedelta(days=day)).isoformat(), promoted=day % 3 == 0)
+        for day in range(MOST_RECORDS + 50)
+    ]
+
+
+def test_one_evaluation_is_no_figure(nights: list[Record]) -> None:
+    assert history_figure(nights[:1]) is None
+
+
+def test_every_task_has_a_panel_with_the_candidate_and_the_network_for_it_alone(nights: list[Record]) -> None:
+    figure = history_figure(nights[:8])
+    assert figure is not None
+    texts = [element.text for element in ElementTree.fromstring(figure.svg).iter() if element.text]
+    for text in ("watched, ROC-AUC ↑", "rating, RMSE ↓", "multi_task", "single_task", "promoted"):
+        assert text in texts
+
+
+def test_tasks_may_be_missing_or_of_another_kind_in_some_evaluations(nights: list[Record]) -> None:
+    newest, older = nights[1], nights[0]
+    others = [replace(older.tasks[0], kind="count"), *older.tasks[2:]]
+    assert history_figure([replace(older, tasks=others), newest])
+    assert history_figure([older, replace(newest, tasks=newest.tasks[:1])])
+
+
+def test_of_very_many_evaluations_the_newest_are_drawn(nights: list[Record]) -> None:
+    figure = history_figure(nights)
+    assert figure is not None
+    assert len(figure.svg) < 150_000
+
+
+def test_the_report_shows_it(nights: list[Record], evaluation: Evaluation, predictions: pl.DataFrame) -> None:
+    assert 'id="figure-history-' in render_report(
+        evaluation, ReportContext("shop", predictions, past=nights[:2])
+    )
+    assert 'id="figure-history-' not in render_report(evaluation, ReportContext("shop", predictions))
