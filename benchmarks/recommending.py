@@ -19,7 +19,8 @@ from tempfile import TemporaryDirectory
 import polars as pl
 import torch
 
-from mtl_pipeline.learning.architectures.network import MultiTaskNetwork, NetworkShape
+from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
+from mtl_pipeline.learning.architectures.representation import NetworkShape
 from mtl_pipeline.learning.data.encoding import FeatureEncoder
 from mtl_pipeline.learning.recommending import best_per_user, default_score, prediction_columns
 from mtl_pipeline.learning.training.ranker import LabelScale, Ranker

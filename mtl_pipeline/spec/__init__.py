@@ -19,6 +19,7 @@ from mtl_pipeline.spec.base import (
     entire_space_name,
     refuse_repeats,
 )
+from mtl_pipeline.spec.learning import MMoESettings, Model, PLESettings, SharedBottomSettings, Training
 from mtl_pipeline.spec.pipeline import PipelineSpec
 from mtl_pipeline.spec.sections import (
     DEFAULT_MARGINS,
@@ -29,7 +30,6 @@ from mtl_pipeline.spec.sections import (
     Evaluation,
     Features,
     HistoryFeature,
-    Model,
     Negatives,
     Promotion,
     RawFiles,
@@ -37,7 +37,6 @@ from mtl_pipeline.spec.sections import (
     Schedule,
     Split,
     Task,
-    Training,
     Warehouse,
 )
 from mtl_pipeline.spec.tuning import LogRange, Range, Tuning
@@ -60,14 +59,17 @@ __all__ = [
     "HistoryFeature",
     "Identifier",
     "LogRange",
+    "MMoESettings",
     "Model",
     "Negatives",
+    "PLESettings",
     "PipelineSpec",
     "Promotion",
     "Range",
     "RawFiles",
     "Recommendations",
     "Schedule",
+    "SharedBottomSettings",
     "SpecError",
     "SpecModel",
     "Split",

@@ -19,12 +19,12 @@ from mtl_pipeline.spec.base import (
     refuse_no_number_per_row,
     refuse_repeats,
 )
+from mtl_pipeline.spec.learning import Model, Training
 from mtl_pipeline.spec.sections import (
     DEFAULT_MARGINS,
     Encoder,
     Evaluation,
     Features,
-    Model,
     Negatives,
     Promotion,
     RawFiles,
@@ -32,7 +32,6 @@ from mtl_pipeline.spec.sections import (
     Schedule,
     Split,
     Task,
-    Training,
     Warehouse,
 )
 from mtl_pipeline.spec.tuning import Tuning

@@ -8,11 +8,9 @@ from typing import Annotated, Any, get_args
 from pydantic import Field, model_validator
 
 from mtl_pipeline.spec.base import SpecError, SpecModel, refuse_repeats
-from mtl_pipeline.spec.sections import Architecture, Balance, Weighting
+from mtl_pipeline.spec.learning import SETTINGS, Architecture, Balance, Model, Weighting
 
 Count = Annotated[int, Field(ge=1)]
-ONLY_IN = {"experts": ("mmoe", "ple"), "task_experts": ("ple",)}
-"""Settings that only some architectures have."""
 Widths = Annotated[list[Count], Field(min_length=1)]
 
 
@@ -78,7 +76,7 @@ class Tuning(SpecModel):
         return {
             name: allowed
             for name, allowed in self.searched()
-            if architecture in ONLY_IN.get(name, (architecture,))
+            if name not in Model.model_fields or name in SETTINGS[architecture].model_fields
         }
 
     def searched(self) -> Iterator[tuple[str, Any]]:

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mtl_pipeline.learning.architectures.network import MultiTaskNetwork, NetworkShape
+from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
+from mtl_pipeline.learning.architectures.representation import NetworkShape
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.data.encoding import Rows
 from mtl_pipeline.learning.training.conflict import (
@@ -40,7 +41,7 @@ def network(architecture: str) -> MultiTaskNetwork:
         tower.get_parameter("1.weight").data.mul_(0.01)
         tower.get_parameter("1.bias").data.zero_()
     if architecture == "mmoe":
-        gates = found.shared.get_submodule("gates")
+        gates = found.architecture.get_submodule("gates")
         gates.get_parameter("weight").data.zero_()
         gates.get_parameter("bias").data.zero_()
     return found

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from mtl_pipeline.checksums import write_checksums
-from mtl_pipeline.learning.architectures.network import MultiTaskNetwork, NetworkShape
+from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
+from mtl_pipeline.learning.architectures.representation import NetworkShape
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.data.encoding import Rows
 from mtl_pipeline.learning.data.feature_groups import FeatureGroup, feature_groups

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
 
-from mtl_pipeline.learning.architectures.network import (
+from mtl_pipeline.learning.architectures import ARCHITECTURES
+from mtl_pipeline.learning.architectures.experts import Experts
+from mtl_pipeline.learning.architectures.mmoe import MMoE
+from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
+from mtl_pipeline.learning.architectures.ple import PLE
+from mtl_pipeline.learning.architectures.representation import (
     CategoricalEmbedding,
-    Experts,
     IdEmbedding,
-    MixtureOfExperts,
-    MultiTaskNetwork,
     NetworkShape,
-    SharedBottom,
 )
+from mtl_pipeline.learning.architectures.shared_bottom import SharedBottom
 from mtl_pipeline.learning.data.encoding import CategoricalField, Rows
 from mtl_pipeline.spec import Model
+from mtl_pipeline.spec.learning import SETTINGS, Architecture
 
 USERS, ITEMS, ROWS = 5, 7, 11
 OUTPUTS = (1, 1, 4)
@@ -49,7 +53,11 @@ def rows() -> Rows:
     )
 
 
-@pytest.mark.parametrize("architecture", ["shared_bottom", "mmoe", "ple"])
+def test_every_architecture_that_can_be_declared_is_there() -> None:
+    assert set(ARCHITECTURES) == set(SETTINGS) == set(get_args(Architecture))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_outputs_of_every_task_whatever_the_batch(architecture: str) -> None:
     model, batch = network(architecture), rows()
     outputs = model(batch)
@@ -57,7 +65,7 @@ def test_outputs_of_every_task_whatever_the_batch(architecture: str) -> None:
     assert torch.allclose(torch.cat([model(batch[:4]), model(batch[4:])]), outputs, atol=1e-6)
 
 
-@pytest.mark.parametrize("architecture", ["shared_bottom", "mmoe", "ple"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_task_moves_the_shared_part_and_its_own_tower_only(architecture: str) -> None:
     model = network(architecture)
     model(rows())[:, 0].sum().backward()
@@ -67,8 +75,11 @@ def test_a_task_moves_the_shared_part_and_its_own_tower_only(architecture: str) 
         if parameter.grad is not None and parameter.grad.to_dense().abs().sum() > 0
     }
     assert {name.split(".")[1] for name in moved if name.startswith("towers.")} == {"0"}
-    assert any(name.startswith("shared.") for name in moved)
-    assert {"ids.user_id.table.weight", "texts.item.project.weight", "categorical.table.weight"} <= moved
+    assert any(name.startswith("architecture.") for name in moved)
+    assert {
+        f"representation.{name}.weight"
+        for name in ("ids.user_id.table", "texts.item.project", "categorical.table")
+    } <= moved
 
 
 @pytest.mark.parametrize("ids", [{}, {"user_id": USERS}, {"user_id": USERS, "item_id": ITEMS}])
@@ -80,20 +91,22 @@ def test_ids_and_texts_are_optional(ids: dict[str, int], texts: tuple[str, ...])
     batch = rows()
     batch = replace(batch, ids=batch.ids[:, : len(ids)], text=batch.text[:, : len(texts)])
     assert made(batch).shape == (ROWS, sum(OUTPUTS))
-    assert (made.match is not None) == ("user_id" in ids and bool("item_id" in ids or texts))
+    assert (made.representation.interaction is not None) == (
+        "user_id" in ids and bool("item_id" in ids or texts)
+    )
 
 
 def test_shared_bottom_gives_every_task_the_same_and_experts_each_its_own_mixture() -> None:
     inputs = torch.randn(4, 10, generator=torch.Generator().manual_seed(2))
     torch.manual_seed(0)
-    first, second = SharedBottom(10, [6], 2, 0.0)(inputs)
+    first, second = SharedBottom(10, 2, Model(hidden=[6]))(inputs)
     assert torch.equal(first, second)
-    first, second = MixtureOfExperts(10, [6], 2, 0.0, shared=3)(inputs)
+    first, second = MMoE(10, 2, Model(hidden=[6], experts=3))(inputs)
     assert not torch.allclose(first, second)
 
 
 def expert_outputs(experts: Experts, inputs: torch.Tensor) -> list[torch.Tensor]:
-    """One perceptron after the other, of two layers."""
+    """One MLP after the other, of two layers."""
     outputs = []
     for expert in range(experts.count):
         rows = slice(expert * 6, (expert + 1) * 6)
@@ -103,9 +116,9 @@ def expert_outputs(experts: Experts, inputs: torch.Tensor) -> list[torch.Tensor]
 
 
 def test_batched_experts_compute_what_the_paper_writes() -> None:
-    """f(x) = sum over experts of softmax(gate(x)) · expert(x), with one perceptron per expert."""
+    """f(x) = sum over experts of softmax(gate(x)) · expert(x), with one MLP per expert."""
     torch.manual_seed(0)
-    mixture = MixtureOfExperts(10, [6, 5], 2, 0.0, shared=3)
+    mixture = MMoE(10, 2, Model(hidden=[6, 5], experts=3))
     inputs = torch.randn(4, 10)
     gates = mixture.gates(inputs).view(4, 2, 3).softmax(-1)
     outputs = expert_outputs(mixture.shared, inputs)
@@ -117,8 +130,7 @@ def test_batched_experts_compute_what_the_paper_writes() -> None:
 def test_with_experts_of_its_own_a_task_mixes_those_and_the_shared_ones() -> None:
     """Equations 1 to 4 of the paper on PLE: the softmax runs over the shared and the task's own experts only."""
     torch.manual_seed(0)
-    mixture = MixtureOfExperts(10, [6, 5], 2, 0.0, shared=2, own=3)
-    assert mixture.own is not None
+    mixture = PLE(10, 2, Model(hidden=[6, 5], experts=2, task_experts=3))
     inputs = torch.randn(4, 10)
     logits = mixture.gates(inputs).view(4, 2, 8)
     outputs = expert_outputs(mixture.shared, inputs) + expert_outputs(mixture.own, inputs)
@@ -133,15 +145,15 @@ def test_with_experts_of_its_own_a_task_mixes_those_and_the_shared_ones() -> Non
 def test_what_is_a_tasks_own_is_moved_by_no_other_task_and_does_not_count_as_shared() -> None:
     model = network("ple")
     model(rows())[:, 0].sum().backward()
-    gradient = model.get_parameter("shared.own.first.weight").grad
+    gradient = model.get_parameter("architecture.own.first.weight").grad
     assert gradient is not None
     gradient = gradient.view(3, -1)
     assert gradient[0].abs().sum() > 0
     assert gradient[1:].abs().sum() == 0
     shared = {id(parameter) for parameter in model.shared_parameters}
     names = {name for name, parameter in model.named_parameters() if id(parameter) in shared}
-    assert "shared.shared.first.weight" in names
-    assert not any(name.startswith(("shared.own.", "shared.gates.", "towers.")) for name in names)
+    assert "architecture.shared.first.weight" in names
+    assert not any(name.startswith(("architecture.own.", "architecture.gates.", "towers.")) for name in names)
 
 
 def test_values_of_a_list_are_averaged_and_absent_ones_left_out() -> None:
@@ -168,12 +180,14 @@ def test_texts_are_projected_once_where_that_is_cheaper_and_anew_for_new_weights
     model, batch = network("mmoe"), rows()
     with torch.no_grad():
         expected = model(batch)
-        with model.texts_kept(to_come):
+        with model.representation.texts_kept(to_come):
             assert {
-                side for side, projection in model.texts.items() if isinstance(projection.kept, torch.Tensor)
+                side
+                for side, projection in model.representation.texts.items()
+                if isinstance(projection.kept, torch.Tensor)
             } == kept
             assert torch.allclose(model(batch), expected, atol=1e-6)
-        model.texts["item"].get_parameter("project.weight").mul_(2)
+        model.representation.texts["item"].get_parameter("project.weight").mul_(2)
         assert not torch.allclose(model(batch), expected, atol=1e-2)
 
 

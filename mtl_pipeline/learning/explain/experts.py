@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import torch
 
-from mtl_pipeline.learning.architectures.network import MixtureOfExperts, MultiTaskNetwork
+from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.data.encoding import Rows
 from mtl_pipeline.learning.explain.probing import Probe
 from mtl_pipeline.learning.training.ranker import ROWS_AT_ONCE
@@ -26,9 +26,9 @@ def expert_use(probe: Probe) -> pl.DataFrame:
     Empty where the network has no experts."""
     network = probe.ranker.network
     tasks = [task.name for task in probe.ranker.tasks]
-    if not isinstance(network.shared, MixtureOfExperts):
+    owners = [None if owner is None else tasks[owner] for owner in network.architecture.owners]
+    if not owners:
         return pl.DataFrame(schema=EXPERTS_SCHEMA)
-    owners = [None if owner is None else tasks[owner] for owner in network.shared.owners]
     parts = []
     for sample in probe.samples:
         if len(sample.rows) == 0:
@@ -55,12 +55,11 @@ def expert_use(probe: Probe) -> pl.DataFrame:
 
 def gate_weights(network: MultiTaskNetwork, rows: Rows) -> torch.Tensor:
     """float32 [rows, tasks, experts]."""
-    assert isinstance(network.shared, MixtureOfExperts)
     network.eval()
     device = next(network.parameters()).device
     with torch.inference_mode():
-        parts = [
-            network.shared.gate_weights(network.inputs(rows[start : start + ROWS_AT_ONCE].to(device))).cpu()
+        representations = (
+            network.representation(rows[start : start + ROWS_AT_ONCE].to(device))
             for start in range(0, len(rows), ROWS_AT_ONCE)
-        ]
-    return torch.cat(parts)
+        )
+        return torch.cat([network.architecture.gate_weights(part).cpu() for part in representations])

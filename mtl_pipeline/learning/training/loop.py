@@ -24,7 +24,8 @@ from torch import Tensor, nn
 
 from mtl_pipeline.champions import model_fingerprint
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.learning.architectures.network import MultiTaskNetwork, NetworkShape
+from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
+from mtl_pipeline.learning.architectures.representation import NetworkShape
 from mtl_pipeline.learning.balancing.weighting import WEIGHTINGS, StaticWeighting, observed_shares
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.data.encoding import Rows
@@ -315,7 +316,7 @@ def make_optimizers(
     network: MultiTaskNetwork, weighting: nn.Module, learning_rate: float, weight_decay: float
 ) -> list[torch.optim.Optimizer]:
     """AdamW for the network; Adam with sparse gradients for the id tables, which touch few rows a batch."""
-    tables = network.tables
+    tables = network.representation.tables
     dense = [
         parameter for parameter in network.parameters() if not any(parameter is table for table in tables)
     ]

@@ -23,7 +23,8 @@ from torch import Tensor
 
 from mtl_pipeline.champions import reading_model
 from mtl_pipeline.errors import UserError, in_short
-from mtl_pipeline.learning.architectures.network import MultiTaskNetwork, NetworkShape
+from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
+from mtl_pipeline.learning.architectures.representation import NetworkShape
 from mtl_pipeline.learning.data.dataset import TextVectors
 from mtl_pipeline.learning.data.encoding import FeatureEncoder, Rows
 from mtl_pipeline.learning.training.calibration import CALIBRATION, Calibrator, calibrate, save_calibration
@@ -34,6 +35,13 @@ from mtl_pipeline.spec import Model, PipelineSpec, Task
 ROWS_AT_ONCE = 16_384
 ROWS_IN_CACHE = 4_096
 """Rows to predict at once on a processor, whose cache then holds what one layer hands to the next."""
+
+RENAMED_WEIGHTS = {
+    r"^shared\.(first|deeper|biases)\.": r"shared.shared.\1.",
+    r"^shared\.": "architecture.",
+    r"^(ids|categorical|texts)\.": r"representation.\1.",
+    r"^match\.": "representation.interaction.",
+}
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,7 @@ class Ranker:
         device = next(self.network.parameters()).device
         at_once = ROWS_IN_CACHE if device.type == "cpu" else ROWS_AT_ONCE
         parts = []
-        with torch.inference_mode(), self.network.texts_kept(len(rows)):
+        with torch.inference_mode(), self.network.representation.texts_kept(len(rows)):
             for start in range(0, len(rows), at_once):
                 parts.append(self.network(rows[start : start + at_once].to(device)).float().cpu())
         widths = [task.outputs for task in self.tasks]
@@ -179,11 +187,10 @@ def readable(folder: Path) -> Iterator[None]:
 
 
 def with_present_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Experts that all tasks read were `shared.first` and so on before tasks had experts of their own."""
-    return {
-        re.sub(r"^shared\.(first|deeper|biases)\.", r"shared.shared.\1.", name): tensor
-        for name, tensor in weights.items()
-    }
+    """Of a champion that was trained when parts of the network had other names."""
+    for before, now in RENAMED_WEIGHTS.items():
+        weights = {re.sub(before, now, name): tensor for name, tensor in weights.items()}
+    return weights
 
 
 def meaning(task: Task) -> tuple:

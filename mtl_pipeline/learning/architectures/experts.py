@@ -1,0 +1,42 @@
+"""Experts and the gates that mix them: what MMoE and PLE are built of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Experts(nn.Module):
+    """Several MLPs of one shape, computed as one batched product per layer."""
+
+    def __init__(self, width: int, hidden: Sequence[int], dropout: float, count: int) -> None:
+        super().__init__()
+        self.count = count
+        self.first = nn.Linear(width, count * hidden[0])
+        self.deeper = nn.ParameterList()
+        self.biases = nn.ParameterList()
+        for width_in, width_out in pairwise(hidden):
+            weight = torch.empty(count, width_in, width_out)
+            for expert in weight:
+                nn.init.kaiming_uniform_(expert.T, a=5**0.5)
+            self.deeper.append(nn.Parameter(weight))
+            self.biases.append(nn.Parameter(torch.zeros(count, 1, width_out)))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """float32 [rows, width] → float32 [experts, rows, hidden[-1]]."""
+        hidden = self.dropout(functional.relu(self.first(inputs)))
+        hidden = hidden.view(len(inputs), self.count, -1).transpose(0, 1)
+        for weight, bias in zip(self.deeper, self.biases, strict=True):
+            hidden = self.dropout(functional.relu(torch.baddbmm(bias, hidden, weight)))
+        return hidden
+
+
+def mix(experts: Tensor, weights: Tensor) -> list[Tensor]:
+    """Per task its mixture of experts, float32 [rows, hidden]: from float32 [experts, rows, hidden] and the gates'
+    float32 [rows, tasks, experts]."""
+    return list(torch.einsum("rte,erh->trh", weights, experts))

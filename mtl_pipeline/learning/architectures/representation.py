@@ -1,0 +1,187 @@
+"""From encoded rows to the representation that every task reads: embeddings of ids and categories, projected texts,
+numbers, and the interaction of user and item."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mtl_pipeline.learning.data.encoding import CategoricalField, Rows
+from mtl_pipeline.spec import Model
+
+SIDES = ("user", "item")
+
+
+@dataclass(frozen=True)
+class NetworkShape:
+    """Sizes that come from the data."""
+
+    ids: dict[str, int]
+    """Vocabulary size by name of the id, in the order of `Rows.ids`."""
+    fields: tuple[CategoricalField, ...]
+    numerics: int
+    outputs: tuple[int, ...]
+    """Numbers to give for each task."""
+
+
+class IdEmbedding(nn.Module):
+    """An embedding per known id. In training some ids are hidden, which teaches row 0 to stand for strangers."""
+
+    def __init__(self, size: int, dimension: int, hide: float) -> None:
+        super().__init__()
+        self.table = nn.Embedding(size + 1, dimension, sparse=True)
+        self.hide = hide
+        nn.init.normal_(self.table.weight, std=0.01)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        if self.training and self.hide:
+            ids = ids * (torch.rand(ids.shape, device=ids.device) >= self.hide)
+        return self.table(ids)
+
+
+class CategoricalEmbedding(nn.Module):
+    """All categorical features in one table; the values of a list-valued feature are averaged.
+
+    In training some features of some rows are hidden, which teaches their row 0 to stand for what is unknown: a new
+    category, and the device or hour of a recommendation that nobody has asked for yet.
+    """
+
+    offsets: Tensor
+    field_of_slot: Tensor
+
+    def __init__(self, fields: Sequence[CategoricalField], dimension: int, hide: float = 0.0) -> None:
+        super().__init__()
+        self.fields = list(fields)
+        self.hide = hide
+        self.table = nn.Embedding(sum(field.size + 1 for field in fields) or 1, dimension)
+        nn.init.normal_(self.table.weight, std=0.05)
+        offsets, start = [], 0
+        for field in fields:
+            offsets += [start] * field.slots
+            start += field.size + 1
+        self.register_buffer("offsets", torch.tensor(offsets, dtype=torch.int32), persistent=False)
+        slots = [place for place, field in enumerate(fields) for _ in range(field.slots)]
+        self.register_buffer("field_of_slot", torch.tensor(slots, dtype=torch.int64), persistent=False)
+
+    def forward(self, categorical: Tensor) -> Tensor:
+        """int32 [rows, slots] → float32 [rows, fields × dimension]."""
+        if self.training and self.hide:
+            shown = torch.rand(len(categorical), len(self.fields), device=categorical.device) >= self.hide
+            categorical = categorical * shown[:, self.field_of_slot]
+        embedded = self.table(categorical + self.offsets)
+        parts, slot = [], 0
+        for field in self.fields:
+            part = embedded[:, slot : slot + field.slots]
+            if field.slots > 1:
+                present = (categorical[:, slot : slot + field.slots] > 0).unsqueeze(-1)
+                part = (part * present).sum(1, keepdim=True) / present.sum(1, keepdim=True).clamp(min=1)
+            parts.append(part.flatten(1))
+            slot += field.slots
+        return torch.cat(parts, 1) if parts else embedded.flatten(1)
+
+
+class TextProjection(nn.Module):
+    """A trained projection of frozen text vectors, computed once per vector where that is cheaper."""
+
+    vectors: Tensor
+
+    def __init__(self, vectors: Tensor, dimension: int) -> None:
+        super().__init__()
+        self.register_buffer("vectors", vectors, persistent=False)
+        self.project = nn.Linear(vectors.shape[1], dimension)
+        self.kept: Tensor | None = None
+        """The projection of all vectors, while the weights do not change: see `Representation.texts_kept`."""
+
+    def forward(self, rows: Tensor) -> Tensor:
+        if self.kept is not None:
+            return functional.embedding(rows, self.kept)
+        if len(self.vectors) <= len(rows):
+            return functional.embedding(rows, self.project(self.vectors))
+        return self.project(self.vectors[rows])
+
+
+class Interaction(nn.Module):
+    """The elementwise product of a projection of the user's side and one of the item's side."""
+
+    def __init__(self, user_width: int, item_width: int, dimension: int) -> None:
+        super().__init__()
+        self.user_side = nn.Linear(user_width, dimension)
+        self.item_side = nn.Linear(item_width, dimension)
+
+    def forward(self, user: Tensor, item: Tensor) -> Tensor:
+        return self.user_side(user) * self.item_side(item)
+
+
+class Representation(nn.Module):
+    """Embeds the inputs. Ids and texts are optional; where both a user and an item are there, their interaction is an
+    input too."""
+
+    def __init__(self, model: Model, shape: NetworkShape, texts: Mapping[str, Tensor]) -> None:
+        """`texts`: float32 [rows, dimension] by `users` and `items`, where they have text, in the order of
+        `Rows.text`."""
+        super().__init__()
+        self.ids = nn.ModuleDict(
+            {
+                name: IdEmbedding(size, model.id_dimension, model.id_dropout)
+                for name, size in shape.ids.items()
+            }
+        )
+        self.categorical = CategoricalEmbedding(
+            shape.fields, model.categorical_dimension, model.category_dropout
+        )
+        self.texts = nn.ModuleDict(
+            {
+                table.removesuffix("s"): TextProjection(vectors, model.text_dimension)
+                for table, vectors in texts.items()
+            }
+        )
+        user, item = (
+            model.id_dimension * (f"{side}_id" in self.ids) + model.text_dimension * (side in self.texts)
+            for side in SIDES
+        )
+        self.interaction = Interaction(user, item, model.text_dimension) if user and item else None
+        self.width = (
+            user
+            + item
+            + len(shape.fields) * model.categorical_dimension
+            + shape.numerics
+            + (model.text_dimension if self.interaction else 0)
+        )
+
+    @property
+    def tables(self) -> list[nn.Parameter]:
+        """The id tables, of which a batch touches few rows."""
+        return [embedding.get_parameter("table.weight") for embedding in self.ids.values()]
+
+    def forward(self, rows: Rows) -> Tensor:
+        """float32 [rows, width]."""
+        parts: dict[str, list[Tensor]] = {side: [] for side in SIDES}
+        for column, (name, embedding) in enumerate(self.ids.items()):
+            parts[name.removesuffix("_id")].append(embedding(rows.ids[:, column]))
+        for column, (side, projection) in enumerate(self.texts.items()):
+            parts[side].append(projection(rows.text[:, column]))
+        inputs = [self.categorical(rows.categorical), rows.numeric, *parts["user"], *parts["item"]]
+        if self.interaction:
+            inputs.append(self.interaction(torch.cat(parts["user"], 1), torch.cat(parts["item"], 1)))
+        return torch.cat(inputs, 1)
+
+    @contextmanager
+    def texts_kept(self, rows: int) -> Iterator[None]:
+        """Project each text once for all batches to come, where they have `rows` and there are no more texts than that.
+
+        For inference only: the weights must not change as long as the `with` block lasts.
+        """
+        projections = [module for module in self.texts.values() if isinstance(module, TextProjection)]
+        kept = [projection for projection in projections if len(projection.vectors) <= rows]
+        for projection in kept:
+            projection.kept = projection.project(projection.vectors)
+        try:
+            yield
+        finally:
+            for projection in kept:
+                projection.kept = None

@@ -1,0 +1,22 @@
+"""Shared bottom: hard parameter sharing (Caruana, Machine Learning 28, 1997,
+https://doi.org/10.1023/A:1007379606734)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mtl_pipeline.learning.architectures.base import Architecture
+from mtl_pipeline.learning.architectures.mlp import MLP
+from mtl_pipeline.spec import SharedBottomSettings
+
+
+class SharedBottom(Architecture):
+    """One MLP whose output every task reads."""
+
+    def __init__(self, width: int, tasks: int, settings: SharedBottomSettings) -> None:
+        super().__init__()
+        self.tasks = tasks
+        self.bottom = MLP([width, *settings.hidden], settings.dropout)
+
+    def forward(self, representation: Tensor) -> list[Tensor]:
+        return [self.bottom(representation)] * self.tasks
