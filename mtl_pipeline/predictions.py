@@ -1,8 +1,8 @@
 """The wide predictions frame: one row per validation or test example, one column per model and task.
 
 Columns: `example_id`, `user_id` where there are users, `split`, `label/<task>` (null = not observed; the index of
-the class for a multiclass task) and `prediction/<model>/<task>`: a probability for a binary task, a value for a
-regression, an expected count for a count, and an array of a probability per class for a multiclass task. Where
+the class for a task with classes) and `prediction/<model>/<task>`: a probability for a binary task, a value for a
+regression, an expected count for a count, and an array of a probability per class for a task with classes. Where
 calibration changed a prediction, `uncalibrated/<model>/<task>` holds what it was before; that is no model of its own.
 """
 
@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from mtl_pipeline.errors import UserError
+from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.spec import Task
 
 CEILING = "ceiling"
@@ -24,8 +25,6 @@ SINGLE_TASK = "single_task"
 """The same network as the candidate's, trained for one task alone."""
 CHAMPION = "champion"
 """The model that recommends until another one is promoted, where it is not the candidate itself."""
-MOST_ROUNDING = 1e-3
-"""How far from 1 the probabilities of a multiclass row may add up: bfloat16 rounds that much."""
 
 
 @dataclass(frozen=True)
@@ -104,37 +103,14 @@ def check_predictions(predictions: pl.DataFrame, task: Task, models: list[str]) 
             "predictions are NaN, infinite or missing",
             "Look at that model's training log; a lower learning rate or cleaner numeric features may help",
         )
-        if task.kind in ("binary", "multiclass"):
-            refuse_rows(
-                rows.filter(pl.any_horizontal(~value.is_between(0, 1) for value in values)),
-                rows.height,
-                where,
-                "predictions are outside [0, 1]",
-                f"A {task.kind} task needs probabilities; apply the "
-                f"{'sigmoid' if task.kind == 'binary' else 'softmax'} to the model's output",
-            )
-        if task.kind == "multiclass":
-            refuse_rows(
-                rows.filter((pl.sum_horizontal(values) - 1).abs() > MOST_ROUNDING),
-                rows.height,
-                where,
-                "predictions do not add up to 1 over the classes",
-                "A multiclass task needs probabilities; apply the softmax to the model's output",
-            )
-        if task.kind == "count":
-            refuse_rows(
-                rows.filter(values[0] < 0),
-                rows.height,
-                where,
-                "predictions are below zero",
-                "A count task needs expected counts; apply the exponential to the model's output",
-            )
+        for fault in KINDS[task.kind].prediction_faults(values):
+            refuse_rows(rows.filter(fault.wrong), rows.height, where, fault.what, fault.remedy)
 
 
 def prediction_values(task: Task, model: str) -> list[pl.Expr]:
     """The numbers that a model predicts for a row: one, or one per class."""
     column = pl.col(prediction_column(model, task.name))
-    if task.kind != "multiclass":
+    if not KINDS[task.kind].has_classes:
         return [column.cast(pl.Float64)]
     return [column.arr.get(place).cast(pl.Float64) for place in range(len(task.classes))]
 
@@ -142,9 +118,9 @@ def prediction_values(task: Task, model: str) -> list[pl.Expr]:
 def check_type(predictions: pl.DataFrame, task: Task, model: str) -> None:
     name = prediction_column(model, task.name)
     found = predictions.schema[name]
-    width = found.shape[0] if isinstance(found, pl.Array) else 1
-    if width != task.outputs or isinstance(found, pl.Array) != (task.kind == "multiclass"):
-        wanted = f"an Array of {task.outputs} probabilities" if task.kind == "multiclass" else "one number"
+    classes = found.shape[0] if isinstance(found, pl.Array) else 0
+    if classes != len(task.classes):
+        wanted = f"an Array of {len(task.classes)} probabilities" if task.classes else "one number"
         raise UserError(
             f"task {task.name}, model {model}: column {name} holds {found}; a {task.kind} task needs {wanted} "
             "in each row. Materialize the model and the baselines again."
@@ -154,21 +130,12 @@ def check_type(predictions: pl.DataFrame, task: Task, model: str) -> None:
 def check_labels(predictions: pl.DataFrame, task: Task) -> None:
     """Refuse labels that the kind of task does not allow. Raises UserError."""
     label = pl.col(label_column(task.name)).cast(pl.Float64)
-    whole = label == label.floor()
-    wrong, what = {
-        "binary": ((label != 0) & (label != 1), "labels are neither 0, 1 nor null"),
-        "regression": (~label.is_finite(), "labels are NaN or infinite"),
-        "count": (~(label.is_finite() & whole & (label >= 0)), "labels are no whole numbers from 0 upwards"),
-        "multiclass": (
-            ~(whole & label.is_between(0, len(task.classes) - 1)),
-            f"labels are no class index from 0 to {len(task.classes) - 1}",
-        ),
-    }[task.kind]
+    fault = KINDS[task.kind].label_fault(label, len(task.classes))
     refuse_rows(
-        predictions.filter(label.is_not_null() & wrong),
+        predictions.filter(label.is_not_null() & fault.wrong),
         predictions.height,
         f"task {task.name}",
-        what,
+        fault.what,
         f"Mend column {task.column} in the pipeline's interactions.sql",
     )
 

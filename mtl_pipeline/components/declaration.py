@@ -132,7 +132,7 @@ def key_columns(spec: PipelineSpec, table: str) -> Iterator[DeclaredColumn]:
     for position, name in enumerate(spec.split.hash_by or []):
         yield DeclaredColumn(name, "split.hash_by", ("split", "hash_by", position))
     for position, task in enumerate(spec.tasks):
-        sort = "" if task.kind == "multiclass" else "a number"
+        sort = "" if task.classes else "a number"
         yield DeclaredColumn(task.column, f"label of task {task.name}", ("tasks", position, "label"), sort)
         if task.known_at:
             place = ("tasks", position, "known_at")

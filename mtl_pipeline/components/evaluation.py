@@ -290,13 +290,13 @@ def data_versions(
 def main_metrics(measured: "Evaluation") -> dict[str, float]:
     """The candidate's compared metrics of each task, and by how much they differ from those of one network per
     task, as numbers that the UI plots over runs."""
-    from mtl_pipeline.evaluation.metrics.task_metrics import COMPARED
+    from mtl_pipeline.kinds import KINDS
     from mtl_pipeline.predictions import SINGLE_TASK
 
     scores = {
         f"{task.name} {metric}": measured.score(task.name, measured.candidate, metric).value
         for task in measured.tasks
-        for metric in COMPARED[task.kind]
+        for metric in KINDS[task.kind].compared
     }
     alone = measured.comparisons.filter(pl.col("baseline") == SINGLE_TASK)
     differences = {

@@ -13,6 +13,7 @@ import polars as pl
 
 from mtl_pipeline.checksums import UNSEALED, seal
 from mtl_pipeline.errors import UserError
+from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.learning.data.dataset import TextVectors
 from mtl_pipeline.learning.training.loop import Log
 from mtl_pipeline.learning.training.ranker import load_ranker
@@ -83,7 +84,7 @@ def prediction_columns(predictions: Mapping[str, np.ndarray], spec: PipelineSpec
     columns = []
     for task in spec.tasks:
         values = predictions[task.name]
-        if task.kind == "multiclass":
+        if task.classes:
             columns.append(pl.Series(task.name, np.array(task.classes, dtype=object)[values.argmax(1)]))
             continue
         columns.append(pl.Series(task.name, values))
@@ -96,12 +97,12 @@ def prediction_columns(predictions: Mapping[str, np.ndarray], spec: PipelineSpec
 def default_score(spec: PipelineSpec) -> str:
     """The expected number of goals that an item reaches: the sum of the probabilities, over the entire space,
     of the binary tasks that no other binary task is conditional on; without any, the first task."""
-    binary = [task for task in spec.tasks if task.kind == "binary"]
+    binary = [task for task in spec.tasks if KINDS[task.kind].is_event]
     steps = {task.given for task in binary}
     goals = [task.name for task in binary if task.name not in steps]
     return " + ".join(
         entire_space_name(name) if name in spec.entire_space_tasks else name
-        for name in goals or [task.name for task in spec.tasks if task.kind != "multiclass"][:1]
+        for name in goals or [task.name for task in spec.tasks if KINDS[task.kind].is_ordered][:1]
     )
 
 

@@ -22,8 +22,6 @@ from mtl_pipeline.spec.base import (
 from mtl_pipeline.spec.learning import MMoESettings, Model, PLESettings, SharedBottomSettings, Training
 from mtl_pipeline.spec.pipeline import PipelineSpec
 from mtl_pipeline.spec.sections import (
-    DEFAULT_MARGINS,
-    LOSSES,
     ColumnFeatures,
     Encoder,
     EntityFeatures,
@@ -42,11 +40,9 @@ from mtl_pipeline.spec.sections import (
 from mtl_pipeline.spec.tuning import LogRange, Range, Tuning
 
 __all__ = [
-    "DEFAULT_MARGINS",
     "ENTIRE_SPACE",
     "KNOWN_AT",
     "LAST_TIMESTAMP",
-    "LOSSES",
     "NAME_PATTERN",
     "RESERVED_COLUMNS",
     "RESERVED_TASKS",

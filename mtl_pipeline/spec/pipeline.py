@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.spec.base import (
     ENTIRE_SPACE,
     RESERVED_COLUMNS,
@@ -21,7 +22,6 @@ from mtl_pipeline.spec.base import (
 )
 from mtl_pipeline.spec.learning import Model, Training
 from mtl_pipeline.spec.sections import (
-    DEFAULT_MARGINS,
     Encoder,
     Evaluation,
     Features,
@@ -140,15 +140,16 @@ class PipelineSpec(SpecModel):
     def margin(self, task: Task, champion: float) -> float:
         """How much worse than the champion's `champion` a challenger may score, in the units of the task's
         headline metric."""
-        share = self.promotion.margins.get(task.name, DEFAULT_MARGINS[task.kind])
-        return share if task.kind == "binary" else share * abs(champion)
+        kind = KINDS[task.kind]
+        margin = self.promotion.margins.get(task.name, kind.margin)
+        return margin * abs(champion) if kind.margin_is_relative else margin
 
     @property
     def entire_space_tasks(self) -> list[str]:
         """Binary tasks that are conditional on another, so that their whole chain has a probability of its
         own: p(click) · p(purchase given click) for purchase (Ma et al., SIGIR 2018,
         https://arxiv.org/abs/1804.07931)."""
-        return [task.name for task in self.tasks if task.kind == "binary" and task.given]
+        return [task.name for task in self.tasks if KINDS[task.kind].is_event and task.given]
 
     @property
     def root_task(self) -> Task:
@@ -176,7 +177,7 @@ class PipelineSpec(SpecModel):
                 raise SpecError(
                     f"task {task.name}: given names '{task.given}'; the other tasks are: {others}", *place
                 )
-            if self.task(task.given).kind != "binary":
+            if not KINDS[self.task(task.given).kind].is_event:
                 raise SpecError(f"task {task.name}: given names '{task.given}', which is not binary", *place)
         for position, task in enumerate(self.tasks):
             seen = [task.name]
@@ -194,7 +195,7 @@ class PipelineSpec(SpecModel):
                     "tasks",
                     position,
                 )
-        if self.negatives and self.root_task.kind != "binary":
+        if self.negatives and not KINDS[self.root_task.kind].is_event:
             raise SpecError(f"negatives: the root task '{self.root_task.name}' must be binary", "negatives")
         return self
 
@@ -309,7 +310,7 @@ class PipelineSpec(SpecModel):
                     *place,
                     "label",
                 )
-            if any(task.kind == "multiclass" and task.column == feature.label for task in self.tasks):
+            if any(KINDS[task.kind].has_classes and task.column == feature.label for task in self.tasks):
                 raise SpecError(
                     f"history: label names '{feature.label}', whose values are classes; it must be a number",
                     *place,
@@ -352,15 +353,15 @@ class PipelineSpec(SpecModel):
                 )
         if not self.recommends:
             return self
-        if self.recommendations.exclude == "chosen" and self.root_task.kind == "multiclass":
+        if self.recommendations.exclude == "chosen" and KINDS[self.root_task.kind].has_classes:
             raise SpecError(
-                f"recommendations.exclude: of the multiclass task '{self.root_task.name}' nobody can say whether "
-                "it happened; choose shown or nothing",
+                f"recommendations.exclude: of the {self.root_task.kind} task '{self.root_task.name}' nobody can say "
+                "whether it happened; choose shown or nothing",
                 "recommendations",
                 "exclude",
             )
         score = self.recommendations.score
-        numbers = [task.name for task in self.tasks if task.kind != "multiclass"]
+        numbers = [task.name for task in self.tasks if KINDS[task.kind].is_ordered]
         if score is None:
             if not numbers:
                 raise SpecError(

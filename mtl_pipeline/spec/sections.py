@@ -7,6 +7,7 @@ from zoneinfo import available_timezones
 
 from pydantic import Field, NaiveDatetime, StringConstraints, model_validator
 
+from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.spec.backtest import Backtest
 from mtl_pipeline.spec.base import (
     Identifier,
@@ -15,20 +16,7 @@ from mtl_pipeline.spec.base import (
     refuse_repeats,
 )
 
-LOSSES = {
-    "binary": ("cross_entropy", "focal"),
-    "regression": ("squared_error", "absolute_error", "huber"),
-    "count": ("poisson",),
-    "multiclass": ("cross_entropy",),
-}
-"""Losses by kind of task; the first one is the default."""
-
-
 SIZE_PATTERN = r"^(0\.0*[1-9]\d*|[1-9]\d*(\.\d+)?)\s?[KMGT]i?B$"
-
-
-DEFAULT_MARGINS = {"binary": 0.002, "regression": 0.005, "count": 0.005, "multiclass": 0.005}
-"""How much worse a challenger may be: ROC-AUC of a binary task, else a share of the champion's error."""
 
 
 class RawFiles(SpecModel):
@@ -180,17 +168,17 @@ class Task(SpecModel):
 
     @property
     def loss_name(self) -> str:
-        return self.loss or LOSSES[self.kind][0]
+        return self.loss or KINDS[self.kind].losses[0]
 
     @property
     def outputs(self) -> int:
-        """Numbers that the network gives for this task: one logit per class, or one."""
-        return len(self.classes) or 1
+        """Numbers that the network gives for this task: one, or as many as its kind needs for its classes."""
+        return KINDS[self.kind].logits(len(self.classes))
 
     @model_validator(mode="after")
     def check_loss(self) -> Task:
-        if self.loss_name not in LOSSES[self.kind]:
-            allowed = ", ".join(LOSSES[self.kind])
+        if self.loss_name not in KINDS[self.kind].losses:
+            allowed = ", ".join(KINDS[self.kind].losses)
             raise SpecError(
                 f"task {self.name}: a {self.kind} task has no loss {self.loss}; it may be: {allowed}", "loss"
             )
@@ -199,13 +187,14 @@ class Task(SpecModel):
                 f"task {self.name}: positive_weight goes with a binary task and cross_entropy only",
                 "positive_weight",
             )
-        if self.kind == "multiclass" and len(self.classes) < 3:
+        if KINDS[self.kind].has_classes and len(self.classes) < 3:
             raise SpecError(
-                f"task {self.name}: a multiclass task lists at least three classes; two are a binary task",
+                f"task {self.name}: a {self.kind} task lists at least three classes; two are a binary task",
                 "classes",
             )
-        if self.kind != "multiclass" and self.classes:
-            raise SpecError(f"task {self.name}: classes goes with multiclass only", "classes")
+        if not KINDS[self.kind].has_classes and self.classes:
+            kinds = " and ".join(name for name, kind in KINDS.items() if kind.has_classes)
+            raise SpecError(f"task {self.name}: classes goes with {kinds} only", "classes")
         refuse_repeats(f"task {self.name}: classes", self.classes, "classes")
         if self.known_at and self.known_after_days:
             raise SpecError(

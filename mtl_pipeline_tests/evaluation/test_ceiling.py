@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.evaluation.metrics.task_metrics import CEILING_SHARE
 from mtl_pipeline.evaluation.studies.ceiling import with_ceiling
 from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate
+from mtl_pipeline.metrics.metric import CEILING_SHARE
 from mtl_pipeline.spec import Task
 
 KEY = ["user_id", "item_id"]

@@ -29,7 +29,7 @@ LEAST, MOST = 0.92, 0.98
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """To start threads for test sets this small costs more than it saves."""
-    monkeypatch.setattr("mtl_pipeline.evaluation.metrics.threads.MOST_THREADS", 1)
+    monkeypatch.setattr("mtl_pipeline.metrics.threads.MOST_THREADS", 1)
 
 
 @pytest.fixture(scope="module")

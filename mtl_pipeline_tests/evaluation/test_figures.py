@@ -7,7 +7,10 @@ import polars as pl
 import pytest
 from matplotlib.figure import Figure
 
-from mtl_pipeline.evaluation.metrics.curves import (
+from mtl_pipeline.evaluation.report.figures.palette import LIGHT
+from mtl_pipeline.evaluation.report.figures.svg import to_svg
+from mtl_pipeline.evaluation.report.figures.task_figures import ReportFigure, task_figures
+from mtl_pipeline.metrics.curves import (
     MOST_POINTS,
     class_f1,
     confusion,
@@ -16,11 +19,8 @@ from mtl_pipeline.evaluation.metrics.curves import (
     reliability,
     roc_points,
     thin,
-    threshold_counts,
 )
-from mtl_pipeline.evaluation.report.figures.palette import LIGHT
-from mtl_pipeline.evaluation.report.figures.svg import to_svg
-from mtl_pipeline.evaluation.report.figures.task_figures import ReportFigure, task_figures
+from mtl_pipeline.metrics.thresholds import threshold_counts
 from mtl_pipeline.spec import Task
 
 

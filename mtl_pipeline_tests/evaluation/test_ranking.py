@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from mtl_pipeline.evaluation.metrics.ranking import group_bins, grouped_roc_auc, score_levels
+from mtl_pipeline.metrics.ranking import group_bins, grouped_roc_auc, score_levels
 
 
 def test_gauc_of_a_case_worked_by_hand() -> None:

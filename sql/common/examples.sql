@@ -5,7 +5,7 @@
 {%- endif %}
 {%- from "known_label.sql" import known_label with context %}
 {%- macro number_of(task, label) %}
-{%- if task.kind == "multiclass" %}nullif(list_position([{{ task.classes | literals }}], {{ label }}::VARCHAR), 0) - 1{% else %}{{ label }}{% endif %}
+{%- if task.classes %}nullif(list_position([{{ task.classes | literals }}], {{ label }}::VARCHAR), 0) - 1{% else %}{{ label }}{% endif %}
 {%- endmacro %}
 CREATE OR REPLACE TEMP TABLE ordered_examples AS
 SELECT

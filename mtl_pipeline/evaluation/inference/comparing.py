@@ -10,14 +10,9 @@ from typing import Any
 import numpy as np
 
 from mtl_pipeline.evaluation.inference import intervals
-from mtl_pipeline.evaluation.metrics.losses import compared_losses
-from mtl_pipeline.evaluation.metrics.task_metrics import (
-    COMPARED,
-    Metric,
-    Score,
-    metric,
-)
-from mtl_pipeline.evaluation.metrics.threads import in_threads
+from mtl_pipeline.kinds import KINDS
+from mtl_pipeline.metrics.metric import Metric, Score
+from mtl_pipeline.metrics.threads import in_threads
 from mtl_pipeline.predictions import (
     CEILING,
     TaskRows,
@@ -45,13 +40,13 @@ def compare(
     return [
         comparison(
             rows,
-            metric(task.kind, name),
+            KINDS[task.kind].metric(name),
             {"task": task.name, "metric": name, "candidate": candidate, "baseline": baseline, "seeds": 1},
             scores[candidate][name],
             scores[baseline][name],
             resampled.paired_interval((candidate, name), (baseline, name)) if resampled else None,
         )
-        for name, baseline in itertools.product(COMPARED[task.kind], rows.predictions)
+        for name, baseline in itertools.product(KINDS[task.kind].compared, rows.predictions)
         if baseline not in (candidate, CEILING)
     ]
 
@@ -95,13 +90,13 @@ def resample_metrics(rows: TaskRows, kind: str, samples: int, seed: int) -> inte
     def losses() -> Iterator[np.ndarray]:
         """One at a time: all of them are half a gigabyte of five million rows."""
         for model in models:
-            for name, loss in compared_losses(kind, rows.labels, rows.predictions[model]).items():
+            for name, loss in KINDS[kind].compared_losses(rows.labels, rows.predictions[model]).items():
                 keys.append((model, name))
                 yield loss
 
     mean = intervals.mean_statistic(losses(), rows.clusters, rows.cluster_count)
     statistics: list[tuple[list[intervals.Key], intervals.Statistic]] = [(keys, mean)]
-    if kind == "binary":
+    if "roc_auc" in KINDS[kind].compared:
         ranked = in_threads(
             lambda model: intervals.roc_auc_statistic(
                 rows.labels, rows.predictions[model], rows.clusters, rows.cluster_count

@@ -30,8 +30,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse, stats
 
-from mtl_pipeline.evaluation.metrics.ranking import group_bins, score_levels
-from mtl_pipeline.evaluation.metrics.threads import in_threads
+from mtl_pipeline.metrics.ranking import group_bins, score_levels
+from mtl_pipeline.metrics.threads import in_threads
 
 CONFIDENCE = 0.95
 

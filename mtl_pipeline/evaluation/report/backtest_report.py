@@ -12,7 +12,6 @@ from markupsafe import Markup
 
 from mtl_pipeline.evaluation.formatting import MISSING, arrow, format_difference, format_value, join_words
 from mtl_pipeline.evaluation.inference.intervals import BETTER, UNDECIDED, WORSE
-from mtl_pipeline.evaluation.metrics.task_metrics import COMPARED, Metric, headline, metric
 from mtl_pipeline.evaluation.report.figures.backtest_figures import task_figures, windows_figure
 from mtl_pipeline.evaluation.report.figures.canvas import ReportFigure
 from mtl_pipeline.evaluation.report.figures.palette import DARK, LIGHT, css_variables
@@ -20,6 +19,8 @@ from mtl_pipeline.evaluation.report.markdown import escape, markdown_table
 from mtl_pipeline.evaluation.report.page import MODEL_DESCRIPTIONS, template
 from mtl_pipeline.evaluation.studies.backtest import BEST_BASELINE, NOT_SCORED, BacktestResult, pooled_rows
 from mtl_pipeline.evaluation.studies.scoring import CANDIDATE
+from mtl_pipeline.kinds import KINDS
+from mtl_pipeline.metrics.metric import Metric
 from mtl_pipeline.predictions import SINGLE_TASK
 from mtl_pipeline.spec import Task
 
@@ -60,7 +61,9 @@ class TaskSection:
 def render_page(page: BacktestResult) -> str:
     """HTML without scripts or anything from elsewhere."""
     models = page.scores.metrics["model"].unique(maintain_order=True).to_list()
-    shown = dict.fromkeys(metric(task.kind, name) for task in page.tasks for name in COMPARED[task.kind])
+    shown = dict.fromkeys(
+        KINDS[task.kind].metric(name) for task in page.tasks for name in KINDS[task.kind].compared
+    )
     return template("backtest.html.jinja").render(
         page=page,
         overall=overall_sentence(page),
@@ -111,7 +114,7 @@ def overall_sentence(page: BacktestResult) -> str:
         baseline: [
             row
             for task in page.tasks
-            for row in pooled_rows(page, task, headline(task.kind).name, [baseline])
+            for row in pooled_rows(page, task, KINDS[task.kind].headline.name, [baseline])
         ]
         for baseline in (SINGLE_TASK, BEST_BASELINE)
     }
@@ -142,10 +145,10 @@ def task_section(page: BacktestResult, task: Task, position: int, *, draw: bool 
     return TaskSection(
         name=task.name,
         kind=task.kind,
-        metric=headline(task.kind),
+        metric=KINDS[task.kind].headline,
         findings=[
             finding(page, task, row)
-            for row in pooled_rows(page, task, headline(task.kind).name, [SINGLE_TASK, BEST_BASELINE])
+            for row in pooled_rows(page, task, KINDS[task.kind].headline.name, [SINGLE_TASK, BEST_BASELINE])
         ],
         scores=scores_table(page, task),
         differences=differences_table(page, task),
@@ -172,7 +175,7 @@ def finding(page: BacktestResult, task: Task, row: dict[str, Any]) -> Finding:
 def best_in_words(page: BacktestResult, task: Task) -> str:
     """'the best baseline (boosted_trees)'."""
     names = page.scores.comparisons.filter(
-        pl.col("task") == task.name, pl.col("metric") == headline(task.kind).name, "best_baseline"
+        pl.col("task") == task.name, pl.col("metric") == KINDS[task.kind].headline.name, "best_baseline"
     )["baseline"].unique(maintain_order=True)
     return f"the {BEST_BASELINE} ({join_words(names.to_list())})"
 
@@ -183,7 +186,7 @@ def windows_head(page: BacktestResult) -> list[str]:
 
 def scores_table(page: BacktestResult, task: Task) -> Table:
     """The headline metric, a row for each model, a column for each window, and the mean over those with a score."""
-    shown = headline(task.kind)
+    shown = KINDS[task.kind].headline
     scores = page.scores.metrics.filter(
         pl.col("task") == task.name, pl.col("metric") == shown.name, pl.col("split") == "test"
     )
@@ -202,7 +205,7 @@ def scores_table(page: BacktestResult, task: Task) -> Table:
 
 def differences_table(page: BacktestResult, task: Task) -> Table:
     """The candidate minus each baseline in each window, on the headline metric."""
-    shown = headline(task.kind)
+    shown = KINDS[task.kind].headline
     lines = page.scores.comparisons.filter(pl.col("task") == task.name, pl.col("metric") == shown.name)
     rows = []
     for baseline in lines["baseline"].unique(maintain_order=True):
@@ -227,7 +230,7 @@ def pooled_table(page: BacktestResult, task: Task) -> Table:
     """The mean difference over the windows, of every compared metric."""
     rows = [
         [
-            f"{labelled(metric(task.kind, row['metric']))}, {row['baseline']}",
+            f"{labelled(KINDS[task.kind].metric(row['metric']))}, {row['baseline']}",
             *format_difference(row["difference"], row["low"], row["high"]),
             row["verdict"],
             " / ".join(str(row[outcome]) for outcome in ("better", "worse", "undecided")),
@@ -245,7 +248,7 @@ def labelled(shown: Metric) -> str:
 
 def section_notes(page: BacktestResult, task: Task) -> list[str]:
     """Why a value is missing or rough, each reason once a window."""
-    shown = headline(task.kind).name
+    shown = KINDS[task.kind].headline.name
     found: dict[str, None] = {}
     for frame in (
         page.scores.metrics.filter(pl.col("split") == "test", pl.col("value").is_nan()),

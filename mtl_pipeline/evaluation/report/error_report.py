@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from mtl_pipeline.evaluation.formatting import format_value
+from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.spec import Task
 
 LOSSES = {
@@ -64,13 +65,13 @@ def has_values(rows: pl.DataFrame, column: str) -> bool:
 
 
 def label_in_words(row: dict, task: Task) -> str:
-    return task.classes[int(row["label"])] if task.kind == "multiclass" else f"{row['label']:g}"
+    return task.classes[int(row["label"])] if task.classes else f"{row['label']:g}"
 
 
 def prediction_in_words(row: dict, task: Task) -> str:
-    if task.kind == "multiclass":
+    if task.classes:
         return f"{task.classes[row['likeliest']]} ({label_in_words(row, task)}: {probability(row['prediction'])})"
-    return probability(row["prediction"]) if task.kind == "binary" else format_value(row["prediction"])
+    return probability(row["prediction"]) if KINDS[task.kind].is_event else format_value(row["prediction"])
 
 
 def probability(value: float) -> str:

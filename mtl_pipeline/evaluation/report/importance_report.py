@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mtl_pipeline.evaluation.formatting import MISSING, decimals_for, format_signed, format_value, join_words
-from mtl_pipeline.evaluation.metrics.task_metrics import headline
 from mtl_pipeline.evaluation.report.figures.canvas import STYLE, ReportFigure
 from mtl_pipeline.evaluation.report.figures.palette import LIGHT
 from mtl_pipeline.evaluation.report.figures.svg import to_svg
 from mtl_pipeline.evaluation.report.markdown import escape, markdown_table
+from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.spec import Task
 
 MOST_FEATURES = 12
@@ -65,11 +65,11 @@ def infinite_sentence(importance: pl.DataFrame, task: Task) -> str:
     groups = importance.filter(pl.col("task") == task.name, pl.col("importance").is_infinite())["group"]
     if groups.is_empty():
         return ""
-    return f" {headline(task.kind).label} is infinite without {join_words(groups.to_list())}, which is not drawn."
+    return f" {KINDS[task.kind].headline.label} is infinite without {join_words(groups.to_list())}, which is not drawn."
 
 
 def importance_sentence(groups: pl.DataFrame, task: Task) -> str:
-    start = f"{task.name} ({headline(task.kind).label} {format_value(groups['score'][0])})"
+    start = f"{task.name} ({KINDS[task.kind].headline.label} {format_value(groups['score'][0])})"
     clear = groups.filter(pl.col("importance") > CLEAR * pl.col("spread"), pl.col("importance") > 0)
     if clear.is_empty():
         return f"{start}: no feature clearly matters."
@@ -99,7 +99,7 @@ def importance_figures(importance: pl.DataFrame, tasks: Sequence[Task]) -> list[
 
 def importance_figure(groups: pl.DataFrame, task: Task, identifier: str) -> ReportFigure:
     """Bars of the families above, of the single features below."""
-    metric = headline(task.kind)
+    metric = KINDS[task.kind].headline
     panels = [(families(groups), "baseline-2"), (features(groups).head(MOST_FEATURES), "accent")]
     heights = [max(1, len(panel)) for panel, _ in panels]
     figure = Figure(figsize=(4.6, 1.0 + INCHES_A_BAR * sum(heights)), layout="constrained")
@@ -124,7 +124,7 @@ def importance_figure(groups: pl.DataFrame, task: Task, identifier: str) -> Repo
 
 
 def cost_of(task: Task) -> str:
-    metric = headline(task.kind)
+    metric = KINDS[task.kind].headline
     return f"{metric.label} {'lost' if metric.higher_is_better else 'added'}"
 
 

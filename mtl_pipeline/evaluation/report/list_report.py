@@ -8,11 +8,11 @@ import numpy as np
 import polars as pl
 
 from mtl_pipeline.evaluation.formatting import arrow, format_difference
-from mtl_pipeline.evaluation.metrics.task_metrics import Score
 from mtl_pipeline.evaluation.report.markdown import escape, markdown_table, model_name
 from mtl_pipeline.evaluation.report.tables import MetricsTable, side_by_side
 from mtl_pipeline.evaluation.report.wording import ComparisonLine
 from mtl_pipeline.evaluation.studies.ranked_lists import LIST_METRICS
+from mtl_pipeline.metrics.metric import Score
 from mtl_pipeline.predictions import CEILING
 
 LOGGED_ONLY = (

@@ -16,7 +16,6 @@ from markupsafe import Markup
 from mtl_pipeline.champions import Decision
 from mtl_pipeline.evaluation.facts import Facts
 from mtl_pipeline.evaluation.formatting import MISSING, arrow
-from mtl_pipeline.evaluation.metrics.task_metrics import CEILING_SHARE, Metric
 from mtl_pipeline.evaluation.report import list_report, seed_report, slice_report
 from mtl_pipeline.evaluation.report.figures.history_figure import history_figure
 from mtl_pipeline.evaluation.report.figures.palette import DARK, LIGHT, colour_names, css_variables
@@ -46,6 +45,7 @@ from mtl_pipeline.evaluation.studies.scoring import Evaluation
 from mtl_pipeline.evaluation.studies.seeds import SEEDS_SCHEMA
 from mtl_pipeline.evaluation.studies.slice_scores import SLICES_SCHEMA
 from mtl_pipeline.evaluation.studies.text_effect import TEXT_SCHEMA
+from mtl_pipeline.metrics.metric import CEILING_SHARE, Metric
 from mtl_pipeline.predictions import CEILING
 
 MODEL_DESCRIPTIONS = {

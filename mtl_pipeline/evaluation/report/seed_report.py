@@ -18,10 +18,10 @@ from mtl_pipeline.evaluation.formatting import (
     join_words,
 )
 from mtl_pipeline.evaluation.inference.intervals import BETTER, UNDECIDED, WORSE
-from mtl_pipeline.evaluation.metrics.task_metrics import COMPARED, headline, metric
 from mtl_pipeline.evaluation.report.markdown import escape, markdown_table
 from mtl_pipeline.evaluation.report.slice_report import labels_in_words
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
+from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.predictions import CHAMPION
 from mtl_pipeline.spec import Task
 
@@ -73,14 +73,14 @@ def seed_lines(seeds: pl.DataFrame, tasks: Sequence[Task]) -> list[SeedLine]:
     return [
         SeedLine(
             task=task.name,
-            metric=metric(task.kind, name).label,
-            arrow=arrow(metric(task.kind, name).higher_is_better),
+            metric=KINDS[task.kind].metric(name).label,
+            arrow=arrow(KINDS[task.kind].metric(name).higher_is_better),
             model=row["model"],
             **spread_in_words(row),
             note=row["note"],
         )
         for task in tasks
-        for name in COMPARED[task.kind]
+        for name in KINDS[task.kind].compared
         for row in seeds.filter(pl.col("task") == task.name, pl.col("metric") == name).iter_rows(named=True)
     ]
 
@@ -105,7 +105,9 @@ def text_lines(text: pl.DataFrame, tasks: Sequence[Task]) -> list[TextLine]:
 
 
 def headline_rows(text: pl.DataFrame, task: Task) -> list[dict]:
-    return text.filter(pl.col("task") == task.name, pl.col("metric") == headline(task.kind).name).to_dicts()
+    return text.filter(
+        pl.col("task") == task.name, pl.col("metric") == KINDS[task.kind].headline.name
+    ).to_dicts()
 
 
 def text_line(row: dict, task: Task) -> TextLine:
@@ -117,8 +119,8 @@ def text_line(row: dict, task: Task) -> TextLine:
         users=count(row["users"]),
         items=count(row["items"]),
         labels=labels_in_words(row),
-        metric=headline(task.kind).label,
-        arrow=arrow(headline(task.kind).higher_is_better),
+        metric=KINDS[task.kind].headline.label,
+        arrow=arrow(KINDS[task.kind].headline.higher_is_better),
         with_text=format_value(row["with_text"]),
         without_text=MISSING if row["without_text"] is None else format_value(row["without_text"]),
         difference=difference,

@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 
 from mtl_pipeline.evaluation.formatting import MISSING, arrow, format_difference, format_value
 from mtl_pipeline.evaluation.inference.intervals import BETTER, WORSE
-from mtl_pipeline.evaluation.metrics.task_metrics import headline
 from mtl_pipeline.evaluation.report.figures.canvas import STYLE, ReportFigure, add_legend
 from mtl_pipeline.evaluation.report.figures.palette import LIGHT
 from mtl_pipeline.evaluation.report.figures.svg import to_svg
 from mtl_pipeline.evaluation.report.markdown import escape, markdown_table
 from mtl_pipeline.evaluation.studies.slices import ITEMS, POPULARITY, TIME, USERS
+from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.predictions import SINGLE_TASK
 from mtl_pipeline.spec import Task
 
@@ -91,7 +91,7 @@ def slice_tables(slices: pl.DataFrame, tasks: Sequence[Task]) -> list[SliceTable
 
 
 def first_metric(slices: pl.DataFrame, task: Task) -> pl.DataFrame:
-    return slices.filter(pl.col("task") == task.name, pl.col("metric") == headline(task.kind).name)
+    return slices.filter(pl.col("task") == task.name, pl.col("metric") == KINDS[task.kind].headline.name)
 
 
 def slice_line(rows: list[dict], task: Task) -> SliceLine:
@@ -103,8 +103,8 @@ def slice_line(rows: list[dict], task: Task) -> SliceLine:
         rows=first["rows"],
         users="" if first["users"] is None else f"{first['users']:,}",
         labels=labels_in_words(first),
-        metric=headline(task.kind).label,
-        arrow=arrow(headline(task.kind).higher_is_better),
+        metric=KINDS[task.kind].headline.label,
+        arrow=arrow(KINDS[task.kind].headline.higher_is_better),
         value=format_value(first["value"]),
         against=[against(row) for row in rows if scored and row["baseline"]],
         note="" if scored else first["note"],
@@ -137,7 +137,7 @@ def slice_figures(slices: pl.DataFrame, tasks: Sequence[Task]) -> list[ReportFig
 
 def slice_figure(drawn: pl.DataFrame, task: Task, identifier: str) -> ReportFigure:
     """A line for each slice, a dot with its interval for each baseline."""
-    candidate, metric = drawn["candidate"][0], headline(task.kind)
+    candidate, metric = drawn["candidate"][0], KINDS[task.kind].headline
     names = drawn.select("kind", "slice").unique(maintain_order=True)
     height = {row: -place for place, row in enumerate(with_gaps(names.rows())) if row}
     figure = Figure(figsize=(4.6, 1.2 + INCHES_A_SLICE * len(height)), layout="constrained")

@@ -11,22 +11,15 @@ import polars as pl
 from mtl_pipeline.champions import short
 from mtl_pipeline.evaluation.formatting import format_difference, format_value
 from mtl_pipeline.evaluation.inference.intervals import BETTER, WORSE
-from mtl_pipeline.evaluation.metrics.task_metrics import (
-    CALIBRATION_MEASURES,
-    CEILING_SHARE,
-    METRICS,
-    WHOLE_CHAIN,
-    Metric,
-    Score,
-    headline,
-    metric,
-)
 from mtl_pipeline.evaluation.report.wording import (
     ComparisonLine,
     chain_lines,
     comparison_lines,
     verdict_sentence,
 )
+from mtl_pipeline.kinds import KINDS
+from mtl_pipeline.metrics.metric import CEILING_SHARE, Metric, Score
+from mtl_pipeline.metrics.thresholds import WHOLE_CHAIN
 from mtl_pipeline.predictions import CEILING, CHAMPION, CONSTANT, SINGLE_TASK
 
 if TYPE_CHECKING:
@@ -125,7 +118,7 @@ def metrics_table(evaluation: Evaluation, task: str, kind: str, split: str = "te
     the best; the ceiling takes no part in that."""
     models = evaluation.models(task)
     measured = evaluation.metric_names(task)
-    metrics = tuple(metric for metric in (*METRICS[kind], CEILING_SHARE) if metric.name in measured)
+    metrics = tuple(metric for metric in (*KINDS[kind].metrics, CEILING_SHARE) if metric.name in measured)
     columns = [[evaluation.score(task, model, metric.name, split) for model in models] for metric in metrics]
     thresholds = {
         row["model"]: format_value(row["threshold"])
@@ -143,10 +136,10 @@ def chain_tables(evaluation: Evaluation) -> list[ChainTable]:
             (row["model"], row["metric"]): Score(row["value"], row["note"])
             for row in frame.iter_rows(named=True)
         }
-        metrics = tuple(metric("binary", name) for name in WHOLE_CHAIN)
+        metrics = tuple(KINDS["binary"].metric(name) for name in WHOLE_CHAIN)
         columns = [[scores[model, column.name] for model in models] for column in metrics]
         lines = chain_lines(evaluation, frame["chain"][0])
-        first = [line for line in lines if line.metric == headline("binary").label]
+        first = [line for line in lines if line.metric == KINDS["binary"].headline.label]
         tables.append(
             ChainTable(
                 task=frame["task"][0],
@@ -170,10 +163,10 @@ def calibration_table(evaluation: Evaluation, task: str, kind: str) -> Calibrati
         (row["model"], row["metric"]): (format_value(row["before"]), format_value(row["after"]))
         for row in frame.iter_rows(named=True)
     }
-    names = CALIBRATION_MEASURES[kind]
+    names = KINDS[kind].calibration_measures
     models = frame["model"].unique(maintain_order=True).to_list()
     rows = [(model, [values[model, name] for name in names]) for model in models]
-    return CalibrationTable(tuple(metric(kind, name) for name in names), rows) if rows else None
+    return CalibrationTable(tuple(KINDS[kind].metric(name) for name in names), rows) if rows else None
 
 
 def promotion_lines(decision: Decision) -> list[PromotionLine]:

@@ -9,7 +9,8 @@ import polars as pl
 
 from mtl_pipeline.evaluation.formatting import MISSING, arrow, format_difference, format_value, join_words
 from mtl_pipeline.evaluation.inference.intervals import BETTER, INCOMPARABLE, UNDECIDED, WORSE
-from mtl_pipeline.evaluation.metrics.task_metrics import CEILING_MEASURE, CEILING_SHARE, headline, metric
+from mtl_pipeline.kinds import KINDS
+from mtl_pipeline.metrics.metric import CEILING_SHARE
 from mtl_pipeline.predictions import CEILING, CHAMPION
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def lines_of(comparisons: pl.DataFrame, kind: str) -> list[ComparisonLine]:
     lines = []
     for row in comparisons.iter_rows(named=True):
         difference, interval = format_difference(row["difference"], row["low"], row["high"])
-        compared = metric(kind, row["metric"])
+        compared = KINDS[kind].metric(row["metric"])
         lines.append(
             ComparisonLine(
                 baseline=row["baseline"],
@@ -93,7 +94,7 @@ def task_verdicts(evaluation: Evaluation) -> list[TaskVerdict]:
     """One verdict per task, on its headline metric."""
     verdicts = []
     for task in evaluation.tasks:
-        first = headline(task.kind)
+        first = KINDS[task.kind].headline
         lines = [
             line for line in comparison_lines(evaluation, task.name, task.kind) if line.metric == first.label
         ]
@@ -149,7 +150,7 @@ def ceiling_sentence(evaluation: Evaluation, task: Task) -> str:
     """'In log-loss, multi_task has gone 83 % of the way from constant (0.512) to the ceiling (0.431).'"""
     if CEILING_SHARE.name not in evaluation.metric_names(task.name):
         return ""
-    measure = metric(task.kind, CEILING_MEASURE[task.kind])
+    measure = KINDS[task.kind].metric(KINDS[task.kind].ceiling_measure)
     share = evaluation.score(task.name, evaluation.candidate, CEILING_SHARE.name)
     if share.note:
         return f"How far {evaluation.candidate} has come to the ceiling cannot be said: {share.note}."

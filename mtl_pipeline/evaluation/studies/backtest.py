@@ -27,10 +27,10 @@ import polars as pl
 
 from mtl_pipeline.evaluation.inference import intervals
 from mtl_pipeline.evaluation.inference.comparing import few_clusters_note, resample_metrics
-from mtl_pipeline.evaluation.metrics.task_metrics import COMPARED, headline, metric
 from mtl_pipeline.evaluation.studies import scoring
 from mtl_pipeline.evaluation.studies.scoring import CANDIDATE, Evaluation, evaluate
 from mtl_pipeline.evaluation.studies.slice_scores import slice_baselines
+from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.predictions import (
     CEILING,
     SINGLE_TASK,
@@ -190,7 +190,7 @@ def shared_resamples(
             if found.influences
             else None,
         }
-        for name in COMPARED[task.kind]
+        for name in KINDS[task.kind].compared
         for baseline in models
         if baseline not in (CANDIDATE, CEILING)
     ]
@@ -235,7 +235,7 @@ def pool_windows(scores: WindowScores, tasks: Sequence[Task], *, resampled: str)
     }
     rows = []
     for task in tasks:
-        for name in COMPARED[task.kind]:
+        for name in KINDS[task.kind].compared:
             compared = scores.comparisons.filter(pl.col("task") == task.name, pl.col("metric") == name)
             best = compared.filter("best_baseline").with_columns(group=pl.lit(BEST_BASELINE))
             single = compared.with_columns(group=pl.col("baseline"))
@@ -278,7 +278,7 @@ def pool(
         "greatest": max(differences, default=math.nan),
         "verdict": NOT_SCORED
         if math.isnan(interval.low)
-        else intervals.verdict(interval, metric(task.kind, name).higher_is_better),
+        else intervals.verdict(interval, KINDS[task.kind].metric(name).higher_is_better),
         "note": "; ".join([*notes, *([interval.note] if interval.note else [])]),
     }
 
@@ -359,7 +359,7 @@ class BacktestResult:
         found = {
             f"{row['task']} {row['metric']} against {row['baseline']}": row["difference"]
             for task in self.tasks
-            for row in pooled_rows(self, task, headline(task.kind).name, [SINGLE_TASK, BEST_BASELINE])
+            for row in pooled_rows(self, task, KINDS[task.kind].headline.name, [SINGLE_TASK, BEST_BASELINE])
         }
         return {name: value for name, value in found.items() if math.isfinite(value)}
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.predictions import (
     CEILING,
     TaskRows,
@@ -36,7 +37,7 @@ def chain_to(task: Task, tasks: Sequence[Task]) -> list[Task]:
 
 def whole_chains(tasks: Sequence[Task]) -> list[list[Task]]:
     """The chain to every binary task that is conditional on another."""
-    chains = [chain_to(task, tasks) for task in tasks if task.kind == "binary" and task.given]
+    chains = [chain_to(task, tasks) for task in tasks if KINDS[task.kind].is_event and task.given]
     return [chain for chain in chains if chain]
 
 

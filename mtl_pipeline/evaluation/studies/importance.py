@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import polars as pl
 
-from mtl_pipeline.evaluation.metrics.losses import compared_losses
-from mtl_pipeline.evaluation.metrics.task_metrics import Metric, headline, ranking_scores
+from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.predictions import as_floats
 from mtl_pipeline.spec import Task
 
@@ -42,7 +40,7 @@ def measure_importance(permuted: Iterable[pl.DataFrame], tasks: Sequence[Task]) 
     )
     order, metrics = (
         pl.Enum([task.name for task in tasks]),
-        {task.name: headline(task.kind) for task in tasks},
+        {task.name: KINDS[task.kind].headline for task in tasks},
     )
     if measured.is_empty():
         return pl.DataFrame(schema=IMPORTANCE_SCHEMA)
@@ -88,8 +86,4 @@ def headline_scores(frame: pl.DataFrame, tasks: Sequence[Task]) -> list[tuple]:
 
 def score(task: Task, labels: np.ndarray, predicted: np.ndarray) -> float:
     """The headline metric of at least one row."""
-    metric: Metric = headline(task.kind)
-    if task.kind == "binary":
-        return ranking_scores(labels, predicted)[metric.name].value
-    mean = float(compared_losses(task.kind, labels, predicted)[metric.name].mean())
-    return math.sqrt(mean) if metric.name == "rmse" else mean
+    return KINDS[task.kind].headline_value(labels, predicted)

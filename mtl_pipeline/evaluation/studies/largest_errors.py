@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from mtl_pipeline.evaluation.metrics.losses import compared_losses
 from mtl_pipeline.evaluation.studies.slices import ITEMS, NEW, USERS
+from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.predictions import as_floats, label_column, prediction_column
 from mtl_pipeline.spec import Task
 
@@ -50,9 +50,9 @@ def worst_rows(predictions: pl.DataFrame, task: Task, candidate: str) -> pl.Data
         *identity, label, prediction
     )
     labels, predicted = as_floats(rows[label]), as_floats(rows[prediction])
-    losses = next(iter(compared_losses(task.kind, labels, predicted).values()))
+    losses = next(iter(KINDS[task.kind].compared_losses(labels, predicted).values()))
     likeliest = None
-    if task.kind == "multiclass":
+    if KINDS[task.kind].has_classes:
         likeliest = predicted.argmax(axis=1)
         predicted = predicted[np.arange(len(labels)), labels.astype(np.int64)]
     worst = (

@@ -34,18 +34,12 @@ import polars as pl
 from mtl_pipeline.champions import Decision, TaskComparison, short
 from mtl_pipeline.evaluation.formatting import arrow, format_difference, format_value
 from mtl_pipeline.evaluation.inference.intervals import BETTER, INCOMPARABLE, WORSE
-from mtl_pipeline.evaluation.metrics.task_metrics import Metric, headline, metric
 from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate
+from mtl_pipeline.kinds import KINDS
+from mtl_pipeline.metrics.metric import Metric
 from mtl_pipeline.predictions import CHAMPION, CONSTANT
 from mtl_pipeline.spec import PipelineSpec, Task
 
-LEARNED = {
-    "binary": "log_loss",
-    "regression": "rmse",
-    "count": "poisson_deviance",
-    "multiclass": "log_loss",
-}
-"""Kind of task → the metric in which a constant answer has to be beaten."""
 IN_TEST = pl.col("split") == "test"
 ALLOWED = "not shown to be worse"
 NOT_BETTER = "not shown to be better"
@@ -127,7 +121,7 @@ def reason_for(comparisons: list[TaskComparison]) -> str:
 
 def against_constant(measured: Evaluation, task: Task) -> TaskComparison:
     """The challenger against a constant answer on the test rows, calibrated as it would recommend."""
-    found = metric(task.kind, LEARNED[task.kind])
+    found = KINDS[task.kind].metric(KINDS[task.kind].learned)
     row = comparison_row(measured, task, found, CONSTANT)
     if blind := blindness(measured, task):
         row |= {"low": math.nan, "high": math.nan, "note": blind}
@@ -136,8 +130,7 @@ def against_constant(measured: Evaluation, task: Task) -> TaskComparison:
 
 def blindness(measured: Evaluation, task: Task) -> str:
     """Why the test rows say nothing of a task: no label at all, or one class only; else empty."""
-    telling = {"binary": "roc_auc", "multiclass": "macro_roc_auc"}.get(task.kind, LEARNED[task.kind])
-    return measured.score(task.name, measured.candidate, telling).note
+    return measured.score(task.name, measured.candidate, KINDS[task.kind].telling).note
 
 
 def learned(task: Task, row: Mapping[str, Any], found: Metric, blind: bool) -> str:
@@ -156,7 +149,7 @@ def compare_task(
     spec: PipelineSpec, compared: Evaluation, task: Task, against: str = CHAMPION
 ) -> TaskComparison:
     """The challenger against the model that has the champion's place in `compared`."""
-    found = headline(task.kind)
+    found = KINDS[task.kind].headline
     row = comparison_row(compared, task, found, CHAMPION)
     margin = spec.margin(task, row["baseline_value"])
     least_loss = -row["high"] if found.higher_is_better else row["low"]

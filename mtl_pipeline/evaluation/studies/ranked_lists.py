@@ -26,9 +26,10 @@ import polars as pl
 
 from mtl_pipeline.evaluation.inference import intervals
 from mtl_pipeline.evaluation.inference.comparing import FEWEST_CLUSTERS, too_few_clusters_note
-from mtl_pipeline.evaluation.metrics.task_metrics import Metric
-from mtl_pipeline.evaluation.metrics.threads import in_threads
 from mtl_pipeline.evaluation.studies.chains import chain_rows, whole_chains
+from mtl_pipeline.kinds import KINDS
+from mtl_pipeline.metrics.metric import Metric
+from mtl_pipeline.metrics.threads import in_threads
 from mtl_pipeline.predictions import CEILING, TaskRows, has_users
 from mtl_pipeline.spec import Task
 
@@ -108,8 +109,8 @@ def measure_ranking(
 
 
 def ranked_chains(tasks: Sequence[Task]) -> list[list[Task]]:
-    roots = [[task] for task in tasks if task.kind == "binary" and task.given is None]
-    steps = {task.given for task in tasks if task.kind == "binary"}
+    roots = [[task] for task in tasks if KINDS[task.kind].is_event and task.given is None]
+    steps = {task.given for task in tasks if KINDS[task.kind].is_event}
     return roots + [chain for chain in whole_chains(tasks) if chain[-1].name not in steps]
 
 

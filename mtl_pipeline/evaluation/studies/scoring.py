@@ -9,25 +9,11 @@ from dataclasses import dataclass
 import polars as pl
 
 from mtl_pipeline.evaluation.inference.comparing import compare
-from mtl_pipeline.evaluation.metrics.curves import threshold_counts
-from mtl_pipeline.evaluation.metrics.task_metrics import (
-    CALIBRATION_MEASURES,
-    CEILING_MEASURE,
-    CEILING_SHARE,
-    NO_ROWS,
-    WHOLE_CHAIN,
-    Score,
-    best_f1_threshold,
-    binary_scores,
-    calibration_scores,
-    ceiling_share,
-    count_scores,
-    multiclass_scores,
-    ranking_scores,
-    regression_scores,
-)
-from mtl_pipeline.evaluation.metrics.threads import in_threads
 from mtl_pipeline.evaluation.studies.chains import chain_rows, whole_chains
+from mtl_pipeline.kinds import KINDS, Measured
+from mtl_pipeline.metrics.metric import CEILING_SHARE, NO_ROWS, Score, ceiling_share
+from mtl_pipeline.metrics.threads import in_threads
+from mtl_pipeline.metrics.thresholds import WHOLE_CHAIN, ranking_scores
 from mtl_pipeline.predictions import (
     CEILING,
     CONSTANT,
@@ -43,7 +29,6 @@ from mtl_pipeline.spec import Task
 
 CANDIDATE = "multi_task"
 SPLITS = ("validation", "test")
-SCORERS = {"regression": regression_scores, "count": count_scores, "multiclass": multiclass_scores}
 
 METRICS_SCHEMA = {
     "task": pl.String,
@@ -208,7 +193,7 @@ def evaluate_task(
     for split in SPLITS:
         rows = task_rows(predictions, task.name, models, split)
         scored = score_models(rows, task.kind, thresholds)
-        if task.kind == "binary" and split == "validation":
+        if split == "validation":
             thresholds = {model: found.threshold for model, found in scored.items() if found.threshold}
         scores = {model: found.scores for model, found in scored.items()}
         metrics += metric_rows(task, split, rows, scores)
@@ -226,29 +211,18 @@ def evaluate_task(
     )
 
 
-@dataclass(frozen=True)
-class ModelScores:
-    scores: dict[str, Score]
-    """Metric → score."""
-    threshold: Score | None = None
-    """The one that the scores are at; binary tasks only."""
-
-
-def score_models(rows: TaskRows, kind: str, thresholds: Mapping[str, Score]) -> dict[str, ModelScores]:
+def score_models(rows: TaskRows, kind: str, thresholds: Mapping[str, Score]) -> dict[str, Measured]:
     """Model → scores. For a binary task a model without a threshold gets the one with the best F1 on `rows`."""
 
-    def score(model: str) -> ModelScores:
-        labels, predicted = rows.labels, rows.predictions[model]
-        if kind != "binary":
-            return ModelScores(SCORERS[kind](labels, predicted))
-        counts = threshold_counts(labels, predicted) if len(labels) else None
-        threshold = thresholds.get(model) or best_f1_threshold(labels, predicted, counts)
+    def score(model: str) -> Measured:
         users = rows.clusters if rows.has_users else None
-        return ModelScores(binary_scores(labels, predicted, threshold.value, users, counts), threshold)
+        return KINDS[kind].measure(
+            rows.labels, rows.predictions[model], threshold=thresholds.get(model), users=users
+        )
 
     scored = dict(zip(rows.predictions, in_threads(score, rows.predictions), strict=True))
     if CEILING in scored and CONSTANT in scored:
-        loss = {model: found.scores[CEILING_MEASURE[kind]].value for model, found in scored.items()}
+        loss = {model: found.scores[KINDS[kind].ceiling_measure].value for model, found in scored.items()}
         for model, found in scored.items():
             found.scores[CEILING_SHARE.name] = ceiling_share(loss[model], loss[CONSTANT], loss[CEILING])
     return scored
@@ -281,7 +255,7 @@ def calibration_rows(
 
     def before(model: str) -> dict[str, float] | None:
         found = before_calibration(predictions, task.name, model, split)
-        return calibration_scores(task.kind, *found) if found and len(found[0]) else None
+        return KINDS[task.kind].calibration_scores(*found) if found and len(found[0]) else None
 
     models = [model for model in scores if model != CEILING]
     return [
@@ -295,7 +269,7 @@ def calibration_rows(
             "calibrated": raw is not None,
         }
         for model, raw in zip(models, in_threads(before, models), strict=True)
-        for name in CALIBRATION_MEASURES[task.kind]
+        for name in KINDS[task.kind].calibration_measures
     ]
 
 

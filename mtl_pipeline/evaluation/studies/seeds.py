@@ -36,9 +36,10 @@ from mtl_pipeline.evaluation.inference.intervals import (
     Resampled,
     percentile_interval,
 )
-from mtl_pipeline.evaluation.metrics.task_metrics import Score, metric
 from mtl_pipeline.evaluation.studies.chains import chain_rows, whole_chains
 from mtl_pipeline.evaluation.studies.scoring import Evaluation, chain_name, chain_scores, score_models
+from mtl_pipeline.kinds import KINDS
+from mtl_pipeline.metrics.metric import Score
 from mtl_pipeline.predictions import CHAMPION, TaskRows, check_predictions, task_rows
 from mtl_pipeline.spec import Task
 
@@ -179,7 +180,7 @@ def compare_rows(
         found.append(
             comparison(
                 rows,
-                metric(kind, name),
+                KINDS[kind].metric(name),
                 names | {"seeds": len(replications.seeds)},
                 mean_score([scores[fit][name] for fit in ours]),
                 mean_score([scores[fit][name] for fit in theirs]),

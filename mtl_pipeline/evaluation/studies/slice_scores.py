@@ -23,11 +23,11 @@ from mtl_pipeline.evaluation.inference.comparing import (
     few_clusters_note,
     too_few_clusters_note,
 )
-from mtl_pipeline.evaluation.metrics.losses import compared_losses
-from mtl_pipeline.evaluation.metrics.ranking import roc_auc_by_group, score_levels
-from mtl_pipeline.evaluation.metrics.task_metrics import COMPARED, Metric, headline, metric
-from mtl_pipeline.evaluation.metrics.threads import in_threads
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
+from mtl_pipeline.kinds import KINDS
+from mtl_pipeline.metrics.metric import Metric
+from mtl_pipeline.metrics.ranking import roc_auc_by_group, score_levels
+from mtl_pipeline.metrics.threads import in_threads
 from mtl_pipeline.predictions import (
     CEILING,
     SINGLE_TASK,
@@ -136,7 +136,7 @@ def measure_slices(
 def slice_baselines(evaluation: Evaluation, task: Task) -> list[str]:
     """`single_task` where there is one, and the other baseline that is best on validation rows, so that the test
     rows do not choose whom the candidate is held against."""
-    first = headline(task.kind)
+    first = KINDS[task.kind].headline
     others = {
         model: evaluation.score(task.name, model, first.name, "validation").value
         for model in evaluation.models(task.name)
@@ -173,9 +173,11 @@ def observed_rows(frame: pl.DataFrame, task: Task, models: Sequence[str], seed: 
         losses={
             (model, measure): loss
             for model in models
-            for measure, loss in compared_losses(task.kind, labels, predicted[model]).items()
+            for measure, loss in KINDS[task.kind].compared_losses(labels, predicted[model]).items()
         },
-        ranked=dict(zip(models, in_threads(ranked, models), strict=True)) if task.kind == "binary" else {},
+        ranked=dict(zip(models, in_threads(ranked, models), strict=True))
+        if "roc_auc" in KINDS[task.kind].compared
+        else {},
     )
 
 
@@ -201,7 +203,7 @@ def score_kind(
             task
         )
         against: list[str | None] = [*baselines] or [None]
-        for measure, baseline in itertools.product(COMPARED[task.kind], against):
+        for measure, baseline in itertools.product(KINDS[task.kind].compared, against):
             scored: dict = {"value": math.nan, "note": size.why_not_scored}
             if not size.why_not_scored:
                 own = (name, candidate, measure)
@@ -211,7 +213,11 @@ def score_kind(
                     scored["baseline_value"] = values[theirs]
                     scored["difference"] = values[own] - values[theirs]
                     scored |= paired(
-                        resampled[own], resampled[theirs], metric(task.kind, measure), size.clusters, cluster
+                        resampled[own],
+                        resampled[theirs],
+                        KINDS[task.kind].metric(measure),
+                        size.clusters,
+                        cluster,
                     )
             yield counted | {"metric": measure, "baseline": baseline} | scored
 
@@ -262,7 +268,7 @@ class SliceSize:
         """Empty where it can be."""
         if self.rows < FEWEST_ROWS:
             return f"counted only: fewer than {FEWEST_ROWS} rows"
-        if self.kind in ("binary", "multiclass") and self.one_label is not None:
+        if KINDS[self.kind].one_label_says_nothing and self.one_label is not None:
             return f"counted only: one class, every label is {self.one_label:.0f}"
         return ""
 
@@ -270,8 +276,8 @@ class SliceSize:
         return {
             "rows": self.rows,
             "users": self.clusters if self.has_users else None,
-            "positives": round(self.label_sum) if task.kind == "binary" else None,
-            "mean_label": None if task.kind == "multiclass" else self.label_sum / self.rows,
+            "positives": round(self.label_sum) if KINDS[task.kind].is_event else None,
+            "mean_label": None if KINDS[task.kind].has_classes else self.label_sum / self.rows,
         }
 
 

@@ -15,7 +15,6 @@ import numpy as np
 import polars as pl
 
 from mtl_pipeline.evaluation.inference import intervals
-from mtl_pipeline.evaluation.metrics.task_metrics import COMPARED, metric
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
 from mtl_pipeline.evaluation.studies.seeds import Replications, resample_seeds
 from mtl_pipeline.evaluation.studies.slice_scores import (
@@ -26,6 +25,7 @@ from mtl_pipeline.evaluation.studies.slice_scores import (
     slice_sizes,
     slice_statistics,
 )
+from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.predictions import label_column, prediction_column
 from mtl_pipeline.spec import Task
 
@@ -101,7 +101,9 @@ def measure_task(
     cluster = "row" if rows.users is None else "user"
     sizes = slice_sizes(rows, members, task)
     items = count_items(frame, parts)
-    for (part, size), name in itertools.product(zip(members.names, sizes, strict=True), COMPARED[task.kind]):
+    for (part, size), name in itertools.product(
+        zip(members.names, sizes, strict=True), KINDS[task.kind].compared
+    ):
         scored: dict = {"with_text": math.nan, "note": size.why_not_scored}
         if not size.why_not_scored:
             with_text, without = (
@@ -120,7 +122,7 @@ def measure_task(
                 **paired(
                     resample_seeds(differences, evaluation.seed, intervals.expanded_quantile(size.clusters)),
                     np.zeros(samples),
-                    metric(task.kind, name),
+                    KINDS[task.kind].metric(name),
                     size.clusters,
                     cluster,
                 ),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.spec import Task
 
 
@@ -56,9 +57,7 @@ class UncertaintyWeighting(StaticWeighting):
     def __init__(self, tasks: Sequence[Task], shares: Tensor | None = None) -> None:
         super().__init__(tasks, shares)
         self.log_variance = nn.Parameter(torch.zeros(len(tasks)))
-        self.register_buffer(
-            "scale", torch.tensor([0.5 if task.kind == "regression" else 1.0 for task in tasks])
-        )
+        self.register_buffer("scale", torch.tensor([KINDS[task.kind].noise_scale for task in tasks]))
 
     def forward(self, losses: Tensor) -> Tensor:
         return (self.weights() * losses + self.declared * self.log_variance / 2).sum()

@@ -23,9 +23,8 @@ import numpy as np
 import polars as pl
 import torch
 from sklearn.decomposition import PCA
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
 
+from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.data.encoding import CategoricalField, Rows
 from mtl_pipeline.learning.training.held_out import HeldOut
@@ -123,10 +122,8 @@ def drawn_rows(rows: np.ndarray, seed: int) -> np.ndarray:
 
 def constant_answers(task: Task, labels: np.ndarray, rows: int) -> np.ndarray:
     """The mean label, or the share of each class, for every row."""
-    if task.kind == "multiclass":
-        shares = np.bincount(labels.astype(np.int64), minlength=task.outputs) / len(labels)
-        return np.tile(shares, (rows, 1))
-    return np.full(rows, labels.mean(dtype=np.float64))
+    answer = KINDS[task.kind].constant_prediction(labels, len(task.classes))
+    return np.tile(answer, (rows, 1) if task.classes else rows)
 
 
 def fit_predict(
@@ -143,31 +140,15 @@ def fit_predict(
     if len(np.unique(labels)) == 1 or inputs.shape[1] == 0:
         return constant_answers(task, labels, len(rows))
     estimator = model(task, labels).fit(inputs, labels)
-    if task.kind == "binary":
-        return estimator.predict_proba(rows)[:, 1].astype(np.float64)
-    if task.kind == "multiclass":
-        answers = np.zeros((len(rows), task.outputs))
-        answers[:, estimator.classes_.astype(np.int64)] = estimator.predict_proba(rows)
-        return answers
-    return estimator.predict(rows).astype(np.float64)
+    return KINDS[task.kind].fitted_predictions(estimator, rows, len(task.classes))
 
 
 def linear_model(task: Task, labels: np.ndarray) -> Estimator:
-    if task.kind == "regression":
-        return Ridge(alpha=1.0)
-    if task.kind == "count":
-        return PoissonRegressor(alpha=1e-4, max_iter=500)
-    return LogisticRegression(max_iter=500)
+    return KINDS[task.kind].linear_model()
 
 
 def boosted_trees(task: Task, labels: np.ndarray) -> Estimator:
-    if task.kind == "regression":
-        return HistGradientBoostingRegressor(random_state=0)
-    if task.kind == "count":
-        return HistGradientBoostingRegressor(loss="poisson", random_state=0)
-    # Early stopping sets rows of every class aside, which one row of a class does not allow.
-    rarest = np.unique(labels, return_counts=True)[1].min()
-    return HistGradientBoostingClassifier(random_state=0, early_stopping="auto" if rarest > 1 else False)
+    return KINDS[task.kind].boosted_trees(labels)
 
 
 class DesignMatrix:

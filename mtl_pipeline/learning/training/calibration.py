@@ -29,6 +29,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from mtl_pipeline.champions import reading_model
 from mtl_pipeline.errors import UserError, in_short
+from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.spec import PipelineSpec, Task
 
 FEWEST_ROWS = 100
@@ -109,14 +110,15 @@ def fit_calibrator(task: Task, labels: np.ndarray, predictions: np.ndarray) -> C
     """
     observed = ~np.isnan(labels)
     labels, predictions = labels[observed].astype(np.float64), predictions[observed].astype(np.float64)
-    if task.kind == "binary":
+    kind = KINDS[task.kind]
+    if "platt" in kind.calibrations:
         return calibrate_binary(labels, predictions)
     rows = f"{len(labels):,} validation rows"
     if len(labels) < FEWEST_ROWS:
         return Calibrator("none", f"{rows}, fewer than {FEWEST_ROWS}")
-    if task.kind == "multiclass":
+    if "temperature" in kind.calibrations:
         return most_useful([fit_temperature], class_log_losses, labels, predictions, rows)
-    if task.kind == "count":
+    if "factor" in kind.calibrations:
         return most_useful([fit_factor], poisson_deviances, labels, predictions, rows, USEFUL_GAIN)
     if task.loss_name != "squared_error":
         return Calibrator("none", f"{task.loss_name} asks for no mean, which a line would be fitted to")

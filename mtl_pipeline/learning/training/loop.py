@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from mtl_pipeline.champions import model_fingerprint
 from mtl_pipeline.errors import UserError
+from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.architectures.representation import NetworkShape
 from mtl_pipeline.learning.balancing.weighting import WEIGHTINGS, StaticWeighting, observed_shares
@@ -49,8 +50,6 @@ ROUNDS_PER_EPOCH = 2
 """Validation rounds per epoch: small data can overfit within one."""
 LEAST_STEPS_PER_ROUND = 20
 """Training steps between validation rounds, also where the rows fill fewer batches."""
-SMALLEST_RATE = 1e-4
-"""Base rates are kept this far from 0, where no logit or logarithm exists."""
 
 
 class Diverged(UserError):
@@ -278,22 +277,14 @@ def constant_losses(train: Tensor, validation: Tensor, tasks: Sequence[Task]) ->
 
 def constant_outputs(labels: Tensor, task: Task) -> Tensor:
     """What the network would have to give for every row to answer with the base rate: float32 [outputs]."""
-    observed = labels[~labels.isnan()]
-    if task.kind == "binary":
-        return observed.mean().logit(eps=SMALLEST_RATE)[None]
-    if task.kind == "count":
-        return observed.mean().clamp(min=SMALLEST_RATE).log()[None]
-    if task.kind == "multiclass":
-        shares = torch.bincount(observed.long(), minlength=task.outputs) / len(observed)
-        return shares.clamp(min=SMALLEST_RATE).log()
-    return (observed.median() if task.loss_name == "absolute_error" else observed.mean())[None]
+    return KINDS[task.kind].constant_logits(labels[~labels.isnan()], task)
 
 
 def label_scale(labels: Tensor, tasks: Sequence[Task]) -> LabelScale:
     """Mean and deviation of the observed training labels of regression tasks."""
     mean, deviation = [0.0] * len(tasks), [1.0] * len(tasks)
     for column, task in enumerate(tasks):
-        if task.kind == "regression":
+        if KINDS[task.kind].is_standardised:
             observed = labels[:, column][~labels[:, column].isnan()].double()
             mean[column] = float(observed.mean())
             deviation[column] = float(observed.std(correction=0)) or 1.0

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from mtl_pipeline.champions import reading_model
 from mtl_pipeline.errors import UserError, in_short
+from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.architectures.representation import NetworkShape
 from mtl_pipeline.learning.data.dataset import TextVectors
@@ -87,7 +88,7 @@ class Ranker:
 
     def predict_uncalibrated(self, rows: Rows) -> dict[str, np.ndarray]:
         """By task, float32: probabilities [rows] (binary), values on the label's scale [rows] (regression),
-        expected counts [rows] (count) or probabilities of the classes [rows, classes] (multiclass)."""
+        expected counts [rows] (count) or probabilities of the classes [rows, classes]."""
         self.network.eval()
         device = next(self.network.parameters()).device
         at_once = ROWS_IN_CACHE if device.type == "cpu" else ROWS_AT_ONCE
@@ -104,15 +105,8 @@ class Ranker:
 
     def answers(self, outputs: Tensor, column: int) -> Tensor:
         """From what the network gives for one task to what its label means."""
-        match self.tasks[column].kind:
-            case "binary":
-                return outputs[:, 0].sigmoid()
-            case "count":
-                return outputs[:, 0].exp()
-            case "multiclass":
-                return outputs.softmax(1)
-            case _:
-                return outputs[:, 0] * self.scale.deviation[column] + self.scale.mean[column]
+        predictions = KINDS[self.tasks[column].kind].predictions(outputs)
+        return predictions * self.scale.deviation[column] + self.scale.mean[column]
 
 
 def save_ranker(

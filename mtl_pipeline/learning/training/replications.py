@@ -125,9 +125,7 @@ def no_predictions(held_out: HeldOut, spec: PipelineSpec) -> pl.DataFrame:
     schema = {"model": pl.String(), "seed": pl.Int64(), "example_id": held_out.frame.schema["example_id"]}
     for task in spec.tasks:
         number = pl.Float64()
-        schema[f"prediction/{task.name}"] = (
-            pl.Array(number, task.outputs) if task.kind == "multiclass" else number
-        )
+        schema[f"prediction/{task.name}"] = pl.Array(number, len(task.classes)) if task.classes else number
     return pl.DataFrame(schema=schema)
 
 

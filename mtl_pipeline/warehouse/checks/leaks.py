@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.checks.rules import Check, parquet
@@ -31,7 +32,7 @@ def leak_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Check]:
 
 
 def telling_feature_checks(paths: PipelinePaths, spec: PipelineSpec, examples: str) -> list[Check]:
-    tasks = [task.name for task in spec.tasks if task.kind == "binary"]
+    tasks = [task.name for task in spec.tasks if KINDS[task.kind].is_event]
     numeric, categorical = [name for name, _ in numeric_features(spec)], spec.categorical_features
     if not tasks or not (numeric or categorical):
         return []

@@ -245,8 +245,8 @@ def baselines_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Check]:
 
 def predictions_by_type(spec: PipelineSpec) -> list[tuple[str, str]]:
     """A pattern of the predictions' columns of one type, and what is wrong with a `value` of theirs."""
-    numbers = [task.name for task in spec.tasks if task.kind != "multiclass"]
-    classes = [task.name for task in spec.tasks if task.kind == "multiclass"]
+    numbers = [task.name for task in spec.tasks if not task.classes]
+    classes = [task.name for task in spec.tasks if task.classes]
     wrong_number = "NOT isfinite(value::DOUBLE)"
     wrong_class = "list_bool_or(list_transform(value::DOUBLE[], lambda x: x IS NULL OR NOT isfinite(x)))"
     return [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mtl_pipeline.paths import PipelinePaths
-from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.spec import PipelineSpec, Task
 from mtl_pipeline.warehouse.checks.rules import Check, parquet
 from mtl_pipeline.warehouse.sql import quote_identifier
 
@@ -25,13 +25,13 @@ def replications_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Check]
             "predictions_finite",
             "No prediction is missing, NaN or infinite.",
             f"SELECT model, seed, example_id FROM {predictions} WHERE "
-            + " OR ".join(f"({not_finite(task.name, task.kind)}) IS NOT FALSE" for task in spec.tasks),
+            + " OR ".join(f"({not_finite(task)}) IS NOT FALSE" for task in spec.tasks),
         ),
     ]
 
 
-def not_finite(task: str, kind: str) -> str:
-    column = quote_identifier(f"prediction/{task}")
-    if kind == "multiclass":
+def not_finite(task: Task) -> str:
+    column = quote_identifier(f"prediction/{task.name}")
+    if task.classes:
         return f"list_bool_or(list_transform({column}::DOUBLE[], lambda x: x IS NULL OR NOT isfinite(x)))"
     return f"NOT isfinite({column})"

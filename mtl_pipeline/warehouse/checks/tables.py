@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.spec import PipelineSpec, Task
 from mtl_pipeline.warehouse.checks.rules import Check
 from mtl_pipeline.warehouse.sql import (
@@ -74,22 +75,12 @@ def label_checks(spec: PipelineSpec, relation: str) -> list[Check]:
 
 def label_check(task: Task, relation: str) -> Check:
     label = quote_identifier(task.column)
-    match task.kind:
-        case "binary":
-            domain, why = "0, 1", "other values have no cross-entropy"
-            holds = f"{label}::DOUBLE IN (0, 1)"
-        case "count":
-            domain, why = "a whole number from 0 on", "other values are no counts"
-            holds = f"isfinite({label}::DOUBLE) AND {label} >= 0 AND {label}::DOUBLE = floor({label}::DOUBLE)"
-        case "multiclass":
-            domain, why = f"one of {', '.join(task.classes)}", "defs.yaml declares no other class"
-            holds = f"{label}::VARCHAR IN ({quote_literals(task.classes)})"
-        case _:
-            domain, why = "finite", "one infinite label ruins the loss"
-            holds = f"isfinite({label}::DOUBLE)"
+    rule = KINDS[task.kind].label_rule
+    domain = rule.domain.format(names=", ".join(task.classes))
+    holds = rule.holds.format(label=label, classes=quote_literals(task.classes))
     return Check(
         f"{task.name}_labels_valid",
-        f"{task.column} is {domain} or NULL (not observed): {why}.",
+        f"{task.column} is {domain} or NULL (not observed): {rule.why}.",
         f"FROM {relation} WHERE {label} IS NOT NULL AND NOT ({holds})",
     )
 
@@ -105,7 +96,7 @@ def chain_checks(spec: PipelineSpec) -> list[Check]:
             blocking=False,
         )
         for task in spec.tasks
-        if task.given and task.kind in ("binary", "count")
+        if task.given and KINDS[task.kind].counts_events
     ]
 
 

@@ -14,12 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
-from mtl_pipeline.evaluation.metrics.task_metrics import headline
 from mtl_pipeline.evaluation.report.figures.canvas import SIZE, STYLE, ReportFigure, add_legend, new_figure
 from mtl_pipeline.evaluation.report.figures.palette import DASHES, LIGHT, colour_names
 from mtl_pipeline.evaluation.report.figures.svg import to_svg
 from mtl_pipeline.evaluation.studies.backtest import BEST_BASELINE, BacktestResult
 from mtl_pipeline.evaluation.studies.scoring import CANDIDATE
+from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.predictions import CEILING, CONSTANT, SINGLE_TASK
 from mtl_pipeline.spec import Task
 
@@ -100,7 +100,7 @@ def task_figures(page: BacktestResult, task: Task, position: int) -> list[Report
 
 def scores_figure(page: BacktestResult, task: Task, identifier: str) -> ReportFigure | None:
     """The headline metric of each model against the windows."""
-    shown = headline(task.kind)
+    shown = KINDS[task.kind].headline
     scores = page.scores.metrics.filter(
         pl.col("task") == task.name, pl.col("metric") == shown.name, pl.col("split") == "test"
     )
@@ -140,7 +140,7 @@ def scores_figure(page: BacktestResult, task: Task, identifier: str) -> ReportFi
 
 def differences_figure(page: BacktestResult, task: Task, identifier: str) -> ReportFigure | None:
     """The candidate minus single_task and minus the best baseline, of each window and of their mean."""
-    shown = headline(task.kind)
+    shown = KINDS[task.kind].headline
     lines = page.scores.comparisons.filter(
         pl.col("task") == task.name, pl.col("metric") == shown.name, pl.col("difference").is_finite()
     )

@@ -8,15 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
-from mtl_pipeline.evaluation.metrics.curves import (
-    Curve,
-    Reliability,
-    precision_recall_points,
-    reliability,
-    roc_points,
-    threshold_counts,
-)
-from mtl_pipeline.evaluation.metrics.threads import in_threads
 from mtl_pipeline.evaluation.report.figures.canvas import (
     Canvas,
     ReportFigure,
@@ -27,6 +18,9 @@ from mtl_pipeline.evaluation.report.figures.canvas import (
     two_panels,
 )
 from mtl_pipeline.evaluation.report.figures.palette import DOTTED, LIGHT
+from mtl_pipeline.metrics.curves import Curve, Reliability, precision_recall_points, reliability, roc_points
+from mtl_pipeline.metrics.threads import in_threads
+from mtl_pipeline.metrics.thresholds import threshold_counts
 from mtl_pipeline.predictions import TaskRows
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from mtl_pipeline.evaluation.metrics.curves import class_f1, confusion
-from mtl_pipeline.evaluation.metrics.threads import in_threads
 from mtl_pipeline.evaluation.report.figures.canvas import Canvas, ReportFigure, add_legend, new_figure
 from mtl_pipeline.evaluation.report.figures.palette import LIGHT
+from mtl_pipeline.metrics.curves import class_f1, confusion
+from mtl_pipeline.metrics.threads import in_threads
 from mtl_pipeline.predictions import TaskRows
 
 MOST_NUMBERED = 10

@@ -12,11 +12,11 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from mtl_pipeline.evaluation.formatting import arrow
-from mtl_pipeline.evaluation.metrics.task_metrics import headline
 from mtl_pipeline.evaluation.report.figures.canvas import SIZE, STYLE, ReportFigure, add_legend
 from mtl_pipeline.evaluation.report.figures.palette import DASHED, LIGHT
 from mtl_pipeline.evaluation.report.figures.svg import to_svg
 from mtl_pipeline.evaluation.studies.history import Record, TaskRecord
+from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.predictions import SINGLE_TASK
 
 MOST_RECORDS = 200
@@ -47,7 +47,7 @@ def history_figure(records: Sequence[Record]) -> ReportFigure | None:
 
 
 def draw_task(axes: Axes, records: Sequence[Record], task: TaskRecord) -> None:
-    metric, candidate = headline(task.kind), records[-1].candidate
+    metric, candidate = KINDS[task.kind].headline, records[-1].candidate
     times = [utc(record.time) for record in records]
     scores = {
         model: [value_of(record, task, model, metric.name) for record in records]

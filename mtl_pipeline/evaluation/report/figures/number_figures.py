@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from mtl_pipeline.evaluation.metrics.curves import LabelGroups, group_means, label_groups, reliability
-from mtl_pipeline.evaluation.metrics.threads import in_threads
 from mtl_pipeline.evaluation.report.figures.canvas import (
     Canvas,
     ReportFigure,
@@ -19,6 +17,9 @@ from mtl_pipeline.evaluation.report.figures.canvas import (
     two_panels,
 )
 from mtl_pipeline.evaluation.report.figures.palette import DOTTED, LIGHT
+from mtl_pipeline.kinds import KINDS
+from mtl_pipeline.metrics.curves import LabelGroups, group_means, label_groups, reliability
+from mtl_pipeline.metrics.threads import in_threads
 from mtl_pipeline.predictions import TaskRows
 
 
@@ -141,7 +142,7 @@ def box(values: np.ndarray) -> dict[str, Any]:
 
 
 def unit(canvas: Canvas) -> str:
-    return "count" if canvas.task.kind == "count" else "label units"
+    return "count" if KINDS[canvas.task.kind].counts_events else "label units"
 
 
 def group_word(groups: LabelGroups) -> str:

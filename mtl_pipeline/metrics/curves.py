@@ -1,7 +1,4 @@
-"""What the figures show, as small arrays: however many rows come in, at most a few hundred points go out.
-
-All that is known of a ranking comes from one count of the rows at every threshold.
-"""
+"""What the figures show, as small arrays: however many rows come in, at most a few hundred points go out."""
 
 from __future__ import annotations
 
@@ -10,48 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn import metrics as sklearn_metrics
 
+from mtl_pipeline.metrics.thresholds import ThresholdCounts
+
 Curve = tuple[np.ndarray, np.ndarray]
 """x and y, (points,) each."""
 MOST_POINTS = 400
 MOST_LABEL_VALUES = 12
-
-
-@dataclass(frozen=True)
-class ThresholdCounts:
-    """Rows called positive at every distinct threshold, highest threshold first."""
-
-    false_positives: np.ndarray
-    true_positives: np.ndarray
-    thresholds: np.ndarray
-    """(thresholds,) float64, falling; a row is called positive when its probability is at least that."""
-
-    @property
-    def precision(self) -> np.ndarray:
-        return self.true_positives / (self.true_positives + self.false_positives)
-
-    @property
-    def recall(self) -> np.ndarray:
-        return self.true_positives / self.true_positives[-1]
-
-    @property
-    def fall_out(self) -> np.ndarray:
-        return self.false_positives / self.false_positives[-1]
-
-    @property
-    def roc_auc(self) -> float:
-        return float(sklearn_metrics.auc(np.r_[0, self.fall_out], np.r_[0, self.recall]))
-
-    @property
-    def average_precision(self) -> float:
-        return float(np.sum(np.diff(self.recall, prepend=0) * self.precision))
-
-
-def threshold_counts(labels: np.ndarray, probabilities: np.ndarray) -> ThresholdCounts:
-    """`labels` (rows,) of 0 and 1, at least one row."""
-    _, false_positives, _, true_positives, thresholds = sklearn_metrics.confusion_matrix_at_thresholds(
-        labels, probabilities
-    )
-    return ThresholdCounts(false_positives, true_positives, thresholds)
 
 
 @dataclass(frozen=True)
@@ -110,6 +71,12 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = 10) -
         observed=np.bincount(bin_of_row, weights=labels)[filled] / rows[filled],
         rows=rows[filled],
     )
+
+
+def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int) -> float:
+    """Mean gap between predicted probability and observed share, over bins of equally many rows."""
+    found = reliability(labels, probabilities, bins)
+    return float(np.average(np.abs(found.predicted - found.observed), weights=found.rows))
 
 
 def label_groups(labels: np.ndarray, most: int = MOST_LABEL_VALUES) -> LabelGroups:

@@ -6,24 +6,20 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from mtl_pipeline.evaluation.metrics.curves import threshold_counts
-from mtl_pipeline.evaluation.metrics.losses import poisson_deviances
-from mtl_pipeline.evaluation.metrics.task_metrics import (
-    best_f1_threshold,
-    binary_scores,
-    ceiling_share,
-    count_scores,
-    multiclass_scores,
-    regression_scores,
-)
+from mtl_pipeline.kinds import KINDS
+from mtl_pipeline.metrics.losses import poisson_deviances
+from mtl_pipeline.metrics.metric import Score, ceiling_share
+from mtl_pipeline.metrics.thresholds import best_f1_threshold, threshold_counts
+
+
+def binary_scores(labels: np.ndarray, probabilities: np.ndarray, threshold: float) -> dict[str, Score]:
+    return KINDS["binary"].measure(labels, probabilities, threshold=Score(threshold)).scores
 
 
 def test_binary_metrics_of_a_case_worked_by_hand() -> None:
     labels = np.array([0.0, 1, 0, 1, 1])
     probabilities = np.array([0.1, 0.4, 0.6, 0.7, 0.9])
-    scores = {
-        name: score.value for name, score in binary_scores(labels, probabilities, threshold=0.6).items()
-    }
+    scores = {name: score.value for name, score in binary_scores(labels, probabilities, 0.6).items()}
     assert scores["accuracy"] == pytest.approx(3 / 5)  # wrong: the second and the third
     assert scores["precision"] == pytest.approx(2 / 3)  # .6, .7 and .9 are called positive
     assert scores["recall"] == pytest.approx(2 / 3)
@@ -39,7 +35,7 @@ def test_binary_metrics_of_a_case_worked_by_hand() -> None:
 
 
 def test_regression_metrics_of_a_case_worked_by_hand() -> None:
-    scores = regression_scores(labels=np.array([1.0, 2, 3]), predictions=np.array([1.0, 4, 2]))
+    scores = KINDS["regression"].scores(np.array([1.0, 2, 3]), np.array([1.0, 4, 2]))
     assert scores["mse"].value == pytest.approx(5 / 3)
     assert scores["rmse"].value == pytest.approx(math.sqrt(5 / 3))
     assert scores["mae"].value == pytest.approx(1)
@@ -48,7 +44,7 @@ def test_regression_metrics_of_a_case_worked_by_hand() -> None:
 
 def test_count_metrics_of_a_case_worked_by_hand() -> None:
     counts, expected = np.array([0.0, 2, 4]), np.array([1.0, 2, 2])
-    scores = {name: score.value for name, score in count_scores(counts, expected).items()}
+    scores = {name: score.value for name, score in KINDS["count"].scores(counts, expected).items()}
     deviance = 2 * (1 + 0 + (4 * math.log(4 / 2) - 4 + 2)) / 3
     of_the_mean = 2 * (2 + 0 + (4 * math.log(4 / 2) - 4 + 2)) / 3
     assert scores["poisson_deviance"] == pytest.approx(deviance)
@@ -59,14 +55,18 @@ def test_count_metrics_of_a_case_worked_by_hand() -> None:
 
 
 def test_an_expected_count_of_zero_is_wrong_only_where_something_happened() -> None:
-    assert count_scores(np.array([0.0, 1]), np.array([0.0, 1.0]))["poisson_deviance"].value < 1e-12
-    assert 10 < count_scores(np.array([1.0, 1]), np.array([0.0, 1.0]))["poisson_deviance"].value < math.inf
+    assert KINDS["count"].scores(np.array([0.0, 1]), np.array([0.0, 1.0]))["poisson_deviance"].value < 1e-12
+    assert (
+        10
+        < KINDS["count"].scores(np.array([1.0, 1]), np.array([0.0, 1.0]))["poisson_deviance"].value
+        < math.inf
+    )
 
 
 def test_multiclass_metrics_of_a_case_worked_by_hand() -> None:
     labels = np.array([0.0, 0, 1, 2])
     probabilities = np.array([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4]])
-    scores = {name: score.value for name, score in multiclass_scores(labels, probabilities).items()}
+    scores = {name: score.value for name, score in KINDS["multiclass"].scores(labels, probabilities).items()}
     assert scores["log_loss"] == pytest.approx(-math.log(0.6 * 0.2 * 0.8 * 0.4) / 4)
     assert scores["accuracy"] == pytest.approx(3 / 4)  # the second row is taken for class 1
     assert scores["balanced_accuracy"] == pytest.approx((1 / 2 + 1 + 1) / 3)
@@ -77,19 +77,19 @@ def test_multiclass_metrics_of_a_case_worked_by_hand() -> None:
 
 def test_a_class_that_never_comes_does_not_enter_the_means() -> None:
     probabilities = np.array([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0.1, 0.8, 0.1]])
-    scores = multiclass_scores(np.array([0.0, 1, 1]), probabilities)
+    scores = KINDS["multiclass"].scores(np.array([0.0, 1, 1]), probabilities)
     assert scores["macro_roc_auc"].value == 1
     assert scores["balanced_accuracy"].value == 1
-    one_class = multiclass_scores(np.ones(3), probabilities)
+    one_class = KINDS["multiclass"].scores(np.ones(3), probabilities)
     assert one_class["macro_roc_auc"].note == "only one class: every observed label is class 1"
     assert math.isfinite(one_class["log_loss"].value)
 
 
 def test_float32_probabilities_need_not_add_up_to_one_exactly() -> None:
     probabilities = np.full((4, 3), 1 / 3, np.float32).astype(np.float64) * (1 + 1e-4)
-    assert multiclass_scores(np.array([0.0, 1, 2, 0]), probabilities)["log_loss"].value == pytest.approx(
-        math.log(3)
-    )
+    assert KINDS["multiclass"].scores(np.array([0.0, 1, 2, 0]), probabilities)[
+        "log_loss"
+    ].value == pytest.approx(math.log(3))
 
 
 @pytest.mark.parametrize("digits", [1, 2, 9], ids="scores of {} digits".format)
@@ -126,7 +126,11 @@ def test_threshold_without_a_positive_row_is_a_half_and_says_why() -> None:
 
 @pytest.mark.parametrize("label", [0.0, 1.0])
 def test_one_class_leaves_only_the_curves_undefined(label: float) -> None:
-    scores = binary_scores(np.full(4, label), np.array([0.2, 0.4, 0.6, 0.8]), threshold=0.5)
+    scores = (
+        KINDS["binary"]
+        .measure(np.full(4, label), np.array([0.2, 0.4, 0.6, 0.8]), threshold=Score(0.5))
+        .scores
+    )
     for name in ("roc_auc", "pr_auc"):
         assert math.isnan(scores[name].value)
         assert scores[name].note == f"only one class: every observed label is {label:.0f}"
@@ -135,7 +139,7 @@ def test_one_class_leaves_only_the_curves_undefined(label: float) -> None:
 
 
 def test_precision_is_undefined_when_nothing_is_called_positive() -> None:
-    scores = binary_scores(np.array([0.0, 1]), np.array([0.1, 0.2]), threshold=0.5)
+    scores = binary_scores(np.array([0.0, 1]), np.array([0.1, 0.2]), 0.5)
     assert math.isnan(scores["precision"].value)
     assert scores["precision"].note == "no row predicted positive"
     assert scores["recall"].value == 0
@@ -145,9 +149,9 @@ def test_precision_is_undefined_when_nothing_is_called_positive() -> None:
 def test_no_rows_leave_everything_undefined() -> None:
     none = np.zeros(0)
     for scores in (
-        binary_scores(none, none, 0.5),
-        regression_scores(none, none),
-        count_scores(none, none),
-        multiclass_scores(none, np.zeros((0, 3))),
+        KINDS["binary"].measure(none, none).scores,
+        KINDS["regression"].measure(none, none).scores,
+        KINDS["count"].measure(none, none).scores,
+        KINDS["multiclass"].measure(none, np.zeros((0, 3))).scores,
     ):
         assert all(math.isnan(score.value) and score.note for score in scores.values())

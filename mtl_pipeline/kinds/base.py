@@ -1,0 +1,205 @@
+"""What the pipeline has to know of a kind of task. Each kind is a file of its own, and a line in `KINDS`.
+
+torch, scikit-learn and scipy are imported where they are used: a declaration is read without them.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+
+from mtl_pipeline.metrics.metric import CEILING_SHARE, Metric, Score
+
+if TYPE_CHECKING:
+    import polars as pl
+    from sklearn.base import BaseEstimator
+    from torch import Tensor
+
+SMALLEST_RATE = 1e-6
+"""Rates of labels are kept this far from 0 and 1, where a logit or a logarithm is finite."""
+
+
+class DeclaredTask(Protocol):
+    """What a kind reads of a task's declaration."""
+
+    @property
+    def loss_name(self) -> str: ...
+
+    @property
+    def positive_weight(self) -> float: ...
+
+    @property
+    def classes(self) -> Sequence[str]: ...
+
+
+@dataclass(frozen=True)
+class LabelRule:
+    """Which labels are possible, and why no others."""
+
+    domain: str
+    why: str
+    holds: str
+    """SQL over the column `{label}`; `{classes}` are the declared classes as literals."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that no label or prediction may be."""
+
+    wrong: pl.Expr
+    what: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Every metric of one model on one task."""
+
+    scores: dict[str, Score]
+    """Metric → score."""
+    threshold: Score | None = None
+    """The one that the scores are at, of a kind that is decided by one."""
+
+
+class TaskKind(ABC):
+    """One kind of task.
+
+    `logits` [rows, n] are what the network gives for a task, `predictions` what is published: [rows], or
+    [rows, classes] where `has_classes`. Labels are numbers, classes by their place, NaN where not observed.
+    """
+
+    name: ClassVar[str]
+    says: ClassVar[str]
+    """What the label is, for people."""
+    losses: ClassVar[tuple[str, ...]]
+    """Names of the losses that it may be trained with; the first one is the default."""
+    calibrations: ClassVar[tuple[str, ...]]
+    """Methods of calibration that are tried, see learning's calibration."""
+    metrics: ClassVar[tuple[Metric, ...]]
+    compared: ClassVar[tuple[str, ...]]
+    """Names of the metrics compared by pairs. The first is the headline: the one a task's verdict is about."""
+    calibration_measures: ClassVar[tuple[str, ...]]
+    """What is measured before and after calibration."""
+    ceiling_measure: ClassVar[str]
+    """The loss in which the way to the ceiling is measured: the true expectation has the lowest on average."""
+    learned: ClassVar[str]
+    """The metric in which a constant answer has to be beaten."""
+    telling: ClassVar[str]
+    """The metric that is undefined where the test rows say nothing of the task."""
+    margin: ClassVar[float] = 0.005
+    """How much worse than the champion a challenger may be in the headline."""
+    margin_is_relative: ClassVar[bool] = True
+    """Whether the margin is a share of the champion's value, or in the headline's own units."""
+    has_classes: ClassVar[bool] = False
+    """Whether a prediction is a probability for each of the declared classes."""
+    is_event: ClassVar[bool] = False
+    """Whether it happens or not: others may be `given` it, and probabilities along such a chain multiply."""
+    counts_events: ClassVar[bool] = False
+    """Whether a label above 0 says that something happened, which its `given` task then must have, too."""
+    is_ordered: ClassVar[bool] = True
+    """Whether a higher prediction means more, so that items can be ranked by it."""
+    is_standardised: ClassVar[bool] = False
+    """Whether the network learns the label in standard deviations from its training mean."""
+    one_label_says_nothing: ClassVar[bool] = False
+    """Whether rows with the same label throughout cannot be scored."""
+    label_rule: ClassVar[LabelRule]
+    noise_scale: ClassVar[float] = 1.0
+    """Factor on 1 / variance in uncertainty weighting: 1/2 for a Gaussian, 1 for other likelihoods."""
+
+    # What the network gives, and what that means
+
+    def logits(self, classes: int) -> int:
+        """Numbers that the network gives for a row, of a task with so many declared classes."""
+        return 1
+
+    @abstractmethod
+    def row_losses(self, logits: Tensor, labels: Tensor, task: DeclaredTask) -> Tensor:
+        """Loss of each row, float32 [rows], from logits [rows, n] and labels [rows], all observed."""
+
+    @abstractmethod
+    def predictions(self, logits: Tensor) -> Tensor:
+        """From logits to predictions."""
+
+    @abstractmethod
+    def constant_logits(self, labels: Tensor, task: DeclaredTask) -> Tensor:
+        """The logits, [n], of the best constant answer to the observed labels [rows]."""
+
+    # What may stand in the data
+
+    @abstractmethod
+    def label_fault(self, label: pl.Expr, classes: int) -> Fault:
+        """`label`: Float64."""
+
+    def prediction_faults(self, values: Sequence[pl.Expr]) -> Iterator[Fault]:
+        """Of finite predictions; `values`: Float64, one for each class where there are classes."""
+        return iter(())
+
+    # How good predictions are
+
+    @abstractmethod
+    def compared_losses(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
+        """Compared metric → (rows,) what its mean is taken of; the squared errors for RMSE."""
+
+    @abstractmethod
+    def scores(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, Score]:
+        """Every metric of at least one row."""
+
+    def measure(
+        self,
+        labels: np.ndarray,
+        predicted: np.ndarray,
+        *,
+        threshold: Score | None = None,
+        users: np.ndarray | None = None,
+    ) -> Measured:
+        """Every metric. `users` (rows,) int, where they are known."""
+        if len(labels) == 0:
+            return Measured(self.undefined("no row with an observed label"))
+        return Measured(self.scores(labels, predicted))
+
+    def measured_means(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+        """The `compared_losses` of at least one row as metrics."""
+        means = {
+            name: float(losses.mean()) for name, losses in self.compared_losses(labels, predicted).items()
+        }
+        return {name: math.sqrt(mean) if name == "rmse" else mean for name, mean in means.items()}
+
+    def calibration_scores(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+        """`calibration_measures` of at least one row, with the values that `measure` gives."""
+        means = self.measured_means(labels, predicted)
+        return {name: means[name] for name in self.calibration_measures}
+
+    def headline_value(self, labels: np.ndarray, predicted: np.ndarray) -> float:
+        """The headline metric of at least one row."""
+        return self.measured_means(labels, predicted)[self.compared[0]]
+
+    def undefined(self, reason: str, without: Sequence[str] = ()) -> dict[str, Score]:
+        return {metric.name: Score(math.nan, reason) for metric in self.metrics if metric.name not in without}
+
+    def metric(self, name: str) -> Metric:
+        return next(metric for metric in (*self.metrics, CEILING_SHARE) if metric.name == name)
+
+    @property
+    def headline(self) -> Metric:
+        return self.metric(self.compared[0])
+
+    # Simple models
+
+    def constant_prediction(self, labels: np.ndarray, classes: int) -> Any:
+        """The best constant answer to observed labels: a number, or [classes]."""
+        return labels.mean(dtype=np.float64)
+
+    @abstractmethod
+    def linear_model(self) -> BaseEstimator: ...
+
+    @abstractmethod
+    def boosted_trees(self, labels: np.ndarray) -> BaseEstimator: ...
+
+    def fitted_predictions(self, estimator: Any, inputs: np.ndarray, classes: int) -> np.ndarray:
+        """Predictions, float64, of an estimator fitted to labels."""
+        return estimator.predict(inputs).astype(np.float64)
