@@ -36,7 +36,7 @@ def changed(spec: PipelineSpec, seed: int, **settings: object) -> PipelineSpec:
 
 def losses(dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task]) -> dict[str, float]:
     """Validation loss of each task in the round that is kept."""
-    fit = fit_network(dataset, spec, tasks, lambda line: None, measure_conflict=False)
+    fit = fit_network(dataset, spec, tasks, lambda line: None)
     return {task.name: fit.best[f"validation_loss/{task.name}"] for task in tasks}
 
 

@@ -128,7 +128,7 @@ def make_window(
     """Train on one window's own rows, score its test rows, and keep the scores in the work folder."""
     from mtl_pipeline.evaluation.studies.backtest import score_window
     from mtl_pipeline.learning.baselines.predict import predict_baselines
-    from mtl_pipeline.learning.training.loop import train_ranker
+    from mtl_pipeline.learning.training.train import train_ranker
 
     spec, window = pipeline.spec, planned.window
     name = f"window {window.number} of {window.windows}"

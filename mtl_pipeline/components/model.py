@@ -22,7 +22,7 @@ def model_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     )
     def model(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """One network for all tasks: weights (safetensors), configuration, vocabulary and training log."""
-        from mtl_pipeline.learning.training.loop import train_ranker
+        from mtl_pipeline.learning.training.train import train_ranker
 
         summary = train_ranker(paths, spec, target=paths.model, log=context.log.info)
         with reading(paths.model) as folder:

@@ -77,7 +77,7 @@ class Training(SpecModel):
     epochs: int = Field(default=20, ge=1)
     """At most so many passes over the training split."""
     patience: int = Field(default=4, ge=1)
-    """Validation rounds (two per epoch) without improvement before a task is held at its best round;
+    """Validation rounds (two per epoch) without improvement before a task is frozen at its best round;
     training stops when all tasks are."""
     batch_size: int = Field(default=2048, ge=1)
     """Rows of one step."""

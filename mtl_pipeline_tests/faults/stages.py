@@ -20,7 +20,7 @@ from mtl_pipeline.champions import champion_folder, model_fingerprint
 from mtl_pipeline.embedding import embed_texts
 from mtl_pipeline.learning.baselines.predict import predict_baselines
 from mtl_pipeline.learning.recommending import recommend
-from mtl_pipeline.learning.training.loop import train_ranker
+from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.paths import ROOT_VARIABLE
 from mtl_pipeline.publishing import folder_fingerprint
 from mtl_pipeline.vectors import file_fingerprint

@@ -11,15 +11,13 @@ import torch
 from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.architectures.representation import NetworkShape
 from mtl_pipeline.learning.data.dataset import Dataset
-from mtl_pipeline.learning.data.encoding import Rows
-from mtl_pipeline.learning.training.conflict import (
+from mtl_pipeline.learning.training.callbacks.base import Run
+from mtl_pipeline.learning.training.callbacks.gradient_conflict import (
     GradientConflict,
     affordable_rows,
     gradient_cosines,
     sampled_rows,
 )
-from mtl_pipeline.learning.training.held_out import HeldOut
-from mtl_pipeline.learning.training.holding import HeldTasks
 from mtl_pipeline.learning.training.loop import fit_network
 from mtl_pipeline.spec import Model, Task
 from mtl_pipeline_tests.conftest import TinyPipeline
@@ -47,12 +45,17 @@ def network(architecture: str) -> MultiTaskNetwork:
     return found
 
 
-def measured(architecture: str, labels: Sequence[torch.Tensor], held: Sequence[int] = ()) -> dict[str, float]:
+def measured(
+    architecture: str, labels: Sequence[torch.Tensor], frozen: Sequence[int] = ()
+) -> dict[str, float]:
     train = replace(rows(), labels=torch.stack(list(labels), 1))
-    conflict = GradientConflict(train, TASKS, rows_per_round=1_000_000, seed=0)
-    holding = HeldTasks(TASKS, train)
-    holding.targets = {column: torch.zeros(ROWS, 1) for column in held}
-    return conflict.measure(network(architecture), holding)
+    conflict = GradientConflict()
+    conflict.start(
+        Run(network(architecture), TASKS, train, rows_per_round=1_000_000, seed=0, frozen=set(frozen))
+    )
+    entry: dict[str, float] = {}
+    conflict.after_round(entry)
+    return entry
 
 
 LABELS = (torch.arange(ROWS) % 3 == 0).float()
@@ -66,9 +69,9 @@ def test_equal_tasks_agree_and_opposed_tasks_conflict(architecture: str) -> None
     assert found["gradient_cosine/two~three"] < -0.99
 
 
-def test_tasks_that_are_held_or_never_observed_are_left_out() -> None:
-    assert list(measured("mmoe", [LABELS] * 3, held=[1])) == ["gradient_cosine/one~three"]
-    assert measured("mmoe", [LABELS] * 3, held=[0, 1]) == {}
+def test_tasks_that_are_frozen_or_never_observed_are_left_out() -> None:
+    assert list(measured("mmoe", [LABELS] * 3, frozen=[1])) == ["gradient_cosine/one~three"]
+    assert measured("mmoe", [LABELS] * 3, frozen=[0, 1]) == {}
     unobserved = torch.full([ROWS], float("nan"))
     assert list(measured("mmoe", [LABELS, unobserved, LABELS])) == ["gradient_cosine/one~three"]
 
@@ -123,8 +126,8 @@ def test_training_is_the_same_to_the_last_bit(prepared: TinyPipeline) -> None:
     spec = spec.model_copy(update={"model": spec.model.model_copy(update={"dropout": 0.2})})
     dataset = Dataset(prepared.paths, spec)
     watched, plain = (
-        fit_network(dataset, spec, spec.tasks, lambda line: None, measure_conflict=measure)
-        for measure in (True, False)
+        fit_network(dataset, spec, spec.tasks, lambda line: None, callbacks)
+        for callbacks in ([GradientConflict()], [])
     )
     for one, other in zip(
         watched.ranker.network.state_dict().values(), plain.ranker.network.state_dict().values(), strict=True
@@ -137,21 +140,3 @@ def test_training_is_the_same_to_the_last_bit(prepared: TinyPipeline) -> None:
     assert all(-1 <= entry[key] <= 1 for entry in watched.log for key in pairs & entry.keys())
     without = [{key: value for key, value in entry.items() if key not in pairs} for entry in watched.log]
     assert without == plain.log
-
-
-def test_networks_whose_log_nobody_reads_are_not_measured(
-    prepared: TinyPipeline, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    measured: list[int] = []
-
-    def count(train: Rows, most: int, seed: int) -> Rows:
-        measured.append(most)
-        return sampled_rows(train, most, seed)
-
-    monkeypatch.setattr("mtl_pipeline.learning.training.conflict.sampled_rows", count)
-    spec = prepared.spec
-    dataset = Dataset(prepared.paths, spec)
-    fit_network(dataset, spec, spec.tasks, lambda line: None)
-    assert len(measured) == 1
-    HeldOut(dataset, spec).answers(dataset, spec, spec.tasks)
-    assert len(measured) == 1

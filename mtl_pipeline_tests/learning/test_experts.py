@@ -7,7 +7,7 @@ import pytest
 
 from mtl_pipeline.learning.explain.experts import expert_use
 from mtl_pipeline.learning.explain.probing import open_probe
-from mtl_pipeline.learning.training.loop import train_ranker
+from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline_tests.conftest import TinyPipeline
 
 

@@ -24,7 +24,7 @@ from mtl_pipeline.learning.explain.probing import (
     open_probe,
     rows_per_task,
 )
-from mtl_pipeline.learning.training.loop import train_ranker
+from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.spec import Model
 from mtl_pipeline_tests.conftest import TinyPipeline
 

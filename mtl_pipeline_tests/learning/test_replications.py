@@ -12,7 +12,6 @@ from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.baselines.predict import predict_baselines
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.training.held_out import HeldOut
-from mtl_pipeline.learning.training.loop import train_ranker
 from mtl_pipeline.learning.training.provenance import refuse_other_examples, unequal_training
 from mtl_pipeline.learning.training.replications import (
     ReplicationsSummary,
@@ -20,6 +19,7 @@ from mtl_pipeline.learning.training.replications import (
     read_replications,
     replicate,
 )
+from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.vectors import read_vectors, write_vectors
 from mtl_pipeline_tests.conftest import TinyPipeline

@@ -11,8 +11,9 @@ from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.data.dataset import Dataset, TextVectors
 from mtl_pipeline.learning.training.calibration import Calibrator, load_calibration, save_calibration
-from mtl_pipeline.learning.training.loop import fit_network, passes_per_epoch, train_ranker
+from mtl_pipeline.learning.training.loop import fit_network, passes_per_epoch
 from mtl_pipeline.learning.training.ranker import load_ranker, predict_examples
+from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline_tests.conftest import TinyPipeline
 
@@ -104,7 +105,7 @@ def test_a_task_counts_by_the_share_of_rows_on_which_it_is_observed(
     training = {"balance": balance, "weighting": "static", "epochs": 1}
     spec = prepared.spec.model_copy(update={"training": prepared.spec.training.model_copy(update=training)})
     dataset = Dataset(prepared.paths, spec)
-    fit = fit_network(dataset, spec, spec.tasks, lambda line: None, measure_conflict=False)
+    fit = fit_network(dataset, spec, spec.tasks, lambda line: None)
     observed = dataset.split("train").select(pl.col(task.name).is_not_null().mean() for task in spec.tasks)
     assert 0 < observed["liked"].item() < 1
     for task in spec.tasks:

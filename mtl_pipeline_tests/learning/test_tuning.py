@@ -18,8 +18,8 @@ import yaml
 from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.data.dataset import Dataset
-from mtl_pipeline.learning.training.loop import train_ranker
 from mtl_pipeline.learning.training.search_space import search_space, suggest_values
+from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.learning.training.tuning import (
     COMPLETE_FOR_IMPORTANCE,
     Search,

@@ -69,7 +69,7 @@ def conflict_figure(pairs: Pairs) -> ReportFigure | None:
         "After each validation round, the cosine between the gradients of two tasks' losses with respect to all "
         "parameters that both move, on a fixed sample of training rows. Above zero, a step for one task helps the "
         "other; below zero (marked), it hurts it; close to zero it is mostly chance. A line ends where one of its "
-        "tasks is held at its best round."
+        "tasks is frozen at its best round."
     )
     return ReportFigure(title, caption, to_svg(figure, "figure-conflict", f"{title} {caption}"))
 

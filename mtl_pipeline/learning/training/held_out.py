@@ -24,7 +24,7 @@ class HeldOut:
 
     def answers(self, dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task]) -> dict[str, np.ndarray]:
         """Train a network for some of the tasks: what it predicts for these rows, by task, before calibration."""
-        fit = fit_network(dataset, spec, tasks, lambda line: None, measure_conflict=False)
+        fit = fit_network(dataset, spec, tasks, lambda line: None)
         return fit.ranker.predict_uncalibrated(self.rows)
 
     def calibration(self, predictions: Mapping[str, np.ndarray]) -> dict[str, Calibrator]:

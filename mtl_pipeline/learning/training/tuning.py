@@ -30,6 +30,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.data.dataset import Dataset
+from mtl_pipeline.learning.training.callbacks.base import Callback
 from mtl_pipeline.learning.training.loop import Diverged, Log, fit_network
 from mtl_pipeline.learning.training.search_space import (
     enqueue_present,
@@ -71,7 +72,7 @@ class Search:
 
 
 @dataclass
-class Watch:
+class Watch(Callback):
     """Follows the rounds of one trial, and stops it where the pruner says so."""
 
     trial: optuna.Trial
@@ -81,7 +82,7 @@ class Watch:
     relative: list[float] = field(default_factory=list)
     """The same by task."""
 
-    def __call__(self, relative: np.ndarray) -> None:
+    def after_validation(self, relative: np.ndarray) -> None:
         self.rounds += 1
         if relative.mean() < self.score:
             self.score, self.relative = float(relative.mean()), [float(score) for score in relative]
@@ -201,7 +202,7 @@ def run_trial(
     watch, state, parameters = Watch(trial), "complete", None
     started = time.perf_counter()
     try:
-        fit = fit_network(dataset, settings, spec.tasks, lambda line: None, watch, measure_conflict=False)
+        fit = fit_network(dataset, settings, spec.tasks, lambda line: None, [watch])
         parameters = sum(parameter.numel() for parameter in fit.ranker.network.parameters())
     except optuna.TrialPruned:
         state = "pruned"

@@ -18,12 +18,10 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.data.encoding import Rows
 from mtl_pipeline.learning.data.samples import observed_samples
-from mtl_pipeline.learning.training.holding import HeldTasks
+from mtl_pipeline.learning.training.callbacks.base import Callback, Run
 from mtl_pipeline.learning.training.losses import task_losses
-from mtl_pipeline.spec import Task
 
 SHARE_OF_PASSES = 0.04
 """What the measurement may cost at worst, with no row observed for two tasks, as a share of the forward and backward
@@ -32,31 +30,31 @@ MOST_ROWS, FEWEST_ROWS = 4096, 64
 """Rows on which one task is observed: more make the cosine steadier."""
 
 
-class GradientConflict:
-    """Training rows on which each task is observed, to measure gradients on."""
+class GradientConflict(Callback):
+    """Measures on training rows on which each task is observed."""
 
-    def __init__(self, train: Rows, tasks: Sequence[Task], rows_per_round: int, seed: int) -> None:
-        """`train`: the rows to learn from; `rows_per_round`: how many are gone through between two measurements."""
-        self.tasks = list(tasks)
-        if len(tasks) > 1:
-            self.rows = sampled_rows(train, affordable_rows(rows_per_round, len(tasks)), seed)
+    def start(self, run: Run) -> None:
+        super().start(run)
+        if len(run.tasks) > 1:
+            most = affordable_rows(run.rows_per_round, len(run.tasks))
+            self.rows = sampled_rows(run.train, most, run.seed)
 
-    def measure(self, network: MultiTaskNetwork, held: HeldTasks) -> dict[str, float]:
+    def after_round(self, entry: dict[str, float]) -> None:
         """The cosine of each pair of tasks that still learn, by `gradient_cosine/<task>~<other task>`.
 
         A pair is left out while one of the two has no gradient.
         """
-        learning = [column for column in range(len(self.tasks)) if not held.holds(column)]
+        network, tasks = self.run.network, self.run.tasks
+        learning = [column for column in range(len(tasks)) if column not in self.run.frozen]
         if len(learning) < 2:
-            return {}
+            return
         network.eval()
-        losses = task_losses(network(self.rows), self.rows.labels, self.tasks)
+        losses = task_losses(network(self.rows), self.rows.labels, tasks)
         cosines = gradient_cosines(losses[learning], network.shared_parameters)
-        return {
-            f"gradient_cosine/{self.tasks[learning[one]].name}~{self.tasks[learning[other]].name}": cosine
-            for one, other in combinations(range(len(learning)), 2)
-            if (cosine := float(cosines[one, other])) == cosine
-        }
+        for one, other in combinations(range(len(learning)), 2):
+            if (cosine := float(cosines[one, other])) == cosine:
+                pair = f"{tasks[learning[one]].name}~{tasks[learning[other]].name}"
+                entry[f"gradient_cosine/{pair}"] = cosine
 
 
 def affordable_rows(rows_per_round: int, tasks: int) -> int:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+
+from mtl_pipeline.learning.training.callbacks.base import Callback, Run
 
 STEPS_BETWEEN = 10
 """Averaging touches every weight, also the rows of large tables that a step leaves alone."""
@@ -15,11 +16,12 @@ DECAY = 0.9
 """Per update: the average looks back over about 100 steps."""
 
 
-class AveragedWeights:
-    """An exponential moving average of a network's parameters, which looks back less far at first."""
+class WeightAveraging(Callback):
+    """An exponential moving average of a network's parameters, which looks back less far at first. Validated, and
+    kept, is the average."""
 
-    def __init__(self, network: nn.Module) -> None:
-        self.parameters = [parameter.data for parameter in network.parameters()]
+    def start(self, run: Run) -> None:
+        self.parameters = [parameter.data for parameter in run.network.parameters()]
         self.averages = [parameter.clone() for parameter in self.parameters]
         self.steps = 0
 
@@ -31,7 +33,7 @@ class AveragedWeights:
             torch._foreach_lerp_(self.averages, self.parameters, 1 - decay)
 
     @contextmanager
-    def in_place(self) -> Iterator[None]:
+    def validating(self) -> Iterator[None]:
         """Swap the averages in for as long as the block lasts."""
         self.swap()
         try:

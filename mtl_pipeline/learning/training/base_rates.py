@@ -1,0 +1,52 @@
+"""What the training labels say before anything is learned: their scale, and the best constant answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mtl_pipeline.kinds import KINDS
+from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
+from mtl_pipeline.learning.data.encoding import Rows
+from mtl_pipeline.learning.training.losses import task_losses
+from mtl_pipeline.learning.training.ranker import LabelScale
+from mtl_pipeline.spec import Task
+
+
+def label_scale(labels: Tensor, tasks: Sequence[Task]) -> LabelScale:
+    """Mean and deviation of the observed training labels of regression tasks."""
+    mean, deviation = [0.0] * len(tasks), [1.0] * len(tasks)
+    for column, task in enumerate(tasks):
+        if KINDS[task.kind].is_standardised:
+            observed = labels[:, column][~labels[:, column].isnan()].double()
+            mean[column] = float(observed.mean())
+            deviation[column] = float(observed.std(correction=0)) or 1.0
+    return LabelScale(mean, deviation)
+
+
+def labelled_rows(rows: Rows, columns: list[int], scale: LabelScale) -> Rows:
+    """The rows with at least one of the tasks observed, labels of these tasks only, standardised."""
+    labels = (rows.labels[:, columns] - torch.tensor(scale.mean)) / torch.tensor(scale.deviation)
+    return replace(rows, labels=labels)[(~labels.isnan()).any(1)]
+
+
+def start_at_base_rates(network: MultiTaskNetwork, labels: Tensor, tasks: Sequence[Task]) -> None:
+    """Start each tower at the answer of its base rate, so that training need not find it first."""
+    for column, (tower, task) in enumerate(zip(network.towers, tasks, strict=True)):
+        tower.get_parameter("1.bias").data.copy_(constant_outputs(labels[:, column], task))
+
+
+def constant_losses(train: Tensor, validation: Tensor, tasks: Sequence[Task]) -> np.ndarray:
+    """Validation loss of each task for the best constant answer of the training split: float [tasks]."""
+    answers = torch.cat([constant_outputs(train[:, column], task) for column, task in enumerate(tasks)])
+    losses = task_losses(answers.expand(len(validation), -1), validation, tasks).cpu().numpy()
+    return np.where(losses > 0, losses, 1.0)
+
+
+def constant_outputs(labels: Tensor, task: Task) -> Tensor:
+    """What the network would have to give for every row to answer with the base rate: float32 [outputs]."""
+    return KINDS[task.kind].constant_logits(labels[~labels.isnan()], task)

@@ -1,0 +1,54 @@
+"""What may be done at fixed moments of training, beside learning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+
+import numpy as np
+from torch import Tensor
+
+from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
+from mtl_pipeline.learning.data.encoding import Rows
+from mtl_pipeline.spec import Task
+
+
+@dataclass
+class Run:
+    """One training, as callbacks see it."""
+
+    network: MultiTaskNetwork
+    tasks: Sequence[Task]
+    train: Rows
+    rows_per_round: int
+    """How many rows are gone through between two validation rounds."""
+    seed: int
+    frozen: set[int] = field(default_factory=set)
+    """Places of the tasks that no longer learn from labels; training ends when all are."""
+
+
+class Callback:
+    """Does nothing at any moment; each callback overrides those that it needs."""
+
+    def start(self, run: Run) -> None:
+        """Before the first batch."""
+        self.run = run
+
+    def before_backward(self, losses: Tensor, outputs: Tensor, rows: Tensor) -> Tensor:
+        """The losses (float32 [tasks]) that the balancer shall get in place of these, from what the network gives
+        for the batch and the batch's row numbers."""
+        return losses
+
+    def after_step(self) -> None:
+        """After each step of the optimiser."""
+
+    def validating(self) -> AbstractContextManager[None]:
+        """Entered for as long as a validation round lasts."""
+        return nullcontext()
+
+    def after_validation(self, relative: np.ndarray) -> None:
+        """Within `validating`. `relative`: float [tasks], validation loss / loss of a constant answer."""
+
+    def after_round(self, entry: dict[str, float]) -> None:
+        """At the end of a round; may add to its entry in the training log."""

@@ -1,0 +1,86 @@
+"""Task-wise early stopping.
+
+Tasks learn at different speeds: one may overfit within an epoch while another still improves in the
+tenth. So a task that has not improved for a while is frozen: from then on it learns no labels, but to
+give what the network gave at the task's own best round, while the other tasks go on. This is learning
+without forgetting (Li and Hoiem, ECCV 2016, https://arxiv.org/abs/1606.09282), with outputs distilled by
+squared difference (Ba and Caruana, NeurIPS 2014, https://arxiv.org/abs/1312.6184).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mtl_pipeline.learning.training.callbacks.base import Callback, Run
+from mtl_pipeline.learning.training.ranker import ROWS_AT_ONCE
+
+MEAN = -1
+"""Where a task's place is asked for: the mean over all tasks."""
+
+
+class TaskEarlyStopping(Callback):
+    """Knows the best round so far of each task, and of the mean over tasks (MEAN), with the weights of that round;
+    freezes the tasks that did not improve in the last `patience` rounds."""
+
+    def __init__(self, patience: int, log: Callable[[str], None] = lambda line: None) -> None:
+        self.patience, self.log = patience, log
+
+    def start(self, run: Run) -> None:
+        super().start(run)
+        self.rounds = 0
+        self.best_round = dict.fromkeys([MEAN, *range(len(run.tasks))], 0)
+        self.best_score = dict.fromkeys(self.best_round, float("inf"))
+        self.best_weights: dict[int, dict[str, Tensor]] = {}
+        self.targets: dict[int, Tensor] = {}
+        """float32 [train rows, outputs of the task], by the place of a frozen task."""
+
+    def before_backward(self, losses: Tensor, outputs: Tensor, rows: Tensor) -> Tensor:
+        """The losses of frozen tasks keep their value, and have the gradient of the distance to their targets."""
+        if not self.targets:
+            return losses
+        by_task = list(losses)
+        for column, targets in self.targets.items():
+            distance = functional.mse_loss(self.part(outputs, column), targets[rows])
+            by_task[column] = losses[column].detach() + distance - distance.detach()
+        return torch.stack(by_task)
+
+    def after_validation(self, relative: np.ndarray) -> None:
+        weights: dict[str, Tensor] = {}
+        for which, score in ((MEAN, relative.mean()), *enumerate(relative)):
+            if score < self.best_score[which]:
+                weights = weights or self.present_weights()
+                self.best_round[which], self.best_score[which] = self.rounds, float(score)
+                self.best_weights[which] = weights
+        self.rounds += 1
+
+    def after_round(self, entry: dict[str, float]) -> None:
+        for column, task in enumerate(self.run.tasks):
+            if column not in self.targets and self.rounds - 1 - self.best_round[column] >= self.patience:
+                self.freeze(column, self.best_weights[column])
+                self.log(f"{task.name} is frozen at its best round")
+
+    def freeze(self, column: int, weights: Mapping[str, Tensor]) -> None:
+        """Freeze a task at what the network gives for the training rows with these weights."""
+        network, train = self.run.network, self.run.train
+        current = self.present_weights()
+        network.load_state_dict(weights)
+        network.eval()
+        with torch.no_grad():
+            outputs = [
+                self.part(network(train[start : start + ROWS_AT_ONCE]), column)
+                for start in range(0, len(train), ROWS_AT_ONCE)
+            ]
+        self.targets[column] = torch.cat(outputs)
+        self.run.frozen.add(column)
+        network.load_state_dict(current)
+
+    def present_weights(self) -> dict[str, Tensor]:
+        return {name: value.detach().clone() for name, value in self.run.network.state_dict().items()}
+
+    def part(self, outputs: Tensor, column: int) -> Tensor:
+        return outputs.split([task.outputs for task in self.run.tasks], dim=1)[column]
