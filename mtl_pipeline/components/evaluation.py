@@ -151,7 +151,7 @@ def report_context(
 ) -> "ReportContext":
     from mtl_pipeline.evaluation.facts import Facts
     from mtl_pipeline.evaluation.report.page import ReportContext
-    from mtl_pipeline.learning.training.calibration import load_calibration
+    from mtl_pipeline.learning.training.calibrator import load_calibration
 
     with reading(pipeline.paths.model) as model:
         training_log = json.loads((model / "training_log.json").read_text())

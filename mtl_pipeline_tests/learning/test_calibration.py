@@ -14,14 +14,16 @@ from sklearn.metrics import log_loss, roc_auc_score
 from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.training.calibration import (
-    FILE,
-    Calibrator,
     Fit,
-    calibrate,
     fit_calibration,
     fit_calibrator,
     fit_isotonic,
     fit_platt,
+)
+from mtl_pipeline.learning.training.calibrator import (
+    FILE,
+    Calibrator,
+    calibrate,
     load_calibration,
     log_odds,
     save_calibration,
@@ -176,7 +178,7 @@ def test_a_temperature_is_found_again_and_keeps_every_most_probable_class() -> N
     assert log_loss(labels, after) < log_loss(labels, sure) - 0.1
 
 
-def test_a_class_held_impossible_stays_so() -> None:
+def test_a_class_called_impossible_stays_so() -> None:
     labels, logits = moods(1_000)
     impossible = softmax(np.where([True, True, False], 2 * logits, -np.inf), axis=1)
     after = fit_calibrator(MOOD, labels, impossible).apply(impossible)

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mtl_pipeline.learning.data.dataset import Dataset
-from mtl_pipeline.learning.training.calibration import Calibrator, fit_calibration
+from mtl_pipeline.learning.training.calibration import fit_calibration
+from mtl_pipeline.learning.training.calibrator import Calibrator
 from mtl_pipeline.learning.training.loop import fit_network
 from mtl_pipeline.spec import PipelineSpec, Task
 

@@ -28,7 +28,7 @@ from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.architectures.representation import NetworkShape
 from mtl_pipeline.learning.data.dataset import TextVectors
 from mtl_pipeline.learning.data.encoding import FeatureEncoder, Rows
-from mtl_pipeline.learning.training.calibration import CALIBRATION, Calibrator, calibrate, save_calibration
+from mtl_pipeline.learning.training.calibrator import CALIBRATION, Calibrator, calibrate, save_calibration
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import reading
 from mtl_pipeline.spec import Model, PipelineSpec, Task

@@ -24,7 +24,7 @@ import polars as pl
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.data.dataset import Dataset
-from mtl_pipeline.learning.training.calibration import calibrate
+from mtl_pipeline.learning.training.calibrator import calibrate
 from mtl_pipeline.learning.training.held_out import HeldOut
 from mtl_pipeline.learning.training.loop import Log
 from mtl_pipeline.learning.training.provenance import refuse_other_training
