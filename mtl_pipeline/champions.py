@@ -33,6 +33,8 @@ WITHOUT_CHAMPION = (
     "materialize model and evaluation, so that a sound one takes its place, or go back (make rollback)"
 )
 SHOWN_DIGITS = 12
+PREVIOUS = "previous"
+"""In place of a fingerprint: the champion before."""
 Action = Literal["promoted", "kept", "rolled back"]
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")

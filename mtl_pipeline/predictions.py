@@ -17,6 +17,8 @@ from mtl_pipeline.errors import UserError
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.spec import Task
 
+PREDICTED = pl.col("^(prediction|uncalibrated)/.*$")
+"""What models predicted, also as it was before calibration."""
 CEILING = "ceiling"
 """The model that answers with a simulator's true probabilities: nothing predicts better."""
 CONSTANT = "constant"

@@ -5,7 +5,7 @@ import dagster as dg
 from mtl_pipeline.components.checks import asset_checks
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.metadata import summary_metadata
-from mtl_pipeline.components.model import training_settings
+from mtl_pipeline.spec.assets import code_version, training_settings
 from mtl_pipeline.warehouse.checks import baselines_checks
 
 
@@ -16,7 +16,7 @@ def baselines_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         reads=["examples", *pipeline.embeddings],
         kinds={"scikitlearn", "pytorch", "parquet"},
         trains=True,
-        code_version=pipeline.code_version(settings=training_settings(spec)),
+        code_version=code_version(settings=training_settings(spec)),
     )
     def baselines(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Predictions of simpler models for the validation and test rows: constant, popularity, linear,

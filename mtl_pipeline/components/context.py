@@ -1,21 +1,17 @@
 """What every asset of a pipeline shares: its name, specification, paths, and how assets are declared."""
 
-import hashlib
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import dagster as dg
-from pydantic import BaseModel
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.instance import TRAINING_POOL
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import one_version_each
 from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.spec.assets import embeddings_name
 
 AssetBody = Callable[..., dg.MaterializeResult]
 
@@ -73,26 +69,6 @@ class PipelineContext:
             )(clear_failures()(one_version_each()(body)))
 
         return decorate
-
-    def code_version(self, *, sql: Iterable[Path] = (), settings: Mapping[str, Any] | None = None) -> str:
-        """Changes with the SQL files and settings that decide what an asset's code makes of its inputs.
-
-        `sql` are paths of files, `settings` parts of the specification.
-        """
-        digest = hashlib.sha256(json.dumps(settings or {}, default=as_json, sort_keys=True).encode())
-        for path in sql:
-            digest.update(path.read_bytes() if path.is_file() else b"missing")
-        return digest.hexdigest()[:16]
-
-
-def embeddings_name(table: str) -> str:
-    return f"{table.removesuffix('s')}_embeddings"
-
-
-def as_json(part: object) -> Any:
-    if isinstance(part, BaseModel):
-        return part.model_dump(mode="json")
-    raise TypeError(f"{type(part).__name__} is no part of a specification")
 
 
 @contextmanager

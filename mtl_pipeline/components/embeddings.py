@@ -3,10 +3,9 @@
 import dagster as dg
 
 from mtl_pipeline.components.checks import asset_checks
-from mtl_pipeline.components.context import PipelineContext, embeddings_name
-from mtl_pipeline.components.progress import ProgressLog
+from mtl_pipeline.components.context import PipelineContext
+from mtl_pipeline.spec.assets import code_version, embeddings_name
 from mtl_pipeline.warehouse.checks import embedding_checks
-from mtl_pipeline.warehouse.tables import read_texts
 
 
 def embedding_assets(pipeline: PipelineContext) -> list[dg.AssetsDefinition]:
@@ -24,19 +23,14 @@ def embedding_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinitio
         description=f"One vector per row of {table}: its `{text}`, read by the frozen encoder "
         f"`{encoder.package or encoder.hub or encoder.folder}` ({encoder.pooling} pooling). "
         "Texts that the last file already holds are not computed again.",
-        code_version=pipeline.code_version(
-            settings={
-                "encoder": encoder.model_dump(exclude={"batch_size"}),
-                "text": text,
-            }
+        code_version=code_version(
+            settings={"encoder": encoder.model_dump(exclude={"batch_size"}), "text": text}
         ),
     )
     def embed(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        from mtl_pipeline.embedding import embed_texts
+        from mtl_pipeline.workflows.embed import embed_table
 
-        progress = ProgressLog(context.log.info, f"{table}: texts embedded")
-        texts = read_texts(paths, pipeline.spec, table)
-        summary = embed_texts(texts, encoder, target, progress=progress, log=context.log.warning)
+        summary = embed_table(paths, pipeline.spec, table, log=context.log.info, warn=context.log.warning)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(summary.fingerprint),
             metadata={

@@ -16,9 +16,9 @@ from mtl_pipeline.champions import Decision, short
 from mtl_pipeline.components.checks import asset_checks
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.promotion import Champion, decide_promotion, find_champion
-from mtl_pipeline.components.replications import find_replications
 from mtl_pipeline.components.understanding import understand_model
 from mtl_pipeline.publishing import folder_fingerprint, publish_folder, reading
+from mtl_pipeline.spec.assets import code_version
 from mtl_pipeline.warehouse.checks import evaluation_checks
 from mtl_pipeline.warehouse.facts import describe_data
 
@@ -38,7 +38,7 @@ def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     @pipeline.asset(
         reads=[*reads(pipeline), "replications"],
         kinds={"scikitlearn", "html"},
-        code_version=pipeline.code_version(
+        code_version=code_version(
             settings={
                 "tasks": spec.tasks,
                 "evaluation": spec.evaluation,
@@ -105,25 +105,16 @@ def all_predictions(pipeline: PipelineContext, champion: Champion | None) -> pl.
     """The wide frame of validation and test rows: labels, the baselines' predictions, the model's, those of a
     champion that is another model, all also as they were before calibration, and where the data are simulated
     the true probabilities. Raises UserError where model or baselines were made from other examples."""
-    from mtl_pipeline.evaluation.studies.ceiling import with_ceiling
     from mtl_pipeline.learning.training.provenance import refuse_other_examples
-    from mtl_pipeline.learning.training.ranker import predict_examples
+    from mtl_pipeline.workflows.predictions import wide_predictions
 
     refuse_other_examples(pipeline.paths)
-    own = predict_examples(pipeline.paths, pipeline.spec, pipeline.paths.model)
-    with reading(pipeline.paths.baselines) as folder:
-        baselines = pl.read_parquet(folder / "predictions.parquet").select(
-            "example_id", "^(prediction|uncalibrated)/.*$"
-        )
-    predictions = own.join(baselines, on="example_id", how="left", maintain_order="left")
-    if champion and champion.predictions is not None:
-        predictions = predictions.join(
-            champion.predictions, on="example_id", how="left", maintain_order="left"
-        )
-    if not pipeline.paths.truth.is_file():
-        return predictions
-    spec = pipeline.spec
-    return with_ceiling(predictions, pipeline.paths.truth, spec.interaction_key, spec.tasks)
+    return wide_predictions(
+        pipeline.paths,
+        pipeline.spec,
+        truth=pipeline.paths.truth,
+        champion=champion.predictions if champion else None,
+    )
 
 
 def baselines_caveat(pipeline: PipelineContext) -> str:
@@ -206,8 +197,9 @@ def measure_over_seeds(
     from mtl_pipeline.evaluation.studies.seeds import SEEDS_SCHEMA, compare_over_seeds, measure_seeds
     from mtl_pipeline.evaluation.studies.slices import read_cold
     from mtl_pipeline.evaluation.studies.text_effect import TEXT_SCHEMA, measure_text
+    from mtl_pipeline.workflows.replicate import find_replications
 
-    replications, left_out = find_replications(pipeline, predictions)
+    replications, left_out = find_replications(pipeline.paths, pipeline.spec, predictions)
     if replications is None:
         return (
             measured,

@@ -6,7 +6,7 @@ import polars as pl
 from mtl_pipeline.components.checks import asset_checks
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.metadata import counts_table, markdown_table
-from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.spec.assets import code_version, examples_settings
 from mtl_pipeline.warehouse.checks import examples_checks
 from mtl_pipeline.warehouse.features.examples import ExamplesSummary, build_examples
 
@@ -27,7 +27,7 @@ def examples_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     @pipeline.asset(
         reads=spec.tables,
         kinds={"duckdb", "sql", "parquet"},
-        code_version=pipeline.code_version(
+        code_version=code_version(
             sql=[paths.common_sql / name for name in SQL], settings=examples_settings(spec)
         ),
     )
@@ -54,31 +54,6 @@ def examples_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         )
 
     return examples
-
-
-def examples_settings(spec: PipelineSpec) -> dict:
-    return {
-        "features": spec.features,
-        "ids": spec.ids,
-        "key": spec.interaction_key,
-        "tasks": [
-            (
-                task.name,
-                task.kind,
-                task.column,
-                task.given,
-                task.classes,
-                task.known_at,
-                task.known_after_days,
-            )
-            for task in spec.tasks
-        ],
-        "repeats": spec.repeats,
-        "negatives": spec.negatives,
-        "available_from": spec.available_from,
-        "split": spec.split,
-        "seed": spec.seed,
-    }
 
 
 def label_table(summary: ExamplesSummary) -> dg.MarkdownMetadataValue:

@@ -7,7 +7,7 @@ from mtl_pipeline.components.checks import asset_checks
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.metadata import markdown_table, summary_metadata
 from mtl_pipeline.publishing import reading
-from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.spec.assets import code_version, training_settings
 from mtl_pipeline.warehouse.checks import model_checks
 
 
@@ -18,7 +18,7 @@ def model_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         reads=["examples", *pipeline.embeddings],
         kinds={"pytorch"},
         trains=True,
-        code_version=pipeline.code_version(settings=training_settings(spec)),
+        code_version=code_version(settings=training_settings(spec)),
     )
     def model(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """One network for all tasks: weights (safetensors), configuration, vocabulary and training log."""
@@ -37,16 +37,6 @@ def model_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         )
 
     return model
-
-
-def training_settings(spec: PipelineSpec) -> dict:
-    return {
-        "tasks": spec.tasks,
-        "features": spec.features,
-        "model": spec.model,
-        "training": spec.training,
-        "seed": spec.seed,
-    }
 
 
 def model_asset_checks(pipeline: PipelineContext) -> dg.AssetChecksDefinition:

@@ -17,17 +17,14 @@ from mtl_pipeline.components.examples import examples_asset, examples_asset_chec
 from mtl_pipeline.components.model import model_asset, model_asset_checks
 from mtl_pipeline.components.raw_files import raw_file_assets, raw_file_sensor
 from mtl_pipeline.components.recommendations import recommendations_asset, recommendations_asset_checks
-from mtl_pipeline.components.replications import (
-    replications_asset,
-    replications_asset_checks,
-    runs_nightly,
-)
+from mtl_pipeline.components.replications import replications_asset, replications_asset_checks
 from mtl_pipeline.components.scaffolding import PipelineScaffolder
 from mtl_pipeline.components.tables import table_asset_checks, table_assets
 from mtl_pipeline.components.tuning import tuning_asset, tuning_asset_checks
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths, project_root
 from mtl_pipeline.spec import NAME_PATTERN, PipelineSpec
+from mtl_pipeline.spec.assets import replicates_nightly
 
 
 @dg.scaffold_with(PipelineScaffolder)
@@ -89,7 +86,7 @@ def define_pipeline(name: str, spec: PipelineSpec) -> dg.Definitions:
         assets.append(recommendations_asset(pipeline))
         checks.append(recommendations_asset_checks(pipeline))
     studies = [tuning_asset(pipeline), backtest_asset(pipeline)]
-    (assets if runs_nightly(pipeline) else studies).append(replications_asset(pipeline))
+    (assets if replicates_nightly(spec) else studies).append(replications_asset(pipeline))
     checks += [
         tuning_asset_checks(pipeline),
         backtest_asset_checks(pipeline),

@@ -50,14 +50,14 @@ def find_champion(pipeline: PipelineContext) -> Champion | None:
 def predicting(pipeline: PipelineContext, fingerprint: str) -> Champion:
     """One of the champions that are kept, with its predictions."""
     from mtl_pipeline.learning.training.ranker import predict_examples
-    from mtl_pipeline.predictions import CHAMPION
+    from mtl_pipeline.predictions import CHAMPION, PREDICTED
 
     folder = pipeline.paths.champions / fingerprint
     try:
         predictions = predict_examples(pipeline.paths, pipeline.spec, folder, name=CHAMPION)
     except UserError as error:
         return Champion(fingerprint, folder, None, obstacle=str(error))
-    return Champion(fingerprint, folder, predictions.select("example_id", "^(prediction|uncalibrated)/.*$"))
+    return Champion(fingerprint, folder, predictions.select("example_id", PREDICTED))
 
 
 def decide_promotion(

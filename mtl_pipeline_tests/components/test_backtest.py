@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
@@ -19,16 +19,17 @@ import pyarrow as pa
 import pytest
 
 from mtl_pipeline.checksums import write_checksums
-from mtl_pipeline.components.backtest import backtest_version, run_backtest
-from mtl_pipeline.components.backtest_work import open_work
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.pipeline import define_pipeline
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import ROOT_VARIABLE, PipelinePaths
 from mtl_pipeline.spec import Backtest, Negatives, PipelineSpec
+from mtl_pipeline.spec.assets import backtest_version
 from mtl_pipeline.vectors import write_vectors
 from mtl_pipeline.warehouse.features.examples import build_examples
 from mtl_pipeline.warehouse.tables import build_table, read_texts
+from mtl_pipeline.workflows.backtest import run_backtest
+from mtl_pipeline.workflows.backtest_work import open_work
 from mtl_pipeline_tests.components.test_shapes import PEOPLE, PEOPLE_SQL, write_people
 from mtl_pipeline_tests.conftest import (
     PIPELINE,
@@ -43,15 +44,15 @@ FRAMES = ("metrics", "comparisons", "pooled")
 
 KILLED = """
 import os, sys
-from mtl_pipeline.components.backtest import run_backtest
-from mtl_pipeline.spec import Backtest
+from mtl_pipeline.workflows.backtest import run_backtest
 from mtl_pipeline_tests.components.test_backtest import quick_pipeline
 
 def log(line):
     if line.startswith("window 2 of 2: epoch 1.0"):
         os._exit(9)
 
-run_backtest(quick_pipeline(sys.argv[1]), Backtest(windows=2), log)
+pipeline = quick_pipeline(sys.argv[1])
+run_backtest(pipeline.paths, pipeline.spec, windows=2, log=log)
 """
 
 
@@ -167,7 +168,7 @@ def test_other_examples_begin_anew(prepared: PipelineContext, tmp_path: Path) ->
     root = tmp_path / "root"
     shutil.copytree(prepared.paths.root, root)
     pipeline = PipelineContext(prepared.name, prepared.spec, PipelinePaths(root, prepared.name))
-    with suppress(Stopped), open_work(pipeline, "two windows") as work:
+    with suppress(Stopped), open_work(pipeline.paths, pipeline.spec, "two windows") as work:
         with work.finish(1) as folder:
             (folder / "scores").write_text("1")
         raise Stopped
@@ -181,19 +182,23 @@ def test_other_examples_begin_anew(prepared: PipelineContext, tmp_path: Path) ->
 
 
 def test_other_settings_are_another_backtest(prepared: PipelineContext) -> None:
-    training = prepared.spec.training.model_copy(update={"learning_rate": 0.5})
-    other = replace(prepared, spec=prepared.spec.model_copy(update={"training": training}))
-    assert backtest_version(prepared, Backtest()) != backtest_version(other, Backtest())
-    assert backtest_version(prepared, Backtest()) != backtest_version(prepared, Backtest(windows=2))
-    assert backtest_version(prepared, Backtest()) == backtest_version(prepared, Backtest())
+    paths, spec = prepared.paths, prepared.spec
+    training = spec.training.model_copy(update={"learning_rate": 0.5})
+    other = spec.model_copy(update={"training": training})
+    assert backtest_version(paths, spec, Backtest()) != backtest_version(paths, other, Backtest())
+    assert backtest_version(paths, spec, Backtest()) != backtest_version(paths, spec, Backtest(windows=2))
+    assert backtest_version(paths, spec, Backtest()) == backtest_version(paths, spec, Backtest())
 
 
 def test_another_version_begins_anew_and_two_cannot_be_at_work(prepared: PipelineContext) -> None:
     version = "two windows"
-    with suppress(Stopped), open_work(prepared, version) as work:
+    with suppress(Stopped), open_work(prepared.paths, prepared.spec, version) as work:
         with work.finish(1) as folder:
             (folder / "scores").write_text("1")
-        with pytest.raises(UserError, match="another backtest"), open_work(prepared, version):
+        with (
+            pytest.raises(UserError, match="another backtest"),
+            open_work(prepared.paths, prepared.spec, version),
+        ):
             pass
         raise Stopped
     assert finished_windows(prepared, version) == [1]
@@ -208,7 +213,7 @@ class Stopped(Exception):
 def finished_windows(pipeline: PipelineContext, version: str) -> list[int]:
     """What a backtest of this version finds done; it is stopped at once."""
     found: list[int] = []
-    with suppress(Stopped), open_work(pipeline, version) as work:
+    with suppress(Stopped), open_work(pipeline.paths, pipeline.spec, version) as work:
         found += [window for window in (1, 2) if work.finished(window)]
         raise Stopped
     return found
@@ -217,7 +222,7 @@ def finished_windows(pipeline: PipelineContext, version: str) -> list[int]:
 def test_it_needs_the_examples(tmp_path: Path) -> None:
     pipeline = quick_pipeline(tmp_path)
     with pytest.raises(UserError, match="materialize examples first"):
-        run_backtest(pipeline, Backtest(), lambda line: None)
+        run_backtest(pipeline.paths, pipeline.spec)
 
 
 def test_folds_of_every_kind_of_task_without_users_or_time(tmp_path: Path) -> None:

@@ -18,11 +18,12 @@ from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.evaluation import all_predictions
 from mtl_pipeline.components.pipeline import define_pipeline
-from mtl_pipeline.components.replications import find_replications, usual_seeds
 from mtl_pipeline.definitions import defs
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.spec import Negatives, PipelineSpec
+from mtl_pipeline.spec.assets import usual_seeds
 from mtl_pipeline.vectors import read_vectors, write_vectors
+from mtl_pipeline.workflows.replicate import find_replications
 from mtl_pipeline_tests.components.conftest import Project, open_project
 from mtl_pipeline_tests.conftest import PIPELINE, REPOSITORY, TinyPipeline, write_tiny_pipeline
 
@@ -49,8 +50,7 @@ def test_with_several_seeds_they_belong_to_the_pipeline_and_its_job(tiny_pipelin
 def test_defs_yaml_says_how_many_seeds_and_a_study_has_five(
     tiny_pipeline: TinyPipeline, declared: int, usual: int
 ) -> None:
-    spec = with_seeds(tiny_pipeline.spec, declared)
-    assert usual_seeds(PipelineContext(PIPELINE, spec, tiny_pipeline.paths)) == usual
+    assert usual_seeds(with_seeds(tiny_pipeline.spec, declared)) == usual
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +97,8 @@ def other_content(path: Path) -> Iterator[Path]:
 
 def why_left_out(pipeline: TinyPipeline, spec: PipelineSpec | None = None) -> str:
     """What the report would say of the replications that there are; nothing where it compares over them."""
-    context = PipelineContext(PIPELINE, spec or pipeline.spec, pipeline.paths)
-    _, why = find_replications(context, all_predictions(context, None))
+    paths, spec = pipeline.paths, spec or pipeline.spec
+    _, why = find_replications(paths, spec, all_predictions(PipelineContext(PIPELINE, spec, paths), None))
     return why.removeprefix("There are replications with 2 seeds, but ").partition(", so they")[0]
 
 

@@ -1,13 +1,17 @@
-"""Progress of long work as a few lines in Dagster's log."""
+"""Progress of long work, line by line, to wherever a workflow's caller shows it."""
+
+from __future__ import annotations
 
 import time
 from collections.abc import Callable
+
+Log = Callable[[str], None]
 
 
 class ProgressLog:
     """Called with (done, total) as often as you like; writes a line every few seconds, and the last one."""
 
-    def __init__(self, log: Callable[[str], None], what: str, seconds_between: float = 5.0) -> None:
+    def __init__(self, log: Log, what: str, seconds_between: float = 5.0) -> None:
         self.log, self.what, self.seconds_between = log, what, seconds_between
         self.last = time.monotonic()
 

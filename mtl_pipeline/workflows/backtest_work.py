@@ -5,6 +5,8 @@
 .backtest_work/<fingerprint>/making/          the window at work, a project root of its own
 """
 
+from __future__ import annotations
+
 import fcntl
 import hashlib
 import os
@@ -15,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtl_pipeline.checksums import verify_checksums, verify_file, write_checksums
-from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import reading
+from mtl_pipeline.spec import PipelineSpec
 
 
 @dataclass(frozen=True)
@@ -75,18 +77,18 @@ class BacktestWork:
 
 
 @contextmanager
-def open_work(pipeline: PipelineContext, version: str) -> Iterator[BacktestWork]:
+def open_work(paths: PipelinePaths, spec: PipelineSpec, version: str) -> Iterator[BacktestWork]:
     """The work folder of a backtest whose code and settings have this version; removed where the `with` block succeeds.
 
     The folder of a backtest that was stopped is taken up again where inputs and version are the same, and removed
     where they are not. Raises UserError while another backtest of the pipeline is at work.
     """
-    root = pipeline.paths.data / ".backtest_work"
+    root = paths.data / ".backtest_work"
     root.mkdir(parents=True, exist_ok=True)
     with only_one(root / "lock"):
         taken = root / "taken"
         shutil.rmtree(taken, ignore_errors=True)
-        pin_inputs(pipeline, taken)
+        pin_inputs(paths, spec, taken)
         fingerprint = fingerprint_of(taken, version)
         for folder in root.iterdir():
             if folder.is_dir() and folder.name not in (fingerprint, taken.name):
@@ -95,7 +97,7 @@ def open_work(pipeline: PipelineContext, version: str) -> Iterator[BacktestWork]
         folder.mkdir(exist_ok=True)
         shutil.rmtree(folder / "inputs", ignore_errors=True)
         os.replace(taken, folder / "inputs")
-        yield BacktestWork(folder, pipeline.name, fingerprint)
+        yield BacktestWork(folder, paths.pipeline, fingerprint)
         shutil.rmtree(folder)
 
 
@@ -112,15 +114,14 @@ def only_one(lock: Path) -> Iterator[None]:
         yield
 
 
-def pin_inputs(pipeline: PipelineContext, folder: Path) -> None:
+def pin_inputs(paths: PipelinePaths, spec: PipelineSpec, folder: Path) -> None:
     """Every window shall see the same files, whatever is materialized meanwhile."""
-    paths = pipeline.paths
     (folder / "embeddings").mkdir(parents=True)
     with reading(paths.examples) as examples:
         keep(examples / "examples.parquet", folder / "examples.parquet")
         if (steps := examples / "label_steps.parquet").is_file():
             keep(steps, folder / steps.name)
-    for table in pipeline.spec.text_tables:
+    for table in spec.text_tables:
         verify_file(paths.embeddings(table))
         keep(paths.embeddings(table), folder / "embeddings" / f"{table}.parquet")
     if paths.truth.is_file():

@@ -1,0 +1,98 @@
+"""What assets are called, and which parts of a specification decide what they make."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.spec.backtest import Backtest
+from mtl_pipeline.spec.pipeline import PipelineSpec
+
+BACKTEST_SQL = ("window.sql", "known_label.sql", "statistics.sql")
+SEEDS_OF_A_STUDY = 5
+"""Where defs.yaml asks for one seed only, whoever makes replications all the same wants to compare over several."""
+
+
+def embeddings_name(table: str) -> str:
+    return f"{table.removesuffix('s')}_embeddings"
+
+
+def replicates_nightly(spec: PipelineSpec) -> bool:
+    """Whether replications are part of the pipeline's job, or are made only when asked for."""
+    return spec.evaluation.seeds > 1
+
+
+def usual_seeds(spec: PipelineSpec) -> int:
+    """Seeds to compare over unless somebody says how many."""
+    return spec.evaluation.seeds if replicates_nightly(spec) else SEEDS_OF_A_STUDY
+
+
+def code_version(*, sql: Iterable[Path] = (), settings: Mapping[str, Any] | None = None) -> str:
+    """Changes with the SQL files and settings that decide what an asset's code makes of its inputs.
+
+    `sql` are paths of files, `settings` parts of the specification.
+    """
+    digest = hashlib.sha256(json.dumps(settings or {}, default=as_json, sort_keys=True).encode())
+    for path in sql:
+        digest.update(path.read_bytes() if path.is_file() else b"missing")
+    return digest.hexdigest()[:16]
+
+
+def as_json(part: object) -> Any:
+    if isinstance(part, BaseModel):
+        return part.model_dump(mode="json")
+    raise TypeError(f"{type(part).__name__} is no part of a specification")
+
+
+def examples_settings(spec: PipelineSpec) -> dict[str, Any]:
+    return {
+        "features": spec.features,
+        "ids": spec.ids,
+        "key": spec.interaction_key,
+        "tasks": [
+            (
+                task.name,
+                task.kind,
+                task.column,
+                task.given,
+                task.classes,
+                task.known_at,
+                task.known_after_days,
+            )
+            for task in spec.tasks
+        ],
+        "repeats": spec.repeats,
+        "negatives": spec.negatives,
+        "available_from": spec.available_from,
+        "split": spec.split,
+        "seed": spec.seed,
+    }
+
+
+def training_settings(spec: PipelineSpec) -> dict[str, Any]:
+    return {
+        "tasks": spec.tasks,
+        "features": spec.features,
+        "model": spec.model,
+        "training": spec.training,
+        "seed": spec.seed,
+    }
+
+
+def backtest_version(paths: PipelinePaths, spec: PipelineSpec, backtest: Backtest) -> str:
+    """Changes with everything that decides what a backtest makes of the same examples and text vectors."""
+    return code_version(
+        sql=[paths.common_sql / name for name in BACKTEST_SQL],
+        settings={
+            "examples": examples_settings(spec),
+            "training": training_settings(spec),
+            "bootstrap_samples": spec.evaluation.bootstrap_samples,
+            "backtest": backtest,
+        },
+    )

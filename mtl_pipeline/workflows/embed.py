@@ -1,0 +1,23 @@
+"""Text vectors of items or users, by a frozen pretrained encoder."""
+
+from __future__ import annotations
+
+from mtl_pipeline.embedding import EmbeddingSummary, embed_texts
+from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.warehouse.tables import read_texts
+from mtl_pipeline.workflows.log import Log, ProgressLog
+
+
+def embed_table(
+    paths: PipelinePaths, spec: PipelineSpec, table: str, *, log: Log = print, warn: Log = print
+) -> EmbeddingSummary:
+    """A vector for each row of `table`. What the last file holds is taken over, unless it is damaged, which `warn` is
+    told. Raises UserError when there is no warehouse yet, or no encoder."""
+    return embed_texts(
+        read_texts(paths, spec, table),
+        spec.encoder,
+        paths.embeddings(table),
+        progress=ProgressLog(log, f"{table}: texts embedded"),
+        log=warn,
+    )

@@ -1,0 +1,77 @@
+"""Replications: the networks with further seeds, and without text, for a comparison that no single seed decides."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from mtl_pipeline.champions import model_fingerprint
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.evaluation.studies.seeds import Replications, with_replications
+from mtl_pipeline.learning.training.replications import ReplicationsSummary, read_replications, replicate
+from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.publishing import folder_fingerprint, reading
+from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.spec.assets import code_version, training_settings, usual_seeds
+from mtl_pipeline.vectors import file_fingerprint
+from mtl_pipeline.workflows.log import Log
+
+OTHERWISE = {
+    "model": "of an older model",
+    "baselines": "beside older baselines",
+    "settings": "with other settings",
+    "text vectors": "with other text vectors",
+}
+"""How replications differ from what there is now, by the name of a fingerprint."""
+
+
+def replicate_networks(
+    paths: PipelinePaths, spec: PipelineSpec, *, seeds: int | None = None, log: Log = print
+) -> ReplicationsSummary:
+    """Train the networks with as many seeds, those of the model and the baselines among them.
+
+    Raises UserError when there is no model, or there are no baselines, yet.
+    """
+    seeds = seeds or usual_seeds(spec)
+    if seeds == 1:
+        log("one seed is that of the model: nothing to replicate")
+    return replicate(
+        paths, spec, seeds=seeds, made_from=fingerprints(paths, spec), target=paths.replications, log=log
+    )
+
+
+def fingerprints(paths: PipelinePaths, spec: PipelineSpec) -> dict[str, str]:
+    """Of what replications belong to; what model and baselines were made from is part of theirs. Raises UserError when
+    there is no model, or there are no baselines, yet."""
+    with reading(paths.model) as model, reading(paths.baselines) as baselines:
+        trained = {"model": model_fingerprint(model), "baselines": folder_fingerprint(baselines)}
+    vectors = {table: file_fingerprint(paths.embeddings(table)) for table in spec.text_tables}
+    return trained | {
+        "settings": code_version(settings=training_settings(spec)),
+        "text vectors": code_version(settings=vectors),
+    }
+
+
+def find_replications(
+    paths: PipelinePaths, spec: PipelineSpec, predictions: pl.DataFrame
+) -> tuple[Replications | None, str]:
+    """What the evaluation may compare over, or None and, where there is something that it may not, why.
+
+    `predictions` is the wide frame of the model and its baselines, which hold the first seed.
+    """
+    if not paths.replications.is_dir():
+        return None, ""
+    try:
+        summary, replicas = read_replications(paths.replications)
+    except UserError as error:
+        return None, str(error)
+    if len(summary.seeds) == 1:
+        return None, ""
+    now = fingerprints(paths, spec)
+    changed = [name for name, fingerprint in now.items() if summary.made_from.get(name) != fingerprint]
+    if changed:
+        what = " and ".join(OTHERWISE[name] for name in changed)
+        return None, (
+            f"There are replications with {len(summary.seeds)} seeds, but {what}, so they are left out. "
+            f"`make report PIPELINE={paths.pipeline}` makes them again."
+        )
+    return with_replications(predictions, replicas, summary.seeds), ""
