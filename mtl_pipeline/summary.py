@@ -15,16 +15,10 @@ import polars as pl
 
 from mtl_pipeline.champions import Decision
 from mtl_pipeline.components.timings import seconds_per_asset
+from mtl_pipeline.kinds import KINDS
+from mtl_pipeline.metrics.metric import CEILING_SHARE
 from mtl_pipeline.paths import PipelinePaths, project_root
 from mtl_pipeline.publishing import reading
-
-SHOWN = {
-    "binary": ["roc_auc", "gauc", "pr_auc", "log_loss", "f1", "ceiling_share"],
-    "regression": ["rmse", "mae", "r2", "ceiling_share"],
-    "count": ["poisson_deviance", "d2", "rmse", "mae", "ceiling_share"],
-    "multiclass": ["log_loss", "accuracy", "balanced_accuracy", "macro_f1", "ceiling_share"],
-}
-"""Metrics by kind of task, the headline first. GAUC needs users, the way to the ceiling a simulator."""
 
 
 def markdown_tables(decimals: int) -> pl.Config:
@@ -49,12 +43,14 @@ def print_metrics(paths: PipelinePaths) -> None:
         for rows in metrics.partition_by("task", maintain_order=True):
             task, kind = str(rows["task"][0]), str(rows["kind"][0])
             print(f"\n{task} on {int(rows['rows'][0]):,} test rows")
-            table = rows.filter(pl.col("metric").is_in(SHOWN[kind])).pivot(
+            table = rows.filter(pl.col("metric").is_in([*KINDS[kind].summarised, CEILING_SHARE.name])).pivot(
                 "metric", index="model", values="value"
             )
             print(table)
             print(
-                comparisons.filter((pl.col("task") == task) & (pl.col("metric") == SHOWN[kind][0])).select(
+                comparisons.filter(
+                    (pl.col("task") == task) & (pl.col("metric") == KINDS[kind].headline.name)
+                ).select(
                     "metric",
                     pl.col("baseline").alias("multi_task against"),
                     "difference",

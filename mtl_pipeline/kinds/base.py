@@ -81,10 +81,16 @@ class TaskKind(ABC):
     calibrations: ClassVar[tuple[str, ...]]
     """Methods of calibration that are tried, see learning's calibration."""
     metrics: ClassVar[tuple[Metric, ...]]
+    summarised: ClassVar[tuple[str, ...]]
+    """Names of the metrics that the terminal shows, the headline first."""
     compared: ClassVar[tuple[str, ...]]
     """Names of the metrics compared by pairs. The first is the headline: the one a task's verdict is about."""
     calibration_measures: ClassVar[tuple[str, ...]]
     """What is measured before and after calibration."""
+    error_label: ClassVar[str]
+    """How the first of the `compared_losses` of one row is named, with its unit."""
+    drawn_as: ClassVar[str]
+    """Which figures the report draws: `event`, `number`, `count` or `classes`."""
     ceiling_measure: ClassVar[str]
     """The loss in which the way to the ceiling is measured: the true expectation has the lowest on average."""
     learned: ClassVar[str]
@@ -128,6 +134,14 @@ class TaskKind(ABC):
     @abstractmethod
     def constant_logits(self, labels: Tensor, task: DeclaredTask) -> Tensor:
         """The logits, [n], of the best constant answer to the observed labels [rows]."""
+
+    def is_number(self, classes: Sequence[str]) -> bool:
+        """Whether the label's column holds numbers, of which history can take the mean."""
+        return True
+
+    def shown(self, predictions: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+        """What stands beside a recommendation, [rows], and may be named by its score where `is_ordered`."""
+        return predictions
 
     # What may stand in the data
 

@@ -84,7 +84,10 @@ class Binary(TaskKind):
         ),
         ACCURACY,
     )
+    summarised = ("roc_auc", "gauc", "pr_auc", "log_loss", "f1")
     compared = ("roc_auc", "log_loss")
+    error_label = "log-loss (nats)"
+    drawn_as = "event"
     calibration_measures = ("ece", "log_loss")
     ceiling_measure = "log_loss"
     learned = "log_loss"

@@ -41,7 +41,10 @@ class Count(TaskKind):
         RMSE,
         MAE,
     )
+    summarised = ("poisson_deviance", "d2", "rmse", "mae")
     compared = ("poisson_deviance", "mae")
+    error_label = "deviance (nats × 2)"
+    drawn_as = "count"
     calibration_measures = ("poisson_deviance",)
     ceiling_measure = "poisson_deviance"
     learned = "poisson_deviance"

@@ -45,7 +45,10 @@ class Multiclass(TaskKind):
         ),
     )
     """A class that no observed row has does not enter a mean over classes."""
+    summarised = ("log_loss", "accuracy", "balanced_accuracy", "macro_f1")
     compared = ("log_loss", "accuracy")
+    error_label = "log-loss (nats)"
+    drawn_as = "classes"
     calibration_measures = ("log_loss",)
     ceiling_measure = "log_loss"
     learned = "log_loss"
@@ -73,6 +76,13 @@ class Multiclass(TaskKind):
 
         shares = torch.bincount(labels.long(), minlength=len(task.classes)) / len(labels)
         return shares.clamp(min=SMALLEST_RATE).log()
+
+    def is_number(self, classes: Sequence[str]) -> bool:
+        return False
+
+    def shown(self, predictions: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+        """The most probable class."""
+        return np.array(classes, dtype=object)[predictions.argmax(axis=1)]
 
     def label_fault(self, label: pl.Expr, classes: int) -> Fault:
         is_class = (label == label.floor()) & label.is_between(0, classes - 1)

@@ -37,7 +37,10 @@ class Regression(TaskKind):
             "share of the labels' variance that is explained; always answering their mean scores 0, 1 is perfect",
         ),
     )
+    summarised = ("rmse", "mae", "r2")
     compared = ("rmse", "mae")
+    error_label = "squared error (label units²)"
+    drawn_as = "number"
     calibration_measures = ("rmse",)
     ceiling_measure = "mse"
     learned = "rmse"

@@ -84,10 +84,7 @@ def prediction_columns(predictions: Mapping[str, np.ndarray], spec: PipelineSpec
     columns = []
     for task in spec.tasks:
         values = predictions[task.name]
-        if task.classes:
-            columns.append(pl.Series(task.name, np.array(task.classes, dtype=object)[values.argmax(1)]))
-            continue
-        columns.append(pl.Series(task.name, values))
+        columns.append(pl.Series(task.name, KINDS[task.kind].shown(values, task.classes)))
         if task.name in spec.entire_space_tasks:
             chain = [predictions[step.name] for step in spec.chain(task)]
             columns.append(pl.Series(entire_space_name(task.name), np.prod(chain, axis=0)))

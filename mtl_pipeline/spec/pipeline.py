@@ -310,7 +310,10 @@ class PipelineSpec(SpecModel):
                     *place,
                     "label",
                 )
-            if any(KINDS[task.kind].has_classes and task.column == feature.label for task in self.tasks):
+            if any(
+                task.column == feature.label and not KINDS[task.kind].is_number(task.classes)
+                for task in self.tasks
+            ):
                 raise SpecError(
                     f"history: label names '{feature.label}', whose values are classes; it must be a number",
                     *place,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from zoneinfo import available_timezones
 
 from pydantic import Field, NaiveDatetime, StringConstraints, model_validator
@@ -15,6 +15,13 @@ from mtl_pipeline.spec.base import (
     SpecModel,
     refuse_repeats,
 )
+
+if TYPE_CHECKING:
+    Kind = str
+    Loss = str
+else:
+    Kind = Literal[*KINDS]
+    Loss = Literal[*dict.fromkeys(loss for kind in KINDS.values() for loss in kind.losses)]
 
 SIZE_PATTERN = r"^(0\.0*[1-9]\d*|[1-9]\d*(\.\d+)?)\s?[KMGT]i?B$"
 
@@ -138,22 +145,27 @@ class Task(SpecModel):
 
     name: Identifier
     """Name of its predictions."""
-    kind: Literal["binary", "regression", "count", "multiclass"]
-    """What the label is: 0 or 1, a number, a count from 0 on, or one of `classes`."""
+    kind: Kind = Field(
+        description="What the label is: "
+        + "; ".join(f"{name}: {kind.says}" for name, kind in KINDS.items())
+        + "."
+    )
     label: Identifier | None = None
     """Column of `interactions`; by default the task's name."""
     given: Identifier | None = None
     """The binary task that has to happen before this one can be observed (purchase given click)."""
-    loss: Literal["cross_entropy", "focal", "squared_error", "absolute_error", "huber", "poisson"] | None = (
-        None
+    loss: Loss | None = Field(
+        default=None,
+        description="By default "
+        + ", ".join(f"{kind.losses[0]} ({name})" for name, kind in KINDS.items())
+        + ".",
     )
-    """By default cross_entropy (binary, multiclass), squared_error (regression) or poisson (count)."""
     weight: float = Field(default=1.0, gt=0)
     """Static loss weight."""
     positive_weight: float = Field(default=1.0, gt=0)
     """Factor on the loss of positive labels; binary tasks with cross_entropy only."""
     classes: list[str] = []
-    """The values that the label of a multiclass task may take."""
+    """The values that the label of a task with classes may take."""
     known_at: Identifier | None = None
     """TIMESTAMP column of `interactions`: when the label was known, NULL: at once. A label that was not known before
     the next split starts, or when the log ends, is not observed in its split; history counts it from then on. By

@@ -11,12 +11,6 @@ from mtl_pipeline.evaluation.formatting import format_value
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.spec import Task
 
-LOSSES = {
-    "binary": "log-loss (nats)",
-    "regression": "squared error (label units²)",
-    "count": "deviance (nats × 2)",
-    "multiclass": "log-loss (nats)",
-}
 LONGEST_TEXT = 120
 SMALLEST_SHOWN = 1e-4
 NEW = "new"
@@ -46,7 +40,7 @@ def error_table(rows: pl.DataFrame, task: Task) -> ErrorTable:
     columns |= {
         "label": [label_in_words(row, task) for row in rows.iter_rows(named=True)],
         "predicted": [prediction_in_words(row, task) for row in rows.iter_rows(named=True)],
-        LOSSES[task.kind]: [format_value(loss) for loss in rows["loss"]],
+        KINDS[task.kind].error_label: [format_value(loss) for loss in rows["loss"]],
     }
     if has_values(rows, "timestamp"):
         columns["time"] = rows["timestamp"].dt.to_string("%Y-%m-%d %H:%M").fill_null("").to_list()

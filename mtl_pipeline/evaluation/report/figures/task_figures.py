@@ -16,15 +16,17 @@ from mtl_pipeline.evaluation.report.figures.canvas import STYLE, Canvas, ReportF
 from mtl_pipeline.evaluation.report.figures.class_figures import class_figures
 from mtl_pipeline.evaluation.report.figures.number_figures import count_figures, regression_figures
 from mtl_pipeline.evaluation.report.figures.palette import DASHED, DASHES, DOTTED, LIGHT, colour_names
+from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.predictions import CEILING, before_calibration, model_names, task_rows
 from mtl_pipeline.spec import Task
 
 FIGURES = {
-    "binary": binary_figures,
-    "regression": regression_figures,
+    "event": binary_figures,
+    "number": regression_figures,
     "count": count_figures,
-    "multiclass": class_figures,
+    "classes": class_figures,
 }
+"""By what a kind of task is `drawn_as`."""
 LOSS_UNITS = {
     "cross_entropy": "log-loss (nats per row)",
     "focal": "focal loss (nats per row)",
@@ -64,7 +66,7 @@ def task_figures(
     rows = task_rows(predictions, task.name, models, "test")
     with matplotlib.rc_context(STYLE):
         training = training_curves(canvas, training_log, chosen_epoch)
-        measured = FIGURES[task.kind](canvas, rows) if len(rows.labels) else []
+        measured = FIGURES[KINDS[task.kind].drawn_as](canvas, rows) if len(rows.labels) else []
     return ([training] if training else []) + measured
 
 
