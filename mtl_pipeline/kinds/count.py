@@ -31,6 +31,7 @@ class Count(TaskKind):
             False,
             "mean Poisson deviance: how surprised the expected counts are by the counts, in nats per row times two; "
             "0 is perfect",
+            unit="nats per row × 2",
         ),
         Metric(
             "d2",

@@ -18,6 +18,7 @@ class Metric:
     definition: str
     ranks_models: bool = True
     """False where a good value alone says nothing: predicting everything positive has recall 1."""
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ LOG_LOSS = Metric(
     "log-loss",
     False,
     "how surprised the probabilities are by what happened, in nats per row; 0 is perfect",
+    unit="nats per row",
 )
 ACCURACY = Metric(
     "accuracy",
@@ -41,7 +43,11 @@ ACCURACY = Metric(
     "share of the rows predicted right: at the threshold, or of several classes the most probable",
 )
 RMSE = Metric(
-    "rmse", "RMSE", False, "root of the mean squared error, in the label's units; large errors weigh more"
+    "rmse",
+    "RMSE",
+    False,
+    "root of the mean squared error, in the label's units; large errors weigh more",
+    unit="label units",
 )
 MAE = Metric("mae", "MAE", False, "mean absolute error, in the label's units")
 CEILING_SHARE = Metric(

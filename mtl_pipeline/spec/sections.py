@@ -336,8 +336,8 @@ class Promotion(SpecModel):
 
     margins: dict[Identifier, Annotated[float, Field(ge=0)]] = {}
     """By task: how much worse the challenger may be. Of a binary task, ROC-AUC lost (default 0.002); of the
-    others, growth of RMSE (regression), Poisson deviance (count) or log-loss (multiclass) as a share of the
-    champion's (default 0.005)."""
+    others, growth of the error that their kind is compared in (docs/promotion.md) as a share of the champion's
+    (default 0.005)."""
     reference: Annotated[str, StringConstraints(pattern=r"^(best|[0-9a-f]{6,64})$")] = "best"
     """What small losses, night by night, may not add up to be worse than: on each task the best of the earlier
     champions that are kept, or always the one whose fingerprint begins so, such as `"1f0c2a9b"`."""

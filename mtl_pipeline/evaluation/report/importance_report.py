@@ -26,12 +26,6 @@ CLEAR = 2
 """An importance of so many spreads is named in a sentence."""
 INCHES_A_BAR = 0.25
 LONGEST_NAME = 30
-UNITS = {
-    "roc_auc": "",
-    "rmse": " (label units)",
-    "poisson_deviance": " (nats per row × 2)",
-    "log_loss": " (nats per row)",
-}
 
 
 def of_task(importance: pl.DataFrame, task: Task) -> pl.DataFrame:
@@ -110,7 +104,8 @@ def importance_figure(groups: pl.DataFrame, task: Task, identifier: str) -> Repo
     stacked[1].set_ylabel("single features")
     figure.align_ylabels(stacked)
     stacked[1].xaxis.set_major_locator(MaxNLocator(nbins=5))
-    stacked[1].set_xlabel(f"{cost_of(task)} by shuffling{UNITS[metric.name]}")
+    unit = f" ({metric.unit})" if metric.unit else ""
+    stacked[1].set_xlabel(f"{cost_of(task)} by shuffling{unit}")
     title = f"What {task.name} relies on"
     left_out = len(features(groups)) - MOST_FEATURES
     caption = (
