@@ -4,8 +4,11 @@ from mtl_pipeline.kinds.base import Measured, TaskKind
 from mtl_pipeline.kinds.binary import Binary
 from mtl_pipeline.kinds.count import Count
 from mtl_pipeline.kinds.multiclass import Multiclass
+from mtl_pipeline.kinds.ordinal import Ordinal
 from mtl_pipeline.kinds.regression import Regression
 
-KINDS: dict[str, TaskKind] = {kind.name: kind for kind in (Binary(), Regression(), Count(), Multiclass())}
+KINDS: dict[str, TaskKind] = {
+    kind.name: kind for kind in (Binary(), Regression(), Count(), Multiclass(), Ordinal())
+}
 
 __all__ = ["KINDS", "Measured", "TaskKind"]

@@ -33,6 +33,12 @@ PEOPLE = {
     "tasks": [
         {"name": "rich", "kind": "binary", "loss": "focal"},
         {"name": "degree", "kind": "multiclass", "classes": ["none", "bachelor", "master"]},
+        {
+            "name": "schooling",
+            "kind": "ordinal",
+            "label": "degree",
+            "classes": ["none", "bachelor", "master"],
+        },
         {"name": "jobs", "kind": "count"},
         {"name": "hours", "kind": "regression", "loss": "huber"},
     ],
@@ -83,7 +89,8 @@ def test_every_kind_of_task_without_users_items_text_or_time(root: Path) -> None
     write_people(paths.raw / "interactions.csv")
     paths.sql.mkdir()
     (paths.sql / "interactions.sql").write_text(PEOPLE_SQL)
-    made = run("people", PipelineSpec.model_validate(PEOPLE | SMALL_SETTINGS))
+    longer = {"training": {"epochs": 10, "batch_size": 512}}
+    made = run("people", PipelineSpec.model_validate(PEOPLE | SMALL_SETTINGS | longer))
     assert made == {
         "interactions",
         "rejected_rows",
@@ -101,6 +108,8 @@ def test_every_kind_of_task_without_users_items_text_or_time(root: Path) -> None
 
     assert score("rich", "roc_auc") > 0.85
     assert score("degree", "accuracy") > score("degree", "accuracy", "constant") + 0.2
+    unordered = score("schooling", "ranked_probability_score", "constant")
+    assert score("schooling", "ranked_probability_score") < 0.7 * unordered
     assert score("jobs", "poisson_deviance") < 0.9 * score("jobs", "poisson_deviance", "constant")
     assert score("hours", "rmse") < 0.7 * score("hours", "rmse", "constant")
 
