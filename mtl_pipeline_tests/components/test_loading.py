@@ -315,7 +315,7 @@ REFUSALS = [
     (
         "given: click",
         "given: click\n      classes: [a, b]",
-        "defs.yaml:13: task purchase: classes goes with multiclass only",
+        "defs.yaml:13: task purchase: classes goes with multiclass and ordinal only",
     ),
     (
         "kind: binary\n      given: click",
