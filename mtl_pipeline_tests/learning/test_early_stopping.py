@@ -60,10 +60,10 @@ def test_the_best_round_of_each_task_and_of_their_mean_is_known_and_a_stalled_ta
 def test_a_frozen_task_learns_to_give_what_it_gave_at_its_best() -> None:
     train = rows([1.0, 2.0])
     early_stopping = TaskEarlyStopping(patience=1)
-    network, run = started(early_stopping, train)
+    network, _ = started(early_stopping, train)
     nn.init.constant_(network.layer.weight, 5.0)
-    early_stopping.freeze(1, {"layer.weight": torch.tensor([[0.0], [3.0]])})
-    assert run.frozen == {1}
+    best = {"layer.weight": torch.tensor([[0.0], [3.0]])}
+    early_stopping.targets[1] = early_stopping.outputs_with(best, column=1)
     assert network.layer.weight.tolist() == [[5.0], [5.0]]
 
     outputs = network(train)

@@ -105,16 +105,13 @@ def fit_network(
     callbacks = [WeightAveraging(), *callbacks, early_stopping]
     for callback in callbacks:
         callback.start(run)
-    for epoch in range(settings.epochs):
-        for part, batches in enumerate(epoch_parts(train, settings.batch_size), start=1):
-            losses = train_on(batches, network, balancer, optimizers, tasks, callbacks)
-            measured = validate(network, validation, tasks, constant, callbacks)
-            rounds.append(
-                round_log(epoch + part / ROUNDS_PER_EPOCH, losses, measured, constant, balancer, tasks)
-            )
-            log(describe_round(rounds[-1], tasks, time.perf_counter() - started))
-            for callback in callbacks:
-                callback.after_round(rounds[-1])
+    for epoch, batches in batches_by_round(train, settings.epochs, settings.batch_size):
+        losses = train_on(batches, network, balancer, optimizers, tasks, callbacks)
+        measured = validate(network, validation, tasks, constant, callbacks)
+        rounds.append(round_log(epoch, losses, measured, constant, balancer, tasks))
+        log(describe_round(rounds[-1], tasks, time.perf_counter() - started))
+        for callback in callbacks:
+            callback.after_round(rounds[-1])
         if len(run.frozen) == len(tasks):
             break
     seconds = time.perf_counter() - started
@@ -123,15 +120,18 @@ def fit_network(
     return Fit(ranker, shape, rounds, rounds[early_stopping.best_round[MEAN]], len(train), seconds)
 
 
-def epoch_parts(train: Rows, batch_size: int) -> Iterator[list[Batch]]:
-    """The rows in random order, in batches: those before each validation round of an epoch."""
+def batches_by_round(train: Rows, epochs: int, batch_size: int) -> Iterator[tuple[float, list[Batch]]]:
+    """The batches before each validation round, with the epochs done after them; each epoch in a random order."""
     passes = passes_per_epoch(len(train), batch_size)
-    order = torch.cat([torch.randperm(len(train)) for _ in range(passes)]).to(train.ids.device)
-    shuffled = train[order]
-    starts = range(0, len(order), batch_size)
-    batches = [(order[start : start + batch_size], shuffled[start : start + batch_size]) for start in starts]
-    for part in np.array_split(np.arange(len(batches)), ROUNDS_PER_EPOCH):
-        yield [batches[index] for index in part]
+    for epoch in range(epochs):
+        order = torch.cat([torch.randperm(len(train)) for _ in range(passes)]).to(train.ids.device)
+        shuffled = train[order]
+        starts = range(0, len(order), batch_size)
+        batches = [
+            (order[start : start + batch_size], shuffled[start : start + batch_size]) for start in starts
+        ]
+        for part, places in enumerate(np.array_split(np.arange(len(batches)), ROUNDS_PER_EPOCH), start=1):
+            yield epoch + part / ROUNDS_PER_EPOCH, [batches[place] for place in places]
 
 
 def train_on(

@@ -59,13 +59,21 @@ class TaskEarlyStopping(Callback):
         self.rounds += 1
 
     def after_round(self, entry: dict[str, float]) -> None:
-        for column, task in enumerate(self.run.tasks):
-            if column not in self.targets and self.rounds - 1 - self.best_round[column] >= self.patience:
-                self.freeze(column, self.best_weights[column])
-                self.log(f"{task.name} is frozen at its best round")
+        stalled = [
+            column
+            for column in range(len(self.run.tasks))
+            if column not in self.run.frozen and self.rounds - 1 - self.best_round[column] >= self.patience
+        ]
+        self.run.frozen.update(stalled)
+        for column in stalled:
+            self.log(f"{self.run.tasks[column].name} is frozen at its best round")
+            if len(self.run.frozen) < len(
+                self.run.tasks
+            ):  # else training ends, and there is nothing to distil
+                self.targets[column] = self.outputs_with(self.best_weights[column], column)
 
-    def freeze(self, column: int, weights: Mapping[str, Tensor]) -> None:
-        """Freeze a task at what the network gives for the training rows with these weights."""
+    def outputs_with(self, weights: Mapping[str, Tensor], column: int) -> Tensor:
+        """What the network gives for a task on the training rows with these weights: float32 [rows, outputs]."""
         network, train = self.run.network, self.run.train
         current = self.present_weights()
         network.load_state_dict(weights)
@@ -75,9 +83,8 @@ class TaskEarlyStopping(Callback):
                 self.part(network(train[start : start + ROWS_AT_ONCE]), column)
                 for start in range(0, len(train), ROWS_AT_ONCE)
             ]
-        self.targets[column] = torch.cat(outputs)
-        self.run.frozen.add(column)
         network.load_state_dict(current)
+        return torch.cat(outputs)
 
     def present_weights(self) -> dict[str, Tensor]:
         return {name: value.detach().clone() for name, value in self.run.network.state_dict().items()}
