@@ -66,7 +66,8 @@ def fit_calibrator(task: Task, labels: np.ndarray, predictions: np.ndarray) -> C
     many = len(labels) >= ISOTONIC_ROWS and counted >= ISOTONIC_OF_EACH_CLASS
 
     def losses(rows: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-        return kind.compared_losses(labels[rows], predicted)[kind.learned]
+        by_metric = kind.compared_losses(labels[rows], predicted)
+        return by_metric.get("log_loss", by_metric[kind.learned])
 
     halves = np.array_split(np.arange(len(labels)), 2)
     before = np.concatenate([losses(half, predictions[half]) for half in halves])
