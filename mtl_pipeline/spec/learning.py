@@ -51,6 +51,8 @@ class PLESettings(MMoESettings):
 
     task_experts: int = Field(default=1, ge=1)
     """Experts of each task's own; `ple` only."""
+    extraction_layers: int = Field(default=1, ge=1)
+    """Layers of experts, each on top of another; `ple` only."""
 
 
 class Model(PLESettings):

@@ -142,6 +142,27 @@ def test_with_experts_of_its_own_a_task_mixes_those_and_the_shared_ones() -> Non
         assert torch.allclose(mixed, expected, atol=1e-6)
 
 
+def test_a_second_layer_of_ple_reads_what_the_first_one_mixes() -> None:
+    torch.manual_seed(0)
+    settings = Model(experts=2, task_experts=1, hidden=[6, 5], architecture="ple", extraction_layers=2)
+    ple, inputs = PLE(7, 2, settings), torch.randn(4, 7)
+    below = ple.below
+    assert below is not None
+    outputs = expert_outputs(below.shared, inputs) + expert_outputs(below.own, inputs)
+
+    def mixture(weights: torch.Tensor, experts: list[torch.Tensor]) -> torch.Tensor:
+        return torch.stack([weights[:, [place]] * expert for place, expert in enumerate(experts)]).sum(0)
+
+    together = mixture(ple.shared_gate(inputs).softmax(-1), outputs)
+    shared = expert_outputs(ple.shared, together)
+    for task in range(2):
+        read = mixture(below.gate_weights(inputs)[:, task], outputs)
+        own = expert_outputs(ple.own, read)[task]
+        logits = ple.gates(read).view(4, 2, 4)[:, task, [0, 1, 2 + task]]
+        expected = mixture(logits.softmax(-1), [*shared, own])
+        assert torch.allclose(ple(inputs)[task], expected, atol=1e-6)
+
+
 def test_what_is_a_tasks_own_is_moved_by_no_other_task_and_does_not_count_as_shared() -> None:
     model = network("ple")
     model(rows())[:, 0].sum().backward()

@@ -28,9 +28,14 @@ class Experts(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """float32 [rows, width] → float32 [experts, rows, hidden[-1]]."""
-        hidden = self.dropout(functional.relu(self.first(inputs)))
-        hidden = hidden.view(len(inputs), self.count, -1).transpose(0, 1)
+        """float32 [rows, width], or [experts, rows, width] where each expert reads something else → float32 [experts,
+        rows, hidden[-1]]."""
+        if inputs.dim() == 2:
+            hidden = self.first(inputs).view(len(inputs), self.count, -1).transpose(0, 1)
+        else:
+            weight = self.first.weight.view(self.count, -1, inputs.shape[-1]).transpose(1, 2)
+            hidden = torch.baddbmm(self.first.bias.view(self.count, 1, -1), inputs, weight)
+        hidden = self.dropout(functional.relu(hidden))
         for weight, bias in zip(self.deeper, self.biases, strict=True):
             hidden = self.dropout(functional.relu(torch.baddbmm(bias, hidden, weight)))
         return hidden

@@ -1,5 +1,5 @@
-"""PLE: progressive layered extraction with one extraction layer, also known as customised gate control (Tang et al.,
-RecSys 2020, https://doi.org/10.1145/3383313.3412236)."""
+"""PLE: progressive layered extraction (Tang et al., RecSys 2020, https://doi.org/10.1145/3383313.3412236); with one
+layer also known as customised gate control."""
 
 from __future__ import annotations
 
@@ -12,15 +12,22 @@ from mtl_pipeline.spec import PLESettings
 
 
 class PLE(Architecture):
-    """As MMoE, and each task also has experts of its own, which no other task reads."""
+    """As MMoE, and each task also has experts of its own, which no other task reads. A layer may stand on another: then
+    the shared experts read a mixture of all experts below, and a task's own experts what the task reads there.
+    """
 
     unread: Tensor
 
-    def __init__(self, width: int, tasks: int, settings: PLESettings) -> None:
+    def __init__(self, width: int, tasks: int, settings: PLESettings, layers: int | None = None) -> None:
         super().__init__()
+        layers = layers or settings.extraction_layers
         hidden, dropout, own = settings.hidden, settings.dropout, settings.task_experts
         self.tasks = tasks
         self.owners = [None] * settings.experts + [task for task in range(tasks) for _ in range(own)]
+        self.below = PLE(width, tasks, settings, layers - 1) if layers > 1 else None
+        if self.below:
+            self.shared_gate = nn.Linear(hidden[-1] if layers > 2 else width, len(self.owners))
+            width = hidden[-1]
         self.shared = Experts(width, hidden, dropout, settings.experts)
         self.own = Experts(width, hidden, dropout, own * tasks)
         self.gates = nn.Linear(width, tasks * len(self.owners))
@@ -28,12 +35,33 @@ class PLE(Architecture):
         self.register_buffer("unread", torch.tensor(unread), persistent=False)
 
     def forward(self, representation: Tensor) -> list[Tensor]:
-        experts = torch.cat([self.shared(representation), self.own(representation)])
-        return mix(experts, self.gate_weights(representation))
+        return self.extract(*self.inputs(representation))[1]
 
     def gate_weights(self, representation: Tensor) -> Tensor:
-        logits = self.gates(representation).view(len(representation), self.tasks, -1)
+        return self.weights(self.inputs(representation)[1])
+
+    def inputs(self, representation: Tensor) -> tuple[Tensor, Tensor]:
+        """What the shared experts of this layer read, float32 [rows, width], and what each task does, float32 [tasks,
+        rows, width]."""
+        if self.below is None:
+            return representation, representation.expand(self.tasks, -1, -1)
+        shared, own = self.below.inputs(representation)
+        experts, mixtures = self.below.extract(shared, own)
+        together = torch.einsum("re,erh->rh", self.shared_gate(shared).softmax(-1), experts)
+        return together, torch.stack(mixtures)
+
+    def extract(self, shared: Tensor, own: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The experts, float32 [experts, rows, hidden[-1]], and each task's mixture of them."""
+        each = own.repeat_interleave(self.own.count // self.tasks, 0) if self.below else shared
+        experts = torch.cat([self.shared(shared), self.own(each)])
+        return experts, mix(experts, self.weights(own))
+
+    def weights(self, own: Tensor) -> Tensor:
+        """float32 [rows, tasks, experts], 0 for the experts of other tasks."""
+        weight = self.gates.weight.view(self.tasks, -1, own.shape[-1])
+        logits = torch.einsum("trw,tew->rte", own, weight) + self.gates.bias.view(self.tasks, -1)
         return logits.masked_fill(self.unread, -torch.inf).softmax(-1)
 
     def task_modules(self) -> list[nn.Module]:
-        return [self.gates, self.own]
+        """A task's own experts below the last layer are read by the shared experts above them, and so by all tasks."""
+        return [self.gates, self.own, *([self.below.gates] if self.below else [])]
