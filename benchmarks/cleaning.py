@@ -149,7 +149,6 @@ def write_project(root: Path, rows: int, *, quoted: bool) -> None:
     paths = PipelinePaths(root, "shop")
     paths.raw.mkdir(parents=True)
     paths.sql.mkdir(parents=True)
-    paths.common_sql.symlink_to(Path(__file__).resolve().parents[1] / "sql" / "common")
     for table, query in (("users", USERS_SQL), ("items", ITEMS_SQL), ("interactions", INTERACTIONS_SQL)):
         (paths.sql / f"{table}.sql").write_text(query)
     users, items = np.arange(1, USERS + 1), np.arange(1, ITEMS + 1)

@@ -55,8 +55,6 @@ SPEC = PipelineSpec.model_validate(
 
 
 def write_warehouse(paths: PipelinePaths, users: int, items: int, log: int) -> None:
-    paths.common_sql.parent.mkdir(parents=True)
-    paths.common_sql.symlink_to(Path(__file__).resolve().parents[1] / "sql" / "common")
     with open_warehouse(paths.warehouse) as connection:
         connection.execute(
             f"""

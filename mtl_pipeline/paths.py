@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT_VARIABLE = "MTL_PIPELINE_ROOT"
+COMMON_SQL = Path(__file__).parent / "warehouse" / "sql"
+"""Folder: the SQL that all pipelines share."""
 
 
 def project_root() -> Path:
@@ -37,10 +39,6 @@ class PipelinePaths:
     @property
     def sql(self) -> Path:
         return self.root / "sql" / self.pipeline
-
-    @property
-    def common_sql(self) -> Path:
-        return self.root / "sql" / "common"
 
     @property
     def warehouse(self) -> Path:

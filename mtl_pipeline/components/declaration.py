@@ -28,7 +28,7 @@ SQL_TYPES = {
 }
 """Patterns of DuckDB's types, by what a column holds."""
 READERS = {"a number": "decimal_number", "a time": "moment"}
-"""The macros of sql/common/macros.sql that make such a column."""
+"""The macros of warehouse/sql/macros.sql that make such a column."""
 
 
 @dataclass(frozen=True)

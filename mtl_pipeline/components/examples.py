@@ -6,6 +6,7 @@ import polars as pl
 from mtl_pipeline.components.checks import asset_checks
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.metadata import counts_table, markdown_table
+from mtl_pipeline.paths import COMMON_SQL
 from mtl_pipeline.spec.assets import code_version, examples_settings
 from mtl_pipeline.warehouse.checks import examples_checks
 from mtl_pipeline.warehouse.features.examples import ExamplesSummary, build_examples
@@ -27,9 +28,7 @@ def examples_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     @pipeline.asset(
         reads=spec.tables,
         kinds={"duckdb", "sql", "parquet"},
-        code_version=code_version(
-            sql=[paths.common_sql / name for name in SQL], settings=examples_settings(spec)
-        ),
+        code_version=code_version(sql=[COMMON_SQL / name for name in SQL], settings=examples_settings(spec)),
     )
     def examples(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """One row per impression: labels, features as they were known at that time, and split by time."""

@@ -5,6 +5,7 @@ import dagster as dg
 from mtl_pipeline.components.checks import asset_checks
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.metadata import markdown_table, summary_metadata
+from mtl_pipeline.paths import COMMON_SQL
 from mtl_pipeline.spec.assets import code_version
 from mtl_pipeline.warehouse.checks import recommendations_checks
 
@@ -22,7 +23,7 @@ def recommendations_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     @pipeline.asset(
         reads=["champion", *spec.tables, *pipeline.embeddings],
         kinds={"pytorch", "duckdb", "parquet"},
-        code_version=code_version(sql=[paths.common_sql / name for name in SQL], settings=settings),
+        code_version=code_version(sql=[COMMON_SQL / name for name in SQL], settings=settings),
     )
     def recommendations(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The best unseen items of every user by the champion, with the predictions of all tasks and their score."""

@@ -6,6 +6,7 @@ from mtl_pipeline.components.checks import asset_checks, latest_metadata
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.metadata import column_schema, counts_table, markdown_table
 from mtl_pipeline.components.raw_files import record_version_read
+from mtl_pipeline.paths import COMMON_SQL
 from mtl_pipeline.spec.assets import code_version
 from mtl_pipeline.warehouse.checks import rejected_rows_checks, table_checks
 from mtl_pipeline.warehouse.tables import (
@@ -36,7 +37,7 @@ def table_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinition:
         description=f"Rows of `{getattr(pipeline.spec.raw, table)}` that pass `sql/{pipeline.name}/{sql.name}`: "
         "typed, keyed, without duplicates. Every other row goes to rejected_rows.",
         code_version=code_version(
-            sql=[sql, *(pipeline.paths.common_sql / name for name in CLEANING_SQL)],
+            sql=[sql, *(COMMON_SQL / name for name in CLEANING_SQL)],
             settings=table_settings(pipeline, table),
         ),
     )
@@ -86,7 +87,7 @@ def rejected_rows_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     @pipeline.asset(
         reads=pipeline.spec.tables,
         kinds=KINDS,
-        code_version=code_version(sql=[pipeline.paths.common_sql / "rejected_rows.sql"]),
+        code_version=code_version(sql=[COMMON_SQL / "rejected_rows.sql"]),
     )
     def rejected_rows(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Every row that was refused, with its file, line, column and the reason."""

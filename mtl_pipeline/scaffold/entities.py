@@ -18,7 +18,7 @@ from mtl_pipeline.scaffold.plan import (
 )
 from mtl_pipeline.scaffold.profile import Column, Profile, snake_case
 from mtl_pipeline.spec import RESERVED_COLUMNS
-from mtl_pipeline.warehouse.sql import quote_literal
+from mtl_pipeline.warehouse.templates import quote_literal
 
 CODES = {"code", "zip", "postcode", "occupation", "category", "type", "class", "group", "genre", "brand"}
 """Words in the names of numbers that are no quantities."""

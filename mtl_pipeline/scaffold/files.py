@@ -14,7 +14,7 @@ import yaml
 
 from mtl_pipeline.scaffold.plan import PipelinePlan, TablePlan, reference
 from mtl_pipeline.schema import SCHEMA_FILE, Section, spec_sections
-from mtl_pipeline.warehouse.sql import quote_literal
+from mtl_pipeline.warehouse.templates import quote_literal
 
 WIDTH = 106
 TEMPLATES = Path(__file__).parent / "templates"

@@ -27,7 +27,7 @@ def infer_plan(paths: PipelinePaths, files: Mapping[str, Path], named: Mapping[s
     """
     with duckdb.connect() as connection:
         connection.execute("SET enable_progress_bar = false")
-        create_macros(connection, paths)
+        create_macros(connection)
         profiles = {table: profile_file(connection, paths, table, path) for table, path in files.items()}
         if empty := [profile for profile in profiles.values() if not profile.rows]:
             raise UserError(f"{empty[0].path} has no rows below its header: nothing can be told from it")

@@ -23,7 +23,7 @@ from mtl_pipeline.scaffold.plan import (
 from mtl_pipeline.scaffold.profile import MOST, Column, Profile, snake_case, words
 from mtl_pipeline.spec import RESERVED_TASKS
 from mtl_pipeline.warehouse.connection import fetch_one
-from mtl_pipeline.warehouse.sql import quote_identifier, quote_literal
+from mtl_pipeline.warehouse.templates import quote_identifier, quote_literal
 
 EVENT_WORDS = set(words("event events action behavior behaviour activity interaction type kind"))
 LABEL_WORDS = set(

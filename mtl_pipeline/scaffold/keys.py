@@ -9,7 +9,7 @@ import duckdb
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.scaffold.profile import Column, Profile, words
 from mtl_pipeline.warehouse.connection import fetch_one
-from mtl_pipeline.warehouse.sql import quote_identifier, quote_identifiers
+from mtl_pipeline.warehouse.templates import quote_identifier, quote_identifiers
 
 WORDS = {
     "users": words("""

@@ -10,7 +10,7 @@ from itertools import chain, count
 import duckdb
 
 from mtl_pipeline.scaffold.profile import Column
-from mtl_pipeline.warehouse.sql import quote_identifier, quote_literal
+from mtl_pipeline.warehouse.templates import quote_identifier, quote_literal
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from mtl_pipeline.warehouse.connection import fetch_one
 from mtl_pipeline.warehouse.reading.dialect import read_dialect
 from mtl_pipeline.warehouse.reading.raw import find_raw_files
 from mtl_pipeline.warehouse.reading.scan import open_scan
-from mtl_pipeline.warehouse.sql import quote_identifier, quote_identifiers, quote_literal
+from mtl_pipeline.warehouse.templates import quote_identifier, quote_identifiers, quote_literal
 
 MOST = 0.95
 """A column is of a type when so large a share of its values is: the rest are dirty."""
@@ -29,7 +29,7 @@ SEPARATORS = ("|", ";", ",")
 TIME_FORMATS = (
     "seconds", "milliseconds", "microseconds", "ISO", "day/month/year", "month/day/year", "day.month.year"
 )  # fmt: skip
-"""Units of the macro moment() in sql/common/macros.sql; the first that fits is taken."""
+"""Units of the macro moment() in warehouse/sql/macros.sql; the first that fits is taken."""
 PLAUSIBLE_YEARS = "1990, 2100"
 
 
@@ -98,7 +98,7 @@ def profile_file(
     raw = RawFiles(interactions=str(path))
     files = find_raw_files(paths, raw, "interactions")
     dialect = read_dialect(files, raw, "interactions")
-    scan = open_scan(connection, paths, table, files, dialect)
+    scan = open_scan(connection, table, files, dialect)
     connection.execute(f"DROP VIEW raw_{table}")
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE raw_{table} AS SELECT {quote_identifiers(scan.columns)} FROM csv_records"

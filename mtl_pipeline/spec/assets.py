@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.paths import COMMON_SQL, PipelinePaths
 from mtl_pipeline.spec.backtest import Backtest
 from mtl_pipeline.spec.pipeline import PipelineSpec
 
@@ -88,7 +88,7 @@ def training_settings(spec: PipelineSpec) -> dict[str, Any]:
 def backtest_version(paths: PipelinePaths, spec: PipelineSpec, backtest: Backtest) -> str:
     """Changes with everything that decides what a backtest makes of the same examples and text vectors."""
     return code_version(
-        sql=[paths.common_sql / name for name in BACKTEST_SQL],
+        sql=[COMMON_SQL / name for name in BACKTEST_SQL],
         settings={
             "examples": examples_settings(spec),
             "training": training_settings(spec),

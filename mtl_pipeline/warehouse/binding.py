@@ -17,7 +17,7 @@ from mtl_pipeline.warehouse.connection import column_types, confine, create_macr
 from mtl_pipeline.warehouse.reading.dialect import read_dialect
 from mtl_pipeline.warehouse.reading.raw import find_raw_files, is_remote
 from mtl_pipeline.warehouse.reading.scan import PROVENANCE_COLUMNS
-from mtl_pipeline.warehouse.sql import quote_identifier, render_sql
+from mtl_pipeline.warehouse.templates import quote_identifier, render_sql
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def delivered_columns(
     path = paths.sql / f"{table}.sql"
     if not path.is_file():
         return None
-    create_macros(connection, paths)
+    create_macros(connection)
     query = read_pipeline_sql(connection, path)
     header = raw_columns(paths, spec, table)
     create_empty_table(connection, f"raw_{table}", [*(header or ["no_file_yet"]), *PROVENANCE_COLUMNS])

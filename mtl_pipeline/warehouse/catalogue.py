@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mtl_pipeline.checksums import verify_file
-from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.paths import COMMON_SQL, PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.checks import items_on_offer
 from mtl_pipeline.warehouse.connection import fetch_one, open_warehouse
-from mtl_pipeline.warehouse.sql import quote_literal, render_sql
+from mtl_pipeline.warehouse.templates import quote_literal, render_sql
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def describe_catalogue(paths: PipelinePaths, spec: PipelineSpec) -> CatalogueSum
     """Raises UserError when there is no warehouse yet, or when the recommendations are damaged."""
     verify_file(paths.recommendations)
     sql = render_sql(
-        paths.common_sql / "catalogue.sql",
+        COMMON_SQL / "catalogue.sql",
         items=items_on_offer(spec),
         recommendations=f"read_parquet({quote_literal(paths.recommendations)})",
     )

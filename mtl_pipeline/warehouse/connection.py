@@ -11,9 +11,9 @@ from pathlib import Path
 import duckdb
 
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.paths import COMMON_SQL
 from mtl_pipeline.spec import Warehouse
-from mtl_pipeline.warehouse.sql import quote_identifier, quote_literals
+from mtl_pipeline.warehouse.templates import quote_identifier, quote_literals
 
 LOCK_PATIENCE_SECONDS = 60
 DAMAGED = re.compile(
@@ -74,9 +74,9 @@ def apply_settings(connection: duckdb.DuckDBPyConnection, settings: Warehouse) -
         connection.execute(f"SET threads = {settings.threads}")
 
 
-def create_macros(connection: duckdb.DuckDBPyConnection, paths: PipelinePaths) -> None:
-    """What sql/<pipeline>/*.sql reads values and refuses rows with: see sql/common/macros.sql."""
-    connection.execute((paths.common_sql / "macros.sql").read_text())
+def create_macros(connection: duckdb.DuckDBPyConnection) -> None:
+    """What sql/<pipeline>/*.sql reads values and refuses rows with: see warehouse/sql/macros.sql."""
+    connection.execute((COMMON_SQL / "macros.sql").read_text())
 
 
 def confine(connection: duckdb.DuckDBPyConnection, readable: Iterable[str] = ()) -> None:

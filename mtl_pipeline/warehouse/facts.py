@@ -10,7 +10,7 @@ from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import reading
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.connection import open_warehouse
-from mtl_pipeline.warehouse.sql import quote_identifier, quote_literal
+from mtl_pipeline.warehouse.templates import quote_identifier, quote_literal
 
 BY_TIME = "CASE split WHEN 'train' THEN 1 WHEN 'validation' THEN 2 ELSE 3 END"
 

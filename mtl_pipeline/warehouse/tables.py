@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.paths import COMMON_SQL, PipelinePaths
 from mtl_pipeline.spec import KNOWN_AT, PipelineSpec
 from mtl_pipeline.warehouse.binding import reaches_elsewhere, read_pipeline_sql
 from mtl_pipeline.warehouse.connection import (
@@ -30,7 +30,7 @@ from mtl_pipeline.warehouse.reading.scan import (
     register_contents,
     run_pipeline_sql,
 )
-from mtl_pipeline.warehouse.sql import quote_identifier, quote_literals, render_sql
+from mtl_pipeline.warehouse.templates import quote_identifier, quote_literals, render_sql
 
 TABLES = ("users", "items", "interactions")
 
@@ -73,8 +73,8 @@ def build_table(paths: PipelinePaths, spec: PipelineSpec, table: str) -> TableSu
         unpacked(found, paths.warehouse) as files,
     ):
         refuse_missing_tables(connection, spec, table)
-        create_macros(connection, paths)
-        scan = open_scan(connection, paths, table, files, dialect)
+        create_macros(connection)
+        scan = open_scan(connection, table, files, dialect)
         confine(connection, [*scan.paths, *(file.path for file in files)])
         apply_pipeline_sql(connection, paths, spec, scan)
         has_known_at = KNOWN_AT in column_types(connection, "typed")
@@ -89,11 +89,11 @@ def build_table(paths: PipelinePaths, spec: PipelineSpec, table: str) -> TableSu
             "times_known": {label: time_known(spec, label, has_known_at) for label in spec.labels},
             "steps_column": steps_column,
         }
-        connection.execute(render_sql(paths.common_sql / "clean.sql", **rules))
+        connection.execute(render_sql(COMMON_SQL / "clean.sql", **rules))
         if table not in spec.raw.may_be_empty:
             refuse_emptiness(connection, scan)
         register_contents(connection, scan)
-        connection.execute(render_sql(paths.common_sql / "publish.sql", **rules))
+        connection.execute(render_sql(COMMON_SQL / "publish.sql", **rules))
         return summarise_table(connection, table, scan.rows_read)
 
 
@@ -157,7 +157,7 @@ def apply_pipeline_sql(
                 raise UserError(
                     f"{path}: {column} is {delivered[column]}, not a TIMESTAMP; see moment() in macros.sql"
                 )
-        run_pipeline_sql(connection, paths, scan, query)
+        run_pipeline_sql(connection, scan, query)
     except duckdb.PermissionException as error:
         raise reaches_elsewhere(path, error) from None
     except duckdb.Error as error:
@@ -221,7 +221,7 @@ def table_fingerprint(connection: duckdb.DuckDBPyConnection, table: str) -> str:
 def build_rejected_rows(paths: PipelinePaths, spec: PipelineSpec) -> RejectedSummary:
     """Gather the refused rows of all tables in `rejected_rows`."""
     with open_warehouse(paths.warehouse) as connection:
-        connection.execute(render_sql(paths.common_sql / "rejected_rows.sql", tables=spec.tables))
+        connection.execute(render_sql(COMMON_SQL / "rejected_rows.sql", tables=spec.tables))
         by_table = connection.execute(
             "SELECT source_table, count(*) FROM rejected_rows GROUP BY 1 ORDER BY 1"
         ).fetchall()

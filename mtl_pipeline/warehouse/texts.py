@@ -7,7 +7,7 @@ import polars as pl
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.connection import open_warehouse
-from mtl_pipeline.warehouse.sql import quote_identifier
+from mtl_pipeline.warehouse.templates import quote_identifier
 
 MOST_CHARACTERS = 200
 

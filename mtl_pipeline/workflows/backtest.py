@@ -31,7 +31,7 @@ def run_backtest(
     backtest = spec.evaluation.backtest
     backtest = backtest.model_copy(update={"windows": windows or backtest.windows})
     with open_work(paths, spec, backtest_version(paths, spec, backtest)) as work:
-        planned = plan_windows(work.examples, paths, spec, backtest)
+        planned = plan_windows(work.examples, spec, backtest)
         users = users_tested(work.examples, spec, planned)
         resumed = [one.window.number for one in planned if work.finished(one.window.number)]
         for one in planned:
@@ -78,7 +78,7 @@ def make_window(
     log(f"{name}: {rows}")
     started = time.perf_counter()
     with work.window_paths() as paths, one_version_each():
-        build_window(project, spec, window, source=work.examples, target=paths.examples)
+        build_window(spec, window, source=work.examples, target=paths.examples)
         trained = train_ranker(paths, spec, target=paths.model, log=lambda line: log(f"{name}: {line}"))
         predict_baselines(paths, spec, target=paths.baselines, log=lambda line: log(f"{name}: {line}"))
         scores = score_window(

@@ -227,10 +227,9 @@ def test_it_needs_the_examples(tmp_path: Path) -> None:
 
 def test_folds_of_every_kind_of_task_without_users_or_time(tmp_path: Path) -> None:
     root = tmp_path / "root"
-    shutil.copytree(REPOSITORY / "sql" / "common", root / "sql" / "common")
     paths = PipelinePaths(root, "people")
     write_people(paths.raw / "interactions.csv", rows=900)
-    paths.sql.mkdir()
+    paths.sql.mkdir(parents=True)
     (paths.sql / "interactions.sql").write_text(PEOPLE_SQL)
     small = {
         **SMALL_SETTINGS,

@@ -55,7 +55,6 @@ Edit = Callable[[str, str], Path]
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with the SQL and the raw files of the pipeline `orders`."""
     monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path))
-    shutil.copytree(REPOSITORY / "sql/common", tmp_path / "sql/common")
     for folder in ("sql/orders", "data/orders/raw"):
         (tmp_path / folder).mkdir(parents=True)
     for table, query in SQL.items():

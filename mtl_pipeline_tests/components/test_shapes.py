@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import dagster as dg
@@ -16,7 +15,7 @@ from mtl_pipeline.paths import ROOT_VARIABLE, PipelinePaths
 from mtl_pipeline.scaffold import scaffold_pipeline
 from mtl_pipeline.simulation import simulate
 from mtl_pipeline.spec import PipelineSpec
-from mtl_pipeline_tests.conftest import REPOSITORY, SMALL_SETTINGS
+from mtl_pipeline_tests.conftest import SMALL_SETTINGS
 
 PEOPLE_SQL = """
 SELECT person, TRY_CAST(rich AS INTEGER) AS rich, degree, TRY_CAST(jobs AS INTEGER) AS jobs,
@@ -48,7 +47,6 @@ PEOPLE = {
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "root"
-    shutil.copytree(REPOSITORY / "sql" / "common", root / "sql" / "common")
     monkeypatch.setenv(ROOT_VARIABLE, str(root))
     return root
 
@@ -87,7 +85,7 @@ def write_people(path: Path, rows: int = 3_000) -> None:
 def test_every_kind_of_task_without_users_items_text_or_time(root: Path) -> None:
     paths = PipelinePaths(root, "people")
     write_people(paths.raw / "interactions.csv")
-    paths.sql.mkdir()
+    paths.sql.mkdir(parents=True)
     (paths.sql / "interactions.sql").write_text(PEOPLE_SQL)
     longer = {"training": {"epochs": 10, "batch_size": 512}}
     made = run("people", PipelineSpec.model_validate(PEOPLE | SMALL_SETTINGS | longer))
@@ -123,7 +121,7 @@ def test_every_kind_of_task_without_users_items_text_or_time(root: Path) -> None
 def test_one_task_alone_has_no_conflict_and_is_explained_all_the_same(root: Path) -> None:
     paths = PipelinePaths(root, "people")
     write_people(paths.raw / "interactions.csv", rows=1_000)
-    paths.sql.mkdir()
+    paths.sql.mkdir(parents=True)
     (paths.sql / "interactions.sql").write_text(PEOPLE_SQL)
     alone = PEOPLE | {"tasks": [{"name": "rich", "kind": "binary"}]}
     shared = SMALL_SETTINGS["model"] | {"architecture": "shared_bottom"}

@@ -21,7 +21,6 @@ from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.tables import build_table
-from mtl_pipeline_tests.conftest import REPOSITORY
 
 COLUMNS = ["key", "amount", "word"]
 SQL = """
@@ -228,8 +227,6 @@ class Fuzzer:
         paths.raw.mkdir(parents=True)
         paths.sql.mkdir(parents=True)
         (paths.sql / "interactions.sql").write_text(SQL)
-        if not paths.common_sql.exists():
-            paths.common_sql.symlink_to(REPOSITORY / "sql" / "common")
         return cls(paths, threads)
 
     def spec(self, file: str, layout: Layout) -> PipelineSpec:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +42,7 @@ class Pipeline:
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project without pipelines."""
-    shutil.copytree(REPOSITORY / "sql/common", tmp_path / "root/sql/common")
+    (tmp_path / "root").mkdir()
     monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path / "root"))
     return tmp_path / "root"
 

@@ -16,8 +16,8 @@ from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.scaffold import scaffold_pipeline
 from mtl_pipeline.scaffold.plan import reference
 from mtl_pipeline.spec import PipelineSpec
-from mtl_pipeline.warehouse.sql import quote_identifier, render_sql
 from mtl_pipeline.warehouse.tables import build_table
+from mtl_pipeline.warehouse.templates import quote_identifier, render_sql
 from mtl_pipeline_tests.scaffold.conftest import Scaffold, write_csv
 
 RUNS = "{{ cycler.__init__.__globals__.os.system('touch EVIDENCE') }}"

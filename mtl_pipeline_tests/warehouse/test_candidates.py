@@ -17,7 +17,6 @@ from mtl_pipeline.warehouse.connection import open_warehouse
 from mtl_pipeline.warehouse.features import candidates
 from mtl_pipeline.warehouse.features.candidates import build_candidates
 from mtl_pipeline.warehouse.features.point_in_time import add_features
-from mtl_pipeline_tests.conftest import REPOSITORY
 
 DECLARED: dict = {
     "raw": {"users": None},
@@ -52,8 +51,6 @@ def write_warehouse(
 ) -> PipelinePaths:
     """`events`: user, item, day, rating, days until the rating was known. Items are of kinds, one of none, and nobody
     meets the fifth."""
-    (root / "sql").mkdir(parents=True)
-    (root / "sql" / "common").symlink_to(REPOSITORY / "sql" / "common")
     paths = PipelinePaths(root, "shop")
     with open_warehouse(paths.warehouse) as connection:
         connection.execute(
@@ -101,7 +98,7 @@ def test_features_of_candidates_are_those_of_rows_at_the_same_moment(
             "FROM (SELECT DISTINCT user_id FROM interactions), (SELECT item_id FROM items), "
             "(SELECT max(timestamp) + INTERVAL 1 SECOND AS now FROM interactions)"
         )
-        table = add_features(connection, paths, SPEC, "moments")
+        table = add_features(connection, SPEC, "moments")
         expected = connection.sql(f"SELECT * EXCLUDE (timestamp) FROM {table} ORDER BY user_id, item_id").pl()
     assert found.columns == expected.columns
     assert found.equals(expected)

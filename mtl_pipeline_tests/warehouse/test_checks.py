@@ -32,8 +32,8 @@ from mtl_pipeline.warehouse.checks import (
 )
 from mtl_pipeline.warehouse.connection import open_warehouse
 from mtl_pipeline.warehouse.features.examples import build_examples
-from mtl_pipeline.warehouse.sql import quote_literal
 from mtl_pipeline.warehouse.tables import TABLES, build_rejected_rows, build_table, read_texts
+from mtl_pipeline.warehouse.templates import quote_literal
 from mtl_pipeline_tests.conftest import TinyPipeline, write_tiny_pipeline
 
 ROWS_READ = {"users": 64, "items": 83, "interactions": 1506}

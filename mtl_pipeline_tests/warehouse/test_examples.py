@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,6 @@ from mtl_pipeline.warehouse.connection import open_warehouse
 from mtl_pipeline.warehouse.features.candidates import build_candidates
 from mtl_pipeline.warehouse.features.examples import build_examples
 from mtl_pipeline.warehouse.tables import build_table
-from mtl_pipeline_tests.conftest import REPOSITORY
 
 SHOP_LOG = """
 SELECT TRY_CAST(visitor AS INTEGER) AS user_id, product AS item_id, TRY_CAST("at" AS TIMESTAMP) AS timestamp,
@@ -66,8 +64,7 @@ def prepare(
 ) -> tuple[PipelinePaths, PipelineSpec]:
     """Paths and specification of a pipeline whose interactions are cleaned."""
     paths, spec = PipelinePaths(root, "shop"), PipelineSpec.model_validate(attributes)
-    shutil.copytree(REPOSITORY / "sql" / "common", paths.common_sql)
-    paths.sql.mkdir()
+    paths.sql.mkdir(parents=True)
     (paths.sql / "interactions.sql").write_text(sql)
     paths.raw.mkdir(parents=True)
     (paths.raw / "interactions.csv").write_text("\n".join([header, *lines]) + "\n")
@@ -218,8 +215,7 @@ def test_negatives_and_recommendations_come_from_the_items_that_were_there(tmp_p
     (paths.raw / "interactions.csv").write_text(
         f"{header}\n1,a1,2026-01-05,1,,,phone,1\n1,a9,2026-01-12,1,,,phone,1\n2,a2,2026-01-20,1,,,phone,1\n"
     )
-    shutil.copytree(REPOSITORY / "sql" / "common", paths.common_sql)
-    paths.sql.mkdir()
+    paths.sql.mkdir(parents=True)
     (paths.sql / "items.sql").write_text(CATALOGUE)
     (paths.sql / "interactions.sql").write_text(SHOP_LOG)
     build_table(paths, spec, "items")
@@ -263,8 +259,7 @@ def test_events_of_one_pair_become_one_interaction(tmp_path: Path) -> None:
         "split": {"train": 0.4, "validation": 0.3},
     }
     paths, spec = PipelinePaths(tmp_path, "shop"), PipelineSpec.model_validate(attributes)
-    shutil.copytree(REPOSITORY / "sql" / "common", paths.common_sql)
-    paths.sql.mkdir()
+    paths.sql.mkdir(parents=True)
     (paths.sql / "interactions.sql").write_text(EVENT_LOG)
     paths.raw.mkdir(parents=True)
     (paths.raw / "interactions.csv").write_text(
@@ -429,8 +424,7 @@ def test_recommendations_know_the_last_event_of_merged_ones(tmp_path: Path) -> N
             SHOP | MERGED | {"tasks": SHOP["tasks"][:2], "recommendations": {"exclude": "nothing"}}
         ),
     )
-    shutil.copytree(REPOSITORY / "sql" / "common", paths.common_sql)
-    paths.sql.mkdir()
+    paths.sql.mkdir(parents=True)
     (paths.sql / "interactions.sql").write_text(SHOP_LOG)
     paths.raw.mkdir(parents=True)
     header = "visitor,product,at,click,purchase,stars,device,position"

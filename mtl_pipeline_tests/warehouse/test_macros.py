@@ -12,10 +12,9 @@ import duckdb
 import polars as pl
 import pytest
 
-from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.warehouse.connection import create_macros
-from mtl_pipeline.warehouse.sql import quote_literal
 from mtl_pipeline.warehouse.tables import build_table
+from mtl_pipeline.warehouse.templates import quote_literal
 from mtl_pipeline_tests.conftest import REPOSITORY, TinyPipeline
 
 LARGEST = 2**63 - 1
@@ -26,7 +25,7 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
     """On a machine in Tokyo, to see that it makes no difference."""
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'Asia/Tokyo'")
-        create_macros(connection, PipelinePaths(REPOSITORY, "any"))
+        create_macros(connection)
         yield connection
 
 

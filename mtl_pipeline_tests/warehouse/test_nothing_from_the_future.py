@@ -6,7 +6,6 @@ altered, added and removed at random.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,7 +21,6 @@ from mtl_pipeline.warehouse.facts import late_labels
 from mtl_pipeline.warehouse.features.examples import build_examples
 from mtl_pipeline.warehouse.features.windows import TimeWindow, build_window
 from mtl_pipeline.warehouse.tables import build_table
-from mtl_pipeline_tests.conftest import REPOSITORY
 
 START = datetime(2026, 1, 1)
 VALIDATION, TEST = 10, 15
@@ -107,8 +105,7 @@ def make_examples(
 ) -> tuple[PipelinePaths, PipelineSpec]:
     """Cleaned, built and published, all for real; an event is there once."""
     paths, spec = PipelinePaths(root, "shop"), PipelineSpec.model_validate(attributes)
-    shutil.copytree(REPOSITORY / "sql" / "common", paths.common_sql)
-    paths.sql.mkdir()
+    paths.sql.mkdir(parents=True)
     (paths.sql / "interactions.sql").write_text(LOG)
     (paths.sql / "items.sql").write_text(CATALOGUE)
     paths.raw.mkdir(parents=True)
@@ -194,9 +191,7 @@ def test_a_window_of_a_backtest_knows_nothing_of_what_came_after_it(
     made = []
     for log in (events, with_another_future(events, future, VALIDATION, attributes)):
         paths, spec = make_examples(tmp_path_factory.mktemp("root"), attributes, log)
-        build_window(
-            paths, spec, window, source=paths.examples / "examples.parquet", target=paths.root / "made"
-        )
+        build_window(spec, window, source=paths.examples / "examples.parquet", target=paths.root / "made")
         made.append(pl.read_parquet(paths.root / "made" / "examples.parquet"))
     assert made[0].equals(made[1])
     nothing_else = [event for event in events if START + timedelta(event[2]) < validation]
@@ -214,7 +209,7 @@ def test_a_positive_in_a_window_of_a_backtest_has_its_negatives(tmp_path: Path) 
     days = (0, 5, VALIDATION - 2, VALIDATION + 2)
     start, validation, test, end = (START + timedelta(day) for day in days)
     window = TimeWindow(1, 3, start, validation, test, end)
-    build_window(paths, spec, window, source=paths.examples / "examples.parquet", target=paths.root / "made")
+    build_window(spec, window, source=paths.examples / "examples.parquet", target=paths.root / "made")
     rows = pl.read_parquet(paths.root / "made" / "examples.parquet")
     moment = ["user_id", "timestamp"]
     rows = rows.filter(pl.col("timestamp") > START + timedelta(2))  # by then there are items to draw

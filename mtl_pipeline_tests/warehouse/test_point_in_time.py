@@ -19,7 +19,6 @@ EVENTS = st.lists(
 def history(events: list[tuple[int, int, int, int]], directory: Path) -> pl.DataFrame:
     """History features of every pair on day 30."""
     spec = TinyPipeline(REPOSITORY).spec
-    paths = TinyPipeline(REPOSITORY).paths
     with open_warehouse(directory / "w.duckdb") as connection:
         connection.execute(
             "CREATE OR REPLACE TABLE users AS SELECT i AS user_id, 'F' AS gender, 'x' AS occupation, "
@@ -42,7 +41,7 @@ def history(events: list[tuple[int, int, int, int]], directory: Path) -> pl.Data
             "CREATE OR REPLACE TEMP TABLE moments AS SELECT user_id, item_id, "
             "TIMESTAMP '2020-01-31' AS timestamp FROM users, items"
         )
-        table = add_features(connection, paths, spec, "moments")
+        table = add_features(connection, spec, "moments")
         return connection.sql(f"SELECT * FROM {table} ORDER BY user_id, item_id").pl()
 
 
@@ -83,7 +82,7 @@ def test_labels_count_from_the_time_they_were_known(tmp_path: Path) -> None:
                 "features": {"history": [{"by": ["user_id"], "statistic": "count", "label": "buy"}]},
             }
         )
-        table = add_features(connection, TinyPipeline(REPOSITORY).paths, spec, "moments")
+        table = add_features(connection, spec, "moments")
         counts = connection.sql(f"SELECT user_buy_count FROM {table} ORDER BY timestamp").fetchall()
     assert counts == [(0.0,), (1.0,)]
 
@@ -120,7 +119,6 @@ def test_windows_over_the_log_agree_with_joins_to_it(
         },
     }
     spec = PipelineSpec.model_validate(declared)
-    paths = TinyPipeline(REPOSITORY).paths
     with open_warehouse(tmp_path_factory.mktemp("warehouse") / "w.duckdb") as connection:
         connection.execute(
             "CREATE TEMP TABLE impressions (number INTEGER, user_id INTEGER, item_id INTEGER, "
@@ -139,8 +137,8 @@ def test_windows_over_the_log_agree_with_joins_to_it(
         joined, windowed = (
             connection.sql(f"SELECT * FROM {table} ORDER BY number").pl()
             for table in (
-                add_features(connection, paths, spec, "moments"),
-                add_features(connection, paths, spec, "impressions", is_log=True),
+                add_features(connection, spec, "moments"),
+                add_features(connection, spec, "impressions", is_log=True),
             )
         )
     assert joined.equals(windowed)

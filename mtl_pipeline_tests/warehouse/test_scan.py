@@ -18,7 +18,6 @@ from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.connection import open_warehouse
 from mtl_pipeline.warehouse.tables import build_table
-from mtl_pipeline_tests.conftest import REPOSITORY
 
 COLUMN_BY_COLUMN = """
 SELECT a AS item_id, b AS text, source_file, source_line,
@@ -40,10 +39,7 @@ class Scanned:
             path = self.paths.raw / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        self.paths.common_sql.parent.mkdir(exist_ok=True)
-        if not self.paths.common_sql.exists():
-            self.paths.common_sql.symlink_to(REPOSITORY / "sql" / "common")
-        self.paths.sql.mkdir(exist_ok=True)
+        self.paths.sql.mkdir(parents=True, exist_ok=True)
         (self.paths.sql / "items.sql").write_text(sql)
         named = {"items": next(iter(files)), "may_be_empty": ["items"]} | raw
         spec = PipelineSpec.model_validate({"raw": named, "tasks": [{"name": "click", "kind": "binary"}]})

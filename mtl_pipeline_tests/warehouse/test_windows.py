@@ -20,7 +20,7 @@ from mtl_pipeline.warehouse.features.windows import (
     plan_windows,
     users_tested,
 )
-from mtl_pipeline_tests.conftest import REPOSITORY, TinyPipeline
+from mtl_pipeline_tests.conftest import TinyPipeline
 from mtl_pipeline_tests.warehouse.test_examples import CENSUS, CENSUS_LOG, prepare, shop
 
 DEVICES = ["phone", "tablet", "desktop"]
@@ -68,10 +68,8 @@ def shop_examples(rows: int = 400) -> pl.DataFrame:
 
 
 def paths_with(root: Path, examples: pl.DataFrame) -> PipelinePaths:
-    """Of a pipeline whose examples are published; SQL is the checkout's own."""
+    """Of a pipeline whose examples are published."""
     paths = PipelinePaths(root, "shop")
-    (root / "sql").mkdir(parents=True)
-    paths.common_sql.symlink_to(REPOSITORY / "sql" / "common")
     paths.examples.mkdir(parents=True)
     examples.write_parquet(paths.examples / "examples.parquet")
     return paths
@@ -83,9 +81,9 @@ def made_windows(
     """Each planned window with its three tables."""
     source = paths.examples / "examples.parquet"
     made = []
-    for planned in plan_windows(source, paths, spec, backtest or spec.evaluation.backtest):
+    for planned in plan_windows(source, spec, backtest or spec.evaluation.backtest):
         folder = target / str(planned.window.number)
-        build_window(paths, spec, planned.window, source=source, target=folder)
+        build_window(spec, planned.window, source=source, target=folder)
         tables = {
             name: pl.read_parquet(folder / f"{name}.parquet")
             for name in ("examples", "statistics", "vocabulary")
@@ -238,8 +236,8 @@ def test_as_many_folds_as_the_test_split_goes_into_the_rows_end_with_that_split(
 def test_too_many_windows_for_the_test_split(tmp_path: Path) -> None:
     paths, spec = paths_with(tmp_path / "root", shop_examples()), shop_spec()
     with pytest.raises(UserError, match=r"10 windows as long as the test split, 10% .* choose at most 9"):
-        plan_windows(paths.examples / "examples.parquet", paths, spec, Backtest(windows=10))
-    assert len(plan_windows(paths.examples / "examples.parquet", paths, spec, Backtest(windows=9))) == 9
+        plan_windows(paths.examples / "examples.parquet", spec, Backtest(windows=10))
+    assert len(plan_windows(paths.examples / "examples.parquet", spec, Backtest(windows=9))) == 9
 
 
 def test_too_few_distinct_times(tmp_path: Path) -> None:
@@ -253,7 +251,7 @@ def test_too_few_distinct_times(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"window 1 of 3 has no rows for train: .* share one timestamp; choose fewer"
     ):
-        plan_windows(paths.examples / "examples.parquet", paths, spec, Backtest())
+        plan_windows(paths.examples / "examples.parquet", spec, Backtest())
     one_time = examples.with_columns(
         pl.when(pl.col("split") == "test")
         .then("timestamp")
@@ -262,7 +260,7 @@ def test_too_few_distinct_times(tmp_path: Path) -> None:
     )
     paths = paths_with(tmp_path / "one", one_time)
     with pytest.raises(UserError, match="too few distinct times for 3 test windows"):
-        plan_windows(paths.examples / "examples.parquet", paths, spec, Backtest())
+        plan_windows(paths.examples / "examples.parquet", spec, Backtest())
 
 
 def test_a_task_that_a_window_cannot_learn(tmp_path: Path) -> None:
@@ -271,7 +269,7 @@ def test_a_task_that_a_window_cannot_learn(tmp_path: Path) -> None:
     )
     paths, spec = paths_with(tmp_path / "root", examples), shop_spec()
     with pytest.raises(UserError, match="window 1 of 3: no row for train has a label of task stars"):
-        plan_windows(paths.examples / "examples.parquet", paths, spec, Backtest())
+        plan_windows(paths.examples / "examples.parquet", spec, Backtest())
 
 
 def test_a_task_without_labels_to_test_on_is_planned(tmp_path: Path) -> None:
@@ -279,7 +277,7 @@ def test_a_task_without_labels_to_test_on_is_planned(tmp_path: Path) -> None:
         pl.when(pl.col("split") == "test").then(None).otherwise("stars").alias("stars")
     )
     paths, spec = paths_with(tmp_path / "root", examples), shop_spec()
-    planned = plan_windows(paths.examples / "examples.parquet", paths, spec, Backtest())
+    planned = plan_windows(paths.examples / "examples.parquet", spec, Backtest())
     assert [one.parts["test"].labels["stars"] > 0 for one in planned] == [True, True, False]
 
 
@@ -290,7 +288,7 @@ def test_tested_users_are_those_of_any_test_rows(tmp_path: Path) -> None:
     )
     paths = paths_with(tmp_path / "root", examples)
     source = paths.examples / "examples.parquet"
-    planned = plan_windows(source, paths, spec, Backtest())
+    planned = plan_windows(source, spec, Backtest())
     users = users_tested(source, spec, planned)
     first = planned[0].window
     assert isinstance(first, TimeWindow)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from mtl_pipeline.kinds import KINDS
-from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.paths import COMMON_SQL, PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.checks.rules import Check, parquet
 from mtl_pipeline.warehouse.features.point_in_time import numeric_features
-from mtl_pipeline.warehouse.sql import quote_identifier, quote_literal, render_sql
+from mtl_pipeline.warehouse.templates import quote_identifier, quote_literal, render_sql
 
 ROWS_SEEN = 200_000
 """About so many rows are looked at, however many there are."""
@@ -25,13 +25,13 @@ RARELY_MISSING = 0.05
 def leak_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Check]:
     examples = parquet(paths.examples / "examples.parquet")
     return [
-        *telling_feature_checks(paths, spec, examples),
+        *telling_feature_checks(spec, examples),
         *copied_column_checks(spec),
         *unknown_moment_checks(paths, spec, examples),
     ]
 
 
-def telling_feature_checks(paths: PipelinePaths, spec: PipelineSpec, examples: str) -> list[Check]:
+def telling_feature_checks(spec: PipelineSpec, examples: str) -> list[Check]:
     tasks = [task.name for task in spec.tasks if KINDS[task.kind].is_event]
     numeric, categorical = [name for name, _ in numeric_features(spec)], spec.categorical_features
     if not tasks or not (numeric or categorical):
@@ -43,7 +43,7 @@ def telling_feature_checks(paths: PipelinePaths, spec: PipelineSpec, examples: s
             "of the label, or of what came after it, or it tells sampled negatives from positives. With negatives that "
             "were never met before, a count by user_id and item_id does: see `negatives.unmet`.",
             render_sql(
-                paths.common_sql / "telling_features.sql",
+                COMMON_SQL / "telling_features.sql",
                 examples=examples,
                 tasks=tasks,
                 numeric=numeric,

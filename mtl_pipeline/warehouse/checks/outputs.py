@@ -8,7 +8,7 @@ from mtl_pipeline.warehouse.checks.leaks import leak_checks
 from mtl_pipeline.warehouse.checks.rules import Check, parquet
 from mtl_pipeline.warehouse.features.label_times import end_of_log
 from mtl_pipeline.warehouse.features.point_in_time import entity_ids, numeric_features
-from mtl_pipeline.warehouse.sql import (
+from mtl_pipeline.warehouse.templates import (
     quote_identifier,
     quote_identifiers,
     quote_literal,

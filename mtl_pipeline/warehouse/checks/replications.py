@@ -5,7 +5,7 @@ from __future__ import annotations
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec, Task
 from mtl_pipeline.warehouse.checks.rules import Check, parquet
-from mtl_pipeline.warehouse.sql import quote_identifier
+from mtl_pipeline.warehouse.templates import quote_identifier
 
 
 def replications_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Check]:

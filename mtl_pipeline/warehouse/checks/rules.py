@@ -16,7 +16,7 @@ from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import one_version_each, reading
 from mtl_pipeline.warehouse.connection import fetch_one, open_warehouse
-from mtl_pipeline.warehouse.sql import (
+from mtl_pipeline.warehouse.templates import (
     quote_identifier,
     quote_literal,
 )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.spec import PipelineSpec, Task
 from mtl_pipeline.warehouse.checks.rules import Check
-from mtl_pipeline.warehouse.sql import (
+from mtl_pipeline.warehouse.tables import table_key, table_references
+from mtl_pipeline.warehouse.templates import (
     quote_identifier,
     quote_identifiers,
     quote_literal,
     quote_literals,
 )
-from mtl_pipeline.warehouse.tables import table_key, table_references
 
 MOST_REJECTED = 0.1
 

@@ -9,7 +9,7 @@ import duckdb
 import polars as pl
 
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.paths import COMMON_SQL, PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.connection import column_types, fetch_one, open_warehouse
 from mtl_pipeline.warehouse.features.label_times import end_of_log
@@ -20,7 +20,7 @@ from mtl_pipeline.warehouse.features.point_in_time import (
     history_groups,
     summarise_history,
 )
-from mtl_pipeline.warehouse.sql import quote_literal, render_sql
+from mtl_pipeline.warehouse.templates import quote_literal, render_sql
 
 ROWS_AT_ONCE = 500_000
 
@@ -36,7 +36,7 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Itera
     with open_warehouse(paths.warehouse, read_only=True, settings=spec.warehouse) as connection:
         connection.execute(
             render_sql(
-                paths.common_sql / "candidate_parts.sql",
+                COMMON_SQL / "candidate_parts.sql",
                 users=entity_ids(spec, "users"),
                 items=entity_ids(spec, "items"),
                 timed=spec.timed,
@@ -45,9 +45,9 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Itera
                 newest_days=spec.recommendations.newest_days,
             )
         )
-        summarise_history(connection, paths, spec, now="getvariable('now')")
+        summarise_history(connection, spec, now="getvariable('now')")
         candidates = render_sql(
-            paths.common_sql / "candidates.sql",
+            COMMON_SQL / "candidates.sql",
             context=context_values(connection, spec),
             exclude=spec.recommendations.exclude,
             root_label=spec.root_task.column,

@@ -9,13 +9,13 @@ import duckdb
 import polars as pl
 
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.paths import COMMON_SQL, PipelinePaths
 from mtl_pipeline.publishing import folder_fingerprint, publish_folder
 from mtl_pipeline.spec import PipelineSpec, Task
 from mtl_pipeline.warehouse.connection import column_types, fetch_one, open_warehouse
 from mtl_pipeline.warehouse.features.label_times import end_of_log, label_steps, steps_column
 from mtl_pipeline.warehouse.features.point_in_time import add_features, numeric_features
-from mtl_pipeline.warehouse.sql import quote_identifier, quote_literal, render_sql
+from mtl_pipeline.warehouse.templates import quote_identifier, quote_literal, render_sql
 
 SPLITS = ("train", "validation", "test")
 LATE_TABLES = ("label_steps", "late_labels")
@@ -53,11 +53,11 @@ def build_examples(paths: PipelinePaths, spec: PipelineSpec) -> ExamplesSummary:
     features = [*categorical, *(name for name, _ in numeric)]
     with open_warehouse(paths.warehouse, read_only=True, settings=spec.warehouse) as connection:
         steps = label_steps(connection, spec)
-        sample_impressions(connection, paths, spec, steps)
-        source = add_features(connection, paths, spec, "impressions", is_log=True)
+        sample_impressions(connection, spec, steps)
+        source = add_features(connection, spec, "impressions", is_log=True)
         connection.execute(
             render_sql(
-                paths.common_sql / "examples.sql",
+                COMMON_SQL / "examples.sql",
                 source=source,
                 keys=example_keys(spec),
                 order=example_order(spec),
@@ -78,7 +78,7 @@ def build_examples(paths: PipelinePaths, spec: PipelineSpec) -> ExamplesSummary:
         types = column_types(connection, "examples")
         connection.execute(
             render_sql(
-                paths.common_sql / "statistics.sql",
+                COMMON_SQL / "statistics.sql",
                 numeric=numeric,
                 categorical=[(name, types[name].endswith("[]")) for name in [*spec.ids, *categorical]],
             )
@@ -113,12 +113,12 @@ def task_chains(spec: PipelineSpec) -> dict[str, list[Task]]:
 
 
 def sample_impressions(
-    connection: duckdb.DuckDBPyConnection, paths: PipelinePaths, spec: PipelineSpec, steps: dict[str, str]
+    connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, steps: dict[str, str]
 ) -> None:
     """`steps`: of the labels that may be known late (see label_steps)."""
     connection.execute(
         render_sql(
-            paths.common_sql / "impressions.sql",
+            COMMON_SQL / "impressions.sql",
             negatives=spec.negatives.per_positive if spec.negatives else 0,
             unmet=spec.negatives.unmet if spec.negatives else None,
             steps=steps,

@@ -11,7 +11,7 @@ import duckdb
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.spec import KNOWN_AT, LAST_TIMESTAMP, PipelineSpec
 from mtl_pipeline.warehouse.connection import column_types
-from mtl_pipeline.warehouse.sql import quote_identifier
+from mtl_pipeline.warehouse.templates import quote_identifier
 
 SECONDS_PER_DAY = 86_400
 

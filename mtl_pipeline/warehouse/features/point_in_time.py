@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import duckdb
 
-from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.paths import COMMON_SQL
 from mtl_pipeline.spec import HistoryFeature, PipelineSpec
 from mtl_pipeline.warehouse.connection import column_types
 from mtl_pipeline.warehouse.features.label_times import label_steps
-from mtl_pipeline.warehouse.sql import quote_identifiers, render_sql
+from mtl_pipeline.warehouse.templates import quote_identifiers, render_sql
 
 WHOLE_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
 
@@ -32,7 +32,6 @@ class HistoryGroup:
 
 def add_features(
     connection: duckdb.DuckDBPyConnection,
-    paths: PipelinePaths,
     spec: PipelineSpec,
     rows: str,
     *,
@@ -47,13 +46,13 @@ def add_features(
     steps = label_steps(connection, spec)
     features = spec.features.history
     if is_log and (of_rows := [feature for feature in features if feature.label not in steps]):
-        source = add_log_history(connection, paths, spec, source, of_rows)
+        source = add_log_history(connection, spec, source, of_rows)
         features = [feature for feature in features if feature.label in steps]
     for group in history_groups(features):
         target = f"rows_with_history_{group.number}"
         connection.execute(
             render_sql(
-                paths.common_sql / "history.sql",
+                COMMON_SQL / "history.sql",
                 source=source,
                 target=target,
                 periods=list(dict.fromkeys(feature.within_days for feature in group.features)),
@@ -64,9 +63,7 @@ def add_features(
     return source
 
 
-def summarise_history(
-    connection: duckdb.DuckDBPyConnection, paths: PipelinePaths, spec: PipelineSpec, now: str
-) -> None:
+def summarise_history(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, now: str) -> None:
     """Make the temporary table of each group of history features: its keys, and what is known of them now.
 
     `now`: an SQL expression of a constant time.
@@ -75,7 +72,7 @@ def summarise_history(
     for group in history_groups(spec.features.history):
         connection.execute(
             render_sql(
-                paths.common_sql / "latest_history.sql",
+                COMMON_SQL / "latest_history.sql",
                 target=group.table,
                 now=now,
                 **history_log(spec, group, steps),
@@ -101,7 +98,6 @@ def history_log(spec: PipelineSpec, group: HistoryGroup, steps: dict[str, str]) 
 
 def add_log_history(
     connection: duckdb.DuckDBPyConnection,
-    paths: PipelinePaths,
     spec: PipelineSpec,
     source: str,
     features: list[HistoryFeature],
@@ -112,7 +108,7 @@ def add_log_history(
     types = column_types(connection, source)
     connection.execute(
         render_sql(
-            paths.common_sql / "log_history.sql",
+            COMMON_SQL / "log_history.sql",
             source=source,
             target=target,
             features=features,

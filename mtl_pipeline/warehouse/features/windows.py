@@ -19,14 +19,14 @@ import duckdb
 import polars as pl
 
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.paths import COMMON_SQL
 from mtl_pipeline.publishing import publish_folder
 from mtl_pipeline.spec import Backtest, PipelineSpec
 from mtl_pipeline.warehouse.connection import apply_settings, column_types, fetch_one
 from mtl_pipeline.warehouse.features.examples import SPLITS, task_chains, write_parquet
 from mtl_pipeline.warehouse.features.label_times import steps_column
 from mtl_pipeline.warehouse.features.point_in_time import numeric_features
-from mtl_pipeline.warehouse.sql import quote_identifier, quote_literal, render_sql
+from mtl_pipeline.warehouse.templates import quote_identifier, quote_literal, render_sql
 
 ROUNDING = 1e-9
 
@@ -91,9 +91,7 @@ class PlannedWindow:
     """By split."""
 
 
-def plan_windows(
-    source: Path, paths: PipelinePaths, spec: PipelineSpec, backtest: Backtest
-) -> list[PlannedWindow]:
+def plan_windows(source: Path, spec: PipelineSpec, backtest: Backtest) -> list[PlannedWindow]:
     """Where each window lies in the examples of `source`, and what is in it, the first one first.
 
     Raises UserError when there are too few rows or distinct times for so many windows, or when a task has no label
@@ -109,7 +107,7 @@ def plan_windows(
         )
         planned = []
         for window in found:
-            show_window(connection, paths, spec, window, source)
+            show_window(connection, spec, window, source)
             planned.append(PlannedWindow(window, count_parts(connection, spec)))
     for one in planned:
         refuse_gaps(one, spec)
@@ -192,7 +190,6 @@ def quantiles(connection: duckdb.DuckDBPyConnection, source: Path, shares: list[
 
 def show_window(
     connection: duckdb.DuckDBPyConnection,
-    paths: PipelinePaths,
     spec: PipelineSpec,
     window: Window,
     source: Path,
@@ -201,7 +198,7 @@ def show_window(
     all."""
     connection.execute(
         render_sql(
-            paths.common_sql / "window.sql",
+            COMMON_SQL / "window.sql",
             window=window,
             source=source,
             steps=steps if (steps := source.with_name("label_steps.parquet")).exists() else None,
@@ -248,20 +245,18 @@ def refuse_gaps(planned: PlannedWindow, spec: PipelineSpec) -> None:
                 )
 
 
-def build_window(
-    paths: PipelinePaths, spec: PipelineSpec, window: Window, *, source: Path, target: Path
-) -> None:
+def build_window(spec: PipelineSpec, window: Window, *, source: Path, target: Path) -> None:
     """Write the examples of one window, and the statistics and vocabulary of its own training rows, to `target`.
 
     `source`: an examples.parquet. `target`, a folder, is laid out and published as the examples are.
     """
     with publish_folder(target) as folder, duckdb.connect() as connection:
         apply_settings(connection, spec.warehouse)
-        show_window(connection, paths, spec, window, source)
+        show_window(connection, spec, window, source)
         types = column_types(connection, "examples")
         connection.execute(
             render_sql(
-                paths.common_sql / "statistics.sql",
+                COMMON_SQL / "statistics.sql",
                 numeric=numeric_features(spec),
                 categorical=[
                     (name, types[name].endswith("[]")) for name in [*spec.ids, *spec.categorical_features]

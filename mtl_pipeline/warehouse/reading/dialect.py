@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.spec import RawFiles
 from mtl_pipeline.warehouse.reading.raw import RawFile, open_bytes, remote_query
-from mtl_pipeline.warehouse.sql import quote_literal
+from mtl_pipeline.warehouse.templates import quote_literal
 
 PROVENANCE_COLUMNS = ("source_file", "source_line")
 LONGEST_HEADER = 2**20

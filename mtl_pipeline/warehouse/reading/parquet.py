@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.warehouse.reading.dialect import refuse_repeated_columns, refuse_reserved_columns
 from mtl_pipeline.warehouse.reading.raw import RawFile
-from mtl_pipeline.warehouse.sql import quote_identifiers, quote_literal
+from mtl_pipeline.warehouse.templates import quote_identifiers, quote_literal
 
 
 def create_parquet_view(connection: duckdb.DuckDBPyConnection, table: str, files: list[RawFile]) -> None:

@@ -22,7 +22,7 @@ from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import RawFiles
 from mtl_pipeline.warehouse.connection import load_httpfs
-from mtl_pipeline.warehouse.sql import quote_literal
+from mtl_pipeline.warehouse.templates import quote_literal
 
 CHUNK_BYTES = 2**20
 DATE_GLOB = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"

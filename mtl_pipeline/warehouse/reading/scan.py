@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.paths import COMMON_SQL
 from mtl_pipeline.warehouse.connection import fetch_one, load_httpfs
 from mtl_pipeline.warehouse.reading.contents import read_contents
 from mtl_pipeline.warehouse.reading.dialect import PROVENANCE_COLUMNS, Dialect, refuse_reserved_columns
@@ -26,7 +26,7 @@ from mtl_pipeline.warehouse.reading.parquet import create_parquet_view, plain_pa
 from mtl_pipeline.warehouse.reading.pieces import PieceFileSystem
 from mtl_pipeline.warehouse.reading.raw import RawFile, parquet_rows
 from mtl_pipeline.warehouse.reading.records import find_records
-from mtl_pipeline.warehouse.sql import quote_identifier, render_sql
+from mtl_pipeline.warehouse.templates import quote_identifier, render_sql
 
 BLOCK_RECORDS = 256
 ROW_BY_ROW_OPERATORS = {"PROJECTION", "READ_CSV"}
@@ -64,7 +64,6 @@ class Scan:
 
 def open_scan(
     connection: duckdb.DuckDBPyConnection,
-    paths: PipelinePaths,
     table: str,
     files: list[RawFile],
     dialect: Dialect | None,
@@ -83,7 +82,7 @@ def open_scan(
     if not files[0].is_remote:
         scan.layouts = {file.name: find_records(file, dialect) for file in files}
         scan.paths = serve_pieces(connection, scan, dialect)
-    create_csv_view(connection, paths, scan, dialect)
+    create_csv_view(connection, scan, dialect)
     connection.execute(
         f"CREATE OR REPLACE TEMP VIEW raw_{table} AS SELECT * REPLACE (0::BIGINT AS source_line) FROM csv_records"
     )
@@ -99,14 +98,12 @@ def serve_pieces(connection: duckdb.DuckDBPyConnection, scan: Scan, dialect: Dia
     return pieces.paths
 
 
-def create_csv_view(
-    connection: duckdb.DuckDBPyConnection, paths: PipelinePaths, scan: Scan, dialect: Dialect
-) -> None:
+def create_csv_view(connection: duckdb.DuckDBPyConnection, scan: Scan, dialect: Dialect) -> None:
     # Else DuckDB casts while it parses, and rejects rows whose value a TRY_CAST would have made NULL.
     connection.execute("SET disabled_optimizers = 'type_pushdown'")
     connection.execute(
         render_sql(
-            paths.common_sql / "scan.sql",
+            COMMON_SQL / "scan.sql",
             paths=scan.paths,
             in_pieces=bool(scan.layouts),
             file=scan.files[0].name if len(scan.files) == 1 else None,
@@ -128,9 +125,7 @@ def view_columns(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]
     return [row[0] for row in rows if row[0] not in PROVENANCE_COLUMNS]
 
 
-def run_pipeline_sql(
-    connection: duckdb.DuckDBPyConnection, paths: PipelinePaths, scan: Scan, query: str
-) -> None:
+def run_pipeline_sql(connection: duckdb.DuckDBPyConnection, scan: Scan, query: str) -> None:
     """Read the files and run the query over raw_<table>, into `cleaned`.
 
     Creates the temporary table `typed` with the rows of the query; the temporary view `cleaned`, which
@@ -147,12 +142,12 @@ def run_pipeline_sql(
     if not scan.files[0].is_remote and read_row_by_row(
         connection, scan, f"SELECT * EXCLUDE ({found_later}) FROM ({query}\n)"
     ):
-        number_lines(connection, paths, scan, records="typed", view="cleaned")
+        number_lines(connection, scan, records="typed", view="cleaned")
     else:
         connection.execute(
             f"CREATE OR REPLACE TEMP TABLE raw_records AS SELECT * EXCLUDE ({found_later}) FROM csv_records"
         )
-        number_lines(connection, paths, scan, records="raw_records", view="numbered_records")
+        number_lines(connection, scan, records="raw_records", view="numbered_records")
         connection.execute(
             f"CREATE OR REPLACE TEMP VIEW raw_{scan.table} AS "
             "SELECT * EXCLUDE (_record) FROM numbered_records"
@@ -190,15 +185,13 @@ def plan_operators(nodes: list[dict]) -> Iterator[str]:
         yield from plan_operators(node["children"])
 
 
-def number_lines(
-    connection: duckdb.DuckDBPyConnection, paths: PipelinePaths, scan: Scan, *, records: str, view: str
-) -> None:
+def number_lines(connection: duckdb.DuckDBPyConnection, scan: Scan, *, records: str, view: str) -> None:
     """Create the view with the rows of the temporary table `records`, their files and lines.
 
     Fills in what the scan knows of its files, and registers `unreadable`.
     """
     scan.readable = readable_by_file(connection, scan, records)
-    rejects = rejects_by_file(connection, paths, scan)
+    rejects = rejects_by_file(connection, scan)
     runs = []
     unreadable = []
     start = 0
@@ -221,7 +214,7 @@ def number_lines(
         connection.register("line_runs", cut_into_blocks(runs, start))
     connection.execute(
         render_sql(
-            paths.common_sql / "number_lines.sql",
+            COMMON_SQL / "number_lines.sql",
             view=view,
             records=records,
             has_file=len(scan.files) > 1,
@@ -234,10 +227,10 @@ def number_lines(
 
 
 def rejects_by_file(
-    connection: duckdb.DuckDBPyConnection, paths: PipelinePaths, scan: Scan
+    connection: duckdb.DuckDBPyConnection, scan: Scan
 ) -> dict[str, tuple[pa.Table, np.ndarray]]:
     """What DuckDB rejected of each file, in its order, and the number of each one's piece within the file."""
-    rejects = connection.sql(render_sql(paths.common_sql / "rejects.sql")).to_arrow_table()
+    rejects = connection.sql(render_sql(COMMON_SQL / "rejects.sql")).to_arrow_table()
     numbers = pc.index_in(rejects["path"], pa.array(scan.paths)).to_numpy()
     by_file = {}
     first = 0
