@@ -1,5 +1,5 @@
 """What tasks gain or lose by being trained together: best validation losses of one network per task, and of one network
-for all with `balance: tasks` and `balance: labels`, for each architecture asked for.
+for all with `loss_normalisation: tasks` and `loss_normalisation: labels`, for each architecture asked for.
 
     make demo PIPELINE=shop
     python benchmarks/joint_training.py shop --seeds 0 1 --architectures mmoe ple
@@ -44,10 +44,10 @@ def compared(
     spec: PipelineSpec, seed: int, architectures: Sequence[str]
 ) -> Iterator[tuple[str, PipelineSpec]]:
     for architecture in architectures:
-        for balance in ("tasks", "labels"):
+        for normalisation in ("tasks", "labels"):
             yield (
-                f"{architecture}, {balance}",
-                changed(spec, seed, architecture=architecture, balance=balance),
+                f"{architecture}, {normalisation}",
+                changed(spec, seed, architecture=architecture, loss_normalisation=normalisation),
             )
 
 

@@ -114,3 +114,11 @@ def test_refused(attributes: dict, message: str) -> None:
     with pytest.raises(ValidationError) as error:
         PipelineSpec.model_validate(attributes)
     assert message in str(error.value)
+
+
+def test_a_former_name_of_a_key_works_and_says_the_new_one() -> None:
+    with pytest.warns(FutureWarning, match="balance is now loss_normalisation"):
+        spec = PipelineSpec.model_validate(
+            {"tasks": [{"name": "click", "kind": "binary"}], "training": {"balance": "tasks"}}
+        )
+    assert spec.training.loss_normalisation == "tasks"

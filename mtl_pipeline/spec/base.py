@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import warnings
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, StringConstraints, model_validator
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
 
@@ -62,6 +64,18 @@ class SpecModel(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Former names of keys, which work for one release more, and the present ones."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def accept_former_names(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        for former in cls.renamed.keys() & values.keys():
+            warnings.warn(f"defs.yaml: {former} is now {cls.renamed[former]}", FutureWarning, stacklevel=2)
+        return {cls.renamed.get(key, key): value for key, value in values.items()}
 
 
 def entire_space_name(task: str) -> str:

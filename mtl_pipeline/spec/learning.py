@@ -9,7 +9,7 @@ from pydantic import Field
 from mtl_pipeline.spec.base import SpecModel
 
 Architecture = Literal["shared_bottom", "mmoe", "ple"]
-Balance = Literal["labels", "tasks"]
+LossNormalisation = Literal["labels", "tasks"]
 Weighting = Literal["static", "uncertainty"]
 Width = Annotated[int, Field(ge=1)]
 
@@ -73,7 +73,9 @@ class Training(SpecModel):
 
     weighting: Weighting = "uncertainty"
     """How the tasks' losses are added up: by `weight` alone, or also by learned uncertainty."""
-    balance: Balance = "labels"
+    renamed = {"balance": "loss_normalisation"}
+
+    loss_normalisation: LossNormalisation = "labels"
     """labels: every observed label counts alike, so a task counts by how often it is observed. tasks: every task counts
     alike, however few labels it has."""
     epochs: int = Field(default=20, ge=1)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args
 from pydantic import Field, model_validator
 
 from mtl_pipeline.spec.base import SpecError, SpecModel, refuse_repeats
-from mtl_pipeline.spec.learning import SETTINGS, Architecture, Balance, Model, Weighting
+from mtl_pipeline.spec.learning import SETTINGS, Architecture, LossNormalisation, Model, Weighting
 
 Count = Annotated[int, Field(ge=1)]
 Widths = Annotated[list[Count], Field(min_length=1)]
@@ -51,8 +51,9 @@ class Tuning(SpecModel):
     """Rows of one step, to choose from."""
     weighting: list[Weighting] | None = Field(default=list(get_args(Weighting)), min_length=1)
     """Ways to add up the tasks' losses, to choose from."""
-    balance: list[Balance] | None = Field(default=None, min_length=1)
-    """What counts alike in it, to choose from. Not searched by default: the score counts every task alike."""
+    renamed = {"balance": "loss_normalisation"}
+    loss_normalisation: list[LossNormalisation] | None = Field(default=None, min_length=1)
+    """Whether labels or tasks count alike in the loss. Not searched by default: the score counts every task alike."""
     hidden: list[Widths] | None = Field(default=[[32], [64, 32], [128, 64]], min_length=1)
     """Layer widths of the shared bottom, or of each expert, to choose from."""
     tower: list[list[Count]] | None = Field(default=None, min_length=1)

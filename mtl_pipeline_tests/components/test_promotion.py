@@ -32,7 +32,7 @@ from mtl_pipeline_tests.conftest import PIPELINE, TinyPipeline
 
 LAST_STAGES = ("model", "evaluation", "champion", "recommendations")
 UNLEARNED = {"epochs": 1, "learning_rate": 1e-9}
-HASTY = {"epochs": 1, "learning_rate": 2e-4, "balance": "tasks"}
+HASTY = {"epochs": 1, "learning_rate": 2e-4, "loss_normalisation": "tasks"}
 """Enough to beat a constant answer, not enough to be as good as the first model."""
 WIDE_MARGINS = {"margins": {"watched": 0.5, "liked": 0.5, "rating": 0.5}}
 """Nearly everything is promoted."""

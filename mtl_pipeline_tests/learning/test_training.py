@@ -98,18 +98,18 @@ def test_few_rows_are_gone_through_several_times_between_validation_rounds() -> 
     assert passes_per_epoch(rows=2_800, batch_size=2048) == 30
 
 
-@pytest.mark.parametrize("balance", ["labels", "tasks"])
+@pytest.mark.parametrize("normalisation", ["labels", "tasks"])
 def test_a_task_counts_by_the_share_of_rows_on_which_it_is_observed(
-    prepared: TinyPipeline, balance: str
+    prepared: TinyPipeline, normalisation: str
 ) -> None:
-    training = {"balance": balance, "weighting": "static", "epochs": 1}
+    training = {"loss_normalisation": normalisation, "weighting": "static", "epochs": 1}
     spec = prepared.spec.model_copy(update={"training": prepared.spec.training.model_copy(update=training)})
     dataset = Dataset(prepared.paths, spec)
     fit = fit_network(dataset, spec, spec.tasks, lambda line: None)
     observed = dataset.split("train").select(pl.col(task.name).is_not_null().mean() for task in spec.tasks)
     assert 0 < observed["liked"].item() < 1
     for task in spec.tasks:
-        expected = observed[task.name].item() if balance == "labels" else 1.0
+        expected = observed[task.name].item() if normalisation == "labels" else 1.0
         assert fit.log[-1][f"weight/{task.name}"] == pytest.approx(expected)
 
 

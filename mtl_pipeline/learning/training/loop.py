@@ -92,7 +92,7 @@ def fit_network(
     )
     network = MultiTaskNetwork(spec.model, shape, dataset.text.tensors).to(device)
     start_at_base_rates(network, train.labels, tasks)
-    shares = observed_shares(train.labels) if settings.balance == "labels" else None
+    shares = observed_shares(train.labels) if settings.loss_normalisation == "labels" else None
     balancer = BALANCERS[settings.weighting](tasks, shares).to(device)
     optimizers = make_optimizers(network, balancer, settings)
     constant = constant_losses(train.labels, validation.labels, tasks)

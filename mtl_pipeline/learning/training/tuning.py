@@ -234,7 +234,7 @@ def trials_schema(settings: Sequence[str], tasks: Sequence[Task]) -> dict[str, A
     """Column → type. `score` and `score/<task>` are those of the best round of the trial, lower is better; of a
     trial that is not complete they are what it had come to, or NULL."""
     texts, numbers = (
-        ("weighting", "balance", "hidden", "tower"),
+        ("weighting", "loss_normalisation", "hidden", "tower"),
         ("learning_rate", "weight_decay", "dropout", "id_dropout"),
     )
     types = dict.fromkeys(texts, pl.String) | dict.fromkeys(numbers, pl.Float64)
