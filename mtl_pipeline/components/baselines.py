@@ -14,7 +14,7 @@ def baselines_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
 
     @pipeline.asset(
         reads=["examples", *pipeline.embeddings],
-        kinds={"scikitlearn", "pytorch", "parquet"},
+        kinds={"lightgbm", "pytorch", "parquet"},
         trains=True,
         code_version=code_version(settings=training_settings(spec)),
     )

@@ -95,6 +95,8 @@ class TaskKind(ABC):
     """The loss in which the way to the ceiling is measured: the true expectation has the lowest on average."""
     learned: ClassVar[str]
     """The metric in which a constant answer has to be beaten."""
+    tree_objective: ClassVar[str]
+    """What LightGBM calls the loss that boosted trees are fitted with."""
     telling: ClassVar[str]
     """The metric that is undefined where the test rows say nothing of the task."""
     margin: ClassVar[float] = 0.005
@@ -210,9 +212,6 @@ class TaskKind(ABC):
 
     @abstractmethod
     def linear_model(self) -> BaseEstimator: ...
-
-    @abstractmethod
-    def boosted_trees(self, labels: np.ndarray) -> BaseEstimator: ...
 
     def fitted_predictions(self, estimator: Any, inputs: np.ndarray, classes: int) -> np.ndarray:
         """Predictions, float64, of an estimator fitted to labels."""

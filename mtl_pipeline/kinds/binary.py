@@ -91,6 +91,7 @@ class Binary(TaskKind):
     calibration_measures = ("ece", "log_loss")
     ceiling_measure = "log_loss"
     learned = "log_loss"
+    tree_objective = "binary"
     telling = "roc_auc"
     margin = 0.002
     margin_is_relative = False
@@ -204,13 +205,6 @@ class Binary(TaskKind):
         from sklearn.linear_model import LogisticRegression
 
         return LogisticRegression(max_iter=500)
-
-    def boosted_trees(self, labels: np.ndarray) -> BaseEstimator:
-        from sklearn.ensemble import HistGradientBoostingClassifier
-
-        # Early stopping sets rows of every class aside, which one row of a class does not allow.
-        rarest = np.unique(labels, return_counts=True)[1].min()
-        return HistGradientBoostingClassifier(random_state=0, early_stopping="auto" if rarest > 1 else False)
 
     def fitted_predictions(self, estimator: Any, inputs: np.ndarray, classes: int) -> np.ndarray:
         return estimator.predict_proba(inputs)[:, 1].astype(np.float64)

@@ -49,6 +49,7 @@ class Count(TaskKind):
     calibration_measures = ("poisson_deviance",)
     ceiling_measure = "poisson_deviance"
     learned = "poisson_deviance"
+    tree_objective = "poisson"
     telling = "poisson_deviance"
     counts_events = True
     label_rule = LabelRule(
@@ -106,8 +107,3 @@ class Count(TaskKind):
         from sklearn.linear_model import PoissonRegressor
 
         return PoissonRegressor(alpha=1e-4, max_iter=500)
-
-    def boosted_trees(self, labels: np.ndarray) -> BaseEstimator:
-        from sklearn.ensemble import HistGradientBoostingRegressor
-
-        return HistGradientBoostingRegressor(loss="poisson", random_state=0)

@@ -52,6 +52,7 @@ class Multiclass(TaskKind):
     calibration_measures = ("log_loss",)
     ceiling_measure = "log_loss"
     learned = "log_loss"
+    tree_objective = "multiclass"
     telling = "macro_roc_auc"
     has_classes = True
     is_ordered = False
@@ -142,13 +143,6 @@ class Multiclass(TaskKind):
         from sklearn.linear_model import LogisticRegression
 
         return LogisticRegression(max_iter=500)
-
-    def boosted_trees(self, labels: np.ndarray) -> BaseEstimator:
-        from sklearn.ensemble import HistGradientBoostingClassifier
-
-        # Early stopping sets rows of every class aside, which one row of a class does not allow.
-        rarest = np.unique(labels, return_counts=True)[1].min()
-        return HistGradientBoostingClassifier(random_state=0, early_stopping="auto" if rarest > 1 else False)
 
     def fitted_predictions(self, estimator: Any, inputs: np.ndarray, classes: int) -> np.ndarray:
         probabilities = np.zeros((len(inputs), classes))

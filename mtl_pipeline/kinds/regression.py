@@ -44,6 +44,7 @@ class Regression(TaskKind):
     calibration_measures = ("rmse",)
     ceiling_measure = "mse"
     learned = "rmse"
+    tree_objective = "regression"
     telling = "rmse"
     is_standardised = True
     label_rule = LabelRule("finite", "one infinite label ruins the loss", "isfinite({label}::DOUBLE)")
@@ -91,8 +92,3 @@ class Regression(TaskKind):
         from sklearn.linear_model import Ridge
 
         return Ridge(alpha=1.0)
-
-    def boosted_trees(self, labels: np.ndarray) -> BaseEstimator:
-        from sklearn.ensemble import HistGradientBoostingRegressor
-
-        return HistGradientBoostingRegressor(random_state=0)

@@ -7,14 +7,10 @@ import polars as pl
 import pytest
 
 from mtl_pipeline.learning.baselines import predict as baselines
-from mtl_pipeline.learning.baselines.predict import (
-    boosted_trees,
-    drawn_rows,
-    fit_predict,
-    linear_model,
-    predict_baselines,
-    text_components,
-)
+from mtl_pipeline.learning.baselines.boosted_trees import boosted_answers
+from mtl_pipeline.learning.baselines.design import text_components
+from mtl_pipeline.learning.baselines.predict import drawn_rows, predict_baselines
+from mtl_pipeline.learning.baselines.simple import linear_answers
 from mtl_pipeline.learning.training.calibration import fit_calibrator
 from mtl_pipeline.spec import Task
 from mtl_pipeline_tests.conftest import TinyPipeline
@@ -47,7 +43,7 @@ def test_baselines_are_calibrated_on_the_validation_rows_as_the_model_is(prepare
     rows = predicted(prepared, "auto")
     validation = rows.filter(pl.col("split") == "validation")
     changed = [column.split("/")[1:] for column in rows.columns if column.startswith("uncalibrated/")]
-    assert len({model for model, _ in changed}) > 1
+    assert changed
     for model, task in changed:
         before = f"uncalibrated/{model}/{task}"
         labels = validation[task].cast(pl.Float32).fill_null(np.nan).to_numpy()
@@ -75,16 +71,16 @@ TRUTH = INPUTS @ [1.0, -2.0, 0.5]
 
 
 def test_linear_models_find_a_linear_truth() -> None:
-    assert np.abs(fit_predict(linear_model, REGRESSION, INPUTS, TRUTH, INPUTS) - TRUTH).max() < 0.01
+    assert np.abs(linear_answers(REGRESSION, INPUTS, TRUTH, INPUTS) - TRUTH).max() < 0.01
 
     clicked = (RNG.random(4_000) < 1 / (1 + np.exp(-TRUTH))).astype(float)
-    click = fit_predict(linear_model, BINARY, INPUTS, clicked, INPUTS)
+    click = linear_answers(BINARY, INPUTS, clicked, INPUTS)
     assert np.corrcoef(np.log(click / (1 - click)), TRUTH)[0, 1] > 0.99
 
-    plays = fit_predict(linear_model, COUNT, INPUTS, RNG.poisson(np.exp(TRUTH / 2)), INPUTS)
+    plays = linear_answers(COUNT, INPUTS, RNG.poisson(np.exp(TRUTH / 2)), INPUTS)
     assert np.corrcoef(np.log(plays), TRUTH)[0, 1] > 0.99
 
-    mood = fit_predict(linear_model, CLASSES, INPUTS, np.digitize(TRUTH, [-1, 1]), INPUTS)
+    mood = linear_answers(CLASSES, INPUTS, np.digitize(TRUTH, [-1, 1]), INPUTS)
     assert mood.shape == (4_000, 3)
     assert np.allclose(mood.sum(1), 1)
     assert (mood.argmax(1) == np.digitize(TRUTH, [-1, 1])).mean() > 0.95
@@ -92,21 +88,21 @@ def test_linear_models_find_a_linear_truth() -> None:
 
 def test_boosted_trees_find_what_no_linear_model_can() -> None:
     product = INPUTS[:, 0] * INPUTS[:, 1]
-    linear = fit_predict(linear_model, REGRESSION, INPUTS, product, INPUTS)
-    trees = fit_predict(boosted_trees, REGRESSION, INPUTS, product, INPUTS)
+    linear = linear_answers(REGRESSION, INPUTS, product, INPUTS)
+    trees = boosted_answers(REGRESSION, INPUTS, product, (INPUTS[:500], product[:500]), INPUTS)
     assert np.corrcoef(linear, product)[0, 1] < 0.2
     assert np.corrcoef(trees, product)[0, 1] > 0.9
 
 
 def test_a_class_that_training_lacks_has_probability_0() -> None:
     labels = np.tile([0, 2], 2_000)
-    answers = fit_predict(linear_model, CLASSES, INPUTS, labels, INPUTS)
+    answers = linear_answers(CLASSES, INPUTS, labels, INPUTS)
     assert (answers[:, 1] == 0).all()
     assert np.allclose(answers.sum(1), 1)
 
 
 def test_one_label_only_gives_a_constant() -> None:
-    assert fit_predict(linear_model, BINARY, INPUTS, np.ones(4_000), INPUTS[:5]).tolist() == [1.0] * 5
+    assert linear_answers(BINARY, INPUTS, np.ones(4_000), INPUTS[:5]).tolist() == [1.0] * 5
 
 
 def test_at_most_so_many_rows_are_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,10 +122,41 @@ def test_text_components_ignore_vectors_that_training_never_saw() -> None:
 
 
 def test_trees_cope_with_a_class_of_one_row_and_with_no_inputs() -> None:
-    inputs = np.random.default_rng(0).normal(size=(10_500, 2))
-    labels = np.append(np.zeros(10_499), 1.0)
-    assert len(fit_predict(boosted_trees, BINARY, inputs, labels, inputs[:5])) == 5
+    labels = np.append(np.zeros(3_999), 1.0)
+    assert len(boosted_answers(BINARY, INPUTS, labels, (INPUTS[:9], labels[:9]), INPUTS[:5])) == 5
     nothing = np.empty((4, 0))
-    assert (
-        fit_predict(linear_model, BINARY, nothing, np.array([0.0, 1, 1, 1]), nothing).tolist() == [0.75] * 4
-    )
+    few = np.array([0.0, 1, 1, 1])
+    assert linear_answers(BINARY, nothing, few, nothing).tolist() == [0.75] * 4
+    assert boosted_answers(BINARY, nothing, few, (nothing, few), nothing).tolist() == [0.75] * 4
+
+
+@pytest.mark.parametrize(
+    ("task", "labels"),
+    [
+        (BINARY, (TRUTH > 0).astype(float)),
+        (REGRESSION, TRUTH),
+        (COUNT, np.exp(TRUTH / 2).round()),
+        (CLASSES, np.digitize(TRUTH, [-1, 1]).astype(float)),
+        (CLASSES, 2.0 * (TRUTH > 0)),
+    ],
+)
+def test_trees_predict_what_the_kind_of_task_publishes_and_do_so_again(
+    task: Task, labels: np.ndarray
+) -> None:
+    def answers() -> np.ndarray:
+        return boosted_answers(task, INPUTS[1_000:], labels[1_000:], (INPUTS[:500], labels[:500]), INPUTS)
+
+    found = answers()
+    assert np.array_equal(found, answers())
+    fresh = slice(500, 1_000)
+    if task.classes:
+        assert found.shape == (4_000, 3)
+        assert found.sum(1) == pytest.approx(1)
+        assert (found[fresh].argmax(1) == labels[fresh]).mean() > 0.9
+    else:
+        assert np.corrcoef(found[fresh], labels[fresh])[0, 1] > 0.85
+
+
+def test_without_a_validation_label_trees_are_fitted_all_the_same() -> None:
+    found = boosted_answers(REGRESSION, INPUTS, TRUTH, (INPUTS[:0], TRUTH[:0]), INPUTS)
+    assert np.corrcoef(found, TRUTH)[0, 1] > 0.95

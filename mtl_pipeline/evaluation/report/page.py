@@ -53,7 +53,7 @@ MODEL_DESCRIPTIONS = {
     "calibration brings it to that of the validation rows",
     "popularity": "the item's past popularity or mean, whoever the user is",
     "linear": "logistic or ridge regression on the same features",
-    "boosted_trees": "gradient-boosted trees on histograms of the same features, one set of trees per task",
+    "boosted_trees": "gradient-boosted trees (LightGBM) on the same features, one set of trees per task",
     "single_task": "the same network of the same size, trained for this task alone",
     "multi_task": "one network trained for all tasks together; the model that is put forward",
     "champion": "the model that recommends until another one is promoted",
