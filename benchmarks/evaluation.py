@@ -16,7 +16,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import polars as pl
 
-from mtl_pipeline.evaluation.report.page import ReportContext, render_report
+from mtl_pipeline.evaluation.report.context import ReportContext
+from mtl_pipeline.evaluation.report.evaluation import evaluation_report
+from mtl_pipeline.evaluation.report.html import to_html
 from mtl_pipeline.evaluation.studies.ranked_lists import measure_ranking
 from mtl_pipeline.evaluation.studies.scoring import evaluate
 from mtl_pipeline.evaluation.studies.slice_scores import measure_slices
@@ -96,7 +98,8 @@ def main() -> None:
         )
     if not arguments.no_report:
         with timed("report"):
-            render_report(measured, ReportContext("benchmark", predictions, slices=slices, ranking=ranking))
+            parts = {"slices": slices, "ranking": ranking}
+            to_html(evaluation_report(measured, ReportContext("benchmark", predictions, parts=parts)))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import polars as pl
@@ -16,7 +16,7 @@ from mtl_pipeline.champions import Decision, short
 from mtl_pipeline.components.checks import asset_checks
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.promotion import Champion, decide_promotion, find_champion
-from mtl_pipeline.components.understanding import understand_model
+from mtl_pipeline.components.understanding import understand_model, with_texts
 from mtl_pipeline.publishing import folder_fingerprint, publish_folder, reading
 from mtl_pipeline.spec.assets import code_version
 from mtl_pipeline.warehouse.checks import evaluation_checks
@@ -24,7 +24,8 @@ from mtl_pipeline.warehouse.facts import describe_data
 
 if TYPE_CHECKING:
     from mtl_pipeline.evaluation.facts import Facts
-    from mtl_pipeline.evaluation.report.page import ReportContext
+    from mtl_pipeline.evaluation.report.context import ReportContext
+    from mtl_pipeline.evaluation.report.document import Document
     from mtl_pipeline.evaluation.studies.history import Record
     from mtl_pipeline.evaluation.studies.scoring import Evaluation
 
@@ -49,8 +50,9 @@ def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     )
     def evaluation(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Metrics of every model on the test split, with the thresholds that validation chose."""
-        from mtl_pipeline.evaluation.report.markdown import to_markdown
+        from mtl_pipeline.evaluation.report.evaluation import evaluation_report, report_texts
         from mtl_pipeline.evaluation.studies.history import append_record, read_records, with_record
+        from mtl_pipeline.evaluation.studies.ranked_lists import list_scores
         from mtl_pipeline.evaluation.studies.scoring import evaluate
 
         champion = find_champion(pipeline)
@@ -68,23 +70,22 @@ def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         page = report_context(context, pipeline, predictions, decision, read(pipeline, compared))
         record = history_record(pipeline, measured, decision, page.facts)
         past = with_record(read_records(paths.evaluation_history), record)
-        page = replace(page, slices=parts["slices"], ranking=parts["ranking"], past=past)
-        page = replace(page, seeds=parts["seeds"], text=parts["text"], inside=parts)
-        page = replace(page, caveats=[*filter(None, [baselines_caveat(pipeline), left_out])])
-        publish_evaluation(pipeline, compared, page, parts)
+        caveats = [*filter(None, [baselines_caveat(pipeline), left_out])]
+        report = evaluation_report(compared, replace(page, parts=parts, past=past, caveats=caveats))
+        publish_evaluation(pipeline, compared, decision, report, parts)
         append_record(paths.evaluation_history, record)
         context.log.info(f"report: {paths.evaluation / 'report.html'}")
         return dg.MaterializeResult(
             data_version=dg.DataVersion(str(measured.metrics.hash_rows(seed=0).sum())),
             metadata={
-                "report": dg.MetadataValue.md(to_markdown(compared, decision)),
+                **{name: dg.MetadataValue.md(text) for name, text in report_texts(report).items()},
                 "promotion": decision.verdict,
-                **({"beware": " ".join(page.caveats)} if page.caveats else {}),
+                **({"beware": " ".join(caveats)} if caveats else {}),
                 "champion before": decision.champion or "none",
                 "page": dg.MetadataValue.path(paths.evaluation / "report.html"),
                 "dagster/uri": dg.MetadataValue.path(paths.evaluation),
                 **main_metrics(measured),
-                **parts_metadata(measured, parts),
+                **list_scores(parts["ranking"], measured.candidate),
             },
         )
 
@@ -141,7 +142,7 @@ def report_context(
     made_from: list[str],
 ) -> "ReportContext":
     from mtl_pipeline.evaluation.facts import Facts
-    from mtl_pipeline.evaluation.report.page import ReportContext
+    from mtl_pipeline.evaluation.report.context import ReportContext
     from mtl_pipeline.learning.training.calibrator import load_calibration
 
     with reading(pipeline.paths.model) as model:
@@ -168,14 +169,23 @@ def measure_parts(
     measured: "Evaluation",
     log: Callable[[str], None] = print,
 ) -> dict[str, pl.DataFrame]:
-    """The published frames `slices` and `ranking`: the test rows in parts, and as each user's list; and those that
-    explain the model."""
+    """The published frames `slices`, `ranking` and `people`: the test rows in parts, as each user's list, and the lists
+    of a few users; and those that explain the model."""
+    from mtl_pipeline.evaluation.studies.people import lists_of_people
     from mtl_pipeline.evaluation.studies.ranked_lists import measure_ranking
     from mtl_pipeline.evaluation.studies.slice_scores import measure_slices
     from mtl_pipeline.evaluation.studies.slices import read_slices
 
     samples = pipeline.spec.evaluation.bootstrap_samples
     slices = read_slices(pipeline.paths, pipeline.spec)
+    with reading(pipeline.paths.examples) as folder:
+        people = lists_of_people(
+            predictions,
+            pl.scan_parquet(folder / "examples.parquet"),
+            pipeline.spec.tasks,
+            candidate=measured.candidate,
+            seed=pipeline.spec.seed,
+        )
     return {
         "slices": measure_slices(predictions, slices, measured, bootstrap_samples=samples),
         "ranking": measure_ranking(
@@ -185,6 +195,7 @@ def measure_parts(
             bootstrap_samples=samples,
             seed=pipeline.spec.seed,
         ),
+        "people": with_texts(pipeline, people),
         **understand_model(pipeline, predictions, slices, measured, log),
     }
 
@@ -213,26 +224,6 @@ def measure_over_seeds(
     return compare_over_seeds(measured, replications), frames, left_out
 
 
-def parts_metadata(measured: "Evaluation", parts: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
-    from mtl_pipeline.evaluation.report.importance_report import importance_markdown
-    from mtl_pipeline.evaluation.report.list_report import ranking_markdown
-    from mtl_pipeline.evaluation.report.seed_report import seeds_markdown, text_markdown
-    from mtl_pipeline.evaluation.report.slice_report import slices_markdown
-    from mtl_pipeline.evaluation.studies.ranked_lists import list_scores
-
-    texts = {
-        "over seeds": seeds_markdown(parts["seeds"], measured.tasks),
-        "text vectors": text_markdown(parts["text"], measured.tasks, measured.candidate),
-        "slices": slices_markdown(parts["slices"], measured.tasks),
-        "ranked lists": ranking_markdown(parts["ranking"], measured.candidate),
-        "importance": importance_markdown(parts["importance"], measured.tasks),
-    }
-    return {
-        **{name: dg.MetadataValue.md(text) for name, text in texts.items() if text},
-        **list_scores(parts["ranking"], measured.candidate),
-    }
-
-
 def history_record(
     pipeline: PipelineContext, measured: "Evaluation", decision: Decision, facts: "Facts"
 ) -> "Record":
@@ -250,17 +241,17 @@ def history_record(
 def publish_evaluation(
     pipeline: PipelineContext,
     measured: "Evaluation",
-    context: "ReportContext",
+    decision: Decision,
+    report: "Document",
     parts: Mapping[str, pl.DataFrame],
 ) -> None:
+    from mtl_pipeline.evaluation.report.html import to_html
     from mtl_pipeline.evaluation.report.markdown import to_markdown
-    from mtl_pipeline.evaluation.report.page import render_report
 
     with publish_folder(pipeline.paths.evaluation) as folder:
-        (folder / "report.html").write_text(render_report(measured, context), encoding="utf-8")
-        (folder / "report.md").write_text(to_markdown(measured, context.decision), encoding="utf-8")
-        if context.decision:
-            context.decision.write(folder / "decision.json")
+        (folder / "report.html").write_text(to_html(report), encoding="utf-8")
+        (folder / "report.md").write_text(to_markdown(report.sections), encoding="utf-8")
+        decision.write(folder / "decision.json")
         for name in FRAMES:
             getattr(measured, name).write_parquet(folder / f"{name}.parquet")
         for name, frame in parts.items():

@@ -21,7 +21,6 @@ def understand_model(
     log: Callable[[str], None] = print,
 ) -> dict[str, pl.DataFrame]:
     """The published frames `importance`, `experts` and `largest_errors`."""
-    from mtl_pipeline.evaluation.report.understanding_report import EXPERTS, IMPORTANCE, LARGEST_ERRORS
     from mtl_pipeline.evaluation.studies.importance import measure_importance
     from mtl_pipeline.evaluation.studies.largest_errors import largest_errors
     from mtl_pipeline.learning.explain.experts import expert_use
@@ -31,9 +30,9 @@ def understand_model(
     spec, started = pipeline.spec, time.perf_counter()
     probe = open_probe(pipeline.paths, spec, pipeline.paths.model)
     frames = {
-        IMPORTANCE: measure_importance(permuted_predictions(probe), spec.tasks),
-        EXPERTS: expert_use(probe),
-        LARGEST_ERRORS: with_texts(
+        "importance": measure_importance(permuted_predictions(probe), spec.tasks),
+        "experts": expert_use(probe),
+        "largest_errors": with_texts(
             pipeline, largest_errors(predictions, spec.tasks, slices, candidate=measured.candidate)
         ),
     }
@@ -41,9 +40,9 @@ def understand_model(
     return frames
 
 
-def with_texts(pipeline: PipelineContext, errors: pl.DataFrame) -> pl.DataFrame:
+def with_texts(pipeline: PipelineContext, rows: pl.DataFrame) -> pl.DataFrame:
     """The column `item_text` beside, where there are items."""
-    if "item_id" not in errors.columns:
-        return errors
-    texts = read_item_texts(pipeline.paths, pipeline.spec, errors["item_id"])
-    return errors.join(texts, on="item_id", how="left", maintain_order="left")
+    if "item_id" not in rows.columns:
+        return rows
+    texts = read_item_texts(pipeline.paths, pipeline.spec, rows["item_id"])
+    return rows.join(texts, on="item_id", how="left", maintain_order="left")

@@ -9,7 +9,9 @@ from typing import Any
 
 import polars as pl
 
-from mtl_pipeline.evaluation.report.backtest_report import render_markdown, render_page
+from mtl_pipeline.evaluation.report.backtest import backtest_report
+from mtl_pipeline.evaluation.report.html import to_html
+from mtl_pipeline.evaluation.report.markdown import to_markdown
 from mtl_pipeline.evaluation.studies.backtest import BacktestResult, WindowScores, pool_windows, score_window
 from mtl_pipeline.learning.baselines.predict import predict_baselines
 from mtl_pipeline.learning.training.train import train_ranker
@@ -110,9 +112,10 @@ def windows_frame(planned: list[PlannedWindow], training: list[dict[str, float]]
 
 
 def publish_backtest(paths: PipelinePaths, result: BacktestResult) -> None:
+    report = backtest_report(result)
     with publish_folder(paths.backtest) as folder:
-        (folder / "report.html").write_text(render_page(result), encoding="utf-8")
-        (folder / "report.md").write_text(render_markdown(result), encoding="utf-8")
+        (folder / "report.html").write_text(to_html(report), encoding="utf-8")
+        (folder / "report.md").write_text(to_markdown(report.sections), encoding="utf-8")
         result.windows.write_parquet(folder / "windows.parquet")
         result.scores.metrics.write_parquet(folder / "metrics.parquet")
         result.scores.comparisons.write_parquet(folder / "comparisons.parquet")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mtl_pipeline.evaluation.report.tuning_report import TuningPage, render_markdown, render_page
+from mtl_pipeline.evaluation.report.html import to_html
+from mtl_pipeline.evaluation.report.markdown import to_markdown
+from mtl_pipeline.evaluation.report.tuning import TuningResult, tuning_report
 from mtl_pipeline.learning.training.tuning import Search, one_at_a_time, tune
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import publish_folder
@@ -31,24 +33,25 @@ def tune_settings(
     """
     with one_at_a_time(paths.tuning_study):
         search = tune(paths, spec, trials=trials or spec.tuning.trials, log=log)
-        page = report_page(paths.pipeline, spec, search)
-        markdown = render_markdown(page)
+        result = tuning_result(paths.pipeline, spec, search)
+        report = tuning_report(result)
+        markdown = to_markdown(report.sections)
         with publish_folder(paths.tuning) as folder:
             search.trials.write_parquet(folder / "trials.parquet")
             (folder / "best.yaml").write_text(search.best, encoding="utf-8")
-            (folder / "report.html").write_text(render_page(page), encoding="utf-8")
+            (folder / "report.html").write_text(to_html(report), encoding="utf-8")
             (folder / "report.md").write_text(markdown, encoding="utf-8")
     log(f"report: {paths.tuning / 'report.html'}")
-    return Tuned(search, page.numbers, markdown)
+    return Tuned(search, result.numbers, markdown)
 
 
-def report_page(pipeline: str, spec: PipelineSpec, search: Search) -> TuningPage:
-    return TuningPage(
+def tuning_result(pipeline: str, spec: PipelineSpec, search: Search) -> TuningResult:
+    return TuningResult(
         pipeline=pipeline,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         trials=search.trials,
         importance=search.importance,
-        present_architecture=spec.model.architecture,
+        studies=search.studies,
         limit=f"{spec.training.epochs} epochs, with a patience of {spec.training.patience} rounds",
         best=search.best,
         fingerprint=search.fingerprint,

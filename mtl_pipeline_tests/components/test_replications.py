@@ -123,7 +123,7 @@ def test_two_seeds_from_run_config_reach_the_report(nightly: Project) -> None:
     assert comparisons["seeds"].unique().to_list() == [2]
     assert set(frame(nightly, "seeds")["model"]) == {"multi_task", "single_task", "without_text"}
     assert set(frame(nightly, "text")["part"]) == {"all test rows", "other items"}
-    assert "What the text vectors bring" in report(nightly)
+    assert "against without_text, the same network" in report(nightly)
     assert "each difference is the mean over 2 seeds" in report(nightly)
     assert "| watched | all test rows |" in str(nightly.metadata("evaluation")["text vectors"])
 
@@ -163,7 +163,7 @@ def test_two_seeds_from_run_config_reach_the_report(nightly: Project) -> None:
     assert "The baselines were not trained with the seed of the model" in str(
         changed.metadata("evaluation")["beware"]
     )
-    assert "What the text vectors bring" not in report(changed)
+    assert "against without_text, the same network" not in report(changed)
     assert frame(changed, "comparisons")["seeds"].unique().to_list() == [1]
     assert frame(changed, "text").is_empty()
 

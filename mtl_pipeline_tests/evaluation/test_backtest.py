@@ -10,7 +10,9 @@ import polars as pl
 import pytest
 
 from mtl_pipeline.evaluation.inference.intervals import BETTER, UNDECIDED, WORSE
-from mtl_pipeline.evaluation.report.backtest_report import render_markdown, render_page
+from mtl_pipeline.evaluation.report.backtest import backtest_report
+from mtl_pipeline.evaluation.report.html import to_html
+from mtl_pipeline.evaluation.report.markdown import to_markdown
 from mtl_pipeline.evaluation.studies.backtest import (
     BEST_BASELINE,
     NOT_SCORED,
@@ -169,8 +171,8 @@ def test_a_window_without_labels_is_left_out_of_the_mean_with_a_note() -> None:
     assert clicks["value"].is_nan().all()
     assert "only one class" in clicks["note"][0]
     page = page_of(scores, windows=3)
-    assert "Nothing can be said of 1." in render_markdown(page)
-    assert "window 2: " in render_page(page)
+    assert "Nothing can be said of 1." in markdown_of(page)
+    assert "window 2: " in html_of(page)
 
 
 def test_no_window_with_a_score() -> None:
@@ -179,11 +181,19 @@ def test_no_window_with_a_score() -> None:
     assert pooled.filter(task="stars")["difference"].is_nan().all()
     assert set(pooled.filter(task="stars")["verdict"]) == {NOT_SCORED}
     page = page_of(scores, windows=2)
-    text = render_markdown(page)
+    text = markdown_of(page)
     assert "Nothing can be said of 2." in text
     assert "On average over those of 2 windows that could be scored" in text
     assert "shows no difference on 0 of 2 tasks, and nothing can be said of 2" in text
-    assert render_page(page).count("<figure>") == 1
+    assert html_of(page).count("<figure>") == 1
+
+
+def html_of(result: BacktestResult) -> str:
+    return to_html(backtest_report(result))
+
+
+def markdown_of(result: BacktestResult) -> str:
+    return to_markdown(backtest_report(result).sections)
 
 
 def page_of(
@@ -226,7 +236,7 @@ def page_of(
 
 
 def test_the_verdict_is_in_words(three_windows: WindowScores) -> None:
-    text = render_markdown(page_of(three_windows, windows=3))
+    text = markdown_of(page_of(three_windows, windows=3))
     assert (
         "On click, multi_task is better than the best baseline (linear) in 3 of 3 windows, worse in 0, and in 0 no "
         "difference is shown."
@@ -249,7 +259,7 @@ def test_a_worse_candidate_is_called_worse() -> None:
 
 @pytest.mark.parametrize("folded", [False, True])
 def test_the_page_is_self_contained_and_escaped(three_windows: WindowScores, folded: bool) -> None:
-    page = render_page(page_of(three_windows, windows=3, folded=folded, name="<b>shop</b>"))
+    page = html_of(page_of(three_windows, windows=3, folded=folded, name="<b>shop</b>"))
     assert "<b>shop" not in page
     assert not re.search(r"(src|href)=.(?!#)|<script|@import", page)
     assert page.count("<figure>") == page.count("<svg ") == 5

@@ -7,11 +7,11 @@ import re
 import polars as pl
 import pytest
 
+from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.figures.task_figures import task_figures
-from mtl_pipeline.evaluation.report.markdown import to_markdown
-from mtl_pipeline.evaluation.report.page import ReportContext, render_report
 from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate
 from mtl_pipeline.spec import Task
+from mtl_pipeline_tests.evaluation.pages import html_of, markdown_of
 
 
 @pytest.fixture(scope="module")
@@ -61,30 +61,33 @@ def test_before_and_after_are_measured_on_both_splits(
 def test_before_is_drawn_beside_after(calibrated: pl.DataFrame, tasks: list[Task]) -> None:
     (drawn,) = [
         figure
-        for figure in task_figures(calibrated, tasks[0], "multi_task", [], None, 0)
+        for figure in task_figures(calibrated, tasks[0], "multi_task", [], None)
         if figure.title == "Calibration"
     ]
-    assert "multi_task before" in drawn.svg
+    assert "multi_task before" in drawn.svg("one")
     assert "Dotted: multi_task before it was calibrated on validation rows." in drawn.caption
 
 
 def test_without_calibration_nothing_is_said_of_before(
     evaluation: Evaluation, predictions: pl.DataFrame
 ) -> None:
-    html = render_report(evaluation, ReportContext("movielens", predictions))
+    html = html_of(evaluation, ReportContext("movielens", predictions))
     assert "Before and after calibration" not in html
     assert "multi_task before" not in html
-    assert "after calibration" not in to_markdown(evaluation)
+    assert "after calibration" not in markdown_of(evaluation, ReportContext("movielens", predictions))
 
 
 def test_both_reports_show_it_and_how_it_was_chosen(measured: Evaluation, calibrated: pl.DataFrame) -> None:
     context = ReportContext("movielens", calibrated, calibration={"watched": "isotonic: 53,000 rows"})
-    html = render_report(measured, context)
+    html = html_of(measured, context)
     assert html.count("Before and after calibration") == 2
     assert "isotonic: 53,000 rows" in html
-    assert re.search(r"\| multi_task \| 0\.\d+ → 0\.\d+ \| \d\.\d+ → 0\.\d+ \|", to_markdown(measured))
+    assert re.search(r"On the test rows it left [A-Z]+ (better|worse)", html)
+    assert re.search(
+        r"\| multi_task \| 0\.\d+ → 0\.\d+ \| \d\.\d+ → 0\.\d+ \|", markdown_of(measured, context)
+    )
 
 
 def test_validation_is_said_to_flatter(measured: Evaluation, calibrated: pl.DataFrame) -> None:
-    html = render_report(measured, ReportContext("movielens", calibrated))
+    html = html_of(measured, ReportContext("movielens", calibrated))
     assert "whatever is measured on them flatters" in html

@@ -11,10 +11,11 @@ import pytest
 
 from mtl_pipeline.champions import Decision
 from mtl_pipeline.evaluation.facts import Facts
+from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.figures.history_figure import MOST_RECORDS, history_figure
-from mtl_pipeline.evaluation.report.page import ReportContext, render_report
 from mtl_pipeline.evaluation.studies.history import Record, make_record
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
+from mtl_pipeline_tests.evaluation.pages import html_of
 
 START = datetime.fromisoformat("2026-10-01T02:00:00+00:00")
 
@@ -36,7 +37,7 @@ def test_one_evaluation_is_no_figure(nights: list[Record]) -> None:
 def test_every_task_has_a_panel_with_the_candidate_and_the_network_for_it_alone(nights: list[Record]) -> None:
     figure = history_figure(nights[:8])
     assert figure is not None
-    texts = [element.text for element in ElementTree.fromstring(figure.svg).iter() if element.text]
+    texts = [element.text for element in ElementTree.fromstring(figure.svg("one")).iter() if element.text]
     for text in ("watched, ROC-AUC ↑", "rating, RMSE ↓", "multi_task", "single_task", "promoted"):
         assert text in texts
 
@@ -51,11 +52,10 @@ def test_tasks_may_be_missing_or_of_another_kind_in_some_evaluations(nights: lis
 def test_of_very_many_evaluations_the_newest_are_drawn(nights: list[Record]) -> None:
     figure = history_figure(nights)
     assert figure is not None
-    assert len(figure.svg) < 150_000
+    assert len(figure.svg("one")) < 150_000
 
 
 def test_the_report_shows_it(nights: list[Record], evaluation: Evaluation, predictions: pl.DataFrame) -> None:
-    assert 'id="figure-history-' in render_report(
-        evaluation, ReportContext("shop", predictions, past=nights[:2])
-    )
-    assert 'id="figure-history-' not in render_report(evaluation, ReportContext("shop", predictions))
+    title = "Scores from one evaluation to the next"
+    assert title in html_of(evaluation, ReportContext("shop", predictions, past=nights[:2]))
+    assert title not in html_of(evaluation, ReportContext("shop", predictions))

@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mtl_pipeline.evaluation.report.importance_report import (
+from mtl_pipeline.evaluation.report.sections.importance import (
     importance_figures,
-    importance_markdown,
     importance_sentences,
+    importance_table,
 )
 from mtl_pipeline.evaluation.studies.importance import measure_importance
 from mtl_pipeline.spec import Task
@@ -116,10 +116,10 @@ def test_what_cannot_be_measured_is_left_out_of_the_report() -> None:
     assert found.filter(task="bought")["importance"].is_nan().all()
     assert len(importance_figures(found, TASKS)) == 1
     assert [sentence.split(" ")[0] for sentence in importance_sentences(found, TASKS)] == ["stars"]
-    assert "bought" not in importance_markdown(found, TASKS)
+    assert "bought" not in " ".join(importance_table(found, TASKS).heads)
     no_rows = measure_importance([frame.clear() for frame in frames(TASKS)], TASKS)
     assert no_rows.is_empty()
-    assert importance_markdown(no_rows, TASKS) == ""
+    assert importance_figures(no_rows, TASKS) == []
 
 
 def test_the_report_says_it_in_words_and_numbers(importance: pl.DataFrame) -> None:
@@ -127,14 +127,13 @@ def test_the_report_says_it_in_words_and_numbers(importance: pl.DataFrame) -> No
     assert first.startswith("bought (ROC-AUC 0.9")
     assert "most is lost without all features (0.4" in first
     assert "noise" not in first
-    lines = importance_markdown(importance, TASKS).splitlines()
-    assert lines[0].startswith(
-        "| shuffled | bought: ROC-AUC lost | stars: RMSE added | visits: deviance added |"
-    )
-    assert [line.split(" | ")[0] for line in lines[2:]] == ["| all features", "| planted", "| noise"]
+    table = importance_table(importance, TASKS)
+    heads = ["shuffled", "bought: ROC-AUC lost", "stars: RMSE added", "visits: deviance added"]
+    assert list(table.heads)[:4] == heads
+    assert [row[0].text for row in table.cells] == ["all features", "planted", "noise"]
     figures = importance_figures(importance, TASKS)
-    assert "ROC-AUC lost by shuffling" in figures[0].svg
-    assert "RMSE added by shuffling (label units)" in figures[1].svg
+    assert "ROC-AUC lost by shuffling" in figures[0].svg("one")
+    assert "RMSE added by shuffling (label units)" in figures[1].svg("one")
 
 
 def test_of_many_features_the_most_important_are_drawn(importance: pl.DataFrame) -> None:
@@ -145,6 +144,6 @@ def test_of_many_features_the_most_important_are_drawn(importance: pl.DataFrame)
     ]
     wide = pl.concat([whole, *many])
     (figure,) = importance_figures(wide, TASKS)
-    assert "feature_39" in figure.svg
-    assert "feature_27" not in figure.svg
+    assert "feature_39" in figure.svg("one")
+    assert "feature_27" not in figure.svg("one")
     assert "28 less important features are not drawn" in figure.caption

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mtl_pipeline.evaluation.report.error_report import error_tables
+from mtl_pipeline.evaluation.report.sections.largest_errors import error_tables
 from mtl_pipeline.evaluation.studies.largest_errors import MOST_OF_ONE_USER, ROWS_SHOWN, largest_errors
 from mtl_pipeline.spec import Task
 
@@ -69,9 +69,9 @@ def test_counts_and_classes_without_users(other_predictions: pl.DataFrame, other
     genre = found.filter(task="genre")
     assert (genre["likeliest"] != genre["label"]).all()
     visits, classes = error_tables(found, other_tasks)
-    assert visits.heads == ["label", "predicted", "deviance (nats × 2)"]
-    assert visits.lines[0][0].isdigit()
-    label, predicted, _ = classes.lines[0]
+    assert list(visits.heads) == ["label", "predicted", "deviance (nats × 2)"]
+    assert visits.cells[0][0].text.isdigit()
+    label, predicted, _ = (cell.text for cell in classes.cells[0])
     assert label in other_tasks[1].classes
     assert f"({label}: " in predicted
 
@@ -83,8 +83,16 @@ def test_the_table_shows_who_what_and_when(errors: pl.DataFrame, tasks: list[Tas
         pl.lit(value=True).alias("new_item"),
     )
     table = error_tables(shown, tasks)[0]
-    assert table.heads == ["item's text", "label", "predicted", "log-loss (nats)", "time", "user", "item"]
-    line = table.lines[0]
+    assert list(table.heads) == [
+        "item's text",
+        "label",
+        "predicted",
+        "log-loss (nats)",
+        "time",
+        "user",
+        "item",
+    ]
+    line = [cell.text for cell in table.cells[0]]
     assert line[0].endswith("…")
     assert len(line[0]) <= 120
     assert line[4] == "1998-04-01 12:30"
@@ -96,4 +104,4 @@ def test_a_task_without_observed_rows_has_no_table(
 ) -> None:
     unobserved = predictions.with_columns(pl.lit(None, pl.Float64).alias("label/liked"))
     found = largest_errors(unobserved, tasks, slices, candidate="multi_task")
-    assert [table.task for table in error_tables(found, tasks)] == ["watched", "rating"]
+    assert [table.title for table in error_tables(found, tasks)] == ["watched", "rating"]

@@ -9,12 +9,11 @@ import polars as pl
 import pytest
 
 from mtl_pipeline.champions import Decision
-from mtl_pipeline.evaluation.report.markdown import to_markdown
-from mtl_pipeline.evaluation.report.page import ReportContext, render_report
+from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.studies.promotion import Earlier, against_earlier, decide, on_unseen_rows
 from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate
 from mtl_pipeline.spec import PipelineSpec, Task
-from mtl_pipeline_tests.evaluation.test_report import HOSTILE, Page
+from mtl_pipeline_tests.evaluation.pages import HOSTILE, Page, html_of, markdown_of
 
 SMALL = 10_000
 ALL_ROWS = pl.lit(True)
@@ -310,7 +309,10 @@ def test_against_a_reference_they_do_not(small: pl.DataFrame, tasks: list[Task],
     last = decisions[-1]
     assert outcomes(last, fingerprint(0)) == ["worse"]
     assert "that of the earlier champion 000000000000 0.820" in last.reasons[-1]
-    assert "earlier champion 000000000000" in to_markdown(evaluate(small, tasks, bootstrap_samples=5), last)
+    context = ReportContext("movielens", small, decision=last)
+    assert "earlier champion 000000000000" in markdown_of(
+        evaluate(small, tasks, bootstrap_samples=5), context
+    )
 
 
 def test_a_reference_that_is_named_and_gone_speaks_against_every_challenger(
@@ -331,13 +333,14 @@ def test_the_report_says_what_was_decided_and_escapes_it(small: pl.DataFrame, ta
     decision = decided(frame, tasks)
     decision.reasons.append(HOSTILE)
     measured = evaluate(frame, tasks, bootstrap_samples=5)
-    html = render_report(measured, ReportContext("movielens", frame, decision=decision))
+    context = ReportContext("movielens", frame, decision=decision)
+    html = html_of(measured, context)
     text = Page(html).text
-    assert text.index("The challenger becomes the champion.") < text.index("Models side by side")
+    assert text.index("The challenger becomes the champion.") < text.index("higher is better")
     assert "better" in text[text.index("Promotion") : text.index("All 5,000 test rows")]
     assert "<script>alert" not in html
-    markdown = to_markdown(measured, decision)
-    assert "**The challenger becomes the champion.**" in markdown
+    markdown = markdown_of(measured, context)
+    assert "The challenger becomes the champion." in markdown
     assert "<script>" not in markdown
 
 

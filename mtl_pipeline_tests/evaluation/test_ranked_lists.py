@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 from sklearn.metrics import ndcg_score
 
-from mtl_pipeline.evaluation.report.list_report import list_tables, ranking_markdown
+from mtl_pipeline.evaluation.report.document import BEST
+from mtl_pipeline.evaluation.report.sections.ranked_lists import list_table
 from mtl_pipeline.evaluation.studies.ranked_lists import (
     list_scores,
     measure_ranking,
@@ -169,13 +170,13 @@ def test_nothing_is_ranked_without_users_hits_or_binary_tasks() -> None:
     assert measure(rows).is_empty()
     assert measure(rows.drop("user_id")).is_empty()
     assert measure(rows, [Task(name="click", kind="regression")]).is_empty()
-    assert ranking_markdown(measure(rows), "multi_task") == ""
 
 
 def test_one_user_has_values_without_intervals() -> None:
     rows = frame(["ann", "ann"], [1, 0], [0.3, 0.2], **{"prediction/linear/click": [0.1, 0.2]})
     found = measure(rows)
     assert set(found["note"]) == {"no interval: it takes 10 users, here there is 1"}
-    (table,) = list_tables(found, "multi_task")
-    assert [row.model for row in table.table.rows] == ["linear", "multi_task"]
-    assert "| multi_task | **1.000** |" in ranking_markdown(found, "multi_task")
+    table = list_table(found, "multi_task")
+    assert [row[0].text for row in table.cells] == ["linear", "multi_task"]
+    assert (table.cells[1][1].text, table.cells[1][1].tone) == ("1.000", BEST)
+    assert list(table.notes) == ["no interval: it takes 10 users, here there is 1"]

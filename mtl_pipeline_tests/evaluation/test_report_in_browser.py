@@ -11,11 +11,11 @@ import polars as pl
 import pytest
 
 from mtl_pipeline.evaluation.facts import Facts
+from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.figures.palette import DARK, LIGHT
-from mtl_pipeline.evaluation.report.page import ReportContext, render_report
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
 from mtl_pipeline.spec import Task
-from mtl_pipeline_tests.evaluation.test_understanding_report import LOG, inside
+from mtl_pipeline_tests.evaluation.pages import LOG, explaining_frames, html_of
 
 selenium = pytest.importorskip("selenium")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -60,14 +60,13 @@ def page(
     scored, frame = (
         (evaluation, predictions) if request.param == "chain" else (other_evaluation, other_predictions)
     )
-    parts: dict[str, Any] = {}
+    parts: dict[str, pl.DataFrame] = {}
     if request.param == "chain":
-        explained = inside(predictions, tasks, slices)
-        parts = {"slices": measured, "ranking": ranking, "inside": explained}
+        parts = {"slices": measured, "ranking": ranking, **explaining_frames(predictions, tasks, slices)}
     path = tmp_path_factory.mktemp("report") / "report.html"
     log = [*training_log, *LOG]
-    context = ReportContext("y" * 120, frame, log, 4.0, facts, "key: " + "z" * 300, **parts)
-    path.write_text(render_report(scored, context))
+    context = ReportContext("y" * 120, frame, log, 4.0, facts, "key: " + "z" * 300, parts=parts)
+    path.write_text(html_of(scored, context))
     return path
 
 
@@ -111,10 +110,10 @@ def test_the_browser_has_nothing_to_complain_about(browser: Any, page: Path) -> 
     assert browser.execute_script("return document.querySelectorAll('figure svg').length") == figures
 
 
-def test_on_a_wide_screen_no_table_of_metrics_needs_to_scroll(browser: Any, page: Path) -> None:
+def test_on_a_wide_screen_no_table_needs_to_scroll(browser: Any, page: Path) -> None:
     open_page(browser, page, WIDE, "light")
     hidden = browser.execute_script(
-        "return [...document.querySelectorAll('table.metrics')]"
+        "return [...document.querySelectorAll('section > .scroll > table')]"
         ".filter(table => table.scrollWidth > table.parentElement.clientWidth).length"
     )
     assert hidden == 0

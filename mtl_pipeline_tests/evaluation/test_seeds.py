@@ -12,9 +12,10 @@ from sklearn.metrics import roc_auc_score
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.evaluation.inference.intervals import mean_statistic, percentile_interval, resample
-from mtl_pipeline.evaluation.report.markdown import to_markdown
-from mtl_pipeline.evaluation.report.seed_report import seeds_markdown, spread_in_words
-from mtl_pipeline.evaluation.report.tables import transfer_table
+from mtl_pipeline.evaluation.report.sections.data_and_run import intervals_sentence
+from mtl_pipeline.evaluation.report.sections.joint_training import joint_sentence
+from mtl_pipeline.evaluation.report.sections.seeds import seeds_table, spread_in_words
+from mtl_pipeline.evaluation.report.sections.verdict import differences
 from mtl_pipeline.evaluation.studies.scoring import evaluate
 from mtl_pipeline.evaluation.studies.seeds import (
     Replications,
@@ -133,11 +134,10 @@ def test_a_planted_difference_is_found(seeds: int) -> None:
     evaluation = compare_over_seeds(evaluate(frame, TASKS, bootstrap_samples=200), replications)
     found = evaluation.comparisons.filter(baseline="single_task")
     assert found["verdict"].to_list() == ["better"] * 4
-    transfers = transfer_table(evaluation)
-    assert {row.effect for row in transfers} == {"helps"}
-    assert transfers[0].together == f"{found['candidate_value'][0]:.3f}"
-    assert transfers[0].alone == f"{found['baseline_value'][0]:.3f}"
-    assert "paired bootstrap over users and" in to_markdown(evaluation)
+    assert joint_sentence(evaluation, TASKS[0]).startswith(f"{TASKS[0].name}: joint training helps in")
+    row = differences(evaluation, others=False).cells[0]
+    assert row[2].text == f"{found['candidate_value'][0]:.3f}"
+    assert f"paired bootstrap over users and {seeds} seeds" in intervals_sentence(evaluation)
 
 
 def covered(
@@ -253,16 +253,16 @@ def test_rows_that_a_seed_did_not_predict_are_refused() -> None:
 
 def test_two_digits_of_the_deviation_are_shown() -> None:
     row = {"mean": 0.86412, "standard_deviation": 0.000423, "lowest": 0.86371, "highest": 0.86455}
-    assert list(spread_in_words(row).values()) == ["0.86412", "0.86371", "0.86455", "0.00042"]
+    assert spread_in_words(row) == ["0.86412", "0.00042", "0.86371", "0.86455"]
     alike = {"mean": 12.5, "standard_deviation": 0.0, "lowest": 12.5, "highest": 12.5}
-    assert list(spread_in_words(alike).values()) == ["12.50", "12.50", "12.50", "0.00"]
+    assert spread_in_words(alike) == ["12.50", "0.00", "12.50", "12.50"]
     undefined = dict.fromkeys(row, math.nan)
-    assert set(spread_in_words(undefined).values()) == {"–"}
+    assert set(spread_in_words(undefined)) == {"–"}
 
 
 def test_the_table_has_a_line_for_each_model_and_compared_metric() -> None:
     frame, replications = seeded_predictions(EQUAL, seeds=2, rows=400)
     evaluation = evaluate(frame, TASKS, bootstrap_samples=2)
-    table = seeds_markdown(measure_seeds(evaluation, replications), TASKS)
-    assert len(table.splitlines()) == 2 + 2 * 2 * 2
-    assert "| watched | ROC-AUC ↑ | single_task |" in table
+    table = seeds_table(measure_seeds(evaluation, replications), TASKS)
+    assert len(table.rows) == 2 * 2 * 2
+    assert ["watched", "ROC-AUC ↑", "single_task"] in [list(row[:3]) for row in table.rows]

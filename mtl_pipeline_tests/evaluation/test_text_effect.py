@@ -6,14 +6,14 @@ import polars as pl
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from mtl_pipeline.evaluation.report.page import ReportContext, render_report
-from mtl_pipeline.evaluation.report.seed_report import text_markdown, text_sentences
+from mtl_pipeline.evaluation.report.context import ReportContext
+from mtl_pipeline.evaluation.report.sections.text_effect import text_sentences, text_table
 from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate
 from mtl_pipeline.evaluation.studies.seeds import Replications, compare_over_seeds, measure_seeds
 from mtl_pipeline.evaluation.studies.text_effect import measure_text
 from mtl_pipeline.spec import Task
+from mtl_pipeline_tests.evaluation.pages import HOSTILE, Page, html_of, page_of
 from mtl_pipeline_tests.evaluation.seeded import one, seeded_predictions
-from mtl_pipeline_tests.evaluation.test_report import HOSTILE, Page
 
 TASKS = [Task(name="watched", kind="binary"), Task(name="rating", kind="regression")]
 MODELS = {"multi_task": 1.0, "single_task": 1.0, "without_text": 1.0}
@@ -146,7 +146,7 @@ def test_sentences_say_no_more_than_the_intervals(text: pl.DataFrame) -> None:
     assert text_sentences(worse, TASKS[:1], "multi_task") == [
         "On watched, multi_task is worse with text on all test rows, cold items and other items."
     ]
-    assert "| watched | cold items |" in text_markdown(text, TASKS, "multi_task")
+    assert ["watched", "cold items"] in [list(row[:2]) for row in text_table(text, TASKS).rows]
 
 
 def test_a_part_too_small_is_counted_not_judged(
@@ -177,13 +177,17 @@ def test_where_nothing_was_trained_without_text_there_is_nothing(
 def test_the_page_shows_text_seeds_and_caveats(
     seeded: tuple[pl.DataFrame, Replications], evaluation: Evaluation, text: pl.DataFrame
 ) -> None:
-    context = ReportContext(
-        "movies", seeded[0], text=text, seeds=measure_seeds(evaluation, seeded[1]), caveats=[HOSTILE]
-    )
-    html = render_report(evaluation, context)
+    parts = {"text": text, "seeds": measure_seeds(evaluation, seeded[1])}
+    context = ReportContext("movies", seeded[0], parts=parts, caveats=[HOSTILE])
+    html = html_of(evaluation, context)
     page = Page(html)
     shown = page.text
-    order = ["Does joint training help?", "What the text vectors bring", "Over seeds", "Models side by side"]
+    order = [
+        "multi_task learns all tasks",
+        "On watched, no difference",
+        "The same networks",
+        "higher is better",
+    ]
     assert sorted(order, key=shown.index) == order
     assert "each difference is the mean over 3 seeds" in shown
     assert "So few seeds make rough intervals." in shown
@@ -194,6 +198,6 @@ def test_the_page_shows_text_seeds_and_caveats(
 
 def test_with_one_seed_the_page_says_nothing_of_seeds(seeded: tuple[pl.DataFrame, Replications]) -> None:
     alone = evaluate(seeded[0], TASKS, bootstrap_samples=5)
-    shown = Page(render_report(alone, ReportContext("movies", seeded[0]))).text
+    shown = page_of(alone, ReportContext("movies", seeded[0])).text
     assert "seeds" not in shown
     assert "text vectors" not in shown

@@ -1,22 +1,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pytest
 
 from mtl_pipeline.evaluation.formatting import MISSING, format_difference, format_value
-from mtl_pipeline.evaluation.inference.intervals import BETTER, UNDECIDED, WORSE
+from mtl_pipeline.evaluation.inference.intervals import BETTER, INCOMPARABLE, UNDECIDED, WORSE
+from mtl_pipeline.evaluation.report.document import Cell
 from mtl_pipeline.evaluation.report.wording import (
     ComparisonLine,
-    TaskVerdict,
     overall_sentence,
     verdict_sentence,
 )
 
 
-def line(baseline: str, verdict: str, interval: str = "[…]") -> ComparisonLine:
-    return ComparisonLine(baseline, "ROC-AUC", "↑", verdict, "+0.01", interval, "")
+def line(baseline: str, verdict: str) -> ComparisonLine:
+    return ComparisonLine(baseline, "ROC-AUC ↑", verdict, Cell("+0.01"), "")
 
 
 @pytest.mark.parametrize(
@@ -55,7 +54,7 @@ def test_better_than_all_is_said_only_then() -> None:
 
 
 def test_what_could_not_be_measured_is_not_called_equal() -> None:
-    sentence = verdict_sentence("t", "m", [line("a", UNDECIDED, MISSING)])
+    sentence = verdict_sentence("t", "m", [line("a", INCOMPARABLE)])
     assert sentence == "On t, m cannot be compared with a."
 
 
@@ -71,10 +70,9 @@ def test_a_champion_is_no_baseline() -> None:
 
 def test_comparisons_with_the_champion_are_counted_apart() -> None:
     lines = [line("linear", BETTER), line("champion", WORSE), line("constant", BETTER)]
-    verdict = TaskVerdict("t", "binary", "ROC-AUC", "↑", "0.8", "", "", 10, 3, lines)
-    assert overall_sentence("m", [verdict]) == (
+    assert overall_sentence("m", lines) == (
         "In 2 comparisons with baselines on the tasks' headline metrics, m is better in 2, worse in 0 and shows no "
         "difference in 0. In 1 comparison with the champion on the tasks' headline metrics, it is better in 0, worse "
         "in 1 and shows no difference in 0."
     )
-    assert "champion" not in overall_sentence("m", [replace(verdict, lines=lines[:1])])
+    assert "champion" not in overall_sentence("m", lines[:1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,9 @@ import polars as pl
 
 from mtl_pipeline.evaluation.formatting import MISSING, arrow, format_difference, format_value, join_words
 from mtl_pipeline.evaluation.inference.intervals import BETTER, INCOMPARABLE, UNDECIDED, WORSE
+from mtl_pipeline.evaluation.report.document import Cell
 from mtl_pipeline.kinds import KINDS
-from mtl_pipeline.metrics.metric import CEILING_SHARE
+from mtl_pipeline.metrics.metric import CEILING_SHARE, Metric
 from mtl_pipeline.predictions import CEILING, CHAMPION
 
 if TYPE_CHECKING:
@@ -23,98 +25,38 @@ PHRASES = {
     BETTER: "is better than",
     INCOMPARABLE: "cannot be compared with",
 }
+MARKS = {BETTER: " ✓", WORSE: " ✗"}
+HOW_TO_READ = (
+    "In brackets the 95 % interval. ✓ better, ✗ worse: the whole interval lies on that side of zero; otherwise no "
+    "difference is shown, which is not proof that there is none."
+)
 
 
 @dataclass(frozen=True)
 class ComparisonLine:
-    """The candidate against one baseline on one metric, ready to print."""
+    """The candidate against one baseline on one metric."""
 
     baseline: str
     metric: str
-    arrow: str
-    verdict: str
-    difference: str
-    interval: str
+    """'ROC-AUC ↑'."""
+    outcome: str
+    """The verdict, or 'incomparable' where there is no interval to found one on."""
+    cell: Cell
     note: str
-
-    @property
-    def outcome(self) -> str:
-        """The verdict, or 'incomparable' where there is no interval to found one on."""
-        return INCOMPARABLE if self.interval == MISSING else self.verdict
-
-
-@dataclass(frozen=True)
-class TaskVerdict:
-    """The headline metric of one task."""
-
-    task: str
-    kind: str
-    metric: str
-    arrow: str
-    value: str
-    sentence: str
-    ceiling: str
-    """How far the candidate has come to the best possible; empty where nobody knows that."""
-    rows: int
-    users: int | None
-    """None where there are no users."""
-    lines: list[ComparisonLine]
-
-
-def comparison_lines(evaluation: Evaluation, task: str, kind: str) -> list[ComparisonLine]:
-    """Every comparison of one task, the headline metric first."""
-    return lines_of(evaluation.comparisons.filter(pl.col("task") == task), kind)
-
-
-def chain_lines(evaluation: Evaluation, chain: str) -> list[ComparisonLine]:
-    """Every comparison of a whole chain, the headline metric first."""
-    return lines_of(evaluation.chain_comparisons.filter(pl.col("chain") == chain), "binary")
 
 
 def lines_of(comparisons: pl.DataFrame, kind: str) -> list[ComparisonLine]:
-    lines = []
-    for row in comparisons.iter_rows(named=True):
-        difference, interval = format_difference(row["difference"], row["low"], row["high"])
-        compared = KINDS[kind].metric(row["metric"])
-        lines.append(
-            ComparisonLine(
-                baseline=row["baseline"],
-                metric=compared.label,
-                arrow=arrow(compared.higher_is_better),
-                verdict=row["verdict"],
-                difference=difference,
-                interval=interval,
-                note=row["note"],
-            )
+    """Rows of `comparisons` or `chain_comparisons`; of each task the headline metric first."""
+    return [
+        ComparisonLine(
+            baseline=row["baseline"],
+            metric=labelled(KINDS[kind].metric(row["metric"])),
+            outcome=INCOMPARABLE if math.isnan(row["low"]) else row["verdict"],
+            cell=marked(row["difference"], row["low"], row["high"], row["verdict"]),
+            note=row["note"],
         )
-    return lines
-
-
-def task_verdicts(evaluation: Evaluation) -> list[TaskVerdict]:
-    """One verdict per task, on its headline metric."""
-    verdicts = []
-    for task in evaluation.tasks:
-        first = KINDS[task.kind].headline
-        lines = [
-            line for line in comparison_lines(evaluation, task.name, task.kind) if line.metric == first.label
-        ]
-        test_rows = evaluation.metrics.filter(pl.col("task") == task.name, pl.col("split") == "test")
-        score = evaluation.score(task.name, evaluation.candidate, first.name)
-        verdicts.append(
-            TaskVerdict(
-                task=task.name,
-                kind=task.kind,
-                metric=first.label,
-                arrow=arrow(first.higher_is_better),
-                value=format_value(score.value),
-                sentence=verdict_sentence(task.name, evaluation.candidate, lines),
-                ceiling=ceiling_sentence(evaluation, task),
-                rows=test_rows["rows"][0],
-                users=test_rows["users"][0],
-                lines=lines,
-            )
-        )
-    return verdicts
+        for row in comparisons.iter_rows(named=True)
+    ]
 
 
 def verdict_sentence(where: str, candidate: str, lines: list[ComparisonLine]) -> str:
@@ -146,6 +88,21 @@ def apart(lines: list[ComparisonLine]) -> tuple[list[ComparisonLine], list[Compa
     )
 
 
+def labelled(metric: Metric) -> str:
+    """'ROC-AUC ↑'."""
+    return f"{metric.label} {arrow(metric.higher_is_better)}"
+
+
+def marked(difference: float | None, low: float | None, high: float | None, verdict: str) -> Cell:
+    """'+0.012 [+0.008, +0.016] ✓': better, or worse, where the whole interval says so. What is null is missing."""
+    text, interval = format_difference(
+        *(math.nan if value is None else value for value in (difference, low, high))
+    )
+    if interval == MISSING:
+        return Cell(text)
+    return Cell(f"{text} {interval}{MARKS.get(verdict, '')}", verdict if verdict in MARKS else "")
+
+
 def ceiling_sentence(evaluation: Evaluation, task: Task) -> str:
     """'In log-loss, multi_task has gone 83 % of the way from constant (0.512) to the ceiling (0.431).'"""
     if CEILING_SHARE.name not in evaluation.metric_names(task.name):
@@ -165,15 +122,9 @@ def ceiling_sentence(evaluation: Evaluation, task: Task) -> str:
     )
 
 
-def rows_sentence(verdict: TaskVerdict) -> str:
-    """'53,000 test rows of 166 users, where this label was observed.'"""
-    users = "" if verdict.users is None else f" of {verdict.users:,} users"
-    return f"{verdict.rows:,} test rows{users}, where this label was observed."
-
-
-def overall_sentence(candidate: str, verdicts: list[TaskVerdict]) -> str:
+def overall_sentence(candidate: str, lines: list[ComparisonLine]) -> str:
     """'In 12 comparisons with baselines on the tasks' headline metrics, multi_task is better in 9, worse in 1, …'"""
-    baselines, champion = apart([line for verdict in verdicts for line in verdict.lines])
+    baselines, champion = apart(lines)
     sentences = [f"{counted(baselines, 'with baselines')}, {candidate} {outcomes_sentence(baselines)}."]
     if champion:
         sentences.append(f"{counted(champion, 'with the champion')}, it {outcomes_sentence(champion)}.")

@@ -41,34 +41,45 @@ def whole_chains(tasks: Sequence[Task]) -> list[list[Task]]:
     return [chain for chain in chains if chain]
 
 
-def chain_rows(predictions: pl.DataFrame, chain: Sequence[Task], candidate: str, split: str) -> TaskRows:
-    """Labels and probabilities of the whole chain, for the models that predict every link of it.
+def chain_name(chain: Sequence[Task]) -> str:
+    """'click → purchase'."""
+    return " → ".join(task.name for task in chain)
 
-    A row whose chain broke off is a 0 whatever the later labels are. One whose end is not known is left out.
-    """
+
+def chain_label(chain: Sequence[Task]) -> pl.Expr:
+    """0 where the chain broke off, whatever the later labels are; null where its end is not known."""
     labels = [pl.col(label_column(task.name)) for task in chain]
-    rows = predictions.lazy().filter(pl.col("split") == split, labels[0].is_not_null())
-    models = [
-        model
-        for model in model_names(predictions, chain[-1].name, candidate)
-        if all(prediction_column(model, task.name) in predictions.columns for task in chain)
-    ]
-    label = (
+    return (
         pl.when(pl.any_horizontal(label == 0 for label in labels))
         .then(0.0)
         .when(pl.all_horizontal(label == 1 for label in labels))
         .then(1.0)
     )
-    products = [
-        pl.fold(
-            pl.lit(1.0),
-            lambda product, factor: product * factor,
-            [pl.col(prediction_column(model, task.name)).cast(pl.Float64) for task in chain],
-        ).alias(prediction_column(model, "chain"))
-        for model in models
+
+
+def chain_prediction(model: str, chain: Sequence[Task]) -> pl.Expr:
+    return pl.fold(
+        pl.lit(1.0),
+        lambda product, factor: product * factor,
+        [pl.col(prediction_column(model, task.name)).cast(pl.Float64) for task in chain],
+    )
+
+
+def chain_rows(predictions: pl.DataFrame, chain: Sequence[Task], candidate: str, split: str) -> TaskRows:
+    """Labels and probabilities of the whole chain, for the models that predict every link of it.
+
+    A row whose end is not known is left out.
+    """
+    first = pl.col(label_column(chain[0].name))
+    rows = predictions.lazy().filter(pl.col("split") == split, first.is_not_null())
+    models = [
+        model
+        for model in model_names(predictions, chain[-1].name, candidate)
+        if all(prediction_column(model, task.name) in predictions.columns for task in chain)
     ]
+    products = [chain_prediction(model, chain).alias(prediction_column(model, "chain")) for model in models]
     users = ["user_id"] if has_users(predictions) else []
-    frame = rows.select(*users, "split", label.alias(label_column("chain")), *products).collect()
+    frame = rows.select(*users, "split", chain_label(chain).alias(label_column("chain")), *products).collect()
     ceiling = prediction_column(CEILING, "chain")
     if CEILING in models and frame[ceiling].null_count():
         models.remove(CEILING)

@@ -26,7 +26,7 @@ import polars as pl
 
 from mtl_pipeline.evaluation.inference import intervals
 from mtl_pipeline.evaluation.inference.comparing import FEWEST_CLUSTERS, too_few_clusters_note
-from mtl_pipeline.evaluation.studies.chains import chain_rows, whole_chains
+from mtl_pipeline.evaluation.studies.chains import chain_name, chain_rows, whole_chains
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.metrics.metric import Metric
 from mtl_pipeline.metrics.threads import in_threads
@@ -100,7 +100,7 @@ def measure_ranking(
     rows: list[dict] = []
     for chain in ranked_chains(tasks) if has_users(predictions) else []:
         lists = lists_of(chain_rows(predictions, chain, candidate, "test"), seed)
-        name = " → ".join(task.name for task in chain)
+        name = chain_name(chain)
         rows += [
             {"list": name, "task": chain[-1].name, "length": LENGTH} | row
             for row in score_lists(lists, candidate, bootstrap_samples, seed)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from mtl_pipeline.evaluation.inference.comparing import compare
-from mtl_pipeline.evaluation.studies.chains import chain_rows, whole_chains
+from mtl_pipeline.evaluation.studies.chains import chain_name, chain_rows, whole_chains
 from mtl_pipeline.kinds import KINDS, Measured
 from mtl_pipeline.metrics.metric import CEILING_SHARE, NO_ROWS, Score, ceiling_share
 from mtl_pipeline.metrics.threads import in_threads
@@ -304,10 +304,6 @@ def score_chain(
         ],
         comparisons=[{"chain": name} | row for row in compare(rows, end, scores, candidate, samples, seed)],
     )
-
-
-def chain_name(chain: Sequence[Task]) -> str:
-    return " → ".join(task.name for task in chain)
 
 
 def chain_scores(rows: TaskRows) -> dict[str, dict[str, Score]]:

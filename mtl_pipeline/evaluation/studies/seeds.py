@@ -36,8 +36,8 @@ from mtl_pipeline.evaluation.inference.intervals import (
     Resampled,
     percentile_interval,
 )
-from mtl_pipeline.evaluation.studies.chains import chain_rows, whole_chains
-from mtl_pipeline.evaluation.studies.scoring import Evaluation, chain_name, chain_scores, score_models
+from mtl_pipeline.evaluation.studies.chains import chain_name, chain_rows, whole_chains
+from mtl_pipeline.evaluation.studies.scoring import Evaluation, chain_scores, score_models
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.metrics.metric import Score
 from mtl_pipeline.predictions import CHAMPION, TaskRows, check_predictions, task_rows

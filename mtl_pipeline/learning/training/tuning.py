@@ -65,6 +65,8 @@ class Search:
     """Columns architecture, setting, importance: the share of the scores' variance that a setting explains
     (functional ANOVA; Hutter, Hoos and Leyton-Brown, ICML 2014). Without architectures of few complete
     trials or of one score."""
+    studies: dict[str, optuna.Study]
+    """The trials by architecture, in memory, for Optuna to draw."""
     best: str
     """YAML: the sections `model` and `training` of the trial with the lowest score."""
     resumed: int
@@ -120,6 +122,7 @@ def tune(paths: PipelinePaths, spec: PipelineSpec, *, trials: int, log: Log = pr
         fingerprint=fingerprint,
         trials=trials_frame(compared, spec),
         importance=importance_frame(compared, spec),
+        studies={architecture: study_of(trials) for architecture, trials in compared.items()},
         best=best_settings(compared, spec, fingerprint),
         resumed=resumed,
     )
@@ -285,16 +288,21 @@ def importance_frame(compared: dict[str, list[FrozenTrial]], spec: PipelineSpec)
         # Optuna leaves out a trial whose settings are not all in the space, as the declared ones may not be.
         scores = {trial.value for trial in complete if trial.params.keys() >= set(settings)}
         if len(complete) >= COMPLETE_FOR_IMPORTANCE and len(scores) > 1:
-            study = optuna.create_study()
-            study.add_trials(complete)
             shares = optuna.importance.get_param_importances(
-                study,
+                study_of(complete),
                 evaluator=optuna.importance.FanovaImportanceEvaluator(seed=spec.seed),
                 params=settings,
             )
             rows += [(architecture, setting, share) for setting, share in shares.items()]
     schema = {"architecture": pl.String, "setting": pl.String, "importance": pl.Float64}
     return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def study_of(trials: list[FrozenTrial]) -> optuna.Study:
+    """In memory, with these trials only."""
+    study = optuna.create_study()
+    study.add_trials(trials)
+    return study
 
 
 def best_settings(compared: dict[str, list[FrozenTrial]], spec: PipelineSpec, fingerprint: str) -> str:

@@ -1,26 +1,33 @@
-"""What the figures of one task share: size, style, lines by model, and the way onto the page."""
+"""What figures share: one style sheet, their size, lines by model, and the way onto a page."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from mtl_pipeline.evaluation.report.figures.palette import LIGHT
+from mtl_pipeline.evaluation.report.figures.palette import DASHES, LIGHT, colour_names
 from mtl_pipeline.evaluation.report.figures.svg import SETTINGS, to_svg
+from mtl_pipeline.predictions import CEILING
 from mtl_pipeline.spec import Task
 
-SIZE = (4.6, 3.9)
+WIDTH, HEIGHT = 4.6, 3.9
 """Inches; on the page a figure takes the width it is given."""
+LONGEST_NAME = 30
+"""Characters of a name beside an axis; the tables have all of it."""
 
 STYLE: dict[Any, Any] = SETTINGS | {
     "font.size": 9.5,
+    "axes.titlesize": 8.5,
+    "axes.titlelocation": "left",
+    "axes.titlecolor": LIGHT["ink"],
     "axes.labelsize": 9.5,
     "axes.edgecolor": LIGHT["line"],
     "axes.labelcolor": LIGHT["muted"],
@@ -45,7 +52,12 @@ STYLE: dict[Any, Any] = SETTINGS | {
 class ReportFigure:
     title: str
     caption: str
-    svg: str
+    figure: Figure
+
+    def svg(self, identifier: str) -> str:
+        """`identifier` is unique on the page, and safe in an id."""
+        with matplotlib.rc_context(STYLE):
+            return to_svg(self.figure, identifier, f"{self.title}. {self.caption}")
 
 
 @dataclass(frozen=True)
@@ -54,58 +66,45 @@ class Canvas:
 
     task: Task
     candidate: str
-    colours: Mapping[str, str]
-    """Model → colour."""
-    dashes: Mapping[str, Any]
-    identifier: str
-    """Unique on the page, safe in an id."""
+    models: list[str]
     before: tuple[np.ndarray, np.ndarray] | None = None
     """Labels, and what the candidate predicted before it was calibrated, (rows,) each; None where that is the
     same as after."""
 
+    def colour(self, model: str) -> str:
+        return LIGHT[colour_names(self.models, self.candidate)[model]]
+
     def line_style(self, model: str) -> dict[str, Any]:
-        ours = model == self.candidate
+        ours, place = model == self.candidate, self.models.index(model)
         return {
-            "color": self.colours[model],
-            "linestyle": self.dashes[model],
+            "color": self.colour(model),
+            "linestyle": "solid" if model in (self.candidate, CEILING) else DASHES[place % len(DASHES)],
             "linewidth": 2.2 if ours else 1.4,
             "zorder": 4 if ours else 3,
             "label": model,
         }
 
-    def finish(self, figure: Figure, name: str, title: str, caption: str) -> ReportFigure:
-        identifier = f"{self.identifier}-{name}"
-        return ReportFigure(
-            title, caption, to_svg(figure, identifier, f"{self.task.name}: {title}. {caption}")
-        )
 
-
-def new_figure() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=SIZE, layout="constrained")
-    return figure, figure.subplots()
+def new_figure(height: float = HEIGHT, rows: int = 1, **settings: Any) -> tuple[Figure, Any]:
+    """A figure and its axes, or an array of the axes of `rows` panels, one below the other."""
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    return figure, figure.subplots(rows, 1, sharex=True, **settings)
 
 
 def two_panels() -> tuple[Figure, Axes, Axes]:
-    """A figure with a low strip below that shares its x axis."""
-    figure = Figure(figsize=SIZE, layout="constrained")
-    axes, strip = figure.subplots(2, 1, sharex=True, height_ratios=[3.2, 1])
-    return figure, axes, strip
-
-
-def count_rows(strip: Axes) -> None:
-    """Name and number the y axis of a strip that counts rows."""
+    """A figure with a low strip below, which counts rows and shares its x axis."""
+    figure, (axes, strip) = new_figure(rows=2, height_ratios=[3.2, 1])
     strip.set_ylabel("rows")
     strip.yaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))
     strip.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-
-
-def rows_per_bin(rows: np.ndarray) -> str:
-    return f"{rows.min():,}" if rows.min() == rows.max() else f"{rows.min():,} to {rows.max():,}"
+    return figure, axes, strip
 
 
 def add_legend(figure: Figure, axes: Axes) -> None:
-    """Above the axes, where it hides no data."""
+    """Above the axes, where it hides no data, instead of the one that is there."""
     handles, labels = axes.get_legend_handles_labels()
+    if legend := axes.get_legend():
+        legend.remove()
     figure.legend(
         handles,
         labels,
@@ -115,3 +114,25 @@ def add_legend(figure: Figure, axes: Axes) -> None:
         columnspacing=1.4,
         borderpad=0,
     )
+
+
+def show_dates(axes: Axes) -> None:
+    locator = AutoDateLocator(minticks=3, maxticks=6)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
+
+
+def draw_interval(
+    axes: Axes, places: list[float], differences: Any, low: Any, high: Any, *, across: bool, **style: Any
+) -> None:
+    """Dots with their 95 % intervals, along x where `across`, else along y."""
+    middle = np.array(differences, float)
+    reach = np.maximum(np.nan_to_num([middle - np.array(low, float), np.array(high, float) - middle]), 0)
+    if across:
+        axes.errorbar(middle, places, xerr=reach, markersize=4.5, **style)
+    else:
+        axes.errorbar(places, middle, yerr=reach, markersize=4.5, **style)
+
+
+def shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…"

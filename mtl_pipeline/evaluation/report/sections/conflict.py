@@ -1,20 +1,21 @@
-"""The cosine between the tasks' gradients over training, as a figure with a panel for each pair of tasks."""
+"""Whether the tasks pull together: the cosine between their gradients over training."""
 
 from __future__ import annotations
 
 import math
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mtl_pipeline.evaluation.formatting import format_signed
-from mtl_pipeline.evaluation.report.figures.canvas import STYLE, ReportFigure
+from mtl_pipeline.evaluation.report.context import ReportContext
+from mtl_pipeline.evaluation.report.document import Section
+from mtl_pipeline.evaluation.report.figures.canvas import WIDTH, ReportFigure
 from mtl_pipeline.evaluation.report.figures.palette import LIGHT
-from mtl_pipeline.evaluation.report.figures.svg import to_svg
 from mtl_pipeline.evaluation.report.figures.task_figures import TrainingLog
+from mtl_pipeline.evaluation.studies.scoring import Evaluation
 
 PREFIX = "gradient_cosine/"
 MOST_IN_ONE_COLUMN = 4
@@ -23,6 +24,22 @@ SMALLEST_RANGE = 0.2
 
 Pairs = dict[str, tuple[np.ndarray, np.ndarray]]
 """'watched ~ liked' → epochs, cosines."""
+
+
+HOW_TO_READ = (
+    "Cosine near 1: the tasks want the same change of what they share. Near 0: they neither help nor hinder each "
+    "other. Below 0: what one learns, the other has to unlearn. Tasks with few observed rows have noisy gradients, "
+    "which draws the cosine towards 0."
+)
+
+
+def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
+    """Nothing where nothing was measured, as with one task."""
+    pairs = cosines_by_pair(context.training_log)
+    if not pairs:
+        return []
+    figure = Section("Over training", [HOW_TO_READ], figures=[conflict_figure(pairs)])
+    return [Section("Task conflict", points=conflict_sentences(pairs), details=[figure])]
 
 
 def cosines_by_pair(training_log: TrainingLog) -> Pairs:
@@ -45,33 +62,29 @@ def conflict_sentences(pairs: Pairs) -> list[str]:
     ]
 
 
-def conflict_figure(pairs: Pairs) -> ReportFigure | None:
-    """None where nothing was measured, as with one task."""
-    if not pairs:
-        return None
+def conflict_figure(pairs: Pairs) -> ReportFigure:
+    """A panel for each pair."""
     columns = 1 if len(pairs) <= MOST_IN_ONE_COLUMN else 2
     rows = math.ceil(len(pairs) / columns)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(4.6, 0.9 + 1.2 * rows), layout="constrained")
-        panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-        for axes, (pair, (epochs, cosines)) in zip(panels, pairs.items(), strict=False):
-            draw_pair(axes, pair, epochs, cosines)
-        for axes in panels[len(pairs) :]:
-            axes.set_visible(False)
-        longest = max(epochs.max() for epochs, _ in pairs.values())
-        far = max(SMALLEST_RANGE, *(float(np.abs(cosines).max()) for _, cosines in pairs.values()))
-        panels[0].set_ylim(-1.1 * far, 1.1 * far)
-        panels[0].xaxis.set_major_locator(MaxNLocator(nbins=6, integer=longest >= 2))
-        figure.supxlabel("epoch (passes over the training rows)", fontsize=9.5, color=LIGHT["muted"])
-        figure.supylabel("cosine of the two gradients (−1 to 1)", fontsize=9.5, color=LIGHT["muted"])
-    title = "Do the tasks pull together?"
+    figure = Figure(figsize=(WIDTH, 0.9 + 1.2 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes, (pair, (epochs, cosines)) in zip(panels, pairs.items(), strict=False):
+        draw_pair(axes, pair, epochs, cosines)
+    for axes in panels[len(pairs) :]:
+        axes.set_visible(False)
+    longest = max(epochs.max() for epochs, _ in pairs.values())
+    far = max(SMALLEST_RANGE, *(float(np.abs(cosines).max()) for _, cosines in pairs.values()))
+    panels[0].set_ylim(-1.1 * far, 1.1 * far)
+    panels[0].xaxis.set_major_locator(MaxNLocator(nbins=6, integer=longest >= 2))
+    figure.supxlabel("epoch (passes over the training rows)", fontsize=9.5, color=LIGHT["muted"])
+    figure.supylabel("cosine of the two gradients (−1 to 1)", fontsize=9.5, color=LIGHT["muted"])
     caption = (
         "After each validation round, the cosine between the gradients of two tasks' losses with respect to all "
         "parameters that both move, on a fixed sample of training rows. Above zero, a step for one task helps the "
         "other; below zero (marked), it hurts it; close to zero it is mostly chance. A line ends where one of its "
         "tasks is frozen at its best round."
     )
-    return ReportFigure(title, caption, to_svg(figure, "figure-conflict", f"{title} {caption}"))
+    return ReportFigure("Do the tasks pull together?", caption, figure)
 
 
 def draw_pair(axes: Axes, pair: str, epochs: np.ndarray, cosines: np.ndarray) -> None:
@@ -84,4 +97,4 @@ def draw_pair(axes: Axes, pair: str, epochs: np.ndarray, cosines: np.ndarray) ->
     axes.plot(
         epochs[below], cosines[below], color=LIGHT["worse"], marker="v", markersize=4.5, linestyle="none"
     )
-    axes.set_title(pair, fontsize=8.5, color=LIGHT["ink"], loc="left")
+    axes.set_title(pair)

@@ -1,18 +1,25 @@
-"""A search for settings as a page and as Markdown: verdict in words first, with what it is not worth yet."""
+"""A search for settings as a document: verdict in words first, with what it is not worth yet."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import matplotlib
+import numpy as np
+import optuna
 import polars as pl
-from markupsafe import Markup
+from matplotlib import pyplot
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from optuna.visualization.matplotlib import plot_optimization_history, plot_slice
 
 from mtl_pipeline.evaluation.formatting import MISSING, format_signed
-from mtl_pipeline.evaluation.report.figures.palette import DARK, LIGHT, colour_names, css_variables
-from mtl_pipeline.evaluation.report.figures.tuning_figures import search_figure
-from mtl_pipeline.evaluation.report.markdown import escape, markdown_table
-from mtl_pipeline.evaluation.report.page import FactTable, template
+from mtl_pipeline.evaluation.report.document import Document, Section, Table
+from mtl_pipeline.evaluation.report.figures.canvas import ReportFigure
+from mtl_pipeline.evaluation.report.figures.palette import LIGHT
 
 SHOWN_TRIALS = 10
 DECIMALS = 4
@@ -39,7 +46,7 @@ TERMS = {
 
 
 @dataclass(frozen=True)
-class TuningPage:
+class TuningResult:
     """What a search found, and what it is compared with."""
 
     pipeline: str
@@ -49,7 +56,8 @@ class TuningPage:
     """A row per trial: the columns MEASURED, `score/<task>` and the settings that were searched."""
     importance: pl.DataFrame
     """Columns architecture, setting, importance; empty where there are too few trials or all scores are equal."""
-    present_architecture: str
+    studies: Mapping[str, optuna.Study]
+    """The same trials by architecture, for Optuna to draw."""
     limit: str
     """When a trial ends at the latest, in words."""
     best: str
@@ -86,64 +94,77 @@ class TuningPage:
         return {name: score for name, score in scores.items() if score is not None}
 
 
-def render_page(page: TuningPage) -> str:
-    """HTML without scripts or anything from elsewhere, about 60 kB."""
-    return template("tuning.html.jinja").render(
-        page=page,
-        verdict=verdict(page),
-        caution=CAUTION,
-        budget=budget_sentence(page),
-        comparison=comparison_table(page),
-        budgets=budgets_table(page),
-        top=top_table(page),
-        importance=importance_table(page),
-        figure=search_figure(page.trials, architecture_colours(page)),
-        terms=TERMS,
-        light=Markup(css_variables(LIGHT)),
-        dark=Markup(css_variables(DARK)),
-    )
+def tuning_report(result: TuningResult) -> Document:
+    return Document("Search for settings", result.pipeline, result.created_at, {"report": sections(result)})
 
 
-def render_markdown(page: TuningPage) -> str:
-    parts = ["## Verdict", "\n".join(f"- {escape(line)}" for line in verdict(page)), escape(CAUTION)]
-    parts += ["## Architectures", escape(budget_sentence(page))]
-    tables = [comparison_table(page), budgets_table(page), top_table(page), importance_table(page)]
-    for table in tables:
-        parts += [f"### {escape(table.title)}", as_markdown(table)]
-    parts += ["## Settings with the lowest score", f"```yaml\n{page.best}```"]
-    return "\n\n".join(parts) + "\n"
+def sections(result: TuningResult) -> list[Section]:
+    return [
+        Section("Verdict", [CAUTION], verdict(result)),
+        Section(
+            "Architectures",
+            [budget_sentence(result)],
+            tables=[comparison_table(result), budgets_table(result)],
+        ),
+        Section(
+            "Trials", tables=[top_table(result), importance_table(result)], figures=search_figures(result)
+        ),
+        Section(
+            "Settings with the lowest score",
+            ["To put into defs.yaml, below `attributes`; also in best.yaml."],
+            code=result.best,
+        ),
+        Section(
+            "Terms",
+            [f"Search {result.fingerprint}, seed {result.seed}."],
+            tables=[Table(["term", "meaning"], list(TERMS.items()))],
+        ),
+    ]
 
 
-def as_markdown(table: FactTable) -> str:
-    if not table.rows:
-        return escape(table.empty)
-    return markdown_table(
-        [escape(head) for head in table.heads], [[escape(cell) for cell in row] for row in table.rows]
-    )
+def search_figures(result: TuningResult) -> list[ReportFigure]:
+    """Drawn by Optuna: the scores in the order of the trials, and each setting against them."""
+    matplotlib.use("agg")
+    with warnings.catch_warnings(), matplotlib.rc_context():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        history = drawn(plot_optimization_history(list(result.studies.values())))
+        slices = {
+            name: drawn(plot_slice(study)) for name, study in result.studies.items() if study.best_params
+        }
+    return [
+        ReportFigure("Scores of the complete trials", "Lower is better; 1 is a constant answer.", history),
+        *(
+            ReportFigure(f"Settings of {name}", "Each complete trial by the value of each setting.", figure)
+            for name, figure in slices.items()
+        ),
+    ]
 
 
-def architecture_colours(page: TuningPage) -> dict[str, str]:
-    """Architecture → colour name, that of the present settings first."""
-    colours = colour_names(page.architectures, page.present_architecture)
-    return {page.present_architecture: colours.pop(page.present_architecture), **colours}
+def drawn(axes: Any) -> Figure:
+    """The figure of what Optuna returns, whose text is legible in light and dark."""
+    figure = np.ravel(axes)[0].figure
+    for text in figure.findobj(Text):
+        text.set_color(LIGHT["muted"])
+    pyplot.close(figure)
+    return figure
 
 
-def verdict(page: TuningPage) -> list[str]:
+def verdict(result: TuningResult) -> list[str]:
     """What was found, then a line for each architecture."""
     lines = [
-        architecture_sentence(page, name)
-        for name in sorted(page.architectures, key=lambda name: lowest(page, name))
+        architecture_sentence(result, name)
+        for name in sorted(result.architectures, key=lambda name: lowest(result, name))
     ]
-    return [overall_sentence(page), *lines]
+    return [overall_sentence(result), *lines]
 
 
-def lowest(page: TuningPage, architecture: str) -> float:
-    found = page.best_of(architecture)
+def lowest(result: TuningResult, architecture: str) -> float:
+    found = result.best_of(architecture)
     return found["score"] if found else float("inf")
 
 
-def overall_sentence(page: TuningPage) -> str:
-    best, present = page.ranked.row(0, named=True), page.present_score
+def overall_sentence(result: TuningResult) -> str:
+    best, present = result.ranked.row(0, named=True), result.present_score
     if best["present"]:
         return (
             f"No trial has a lower validation score than the present settings ({score_text(best['score'])})."
@@ -160,8 +181,8 @@ def overall_sentence(page: TuningPage) -> str:
     )
 
 
-def architecture_sentence(page: TuningPage, architecture: str) -> str:
-    best, present = page.best_of(architecture), page.present_score
+def architecture_sentence(result: TuningResult, architecture: str) -> str:
+    best, present = result.best_of(architecture), result.present_score
     if best is None:
         return f"{architecture}: every trial diverged."
     if best["present"]:
@@ -178,24 +199,24 @@ def share_text(present: float, score: float) -> str:
     return f"{abs(score / present - 1):.2%}".replace("%", "\u00a0%") + f" {direction}"
 
 
-def budget_sentence(page: TuningPage) -> str:
-    per_architecture = page.trials.height // len(page.architectures)
+def budget_sentence(result: TuningResult) -> str:
+    per_architecture = result.trials.height // len(result.architectures)
     trials = "1 trial" if per_architecture == 1 else f"{per_architecture} trials"
     return (
-        f"Equal budgets: {trials} for each architecture, each of at most {page.limit}; the "
-        f"same rows and seed ({page.seed}) for all."
+        f"Equal budgets: {trials} for each architecture, each of at most {result.limit}; the "
+        f"same rows and seed ({result.seed}) for all."
     )
 
 
-def comparison_table(page: TuningPage) -> FactTable:
+def comparison_table(result: TuningResult) -> Table:
     """The best of each architecture, and the present settings, with the score of each task."""
-    tasks = [name for name in page.trials.columns if name.startswith("score/")]
+    tasks = [name for name in result.trials.columns if name.startswith("score/")]
     heads = ["", "trial", "score", "minus present", *(name.removeprefix("score/") for name in tasks)]
     found: list[tuple[str, dict[str, Any] | None]] = [
-        ("present", next(page.trials.filter("present").iter_rows(named=True), None))
+        ("present", next(result.trials.filter("present").iter_rows(named=True), None))
     ]
-    found += [(f"best of {name}", page.best_of(name)) for name in page.architectures]
-    present = page.present_score
+    found += [(f"best of {name}", result.best_of(name)) for name in result.architectures]
+    present = result.present_score
     rows = [
         [
             name,
@@ -208,24 +229,24 @@ def comparison_table(page: TuningPage) -> FactTable:
         for name, trial in found
         if trial is not None
     ]
-    return FactTable("Lowest validation scores, all tasks and each task", [*heads, "parameters"], rows)
+    return Table([*heads, "parameters"], rows, "Lowest validation scores, all tasks and each task")
 
 
-def budgets_table(page: TuningPage) -> FactTable:
+def budgets_table(result: TuningResult) -> Table:
     states = ("complete", "pruned", "diverged")
     rows = []
-    for name in page.architectures:
-        own = page.trials.filter(architecture=name)
+    for name in result.architectures:
+        own = result.trials.filter(architecture=name)
         counts = [str(own.filter(state=state).height) for state in states]
         rows.append(
             [name, str(own.height), *counts, f"{own['rounds'].sum():,}", f"{own['seconds'].sum():,.0f}"]
         )
-    return FactTable("What was spent", ["architecture", "trials", *states, "rounds", "seconds"], rows)
+    return Table(["architecture", "trials", *states, "rounds", "seconds"], rows, "What was spent")
 
 
-def top_table(page: TuningPage) -> FactTable:
+def top_table(result: TuningResult) -> Table:
     settings = [
-        name for name in page.trials.columns if name not in MEASURED and not name.startswith("score/")
+        name for name in result.trials.columns if name not in MEASURED and not name.startswith("score/")
     ]
     rows = [
         [
@@ -235,19 +256,19 @@ def top_table(page: TuningPage) -> FactTable:
             str(trial["rounds"]),
             f"{trial['seconds']:,.0f}",
         ]
-        for trial in page.ranked.head(SHOWN_TRIALS).iter_rows(named=True)
+        for trial in result.ranked.head(SHOWN_TRIALS).iter_rows(named=True)
     ]
     heads = ["trial", "score", *(name.replace("_", " ") for name in settings), "rounds", "seconds"]
-    return FactTable("Complete trials with the lowest scores", heads, rows)
+    return Table(heads, rows, "Complete trials with the lowest scores")
 
 
-def importance_table(page: TuningPage) -> FactTable:
+def importance_table(result: TuningResult) -> Table:
     shares = {
         (row["architecture"], row["setting"]): row["importance"]
-        for row in page.importance.iter_rows(named=True)
+        for row in result.importance.iter_rows(named=True)
     }
-    measured = [name for name in page.architectures if name in set(page.importance["architecture"])]
-    by_size = page.importance.group_by("setting").agg(pl.col("importance").max())
+    measured = [name for name in result.architectures if name in set(result.importance["architecture"])]
+    by_size = result.importance.group_by("setting").agg(pl.col("importance").max())
     settings = by_size.sort("importance", "setting", descending=[True, False])["setting"].to_list()
     rows = [
         [
@@ -261,12 +282,8 @@ def importance_table(page: TuningPage) -> FactTable:
         ]
         for setting in settings
     ]
-    return FactTable(
-        "Importance of the settings",
-        ["setting", *measured],
-        rows,
-        "Too few complete trials, or all of the same score, to tell what matters.",
-    )
+    empty = "Too few complete trials, or all of the same score, to tell what matters."
+    return Table(["setting", *measured], rows, "Importance of the settings", notes=[] if rows else [empty])
 
 
 def score_text(score: float | None) -> str:

@@ -1,20 +1,25 @@
-"""Permutation importance in the report: a figure and a sentence for each task, and a Markdown table of all tasks."""
+"""What each task relies on: a sentence and a figure for each task, and a table of all tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import matplotlib
 import polars as pl
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mtl_pipeline.evaluation.formatting import MISSING, decimals_for, format_signed, format_value, join_words
-from mtl_pipeline.evaluation.report.figures.canvas import STYLE, ReportFigure
+from mtl_pipeline.evaluation.formatting import (
+    MISSING,
+    decimals_for,
+    format_signed,
+    format_value,
+    join_words,
+)
+from mtl_pipeline.evaluation.report.context import ReportContext
+from mtl_pipeline.evaluation.report.document import Section, Table
+from mtl_pipeline.evaluation.report.figures.canvas import ReportFigure, new_figure, shortened
 from mtl_pipeline.evaluation.report.figures.palette import LIGHT
-from mtl_pipeline.evaluation.report.figures.svg import to_svg
-from mtl_pipeline.evaluation.report.markdown import escape, markdown_table
+from mtl_pipeline.evaluation.studies.scoring import Evaluation
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.spec import Task
 
@@ -25,7 +30,24 @@ NAMED = 3
 CLEAR = 2
 """An importance of so many spreads is named in a sentence."""
 INCHES_A_BAR = 0.25
-LONGEST_NAME = 30
+
+
+HOW_TO_READ = (
+    "One feature at a time is shuffled among test rows, so that it says nothing any more, and the task's headline "
+    "metric is measured again. Features that know the same stand in for each other: each alone then seems to matter "
+    "little, and the family as a whole tells more. It is what the model has learned: a feature that it relies on need "
+    "not cause anything."
+)
+
+
+def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
+    importance, tasks = context.part("importance"), evaluation.tasks
+    if importance is None or not (figures := importance_figures(importance, tasks)):
+        return []
+    numbers = Section(
+        "In figures and numbers", [HOW_TO_READ], tables=[importance_table(importance, tasks)], figures=figures
+    )
+    return [Section("Features", points=importance_sentences(importance, tasks), details=[numbers])]
 
 
 def of_task(importance: pl.DataFrame, task: Task) -> pl.DataFrame:
@@ -83,21 +105,15 @@ def named(row: dict) -> str:
 
 
 def importance_figures(importance: pl.DataFrame, tasks: Sequence[Task]) -> list[ReportFigure]:
-    with matplotlib.rc_context(STYLE):
-        return [
-            importance_figure(groups, task, f"figure-importance-{place}")
-            for place, task in enumerate(tasks)
-            if len(groups := of_task(importance, task))
-        ]
+    return [importance_figure(groups, task) for task in tasks if len(groups := of_task(importance, task))]
 
 
-def importance_figure(groups: pl.DataFrame, task: Task, identifier: str) -> ReportFigure:
+def importance_figure(groups: pl.DataFrame, task: Task) -> ReportFigure:
     """Bars of the families above, of the single features below."""
     metric = KINDS[task.kind].headline
     panels = [(families(groups), "baseline-2"), (features(groups).head(MOST_FEATURES), "accent")]
     heights = [max(1, len(panel)) for panel, _ in panels]
-    figure = Figure(figsize=(4.6, 1.0 + INCHES_A_BAR * sum(heights)), layout="constrained")
-    stacked = figure.subplots(2, 1, sharex=True, height_ratios=heights)
+    figure, stacked = new_figure(1.0 + INCHES_A_BAR * sum(heights), 2, height_ratios=heights)
     for axes, (panel, colour) in zip(stacked, panels, strict=True):
         draw_bars(axes, panel, colour)
     stacked[0].set_ylabel("families")
@@ -106,7 +122,6 @@ def importance_figure(groups: pl.DataFrame, task: Task, identifier: str) -> Repo
     stacked[1].xaxis.set_major_locator(MaxNLocator(nbins=5))
     unit = f" ({metric.unit})" if metric.unit else ""
     stacked[1].set_xlabel(f"{cost_of(task)} by shuffling{unit}")
-    title = f"What {task.name} relies on"
     left_out = len(features(groups)) - MOST_FEATURES
     caption = (
         f"How much worse {metric.label} ({format_value(groups['score'][0])}) becomes when a feature is shuffled among "
@@ -115,7 +130,7 @@ def importance_figure(groups: pl.DataFrame, task: Task, identifier: str) -> Repo
     )
     if left_out > 0:
         caption += f" {left_out} less important features are not drawn."
-    return ReportFigure(title, caption, to_svg(figure, identifier, f"{title}. {caption}"))
+    return ReportFigure(f"What {task.name} relies on", caption, figure)
 
 
 def cost_of(task: Task) -> str:
@@ -141,15 +156,9 @@ def draw_bars(axes: Axes, panel: pl.DataFrame, colour: str) -> None:
     axes.set_ylim(len(panel) - 0.4, -0.6)
 
 
-def shortened(text: str) -> str:
-    return text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…"
-
-
-def importance_markdown(importance: pl.DataFrame, tasks: Sequence[Task]) -> str:
-    """Families, then the features that matter most to some task, a column per task; empty without importance."""
+def importance_table(importance: pl.DataFrame, tasks: Sequence[Task]) -> Table:
+    """Families, then the features that matter most to some task, a column per task."""
     columns = {task.name: groups for task in tasks if len(groups := of_task(importance, task))}
-    if not columns:
-        return ""
     shown: dict[str, None] = {}
     for part in (families, features):
         ranked = pl.concat(
@@ -162,13 +171,15 @@ def importance_markdown(importance: pl.DataFrame, tasks: Sequence[Task]) -> str:
             .sort("share", "group", descending=[True, False])
         )
         shown |= dict.fromkeys(order["group"].head(MOST_FEATURES))
-    heads = [f"{escape(task.name)}: {cost_of(task)}" for task in tasks if task.name in columns]
-    cells = {name: markdown_cells(groups) for name, groups in columns.items()}
-    rows = [[escape(group), *(of_task.get(group, MISSING) for of_task in cells.values())] for group in shown]
-    return markdown_table(["shuffled", *heads], rows)
+    heads = [f"{task.name}: {cost_of(task)}" for task in tasks if task.name in columns]
+    cells = [cells_of(groups) for groups in columns.values()]
+    return Table(
+        ["shuffled", *heads],
+        [[group, *(of_task.get(group, MISSING) for of_task in cells)] for group in shown],
+    )
 
 
-def markdown_cells(groups: pl.DataFrame) -> dict[str, str]:
+def cells_of(groups: pl.DataFrame) -> dict[str, str]:
     """Group → '+0.0312 ± 0.0005'."""
     decimals = decimals_for(float(groups["importance"].abs().max() or 0)) + 1  # type: ignore[arg-type]
     return {

@@ -1,13 +1,16 @@
-"""The largest errors in the report: a table for each task, with the item's text."""
+"""The test rows on which the model is most wrong, with the item's text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import polars as pl
 
 from mtl_pipeline.evaluation.formatting import format_value
+from mtl_pipeline.evaluation.report.context import ReportContext
+from mtl_pipeline.evaluation.report.document import Section, Table
+from mtl_pipeline.evaluation.studies.largest_errors import MOST_OF_ONE_USER, ROWS_SHOWN
+from mtl_pipeline.evaluation.studies.scoring import Evaluation
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.spec import Task
 
@@ -16,27 +19,32 @@ SMALLEST_SHOWN = 1e-4
 NEW = "new"
 
 
-@dataclass(frozen=True)
-class ErrorTable:
-    task: str
-    has_text: bool
-    """Whether the first column is the item's text; three columns of numbers follow."""
-    heads: list[str]
-    lines: list[list[str]]
+HOW_TO_READ = (
+    f"The {ROWS_SHOWN} test rows of each task with the largest loss, after calibration, at most {MOST_OF_ONE_USER} of "
+    "one user. Look for wrong labels and odd rows first, then for what the model cannot know; new users and items were "
+    "not in the training split."
+)
 
 
-def error_tables(errors: pl.DataFrame, tasks: Sequence[Task]) -> list[ErrorTable]:
+def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
+    errors = context.part("largest_errors")
+    if errors is None:
+        return []
+    details = [Section("Row by row", tables=error_tables(errors, evaluation.tasks))]
+    return [Section("Largest errors", [HOW_TO_READ], details=details)]
+
+
+def error_tables(errors: pl.DataFrame, tasks: Sequence[Task]) -> list[Table]:
     """One for each task with an observed test row, of the frame of `largest_errors` with or without `item_text`."""
     return [
-        error_table(rows, task)
-        for task in tasks
-        if len(errors) and len(rows := errors.filter(pl.col("task") == task.name))
+        error_table(rows, task) for task in tasks if len(rows := errors.filter(pl.col("task") == task.name))
     ]
 
 
-def error_table(rows: pl.DataFrame, task: Task) -> ErrorTable:
-    has_text = has_values(rows, "item_text")
-    columns = {"item's text": [shortened(text or "") for text in rows["item_text"]]} if has_text else {}
+def error_table(rows: pl.DataFrame, task: Task) -> Table:
+    columns = {}
+    if has_values(rows, "item_text"):
+        columns["item's text"] = [shortened(text or "") for text in rows["item_text"]]
     columns |= {
         "label": [label_in_words(row, task) for row in rows.iter_rows(named=True)],
         "predicted": [prediction_in_words(row, task) for row in rows.iter_rows(named=True)],
@@ -51,7 +59,7 @@ def error_table(rows: pl.DataFrame, task: Task) -> ErrorTable:
                 for identity, is_new in rows.select(f"{side}_id", f"new_{side}").iter_rows()
             ]
     lines = [list(line) for line in zip(*columns.values(), strict=True)]
-    return ErrorTable(task.name, has_text, list(columns), lines)
+    return Table(list(columns), lines, title=task.name)
 
 
 def has_values(rows: pl.DataFrame, column: str) -> bool:

@@ -1,0 +1,47 @@
+"""What data were evaluated, by what, and how."""
+
+from __future__ import annotations
+
+from mtl_pipeline.evaluation.report.context import ReportContext
+from mtl_pipeline.evaluation.report.document import Section
+from mtl_pipeline.evaluation.report.tables import fact_table
+from mtl_pipeline.evaluation.studies.scoring import Evaluation
+
+
+def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
+    facts = context.facts
+    seconds = {step: f"{value:,.1f}" for step, value in facts.get("seconds", {}).items()}
+    data = [
+        *fact_table("Rows by split", "split", "rows", facts.get("rows_by_split")),
+        *fact_table("Split boundaries", "boundary", "time", facts.get("split_boundaries")),
+        *fact_table("Label means", "label", "mean", facts.get("label_rates")),
+        *fact_table("Labels later than their split", "split and task", "labels", facts.get("late_labels")),
+        *fact_table("Rejected rows", "reason", "rows", facts.get("rejected_rows"), "No row was rejected."),
+    ]
+    run = [
+        *fact_table("Duration", "step", "seconds", seconds),
+        *fact_table("Versions", "package", "version", facts.get("versions")),
+        *fact_table("Fingerprints", "artifact", "fingerprint", facts.get("fingerprints")),
+    ]
+    details = [Section("Data", tables=data), Section("Versions and fingerprints", tables=run)]
+    if context.configuration:
+        details.append(Section("Configuration", code=context.configuration))
+    return [
+        Section(
+            "Data and run",
+            [intervals_sentence(evaluation)],
+            details=[part for part in details if part.tables or part.code],
+        )
+    ]
+
+
+def intervals_sentence(evaluation: Evaluation) -> str:
+    drawn = evaluation.resampled
+    if drawn == "rows":
+        drawn += " (there are no users)"
+    if evaluation.seeds > 1:
+        drawn += f" and {evaluation.seeds} seeds"
+    return (
+        "Test rows; models calibrated and thresholds chosen on validation. Intervals: 95 %, paired bootstrap over "
+        f"{drawn}, {evaluation.bootstrap_samples:,} resamples, seed {evaluation.seed}."
+    )

@@ -1,0 +1,79 @@
+"""What several seeds say: by how much the same network differs from seed to seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import polars as pl
+
+from mtl_pipeline.evaluation.formatting import MISSING, MOST_DECIMALS, decimals_for
+from mtl_pipeline.evaluation.report.context import ReportContext
+from mtl_pipeline.evaluation.report.document import Section, Table
+from mtl_pipeline.evaluation.report.wording import labelled
+from mtl_pipeline.evaluation.studies.scoring import Evaluation
+from mtl_pipeline.kinds import KINDS
+from mtl_pipeline.predictions import CHAMPION
+from mtl_pipeline.spec import Task
+
+FEW_SEEDS = 5
+SPREAD = ("mean", "standard_deviation", "lowest", "highest")
+
+
+def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
+    seeds = context.part("seeds")
+    if seeds is None:
+        return []
+    how = (
+        f"The same networks, trained on the same examples with {evaluation.seeds} seeds: what the first weights, the "
+        "order of the rows and the hiding of ids do by chance. Of two models that differ by no more than this, one "
+        "seed cannot say which is better. seeds.parquet has all metrics and the value of each seed."
+    )
+    details = [Section("Mean and spread of each model", tables=[seeds_table(seeds, evaluation.tasks)])]
+    return [Section("Over seeds", [how], details=details)]
+
+
+def seeds_table(seeds: pl.DataFrame, tasks: Sequence[Task]) -> Table:
+    """The compared metrics of the frame of `measure_seeds`, a line for each model."""
+    rows = [
+        (task, KINDS[task.kind].metric(name), row)
+        for task in tasks
+        for name in KINDS[task.kind].compared
+        for row in seeds.filter(pl.col("task") == task.name, pl.col("metric") == name).iter_rows(named=True)
+    ]
+    return Table(
+        ["task", "metric", "model", *(name.replace("_", " ") for name in SPREAD)],
+        [[task.name, labelled(shown), row["model"], *spread_in_words(row)] for task, shown, row in rows],
+        notes=list(
+            dict.fromkeys(
+                f"{task.name}, {row['model']}: {row['note']}" for task, _, row in rows if row["note"]
+            )
+        ),
+    )
+
+
+def spread_in_words(row: dict) -> list[str]:
+    """The columns SPREAD, with as many decimals as show two digits of the deviation."""
+    decimals = decimals_for(abs(row["mean"])) if math.isfinite(row["mean"]) else 0
+    if 0 < row["standard_deviation"] < 1:
+        decimals = min(max(decimals, 1 - math.floor(math.log10(row["standard_deviation"]))), MOST_DECIMALS)
+    return [
+        MISSING if math.isnan(row[name]) else f"{row[name]:,.{decimals}f}".replace("-", "−")
+        for name in SPREAD
+    ]
+
+
+def seeds_sentence(evaluation: Evaluation) -> str:
+    """What a difference is where there are several seeds; empty where there is one."""
+    if evaluation.seeds == 1:
+        return ""
+    sentences = [
+        f"Here each difference is the mean over {evaluation.seeds} seeds: {evaluation.candidate} with each seed "
+        "against the baseline with the same seed, where it has one. Its interval covers seeds too.",
+        "The tables of models, whole chains, ranked lists and slices show the one model that is put forward.",
+    ]
+    if CHAMPION in evaluation.comparisons["baseline"]:
+        sentences.append("The champion is compared with that one.")
+    if evaluation.seeds < FEW_SEEDS:
+        sentences.append("So few seeds make rough intervals.")
+    return " ".join(sentences)

@@ -1,0 +1,157 @@
+"""The test rows in parts: a figure for each task, and a table for each kind of part."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import polars as pl
+
+from mtl_pipeline.evaluation.formatting import MISSING, format_value
+from mtl_pipeline.evaluation.report.context import ReportContext
+from mtl_pipeline.evaluation.report.document import Section, Table
+from mtl_pipeline.evaluation.report.figures.canvas import (
+    ReportFigure,
+    add_legend,
+    draw_interval,
+    new_figure,
+    shortened,
+)
+from mtl_pipeline.evaluation.report.figures.palette import LIGHT
+from mtl_pipeline.evaluation.report.wording import labelled, marked
+from mtl_pipeline.evaluation.studies.scoring import Evaluation
+from mtl_pipeline.evaluation.studies.slices import ITEMS, POPULARITY, TIME, USERS
+from mtl_pipeline.kinds import KINDS
+from mtl_pipeline.predictions import SINGLE_TASK
+from mtl_pipeline.spec import Task
+
+MEANINGS = {
+    USERS: "known: in the training split; new: met for the first time after it",
+    ITEMS: "known: in the training split; new: met for the first time after it",
+    POPULARITY: "head: the most popular items, which make half of the training interactions; middle: the next 40 %; "
+    "tail: the rest; new: not in the training split",
+    TIME: "the time of the test rows in spans of equal length",
+}
+MEANING_OF_CATEGORY = "the most frequent values, each for itself; a row with several values counts in each"
+HOW_TO_READ = (
+    f"The same test rows in parts, each task in its headline metric. Held against {SINGLE_TASK}, and against the other "
+    "baseline that is best on validation rows. Of many slices about one in twenty excludes zero without any true "
+    "difference: take one as a question to look into, not as an answer."
+)
+HEADS = ("slice", "task", "test rows", "users", "positives or mean", "metric", "value")
+STYLES = ({"fmt": "o", "color": LIGHT["accent"]}, {"fmt": "D", "color": LIGHT["baseline-1"]})
+INCHES_A_SLICE = 0.2
+
+
+def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
+    slices = context.part("slices")
+    if slices is None:
+        return []
+    tables = slice_tables(slices, evaluation.tasks)
+    return [
+        Section(
+            "Slices",
+            [HOW_TO_READ],
+            figures=slice_figures(slices, evaluation.tasks),
+            details=[Section("All slices in numbers", tables=tables)],
+        )
+    ]
+
+
+def slice_tables(slices: pl.DataFrame, tasks: Sequence[Task]) -> list[Table]:
+    """One for each kind of slice, of the frame of `measure_slices`."""
+    return [
+        Table(
+            [*HEADS, f"{of_kind['candidate'][0]} minus baseline"],
+            [
+                slice_row(of_slice.to_dicts(), task)
+                for task in tasks
+                for of_slice in first_metric(of_kind, task).partition_by("slice", maintain_order=True)
+            ],
+            title=kind,
+            notes=[MEANINGS.get(kind, MEANING_OF_CATEGORY)],
+        )
+        for (kind,), of_kind in slices.partition_by("kind", maintain_order=True, as_dict=True).items()
+    ]
+
+
+def first_metric(slices: pl.DataFrame, task: Task) -> pl.DataFrame:
+    return slices.filter(pl.col("task") == task.name, pl.col("metric") == KINDS[task.kind].headline.name)
+
+
+def slice_row(rows: list[dict], task: Task) -> list[str]:
+    """`rows` of the frame, one for each baseline."""
+    first = rows[0]
+    against = [against_text(row) for row in rows if row["baseline"] and not math.isnan(first["value"])]
+    return [
+        first["slice"],
+        task.name,
+        f"{first['rows']:,}",
+        count_text(first["users"]),
+        labels_in_words(first),
+        labelled(KINDS[task.kind].headline),
+        format_value(first["value"]),
+        "; ".join(against) or first["note"],
+    ]
+
+
+def count_text(number: int | None) -> str:
+    return MISSING if number is None else f"{number:,}"
+
+
+def labels_in_words(row: dict) -> str:
+    """'1,418 (20.0 %)' positives, or the mean label."""
+    if row["positives"] is not None:
+        return f"{row['positives']:,} ({row['mean_label']:.1%})".replace("%", "\u00a0%")
+    return MISSING if row["mean_label"] is None else f"mean {format_value(row['mean_label'])}"
+
+
+def against_text(row: dict) -> str:
+    note = f" ({row['note']})" if row["note"] else ""
+    cell = marked(row["difference"], row["low"], row["high"], row["verdict"])
+    return f"{cell.text} {row['baseline']}{note}"
+
+
+def slice_figures(slices: pl.DataFrame, tasks: Sequence[Task]) -> list[ReportFigure]:
+    """One for each task of which two slices or more have an interval."""
+    drawn = [(task, first_metric(slices, task).filter(pl.col("low").is_finite())) for task in tasks]
+    return [slice_figure(rows, task) for task, rows in drawn if rows.select("kind", "slice").n_unique() > 1]
+
+
+def slice_figure(drawn: pl.DataFrame, task: Task) -> ReportFigure:
+    """A line for each slice, a dot with its interval for each baseline."""
+    candidate, metric = drawn["candidate"][0], KINDS[task.kind].headline
+    height = heights(drawn.select("kind", "slice").unique(maintain_order=True).rows())
+    figure, axes = new_figure(1.2 + INCHES_A_SLICE * len(height))
+    axes.axvline(0, color=LIGHT["ink"], linewidth=0.8)
+    baselines = sorted(drawn["baseline"].unique(maintain_order=True), key=lambda name: name != SINGLE_TASK)
+    for place, (baseline, style) in enumerate(zip(baselines, STYLES, strict=False)):
+        rows = drawn.filter(pl.col("baseline") == baseline)
+        places = [height[row] + 0.18 - 0.36 * place for row in rows.select("kind", "slice").rows()]
+        draw_interval(
+            axes,
+            places,
+            rows["difference"],
+            rows["low"],
+            rows["high"],
+            across=True,
+            label=f"against {baseline}",
+            **style,
+        )
+    axes.set_yticks(list(height.values()), [shortened(f"{kind}: {name}") for kind, name in height])
+    axes.tick_params(axis="y", labelsize=8)
+    axes.margins(y=0.02)
+    axes.set_xlabel(f"{metric.label}, {candidate} minus baseline")
+    add_legend(figure, axes)
+    better = "right" if metric.higher_is_better else "left"
+    caption = (
+        f"Difference in {metric.label} with its 95 % interval in each slice; {better} of zero {candidate} is better. "
+        "Slices too small to score are not drawn."
+    )
+    return ReportFigure(f"{task.name} by slice", caption, figure)
+
+
+def heights(slices: list[tuple[str, str]]) -> dict[tuple[str, str], float]:
+    """From the top down, with a gap of a line between kinds."""
+    kinds = list(dict.fromkeys(kind for kind, _ in slices))
+    return {row: -place - kinds.index(row[0]) for place, row in enumerate(slices)}
