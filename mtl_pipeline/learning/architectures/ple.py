@@ -58,8 +58,11 @@ class PLE(Architecture):
 
     def weights(self, own: Tensor) -> Tensor:
         """float32 [rows, tasks, experts], 0 for the experts of other tasks."""
-        weight = self.gates.weight.view(self.tasks, -1, own.shape[-1])
-        logits = torch.einsum("trw,tew->rte", own, weight) + self.gates.bias.view(self.tasks, -1)
+        if self.below is None:  # all tasks read the same
+            logits = self.gates(own[0]).view(-1, self.tasks, len(self.owners))
+        else:
+            weight = self.gates.weight.view(self.tasks, -1, own.shape[-1])
+            logits = torch.einsum("trw,tew->rte", own, weight) + self.gates.bias.view(self.tasks, -1)
         return logits.masked_fill(self.unread, -torch.inf).softmax(-1)
 
     def task_modules(self) -> list[nn.Module]:
