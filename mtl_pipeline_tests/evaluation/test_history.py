@@ -56,9 +56,8 @@ def test_a_record_holds_every_test_metric_and_every_interval(record: Record, eva
     assert watched.value("linear", "roc_auc") == evaluation.score("watched", "linear", "roc_auc").value
     against = watched.difference("single_task", "roc_auc")
     assert against is not None
-    assert against.ends is not None
     row = evaluation.comparisons.filter(task="watched", baseline="single_task", metric="roc_auc")
-    assert against.ends == row.select("difference", "low", "high").row(0)
+    assert (against.difference, against.low, against.high) == row.select("difference", "low", "high").row(0)
     assert (record.test_from[:10], record.test_until[:10]) == ("1998-03-30", "1998-04-22")
     assert record.label_means == {"watched": 0.2, "liked": None, "rating": 3.5}
 

@@ -102,6 +102,15 @@ def test_text_tables_and_figures_take_the_colours_of_the_scheme(
     assert shown[2] in (rgb(colours["ink"]), rgb(colours["muted"]))
 
 
+def test_folded_the_page_is_at_most_six_screens_tall_and_its_contents_stay_in_sight(
+    browser: Any, page: Path
+) -> None:
+    open_page(browser, page, WIDE, "light")
+    assert browser.execute_script("return document.documentElement.scrollHeight") <= 6 * 900
+    browser.execute_script("window.scrollTo(0, 2000)")
+    assert browser.execute_script("return document.querySelector('nav').getBoundingClientRect().top") == 0
+
+
 def test_the_browser_has_nothing_to_complain_about(browser: Any, page: Path) -> None:
     open_page(browser, page, WIDE, "light")
     assert browser.get_log("browser") == []

@@ -47,8 +47,8 @@ def trial_rows(trials: int) -> list[dict[str, Any]]:
     return rows
 
 
-def study_of(rows: list[dict[str, Any]]) -> optuna.Study:
-    study = optuna.create_study()
+def study_of(rows: list[dict[str, Any]], name: str) -> optuna.Study:
+    study = optuna.create_study(study_name=name)
     for row in rows:
         complete = row["state"] == "complete"
         study.add_trial(
@@ -85,7 +85,7 @@ def page_of(rows: list[dict[str, Any]]) -> TuningResult:
             orient="row",
         ),
         studies={
-            name: study_of([row for row in rows if row["architecture"] == name])
+            name: study_of([row for row in rows if row["architecture"] == name], name)
             for name in ("shared_bottom", "mmoe")
         },
         limit="20 epochs, with a patience of 4 rounds",
@@ -164,8 +164,20 @@ def test_optuna_s_figures_are_legible_in_light_and_dark(page: TuningResult) -> N
     text = Page(html).text
     assert "Scores of the complete trials" in text
     assert "Settings of mmoe" in text
+    assert "Objective Value of mmoe" in text
     assert "var(--muted" in html
     assert not re.findall(r"(?:src|href)=.(?!#|data:image/png)", html)
+
+
+def test_an_architecture_of_which_every_trial_diverged_has_no_figure_of_its_settings() -> None:
+    rows = [
+        row | ({"state": "diverged", "score": None} if row["architecture"] == "shared_bottom" else {})
+        for row in trial_rows(12)
+    ]
+    text = Page(html_of(page_of(rows))).text
+    assert "shared_bottom: every trial diverged." in text
+    assert "Settings of mmoe" in text
+    assert "Settings of shared_bottom" not in text
 
 
 def test_foreign_text_is_escaped(page: TuningResult) -> None:

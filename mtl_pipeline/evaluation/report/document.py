@@ -13,7 +13,7 @@ from mtl_pipeline.evaluation.report.figures.canvas import ReportFigure
 
 BEST = "best"
 """The tone of a value that no other in the comparison surpasses."""
-NUMBERS = re.compile(r"[\d\s.,:+−–±%→×✓✗*()\[\]-]*")
+NUMBERS = re.compile(r"[\d\s.,:/+−–±%→×✓✗*()\[\]-]*")
 
 
 @dataclass(frozen=True)

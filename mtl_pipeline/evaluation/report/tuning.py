@@ -18,7 +18,7 @@ from optuna.visualization.matplotlib import plot_optimization_history, plot_slic
 
 from mtl_pipeline.evaluation.formatting import MISSING, format_signed
 from mtl_pipeline.evaluation.report.document import Document, Section, Table
-from mtl_pipeline.evaluation.report.figures.canvas import ReportFigure
+from mtl_pipeline.evaluation.report.figures.canvas import ReportFigure, add_legend
 from mtl_pipeline.evaluation.report.figures.palette import LIGHT
 
 SHOWN_TRIALS = 10
@@ -111,7 +111,7 @@ def sections(result: TuningResult) -> list[Section]:
         ),
         Section(
             "Settings with the lowest score",
-            ["To put into defs.yaml, below `attributes`; also in best.yaml."],
+            ["To put into defs.yaml, below attributes; also in best.yaml."],
             code=result.best,
         ),
         Section(
@@ -129,7 +129,9 @@ def search_figures(result: TuningResult) -> list[ReportFigure]:
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         history = drawn(plot_optimization_history(list(result.studies.values())))
         slices = {
-            name: drawn(plot_slice(study)) for name, study in result.studies.items() if study.best_params
+            name: drawn(plot_slice(study))
+            for name, study in result.studies.items()
+            if result.best_of(name) and study.best_params
         }
     return [
         ReportFigure("Scores of the complete trials", "Lower is better; 1 is a constant answer.", history),
@@ -142,7 +144,12 @@ def search_figures(result: TuningResult) -> list[ReportFigure]:
 
 def drawn(axes: Any) -> Figure:
     """The figure of what Optuna returns, whose text is legible in light and dark."""
-    figure = np.ravel(axes)[0].figure
+    first = np.ravel(axes)[0]
+    figure = first.figure
+    if first.get_legend():
+        first.set_title("")
+        figure.set_layout_engine("constrained")
+        add_legend(figure, first)
     for text in figure.findobj(Text):
         text.set_color(LIGHT["muted"])
     pyplot.close(figure)

@@ -36,13 +36,6 @@ class Difference:
     """Ends of the 95 % interval; None where there is none."""
     verdict: str
 
-    @property
-    def ends(self) -> tuple[float, float, float] | None:
-        """The difference and the ends of its interval; None where there is none."""
-        if self.difference is None or self.low is None or self.high is None:
-            return None
-        return self.difference, self.low, self.high
-
 
 @dataclass(frozen=True)
 class TaskRecord:

@@ -122,7 +122,7 @@ def tune(paths: PipelinePaths, spec: PipelineSpec, *, trials: int, log: Log = pr
         fingerprint=fingerprint,
         trials=trials_frame(compared, spec),
         importance=importance_frame(compared, spec),
-        studies={architecture: study_of(trials) for architecture, trials in compared.items()},
+        studies={architecture: study_of(trials, architecture) for architecture, trials in compared.items()},
         best=best_settings(compared, spec, fingerprint),
         resumed=resumed,
     )
@@ -289,7 +289,7 @@ def importance_frame(compared: dict[str, list[FrozenTrial]], spec: PipelineSpec)
         scores = {trial.value for trial in complete if trial.params.keys() >= set(settings)}
         if len(complete) >= COMPLETE_FOR_IMPORTANCE and len(scores) > 1:
             shares = optuna.importance.get_param_importances(
-                study_of(complete),
+                study_of(complete, architecture),
                 evaluator=optuna.importance.FanovaImportanceEvaluator(seed=spec.seed),
                 params=settings,
             )
@@ -298,9 +298,9 @@ def importance_frame(compared: dict[str, list[FrozenTrial]], spec: PipelineSpec)
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def study_of(trials: list[FrozenTrial]) -> optuna.Study:
+def study_of(trials: list[FrozenTrial], architecture: str) -> optuna.Study:
     """In memory, with these trials only."""
-    study = optuna.create_study()
+    study = optuna.create_study(study_name=architecture)
     study.add_trials(trials)
     return study
 

@@ -42,7 +42,6 @@ STYLE: dict[Any, Any] = SETTINGS | {
     "xtick.labelcolor": LIGHT["muted"],
     "ytick.labelcolor": LIGHT["muted"],
     "text.color": LIGHT["ink"],
-    "legend.frameon": False,
     "legend.fontsize": 9,
     "lines.linewidth": 1.4,
 }
@@ -110,6 +109,7 @@ def add_legend(figure: Figure, axes: Axes) -> None:
         labels,
         loc="outside upper left",
         ncols=math.ceil(len(labels) / math.ceil(len(labels) / 3)),
+        frameon=False,
         handlelength=2.2,
         columnspacing=1.4,
         borderpad=0,
@@ -132,7 +132,3 @@ def draw_interval(
         axes.errorbar(middle, places, xerr=reach, markersize=4.5, **style)
     else:
         axes.errorbar(places, middle, yerr=reach, markersize=4.5, **style)
-
-
-def shortened(text: str) -> str:
-    return text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…"

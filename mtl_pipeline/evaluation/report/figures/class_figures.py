@@ -6,12 +6,13 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from sklearn.metrics import ConfusionMatrixDisplay
 
+from mtl_pipeline.evaluation.formatting import shortened
 from mtl_pipeline.evaluation.report.figures.canvas import (
+    LONGEST_NAME,
     Canvas,
     ReportFigure,
     add_legend,
     new_figure,
-    shortened,
 )
 from mtl_pipeline.evaluation.report.figures.palette import LIGHT
 from mtl_pipeline.metrics.curves import class_f1, confusion
@@ -31,7 +32,7 @@ def class_figures(canvas: Canvas, rows: TaskRows) -> list[ReportFigure]:
 
 def confusion_matrix(canvas: Canvas, rows: TaskRows) -> ReportFigure:
     """Of the rows of each class, the share that the candidate takes for each class."""
-    names = [shortened(name) for name in canvas.task.classes]
+    names = [shortened(name, LONGEST_NAME) for name in canvas.task.classes]
     shares = np.nan_to_num(confusion(rows.labels, rows.predictions[canvas.candidate]))
     figure, axes = new_figure()
     ends = [to_rgba(LIGHT["accent"], alpha) for alpha in (0, MOST_ALPHA)]
@@ -57,7 +58,7 @@ def confusion_matrix(canvas: Canvas, rows: TaskRows) -> ReportFigure:
 
 def f1_by_class(canvas: Canvas, rows: TaskRows) -> ReportFigure:
     """A row of dots per class, a dot per model."""
-    names = [shortened(name) for name in canvas.task.classes]
+    names = [shortened(name, LONGEST_NAME) for name in canvas.task.classes]
     found = in_threads(lambda scores: class_f1(rows.labels, scores), rows.predictions.values())
     places = np.arange(len(names))
     figure, axes = new_figure()

@@ -14,10 +14,11 @@ from mtl_pipeline.evaluation.formatting import (
     format_signed,
     format_value,
     join_words,
+    shortened,
 )
 from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.document import Section, Table
-from mtl_pipeline.evaluation.report.figures.canvas import ReportFigure, new_figure, shortened
+from mtl_pipeline.evaluation.report.figures.canvas import LONGEST_NAME, ReportFigure, new_figure
 from mtl_pipeline.evaluation.report.figures.palette import LIGHT
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
 from mtl_pipeline.kinds import KINDS
@@ -150,7 +151,7 @@ def draw_bars(axes: Axes, panel: pl.DataFrame, colour: str) -> None:
         error_kw={"elinewidth": 1},
     )
     axes.axvline(0, color=LIGHT["muted"], linewidth=0.8)
-    axes.set_yticks(places, [shortened(name) for name in panel["group"]])
+    axes.set_yticks(places, [shortened(name, LONGEST_NAME) for name in panel["group"]])
     axes.tick_params(axis="y", labelsize=8, length=0)
     axes.grid(visible=False, axis="y")
     axes.set_ylim(len(panel) - 0.4, -0.6)

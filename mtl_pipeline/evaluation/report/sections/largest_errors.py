@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from mtl_pipeline.evaluation.formatting import format_value
+from mtl_pipeline.evaluation.formatting import format_value, shortened
 from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.document import Section, Table
 from mtl_pipeline.evaluation.studies.largest_errors import MOST_OF_ONE_USER, ROWS_SHOWN
@@ -44,7 +44,7 @@ def error_tables(errors: pl.DataFrame, tasks: Sequence[Task]) -> list[Table]:
 def error_table(rows: pl.DataFrame, task: Task) -> Table:
     columns = {}
     if has_values(rows, "item_text"):
-        columns["item's text"] = [shortened(text or "") for text in rows["item_text"]]
+        columns["item's text"] = [shortened(text or "", LONGEST_TEXT) for text in rows["item_text"]]
     columns |= {
         "label": [label_in_words(row, task) for row in rows.iter_rows(named=True)],
         "predicted": [prediction_in_words(row, task) for row in rows.iter_rows(named=True)],
@@ -78,7 +78,3 @@ def prediction_in_words(row: dict, task: Task) -> str:
 
 def probability(value: float) -> str:
     return f"{value:.4f}" if value >= SMALLEST_SHOWN or value == 0 else f"{value:.0e}"
-
-
-def shortened(text: str) -> str:
-    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1].rstrip()}…"

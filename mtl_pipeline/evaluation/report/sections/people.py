@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from mtl_pipeline.evaluation.formatting import MISSING
+from mtl_pipeline.evaluation.formatting import MISSING, shortened
 from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.document import Cell, Section, Table
 from mtl_pipeline.evaluation.studies.people import ITEMS_SHOWN
@@ -50,7 +50,7 @@ def item_name(row: dict | None) -> str:
     if row is None:
         return ""
     text = row.get("item_text") or str(row["item_id"])
-    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1].rstrip()}…"
+    return shortened(text, LONGEST_TEXT)
 
 
 def outcome(row: dict | None) -> Cell:

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from mtl_pipeline.evaluation.formatting import MISSING, format_value
+from mtl_pipeline.evaluation.formatting import MISSING, format_value, shortened
 from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.document import Section, Table
 from mtl_pipeline.evaluation.report.figures.canvas import (
+    LONGEST_NAME,
     ReportFigure,
     add_legend,
     draw_interval,
     new_figure,
-    shortened,
 )
 from mtl_pipeline.evaluation.report.figures.palette import LIGHT
 from mtl_pipeline.evaluation.report.wording import labelled, marked
@@ -138,7 +138,9 @@ def slice_figure(drawn: pl.DataFrame, task: Task) -> ReportFigure:
             label=f"against {baseline}",
             **style,
         )
-    axes.set_yticks(list(height.values()), [shortened(f"{kind}: {name}") for kind, name in height])
+    axes.set_yticks(
+        list(height.values()), [shortened(f"{kind}: {name}", LONGEST_NAME) for kind, name in height]
+    )
     axes.tick_params(axis="y", labelsize=8)
     axes.margins(y=0.02)
     axes.set_xlabel(f"{metric.label}, {candidate} minus baseline")
