@@ -242,7 +242,7 @@ def test_folds_of_every_kind_of_task_without_users_or_time(tmp_path: Path) -> No
     made = materialize(pipeline, 2)
     assert made.checks == {"folds_test_each_row_once": True, "every_window_scored": True}
     frames = published(pipeline)
-    assert set(frames["pooled"]["task"]) == {"rich", "degree", "jobs", "hours"}
+    assert set(frames["pooled"]["task"]) == {"rich", "degree", "schooling", "jobs", "hours"}
     assert (
         frames["metrics"].filter(split="test", task="jobs", model="linear", metric="mae")["rows"].sum() == 900
     )

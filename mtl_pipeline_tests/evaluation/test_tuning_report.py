@@ -119,9 +119,7 @@ def test_the_verdict_names_the_best_trial_its_distance_and_what_it_is_not_worth_
         "The lowest validation score, 0.7000, is that of trial 3 of mmoe: 9.09 % lower than that of the present "
         "settings (0.7700)."
     ) in text
-    assert re.search(
-        r"shared_bottom: at the lowest 0\.7\d+ \(trial \d+\), \d\.\d\d % (lower|higher) than", text
-    )
+    assert re.search(r"best of shared_bottom shared_bottom \d+ 0\.7\d+ [+−]0\.\d+", text)
     assert CAUTION in text
     assert text.index("Verdict") < text.index(CAUTION) < text.index("What was spent")
     assert "Equal budgets: 12 trials for each architecture" in text
@@ -134,7 +132,7 @@ def test_where_nothing_is_lower_than_the_present_settings_that_is_said(
     rows = [row | {"score": max(row["score"], 0.77)} for row in page.trials.drop_nulls("score").to_dicts()]
     text = Page(html_of(change(page_of(rows), 0, score=score))).text
     assert f"No trial has a lower validation score than the present settings ({score:.4f})." in text
-    assert f"mmoe: nothing lower than the present settings, {score:.4f}." in text
+    assert f"best of mmoe mmoe 0 {score:.4f} 0.0000" in text
 
 
 def test_present_settings_that_diverge_are_no_yardstick(page: TuningResult) -> None:
@@ -175,7 +173,7 @@ def test_an_architecture_of_which_every_trial_diverged_has_no_figure_of_its_sett
         for row in trial_rows(12)
     ]
     text = Page(html_of(page_of(rows))).text
-    assert "shared_bottom: every trial diverged." in text
+    assert "best of shared_bottom every trial diverged –" in text
     assert "Settings of mmoe" in text
     assert "Settings of shared_bottom" not in text
 

@@ -100,7 +100,7 @@ def tuning_report(result: TuningResult) -> Document:
 
 def sections(result: TuningResult) -> list[Section]:
     return [
-        Section("Verdict", [CAUTION], verdict(result)),
+        Section("Verdict", [CAUTION], [overall_sentence(result)]),
         Section(
             "Architectures",
             [budget_sentence(result)],
@@ -156,20 +156,6 @@ def drawn(axes: Any) -> Figure:
     return figure
 
 
-def verdict(result: TuningResult) -> list[str]:
-    """What was found, then a line for each architecture."""
-    lines = [
-        architecture_sentence(result, name)
-        for name in sorted(result.architectures, key=lambda name: lowest(result, name))
-    ]
-    return [overall_sentence(result), *lines]
-
-
-def lowest(result: TuningResult, architecture: str) -> float:
-    found = result.best_of(architecture)
-    return found["score"] if found else float("inf")
-
-
 def overall_sentence(result: TuningResult) -> str:
     best, present = result.ranked.row(0, named=True), result.present_score
     if best["present"]:
@@ -184,26 +170,9 @@ def overall_sentence(result: TuningResult) -> str:
         )
     return (
         f"The lowest validation score, {score_text(best['score'])}, is that of {where}: "
-        f"{share_text(present, best['score'])} than that of the present settings ({score_text(present)})."
+        f"{1 - best['score'] / present:.2%}".replace("%", "\u00a0%")
+        + f" lower than that of the present settings ({score_text(present)})."
     )
-
-
-def architecture_sentence(result: TuningResult, architecture: str) -> str:
-    best, present = result.best_of(architecture), result.present_score
-    if best is None:
-        return f"{architecture}: every trial diverged."
-    if best["present"]:
-        return f"{architecture}: nothing lower than the present settings, {score_text(best['score'])}."
-    difference = (
-        "" if present is None else f", {share_text(present, best['score'])} than the present settings"
-    )
-    return f"{architecture}: at the lowest {score_text(best['score'])} (trial {best['trial']}){difference}."
-
-
-def share_text(present: float, score: float) -> str:
-    """'1.2 % lower'."""
-    direction = "lower" if score <= present else "higher"
-    return f"{abs(score / present - 1):.2%}".replace("%", "\u00a0%") + f" {direction}"
 
 
 def budget_sentence(result: TuningResult) -> str:
@@ -218,24 +187,21 @@ def budget_sentence(result: TuningResult) -> str:
 def comparison_table(result: TuningResult) -> Table:
     """The best of each architecture, and the present settings, with the score of each task."""
     tasks = [name for name in result.trials.columns if name.startswith("score/")]
-    heads = ["", "trial", "score", "minus present", *(name.removeprefix("score/") for name in tasks)]
-    found: list[tuple[str, dict[str, Any] | None]] = [
-        ("present", next(result.trials.filter("present").iter_rows(named=True), None))
-    ]
-    found += [(f"best of {name}", result.best_of(name)) for name in result.architectures]
-    present = result.present_score
+    present = [("present", trial) for trial in result.trials.filter("present").iter_rows(named=True)]
+    best = [(f"best of {name}", result.best_of(name)) for name in result.architectures]
     rows = [
         [
             name,
             f"{trial['architecture']} {trial['trial']}",
-            score_text(trial["score"]),
-            difference_text(trial["score"], present),
+            *difference_texts(trial["score"], result.present_score),
             *(score_text(trial[task]) for task in tasks),
-            MISSING if trial["parameters"] is None else f"{trial['parameters']:,}",
+            f"{trial['parameters']:,}" if trial["parameters"] else MISSING,
         ]
-        for name, trial in found
-        if trial is not None
+        if trial
+        else [name, "every trial diverged", *[MISSING] * (3 + len(tasks))]
+        for name, trial in [*present, *best]
     ]
+    heads = ["", "trial", "score", "minus present", *(name.removeprefix("score/") for name in tasks)]
     return Table([*heads, "parameters"], rows, "Lowest validation scores, all tasks and each task")
 
 
@@ -270,37 +236,33 @@ def top_table(result: TuningResult) -> Table:
 
 
 def importance_table(result: TuningResult) -> Table:
-    shares = {
-        (row["architecture"], row["setting"]): row["importance"]
-        for row in result.importance.iter_rows(named=True)
-    }
-    measured = [name for name in result.architectures if name in set(result.importance["architecture"])]
-    by_size = result.importance.group_by("setting").agg(pl.col("importance").max())
-    settings = by_size.sort("importance", "setting", descending=[True, False])["setting"].to_list()
+    """The settings that matter most to some architecture first."""
+    shares = result.importance.pivot("architecture", index="setting", values="importance")
+    measured = [name for name in result.architectures if name in shares.columns]
+    ordered = (
+        shares.sort(pl.max_horizontal(measured), "setting", descending=[True, False]) if measured else shares
+    )
     rows = [
-        [
-            setting,
-            *(
-                f"{shares[name, setting]:.0%}".replace("%", "\u00a0%")
-                if (name, setting) in shares
-                else MISSING
-                for name in measured
-            ),
-        ]
-        for setting in settings
+        [row["setting"], *(share_text(row[name]) for name in measured)]
+        for row in ordered.iter_rows(named=True)
     ]
     empty = "Too few complete trials, or all of the same score, to tell what matters."
     return Table(["setting", *measured], rows, "Importance of the settings", notes=[] if rows else [empty])
+
+
+def share_text(share: float | None) -> str:
+    return MISSING if share is None else f"{share:.0%}".replace("%", "\u00a0%")
 
 
 def score_text(score: float | None) -> str:
     return MISSING if score is None else f"{score:.{DECIMALS}f}"
 
 
-def difference_text(score: float | None, present: float | None) -> str:
+def difference_texts(score: float | None, present: float | None) -> list[str]:
+    """The score, and by how much it differs from that of the present settings."""
     if score is None or present is None:
-        return MISSING
-    return format_signed(score - present, DECIMALS)
+        return [score_text(score), MISSING]
+    return [score_text(score), format_signed(score - present, DECIMALS)]
 
 
 def setting_text(value: Any) -> str:
