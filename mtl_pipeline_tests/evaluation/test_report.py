@@ -174,7 +174,7 @@ def test_slices_and_ranked_lists_have_sections_of_their_own(
 ) -> None:
     context = ReportContext("movielens", predictions, parts={"slices": measured, "ranking": ranking})
     text = page_of(evaluation, context).text
-    assert text.index("Ranked lists") < text.index("Slices") < text.index("Data and run")
+    assert text.index("Ranked lists") < text.index("Slices") < text.index("Terms")
     assert "not the whole catalogue: compare models within this report" in text
     assert re.search(r"watched → liked: lists of \d+ users with a hit", text)
     assert "multi_task minus it, NDCG@10" in text

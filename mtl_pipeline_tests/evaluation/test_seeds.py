@@ -12,10 +12,9 @@ from sklearn.metrics import roc_auc_score
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.evaluation.inference.intervals import mean_statistic, percentile_interval, resample
-from mtl_pipeline.evaluation.report.sections.data_and_run import intervals_sentence
 from mtl_pipeline.evaluation.report.sections.joint_training import joint_sentence
 from mtl_pipeline.evaluation.report.sections.seeds import seeds_table, spread_in_words
-from mtl_pipeline.evaluation.report.sections.verdict import differences
+from mtl_pipeline.evaluation.report.sections.verdict import differences, intervals_sentence
 from mtl_pipeline.evaluation.studies.scoring import evaluate
 from mtl_pipeline.evaluation.studies.seeds import (
     Replications,

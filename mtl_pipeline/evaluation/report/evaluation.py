@@ -50,7 +50,7 @@ SECTIONS = {
 }
 """In their order on the page. Each file has a function `sections`, which says nothing where there is nothing to say."""
 
-SUMMARY = ("verdict", "promotion", "joint training", "tasks", "chains", "data and run")
+SUMMARY = ("verdict", "promotion", "joint training", "tasks", "chains")
 METADATA = ("over seeds", "text vectors", "slices", "ranked lists", "importance")
 
 

@@ -26,22 +26,5 @@ def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
     details = [Section("Data", tables=data), Section("Versions and fingerprints", tables=run)]
     if context.configuration:
         details.append(Section("Configuration", code=context.configuration))
-    return [
-        Section(
-            "Data and run",
-            [intervals_sentence(evaluation)],
-            details=[part for part in details if part.tables or part.code],
-        )
-    ]
-
-
-def intervals_sentence(evaluation: Evaluation) -> str:
-    drawn = evaluation.resampled
-    if drawn == "rows":
-        drawn += " (there are no users)"
-    if evaluation.seeds > 1:
-        drawn += f" and {evaluation.seeds} seeds"
-    return (
-        "Test rows; models calibrated and thresholds chosen on validation. Intervals: 95 %, paired bootstrap over "
-        f"{drawn}, {evaluation.bootstrap_samples:,} resamples, seed {evaluation.seed}."
-    )
+    shown = [part for part in details if part.tables or part.code]
+    return [Section("Data and run", details=shown)] if shown else []

@@ -78,12 +78,25 @@ def differences(evaluation: Evaluation, *, others: bool) -> Table:
                 cells = [lines[baseline].cell if baseline in lines else "" for baseline in baselines]
                 rows.append([name, labelled(KINDS[kind].metric(shown)), value, *cells])
             notes |= {f"{name}: {line.note}": None for line in lines.values() if line.note}
+    how = (
+        f"Differences are {evaluation.candidate} minus the other model on the same test rows; of a metric marked ↓, "
+        f"such as an error, below zero is better. {HOW_TO_READ} {intervals_sentence(evaluation)} "
+        f"{seeds_sentence(evaluation)}"
+    )
     return Table(
         ["task", "metric", evaluation.candidate, *(f"minus {baseline}" for baseline in baselines)],
         rows,
-        notes=[
-            *notes,
-            f"Differences are {evaluation.candidate} minus the other model on the same test rows; of a metric marked "
-            f"↓, such as an error, below zero is better. {HOW_TO_READ} {seeds_sentence(evaluation)}".strip(),
-        ],
+        notes=[*notes, *([] if others else [how.strip()])],
+    )
+
+
+def intervals_sentence(evaluation: Evaluation) -> str:
+    drawn = evaluation.resampled
+    if drawn == "rows":
+        drawn += " (there are no users)"
+    if evaluation.seeds > 1:
+        drawn += f" and {evaluation.seeds} seeds"
+    return (
+        "Test rows; models calibrated and thresholds chosen on validation. Intervals: 95 %, paired bootstrap over "
+        f"{drawn}, {evaluation.bootstrap_samples:,} resamples, seed {evaluation.seed}."
     )
