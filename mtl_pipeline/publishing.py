@@ -270,5 +270,18 @@ def held(path: Path, operation: int) -> Iterator[int | None]:
         yield found
 
 
+@contextmanager
+def only_one(lock: Path, busy: str) -> Iterator[None]:
+    """Hold a lock file, which the system releases when the process ends in whatever way.
+
+    Raises UserError, which says what is `busy`, where another process holds it.
+    """
+    lock.touch()
+    with held(lock, fcntl.LOCK_EX | fcntl.LOCK_NB) as descriptor:
+        if descriptor is None:
+            raise UserError(busy)
+        yield
+
+
 def hidden_sibling(target: Path) -> Path:
     return target.with_name(f".{target.name}.{uuid.uuid4().hex}")

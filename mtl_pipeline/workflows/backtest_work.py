@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -19,7 +18,7 @@ from pathlib import Path
 from mtl_pipeline.checksums import verify_checksums, verify_file, write_checksums
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
-from mtl_pipeline.publishing import reading
+from mtl_pipeline.publishing import only_one, reading
 from mtl_pipeline.spec import PipelineSpec
 
 
@@ -85,7 +84,8 @@ def open_work(paths: PipelinePaths, spec: PipelineSpec, version: str) -> Iterato
     """
     root = paths.data / ".backtest_work"
     root.mkdir(parents=True, exist_ok=True)
-    with only_one(root / "lock"):
+    busy = f"{root}: another backtest of this pipeline is at work; wait until it has ended"
+    with only_one(root / "lock", busy):
         taken = root / "taken"
         shutil.rmtree(taken, ignore_errors=True)
         pin_inputs(paths, spec, taken)
@@ -99,19 +99,6 @@ def open_work(paths: PipelinePaths, spec: PipelineSpec, version: str) -> Iterato
         os.replace(taken, folder / "inputs")
         yield BacktestWork(folder, paths.pipeline, fingerprint)
         shutil.rmtree(folder)
-
-
-@contextmanager
-def only_one(lock: Path) -> Iterator[None]:
-    """The operating system lets go of the lock when its holder dies."""
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"{lock.parent}: another backtest of this pipeline is at work; wait until it has ended"
-            ) from None
-        yield
 
 
 def pin_inputs(paths: PipelinePaths, spec: PipelineSpec, folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -39,6 +39,10 @@ class Rows:
 
     def __getitem__(self, rows: torch.Tensor | slice) -> Rows:
         return Rows(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def batches(self, size: int) -> Iterator[Rows]:
+        """All rows in their order, at most `size` at once."""
+        return (self[start : start + size] for start in range(0, len(self), size))
 
     def to(self, device: torch.device) -> Rows:
         return Rows(*(getattr(self, field.name).to(device) for field in fields(self)))

@@ -29,28 +29,22 @@ def expert_use(probe: Probe) -> pl.DataFrame:
     owners = [None if owner is None else tasks[owner] for owner in network.architecture.owners]
     if not owners:
         return pl.DataFrame(schema=EXPERTS_SCHEMA)
-    parts = []
+    found = []
     for sample in probe.samples:
         if len(sample.rows) == 0:
             continue
-        weights = gate_weights(network, sample.rows)
+        weights = gate_weights(network, sample.rows).double()
         for task in sample.tasks:
-            of_task = weights[:, tasks.index(task)].double()
-            parts.append(
-                pl.DataFrame(
-                    {
-                        "task": [task] * len(owners),
-                        "expert": range(1, len(owners) + 1),
-                        "owner": owners,
-                        "weight": of_task.mean(0).numpy(),
-                        "deviation": of_task.std(0, correction=0).numpy(),
-                        "rows": [len(of_task)] * len(owners),
-                    },
-                    schema=EXPERTS_SCHEMA,
+            of_task = weights[:, tasks.index(task)]
+            means, deviations = of_task.mean(0).tolist(), of_task.std(0, correction=0).tolist()
+            found += [
+                (task, expert, owner, mean, deviation, len(of_task))
+                for expert, (owner, mean, deviation) in enumerate(
+                    zip(owners, means, deviations, strict=True), start=1
                 )
-            )
-    declared = pl.Enum(tasks)
-    return pl.concat(parts).sort(pl.col("task").cast(declared), "expert")
+            ]
+    frame = pl.DataFrame(found, schema=EXPERTS_SCHEMA, orient="row")
+    return frame.sort(pl.col("task").cast(pl.Enum(tasks)), "expert")
 
 
 def gate_weights(network: MultiTaskNetwork, rows: Rows) -> torch.Tensor:
@@ -58,8 +52,5 @@ def gate_weights(network: MultiTaskNetwork, rows: Rows) -> torch.Tensor:
     network.eval()
     device = next(network.parameters()).device
     with torch.inference_mode():
-        representations = (
-            network.representation(rows[start : start + ROWS_AT_ONCE].to(device))
-            for start in range(0, len(rows), ROWS_AT_ONCE)
-        )
+        representations = (network.representation(part.to(device)) for part in rows.batches(ROWS_AT_ONCE))
         return torch.cat([network.architecture.gate_weights(part).cpu() for part in representations])

@@ -215,8 +215,7 @@ def validation_losses(network: MultiTaskNetwork, rows: Rows, tasks: Sequence[Tas
     network.eval()
     sums, counts = torch.zeros(len(tasks)), torch.zeros(len(tasks))
     with torch.inference_mode():
-        for start in range(0, len(rows), ROWS_AT_ONCE):
-            part = rows[start : start + ROWS_AT_ONCE]
+        for part in rows.batches(ROWS_AT_ONCE):
             loss, count = loss_sums(network(part), part.labels, tasks)
             sums, counts = sums + loss.cpu(), counts + count.cpu()
     return (sums / counts.clamp(min=1)).numpy()

@@ -92,10 +92,8 @@ class Ranker:
         self.network.eval()
         device = next(self.network.parameters()).device
         at_once = ROWS_IN_CACHE if device.type == "cpu" else ROWS_AT_ONCE
-        parts = []
         with torch.inference_mode(), self.network.representation.texts_kept(len(rows)):
-            for start in range(0, len(rows), at_once):
-                parts.append(self.network(rows[start : start + at_once].to(device)).float().cpu())
+            parts = [self.network(part.to(device)).float().cpu() for part in rows.batches(at_once)]
         widths = [task.outputs for task in self.tasks]
         outputs = torch.cat(parts) if parts else torch.empty(0, sum(widths))
         return {

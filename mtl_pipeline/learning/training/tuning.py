@@ -11,13 +11,12 @@ forgotten, and each trial draws with a seed of its own, so that the trials are t
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import textwrap
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +39,7 @@ from mtl_pipeline.learning.training.search_space import (
     with_values,
 )
 from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.publishing import only_one
 from mtl_pipeline.spec import PipelineSpec, Task
 
 STARTUP_TRIALS = 8
@@ -128,19 +128,10 @@ def tune(paths: PipelinePaths, spec: PipelineSpec, *, trials: int, log: Log = pr
     )
 
 
-@contextmanager
-def one_at_a_time(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which the system releases when the process ends in whatever way.
-
-    Raises UserError when another search holds it.
-    """
+def one_at_a_time(folder: Path) -> AbstractContextManager[None]:
+    """Hold the folder's lock. Raises UserError when another search holds it."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "study.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{folder} is in use by another search: wait for it, or stop it") from None
-        yield
+    return only_one(folder / "study.lock", f"{folder} is in use by another search: wait for it, or stop it")
 
 
 def search_fingerprint(dataset: Dataset, spec: PipelineSpec) -> str:

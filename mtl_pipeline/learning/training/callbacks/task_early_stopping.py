@@ -74,15 +74,12 @@ class TaskEarlyStopping(Callback):
 
     def outputs_with(self, weights: Mapping[str, Tensor], column: int) -> Tensor:
         """What the network gives for a task on the training rows with these weights: float32 [rows, outputs]."""
-        network, train = self.run.network, self.run.train
+        network = self.run.network
         current = self.present_weights()
         network.load_state_dict(weights)
         network.eval()
         with torch.no_grad():
-            outputs = [
-                self.part(network(train[start : start + ROWS_AT_ONCE]), column)
-                for start in range(0, len(train), ROWS_AT_ONCE)
-            ]
+            outputs = [self.part(network(rows), column) for rows in self.run.train.batches(ROWS_AT_ONCE)]
         network.load_state_dict(current)
         return torch.cat(outputs)
 
