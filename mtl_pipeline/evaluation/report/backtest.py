@@ -17,7 +17,7 @@ from mtl_pipeline.evaluation.report.figures.canvas import STYLE
 from mtl_pipeline.evaluation.report.sections.terms import terms_sections
 from mtl_pipeline.evaluation.report.wording import HOW_TO_READ, labelled, marked
 from mtl_pipeline.evaluation.studies.backtest import BEST_BASELINE, NOT_SCORED, BacktestResult, pooled_rows
-from mtl_pipeline.evaluation.studies.scoring import CANDIDATE
+from mtl_pipeline.evaluation.studies.scoring import CANDIDATE, in_headline
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.predictions import SINGLE_TASK
 from mtl_pipeline.spec import Task
@@ -57,7 +57,7 @@ def sections(result: BacktestResult) -> list[Section]:
 
 
 def task_sentences(result: BacktestResult, task: Task) -> list[str]:
-    rows = pooled_rows(result, task, KINDS[task.kind].headline.name, [SINGLE_TASK, BEST_BASELINE])
+    rows = pooled_rows(result, task)
     if not rows:
         return [f"On {task.name}, there is no baseline to compare with."]
     return [task_sentence(result, task, row) for row in rows]
@@ -65,17 +65,14 @@ def task_sentences(result: BacktestResult, task: Task) -> list[str]:
 
 def overall_sentence(result: BacktestResult) -> str:
     """What the means say over all tasks, against single_task and the best baseline."""
+    rows = [row for task in result.tasks for row in pooled_rows(result, task)]
     means = {
-        baseline: [
-            row
-            for task in result.tasks
-            for row in pooled_rows(result, task, KINDS[task.kind].headline.name, [baseline])
-        ]
+        baseline: [row for row in rows if row["baseline"] == baseline]
         for baseline in (SINGLE_TASK, BEST_BASELINE)
     }
-    clauses = [overall_clause(baseline, rows) for baseline, rows in means.items() if rows]
+    clauses = [overall_clause(baseline, found) for baseline, found in means.items() if found]
     windows = count(result.windows.height, result.unit)
-    if any(row["windows"] < result.windows.height for rows in means.values() for row in rows):
+    if any(row["windows"] < result.windows.height for row in rows):
         windows = f"those of {windows} that could be scored"
     return f"On average over {windows}, each trained and tested anew, this holds of {CANDIDATE}: {'; '.join(clauses)}."
 
@@ -126,9 +123,8 @@ def task_sentence(result: BacktestResult, task: Task, row: dict[str, Any]) -> st
 
 def best_in_words(result: BacktestResult, task: Task) -> str:
     """'the best baseline (boosted_trees)'."""
-    names = result.scores.comparisons.filter(
-        pl.col("task") == task.name, pl.col("metric") == KINDS[task.kind].headline.name, "best_baseline"
-    )["baseline"].unique(maintain_order=True)
+    lines = in_headline(result.scores.comparisons, task).filter("best_baseline")
+    names = lines["baseline"].unique(maintain_order=True)
     return f"the {BEST_BASELINE} ({join_words(names.to_list())})"
 
 
@@ -139,9 +135,7 @@ def windows_head(result: BacktestResult) -> list[str]:
 def scores_table(result: BacktestResult, task: Task) -> Table:
     """The headline metric, a row for each model, a column for each window, and the mean over those with a score."""
     shown = KINDS[task.kind].headline
-    scores = result.scores.metrics.filter(
-        pl.col("task") == task.name, pl.col("metric") == shown.name, pl.col("split") == "test"
-    )
+    scores = in_headline(result.scores.metrics, task).filter(pl.col("split") == "test")
     rows = []
     for model in scores["model"].unique(maintain_order=True):
         values = scores.filter(pl.col("model") == model).sort("window")["value"].to_list()
@@ -159,7 +153,7 @@ def scores_table(result: BacktestResult, task: Task) -> Table:
 def differences_table(result: BacktestResult, task: Task) -> Table:
     """The candidate minus each baseline in each window, on the headline metric."""
     shown = KINDS[task.kind].headline
-    lines = result.scores.comparisons.filter(pl.col("task") == task.name, pl.col("metric") == shown.name)
+    lines = in_headline(result.scores.comparisons, task)
     rows = []
     for baseline in lines["baseline"].unique(maintain_order=True):
         of_baseline = lines.filter(pl.col("baseline") == baseline).sort("window")
@@ -202,17 +196,13 @@ def pooled_notes(result: BacktestResult, task: Task) -> list[str]:
 
 def section_notes(result: BacktestResult, task: Task) -> list[str]:
     """Why a value is missing or rough, each reason once a window."""
-    shown = KINDS[task.kind].headline.name
-    found: dict[str, None] = {}
-    for frame in (
-        result.scores.metrics.filter(pl.col("split") == "test", pl.col("value").is_nan()),
-        result.scores.comparisons,
-    ):
-        lines = frame.filter(pl.col("task") == task.name, pl.col("metric") == shown, pl.col("note") != "")
-        found |= {
-            f"{result.unit} {line['window']}: {line['note']}": None for line in lines.iter_rows(named=True)
-        }
-    return list(found)
+    missing = result.scores.metrics.filter(pl.col("split") == "test", pl.col("value").is_nan())
+    lines = [
+        line
+        for frame in (missing, result.scores.comparisons)
+        for line in in_headline(frame, task).filter(pl.col("note") != "").iter_rows(named=True)
+    ]
+    return list(dict.fromkeys(f"{result.unit} {line['window']}: {line['note']}" for line in lines))
 
 
 def windows_table(result: BacktestResult) -> Table:

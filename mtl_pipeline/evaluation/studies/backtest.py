@@ -28,7 +28,7 @@ import polars as pl
 from mtl_pipeline.evaluation.inference import intervals
 from mtl_pipeline.evaluation.inference.comparing import few_clusters_note, resample_metrics
 from mtl_pipeline.evaluation.studies import scoring
-from mtl_pipeline.evaluation.studies.scoring import CANDIDATE, Evaluation, evaluate
+from mtl_pipeline.evaluation.studies.scoring import CANDIDATE, Evaluation, evaluate, in_headline
 from mtl_pipeline.evaluation.studies.slice_scores import slice_baselines
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.predictions import (
@@ -359,15 +359,12 @@ class BacktestResult:
         found = {
             f"{row['task']} {row['metric']} against {row['baseline']}": row["difference"]
             for task in self.tasks
-            for row in pooled_rows(self, task, KINDS[task.kind].headline.name, [SINGLE_TASK, BEST_BASELINE])
+            for row in pooled_rows(self, task)
         }
         return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
-def pooled_rows(
-    result: BacktestResult, task: Task, name: str, baselines: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Rows of `pooled` in the order of `baselines`, those that there are."""
-    rows = result.pooled.filter(pl.col("task") == task.name, pl.col("metric") == name)
-    found = {row["baseline"]: row for row in rows.iter_rows(named=True)}
-    return [found[baseline] for baseline in baselines if baseline in found]
+def pooled_rows(result: BacktestResult, task: Task) -> list[dict[str, Any]]:
+    """Rows of `pooled` in the headline metric against single_task and the best baseline, those that there are."""
+    found = {row["baseline"]: row for row in in_headline(result.pooled, task).iter_rows(named=True)}
+    return [found[baseline] for baseline in (SINGLE_TASK, BEST_BASELINE) if baseline in found]

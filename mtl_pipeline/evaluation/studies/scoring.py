@@ -126,6 +126,11 @@ class Evaluation:
         return Score(row["value"], row["note"])
 
 
+def in_headline(frame: pl.DataFrame, task: Task) -> pl.DataFrame:
+    """The rows of one task in its headline metric."""
+    return frame.filter(pl.col("task") == task.name, pl.col("metric") == KINDS[task.kind].headline.name)
+
+
 def evaluate(
     predictions: pl.DataFrame,
     tasks: Sequence[Task],

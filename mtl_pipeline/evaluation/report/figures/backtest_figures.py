@@ -20,7 +20,7 @@ from mtl_pipeline.evaluation.report.figures.canvas import (
 )
 from mtl_pipeline.evaluation.report.figures.palette import LIGHT
 from mtl_pipeline.evaluation.studies.backtest import BEST_BASELINE, BacktestResult
-from mtl_pipeline.evaluation.studies.scoring import CANDIDATE
+from mtl_pipeline.evaluation.studies.scoring import CANDIDATE, in_headline
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.predictions import CONSTANT, SINGLE_TASK
 from mtl_pipeline.spec import Task
@@ -89,9 +89,7 @@ def task_figures(result: BacktestResult, task: Task) -> list[ReportFigure]:
 def scores_figure(result: BacktestResult, task: Task) -> list[ReportFigure]:
     """The headline metric of each model against the windows."""
     shown = KINDS[task.kind].headline
-    scores = result.scores.metrics.filter(
-        pl.col("task") == task.name, pl.col("metric") == shown.name, pl.col("split") == "test"
-    )
+    scores = in_headline(result.scores.metrics, task).filter(pl.col("split") == "test")
     if not scores.filter(pl.col("value").is_finite()).height:
         return []
     models = scores["model"].unique(maintain_order=True).to_list()
@@ -116,12 +114,11 @@ def scores_figure(result: BacktestResult, task: Task) -> list[ReportFigure]:
 def differences_figure(result: BacktestResult, task: Task) -> list[ReportFigure]:
     """The candidate minus single_task and minus the best baseline, of each window and of their mean."""
     shown = KINDS[task.kind].headline
-    lines = result.scores.comparisons.filter(
-        pl.col("task") == task.name, pl.col("metric") == shown.name, pl.col("difference").is_finite()
+    lines, means = (
+        in_headline(frame, task).filter(pl.col("difference").is_finite())
+        for frame in (result.scores.comparisons, result.pooled)
     )
-    means = result.pooled.filter(
-        pl.col("task") == task.name, pl.col("metric") == shown.name, pl.col("difference").is_finite()
-    ).with_columns(window=pl.lit(result.windows.height + 1, pl.Int64))
+    means = means.with_columns(window=pl.lit(result.windows.height + 1, pl.Int64))
     sides = {
         SINGLE_TASK: lines.filter(pl.col("baseline") == SINGLE_TASK),
         BEST_BASELINE: lines.filter("best_baseline"),

@@ -19,7 +19,7 @@ from mtl_pipeline.evaluation.report.figures.canvas import (
 )
 from mtl_pipeline.evaluation.report.figures.palette import LIGHT
 from mtl_pipeline.evaluation.report.wording import labelled, marked
-from mtl_pipeline.evaluation.studies.scoring import Evaluation
+from mtl_pipeline.evaluation.studies.scoring import Evaluation, in_headline
 from mtl_pipeline.evaluation.studies.slices import ITEMS, POPULARITY, TIME, USERS
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.predictions import SINGLE_TASK
@@ -66,17 +66,13 @@ def slice_tables(slices: pl.DataFrame, tasks: Sequence[Task]) -> list[Table]:
             [
                 slice_row(of_slice.to_dicts(), task)
                 for task in tasks
-                for of_slice in first_metric(of_kind, task).partition_by("slice", maintain_order=True)
+                for of_slice in in_headline(of_kind, task).partition_by("slice", maintain_order=True)
             ],
             title=kind,
             notes=[MEANINGS.get(kind, MEANING_OF_CATEGORY)],
         )
         for (kind,), of_kind in slices.partition_by("kind", maintain_order=True, as_dict=True).items()
     ]
-
-
-def first_metric(slices: pl.DataFrame, task: Task) -> pl.DataFrame:
-    return slices.filter(pl.col("task") == task.name, pl.col("metric") == KINDS[task.kind].headline.name)
 
 
 def slice_row(rows: list[dict], task: Task) -> list[str]:
@@ -114,7 +110,7 @@ def against_text(row: dict) -> str:
 
 def slice_figures(slices: pl.DataFrame, tasks: Sequence[Task]) -> list[ReportFigure]:
     """One for each task of which two slices or more have an interval."""
-    drawn = [(task, first_metric(slices, task).filter(pl.col("low").is_finite())) for task in tasks]
+    drawn = [(task, in_headline(slices, task).filter(pl.col("low").is_finite())) for task in tasks]
     return [slice_figure(rows, task) for task, rows in drawn if rows.select("kind", "slice").n_unique() > 1]
 
 

@@ -13,7 +13,7 @@ from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.document import Section, Table
 from mtl_pipeline.evaluation.report.sections.slices import count_text, labels_in_words
 from mtl_pipeline.evaluation.report.wording import labelled, marked
-from mtl_pipeline.evaluation.studies.scoring import Evaluation
+from mtl_pipeline.evaluation.studies.scoring import Evaluation, in_headline
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.spec import Task
 
@@ -40,15 +40,8 @@ def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
     ]
 
 
-def headline_rows(text: pl.DataFrame, task: Task) -> list[dict]:
-    """Of the frame of `measure_text`, in the headline metric."""
-    return text.filter(
-        pl.col("task") == task.name, pl.col("metric") == KINDS[task.kind].headline.name
-    ).to_dicts()
-
-
 def text_table(text: pl.DataFrame, tasks: Sequence[Task]) -> Table:
-    rows = [(task, row) for task in tasks for row in headline_rows(text, task)]
+    rows = [(task, row) for task in tasks for row in in_headline(text, task).to_dicts()]
     return Table(
         [*HEADS, "difference"],
         [
@@ -83,7 +76,7 @@ def text_sentences(text: pl.DataFrame, tasks: Sequence[Task], candidate: str) ->
     for task in tasks:
         verdicts = {
             row["part"]: "" if row["low"] is None or math.isnan(row["low"]) else row["verdict"]
-            for row in headline_rows(text, task)
+            for row in in_headline(text, task).to_dicts()
         }
         clauses = [
             f"{phrase} {join_words([part for part, found in verdicts.items() if found == verdict])}"
