@@ -9,8 +9,11 @@ import torch
 
 from mtl_pipeline.learning.balancing import BALANCERS, Balancer
 from mtl_pipeline.learning.balancing.base import observed_shares
+from mtl_pipeline.learning.data.dataset import Dataset
+from mtl_pipeline.learning.training.loop import fit_network
 from mtl_pipeline.spec import Task
 from mtl_pipeline.spec.learning import Weighting
+from mtl_pipeline_tests.conftest import TinyPipeline
 
 TASKS = [
     Task(name="click", kind="binary", weight=2.0),
@@ -78,3 +81,29 @@ def test_uncertainty_learns_the_variance_of_the_squared_error() -> None:
         optimizer.step()
     assert balancer.get_parameter("log_variance").exp()[1].item() == pytest.approx(3.0, rel=0.02)
     assert balancer.weights()[1] < balancer.weights()[0]
+
+
+class SumOfGradients(Balancer):
+    """The plain sum of the losses, put together from the gradients of single tasks as gradient methods do it."""
+
+    def backward(self, losses: torch.Tensor, shared: torch.Tensor) -> None:
+        gradients = [torch.autograd.grad(loss, shared, retain_graph=True)[0] for loss in losses]
+        replaced = shared.register_hook(lambda _: torch.stack(gradients).sum(0))
+        losses.sum().backward()
+        replaced.remove()
+
+
+def test_a_method_that_balances_gradients_fits_without_another_loop(
+    prepared: TinyPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"weighting": "static", "loss_normalisation": "tasks", "patience": 1, "epochs": 3}
+    spec = prepared.spec.model_copy(update={"training": prepared.spec.training.model_copy(update=settings)})
+    dataset = Dataset(prepared.paths, spec)
+
+    def losses() -> list[float]:
+        fit = fit_network(dataset, spec, spec.tasks, lambda line: None)
+        return [entry["score"] for entry in fit.log]
+
+    plain = losses()
+    monkeypatch.setitem(BALANCERS, "static", SumOfGradients)
+    assert losses() == pytest.approx(plain, rel=1e-4)

@@ -136,15 +136,9 @@ def one_at_a_time(folder: Path) -> AbstractContextManager[None]:
 
 def search_fingerprint(dataset: Dataset, spec: PipelineSpec) -> str:
     """Of the training and validation rows as the network sees them, and of every setting that matters to it."""
-    settings = {
-        "ids": spec.ids,
-        "features": spec.features.model_dump(mode="json"),
-        "tasks": [task.model_dump(mode="json") for task in spec.tasks],
-        "model": spec.model.model_dump(mode="json"),
-        "training": spec.training.model_dump(mode="json"),
-        "space": spec.tuning.model_dump(mode="json", exclude={"trials", "architectures"}),
-        "seed": spec.seed,
-    }
+    included = {"ids", "features", "tasks", "model", "training", "seed"}
+    space = spec.tuning.model_dump(mode="json", exclude={"trials", "architectures"})
+    settings = spec.model_dump(mode="json", include=included) | {"space": space}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for tensor in (*tensors(dataset.train), *tensors(dataset.validation), *dataset.text.tensors.values()):
         digest.update(repr(tuple(tensor.shape)).encode())
