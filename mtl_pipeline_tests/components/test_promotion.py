@@ -31,7 +31,8 @@ from mtl_pipeline_tests.components.conftest import Project
 from mtl_pipeline_tests.conftest import PIPELINE, TinyPipeline
 
 LAST_STAGES = ("model", "evaluation", "champion", "recommendations")
-UNLEARNED = {"epochs": 1, "learning_rate": 1e-9}
+UNLEARNED = {"epochs": 1, "learning_rate": 1e-9, "calibration": "none"}
+"""A random network; calibrated, even it may be a little better than a constant answer."""
 HASTY = {"epochs": 1, "learning_rate": 2e-4, "loss_normalisation": "tasks"}
 """Enough to beat a constant answer, not enough to be as good as the first model."""
 WIDE_MARGINS = {"margins": {"watched": 0.5, "liked": 0.5, "rating": 0.5}}
