@@ -64,13 +64,10 @@ class TaskEarlyStopping(Callback):
             for column in range(len(self.run.tasks))
             if column not in self.run.frozen and self.rounds - 1 - self.best_round[column] >= self.patience
         ]
-        self.run.frozen.update(stalled)
         for column in stalled:
             self.log(f"{self.run.tasks[column].name} is frozen at its best round")
-            if len(self.run.frozen) < len(
-                self.run.tasks
-            ):  # else training ends, and there is nothing to distil
-                self.targets[column] = self.outputs_with(self.best_weights[column], column)
+            self.targets[column] = self.outputs_with(self.best_weights[column], column)
+        self.run.frozen.update(stalled)
 
     def outputs_with(self, weights: Mapping[str, Tensor], column: int) -> Tensor:
         """What the network gives for a task on the training rows with these weights: float32 [rows, outputs]."""
