@@ -15,7 +15,8 @@ from mtl_pipeline.spec import Task
 
 MOST_TREES, PATIENCE = 500, 20
 """Trees (for each class), and how many of them without a lower validation loss end training."""
-MOST_THREADS = 8
+MOST_THREADS, ROWS_PER_THREAD = 8, 100_000
+"""Threads wait for each other at every node of a tree, which with fewer rows takes longer than the work they share."""
 SETTINGS = {"learning_rate": 0.1, "num_leaves": 31, "max_bin": 63}
 REPRODUCIBLE = {"deterministic": True, "force_row_wise": True, "seed": 0}
 """Whatever the number of threads. Quantised gradients would be faster, but their rounding depends on it."""
@@ -41,7 +42,7 @@ def boosted_answers(
         | {
             "objective": KINDS[task.kind].tree_objective,
             "num_class": max(1, len(task.classes)),
-            "num_threads": min(MOST_THREADS, torch.get_num_threads()),
+            "num_threads": max(1, min(MOST_THREADS, torch.get_num_threads(), len(labels) // ROWS_PER_THREAD)),
             "verbosity": -1,
         }
     )
