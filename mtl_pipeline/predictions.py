@@ -23,6 +23,10 @@ CEILING = "ceiling"
 """The model that answers with a simulator's true probabilities: nothing predicts better."""
 CONSTANT = "constant"
 """The model that gives every row the same answer."""
+CANDIDATE = "multi_task"
+"""The model that is put forward: one network for all tasks."""
+WITHOUT_TEXT = "without_text"
+"""The candidate's network, trained without text vectors."""
 SINGLE_TASK = "single_task"
 """The same network as the candidate's, trained for one task alone."""
 CHAMPION = "champion"
@@ -58,6 +62,23 @@ def prediction_column(model: str, task: str) -> str:
 
 def uncalibrated_column(model: str, task: str) -> str:
     return f"uncalibrated/{model}/{task}"
+
+
+def plain_prediction_column(task: str) -> str:
+    """In a frame whose rows are those of one model each."""
+    return f"prediction/{task}"
+
+
+def plainly_predicted(frame: pl.DataFrame) -> list[str]:
+    """The tasks that such a frame predicts."""
+    prefix = plain_prediction_column("")
+    return [column.removeprefix(prefix) for column in frame.columns if column.startswith(prefix)]
+
+
+def predicting_model(column: str) -> str | None:
+    """The model whose predictions, as they are or before calibration, a column of the wide frame holds."""
+    kind, _, rest = column.partition("/")
+    return rest.partition("/")[0] if kind in ("prediction", "uncalibrated") else None
 
 
 def has_users(predictions: pl.DataFrame) -> bool:

@@ -17,9 +17,9 @@ from mtl_pipeline.evaluation.report.figures.canvas import STYLE
 from mtl_pipeline.evaluation.report.sections.terms import terms_sections
 from mtl_pipeline.evaluation.report.wording import HOW_TO_READ, labelled, marked
 from mtl_pipeline.evaluation.studies.backtest import BEST_BASELINE, NOT_SCORED, BacktestResult, pooled_rows
-from mtl_pipeline.evaluation.studies.scoring import CANDIDATE, in_headline
+from mtl_pipeline.evaluation.studies.scoring import in_headline
 from mtl_pipeline.kinds import KINDS
-from mtl_pipeline.predictions import SINGLE_TASK
+from mtl_pipeline.predictions import CANDIDATE, SINGLE_TASK
 from mtl_pipeline.spec import Task
 
 

@@ -28,10 +28,11 @@ import polars as pl
 from mtl_pipeline.evaluation.inference import intervals
 from mtl_pipeline.evaluation.inference.comparing import few_clusters_note, resample_metrics
 from mtl_pipeline.evaluation.studies import scoring
-from mtl_pipeline.evaluation.studies.scoring import CANDIDATE, Evaluation, evaluate, in_headline
+from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate, in_headline
 from mtl_pipeline.evaluation.studies.slice_scores import slice_baselines
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.predictions import (
+    CANDIDATE,
     CEILING,
     SINGLE_TASK,
     TaskRows,

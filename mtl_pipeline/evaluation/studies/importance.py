@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from mtl_pipeline.kinds import KINDS
-from mtl_pipeline.predictions import as_floats
+from mtl_pipeline.predictions import as_floats, label_column, plain_prediction_column
 from mtl_pipeline.spec import Task
 
 IMPORTANCE_SCHEMA = {
@@ -76,11 +76,11 @@ def headline_scores(frame: pl.DataFrame, tasks: Sequence[Task]) -> list[tuple]:
         (
             task.name,
             *group,
-            score(task, as_floats(labels), as_floats(frame[f"prediction/{task.name}"])),
+            score(task, as_floats(labels), as_floats(frame[plain_prediction_column(task.name)])),
             len(frame),
         )
         for task in tasks
-        if group and (labels := frame.get_column(f"label/{task.name}", default=None)) is not None
+        if group and (labels := frame.get_column(label_column(task.name), default=None)) is not None
     ]
 
 

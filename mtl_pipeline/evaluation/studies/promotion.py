@@ -37,7 +37,7 @@ from mtl_pipeline.evaluation.inference.intervals import BETTER, INCOMPARABLE, WO
 from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.metrics.metric import Metric
-from mtl_pipeline.predictions import CHAMPION, CONSTANT
+from mtl_pipeline.predictions import CHAMPION, CONSTANT, predicting_model
 from mtl_pipeline.spec import PipelineSpec, Task
 
 IN_TEST = pl.col("split") == "test"
@@ -257,8 +257,7 @@ def head_to_head(measured: Evaluation, predictions: pl.DataFrame, unseen: pl.Exp
     others = [
         name
         for name in predictions.columns
-        if name.startswith(("prediction/", "uncalibrated/"))
-        and name.split("/")[1] not in (measured.candidate, CHAMPION)
+        if predicting_model(name) not in (None, measured.candidate, CHAMPION)
     ]
     return evaluate(
         predictions.filter(IN_TEST & unseen).drop(others),

@@ -15,6 +15,7 @@ from mtl_pipeline.metrics.metric import CEILING_SHARE, NO_ROWS, Score, ceiling_s
 from mtl_pipeline.metrics.threads import in_threads
 from mtl_pipeline.metrics.thresholds import WHOLE_CHAIN, ranking_scores
 from mtl_pipeline.predictions import (
+    CANDIDATE,
     CEILING,
     CONSTANT,
     TaskRows,
@@ -27,7 +28,6 @@ from mtl_pipeline.predictions import (
 )
 from mtl_pipeline.spec import Task
 
-CANDIDATE = "multi_task"
 SPLITS = ("validation", "test")
 
 METRICS_SCHEMA = {

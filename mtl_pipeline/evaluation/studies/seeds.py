@@ -40,7 +40,16 @@ from mtl_pipeline.evaluation.studies.chains import chain_name, chain_rows, whole
 from mtl_pipeline.evaluation.studies.scoring import Evaluation, chain_scores, score_models
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.metrics.metric import Score
-from mtl_pipeline.predictions import CHAMPION, TaskRows, check_predictions, task_rows
+from mtl_pipeline.predictions import (
+    CHAMPION,
+    TaskRows,
+    check_predictions,
+    plain_prediction_column,
+    plainly_predicted,
+    predicting_model,
+    prediction_column,
+    task_rows,
+)
 from mtl_pipeline.spec import Task
 
 SEEDS_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -84,19 +93,16 @@ def with_replications(
 ) -> Replications:
     """Join the wide frame, whose models have the first seed, with `replicas`: model, seed, example_id,
     prediction/<task>."""
-    models = tuple(replicas["model"].unique(maintain_order=True))
+    models, tasks = tuple(replicas["model"].unique(maintain_order=True)), plainly_predicted(replicas)
     frame = predictions.with_columns(
-        pl.col(column).alias(column.replace(model, fit_name(model, seeds[0]), 1))
+        pl.col(prediction_column(model, task)).alias(prediction_column(fit_name(model, seeds[0]), task))
         for model in models
-        for column in predictions.columns
-        if column.startswith(f"prediction/{model}/")
+        for task in tasks
+        if prediction_column(model, task) in predictions.columns
     )
     for (model, seed), part in replicas.partition_by("model", "seed", as_dict=True).items():
-        names = {
-            column: column.replace("/", f"/{fit_name(str(model), int(seed))}/", 1)
-            for column in part.columns
-            if column.startswith("prediction/")
-        }
+        name = fit_name(str(model), int(seed))
+        names = {plain_prediction_column(task): prediction_column(name, task) for task in tasks}
         fit = part.select("example_id", *names).rename(names)
         frame = frame.join(fit, on="example_id", how="left", maintain_order="left")
     return Replications(tuple(seeds), models, frame)
@@ -137,9 +143,7 @@ def compare_chain(evaluation: Evaluation, replications: Replications, chain: Seq
     as_before = evaluation.chain_comparisons.filter(pl.col("chain") == chain_name(chain)).to_dicts()
     fits = fits_compared(evaluation, replications, as_before)
     others = [
-        column
-        for column in replications.predictions.columns
-        if column.startswith("prediction/") and column.split("/")[1] not in fits
+        column for column in replications.predictions.columns if predicting_model(column) not in (None, *fits)
     ]
     rows = chain_rows(replications.predictions.drop(others), chain, fits[0], "test")
     return compare_rows(evaluation, replications, rows, chain[-1].kind, chain_scores(rows), as_before)

@@ -26,10 +26,9 @@ from mtl_pipeline.evaluation.studies.slice_scores import (
     slice_statistics,
 )
 from mtl_pipeline.kinds import KINDS
-from mtl_pipeline.predictions import label_column, prediction_column
+from mtl_pipeline.predictions import WITHOUT_TEXT, label_column, prediction_column
 from mtl_pipeline.spec import Task
 
-WITHOUT_TEXT = "without_text"
 ALL_ROWS, COLD_ITEMS, OTHER_ITEMS = "all test rows", "cold items", "other items"
 PARTS = pl.Enum([ALL_ROWS, COLD_ITEMS, OTHER_ITEMS])
 

@@ -19,6 +19,7 @@ import torch
 from mtl_pipeline.learning.data.encoding import Rows
 from mtl_pipeline.learning.data.feature_groups import FeatureGroup
 from mtl_pipeline.learning.explain.probing import PERMUTATIONS, Probe, Sample
+from mtl_pipeline.predictions import label_column, plain_prediction_column
 
 
 def permuted_predictions(probe: Probe) -> Iterator[pl.DataFrame]:
@@ -51,8 +52,8 @@ def predicted(probe: Probe, sample: Sample, rows: Rows, group: FeatureGroup | No
     labels = sample.rows.labels.numpy()
     return pl.DataFrame(
         [
-            *(pl.Series(f"label/{task}", labels[:, tasks.index(task)]) for task in sample.tasks),
-            *(pl.Series(f"prediction/{task}", predictions[task]) for task in sample.tasks),
+            *(pl.Series(label_column(task), labels[:, tasks.index(task)]) for task in sample.tasks),
+            *(pl.Series(plain_prediction_column(task), predictions[task]) for task in sample.tasks),
         ]
     ).with_columns(
         pl.lit(group.name if group else None, pl.String).alias("group"),

@@ -30,6 +30,7 @@ from mtl_pipeline.learning.data.dataset import TextVectors
 from mtl_pipeline.learning.data.encoding import FeatureEncoder, Rows
 from mtl_pipeline.learning.training.calibrator import CALIBRATION, Calibrator, calibrate, save_calibration
 from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.predictions import CANDIDATE, label_column, prediction_column, uncalibrated_column
 from mtl_pipeline.publishing import reading
 from mtl_pipeline.spec import Model, PipelineSpec, Task
 
@@ -191,7 +192,7 @@ def meaning(task: Task) -> tuple:
 
 
 def predict_examples(
-    paths: PipelinePaths, spec: PipelineSpec, folder: Path, *, name: str = "multi_task"
+    paths: PipelinePaths, spec: PipelineSpec, folder: Path, *, name: str = CANDIDATE
 ) -> pl.DataFrame:
     """Labels and the saved model's predictions for all validation and test examples.
 
@@ -211,7 +212,7 @@ def predict_examples(
     columns = published_columns(name, raw, ranker.calibration)
     identity = dict.fromkeys(["example_id", *spec.ids, "timestamp", *spec.interaction_key, "split"])
     return examples.select(
-        *identity, *(pl.col(task.name).alias(f"label/{task.name}") for task in spec.tasks)
+        *identity, *(pl.col(task.name).alias(label_column(task.name)) for task in spec.tasks)
     ).with_columns(pl.Series(column, values) for column, values in columns.items())
 
 
@@ -219,6 +220,6 @@ def published_columns(
     model: str, raw: Mapping[str, np.ndarray], calibration: Mapping[str, Calibrator]
 ) -> dict[str, np.ndarray]:
     """The calibrated predictions of a model by column name, and the raw ones of tasks where they differ."""
-    columns = {f"prediction/{model}/{task}": values for task, values in calibrate(raw, calibration).items()}
+    columns = {prediction_column(model, task): values for task, values in calibrate(raw, calibration).items()}
     changed = [task for task in raw if task in calibration and calibration[task].changes]
-    return columns | {f"uncalibrated/{model}/{task}": raw[task] for task in changed}
+    return columns | {uncalibrated_column(model, task): raw[task] for task in changed}

@@ -29,11 +29,10 @@ from mtl_pipeline.learning.training.held_out import HeldOut
 from mtl_pipeline.learning.training.loop import Log
 from mtl_pipeline.learning.training.provenance import refuse_other_training
 from mtl_pipeline.paths import PipelinePaths
-from mtl_pipeline.predictions import SINGLE_TASK
+from mtl_pipeline.predictions import CANDIDATE, SINGLE_TASK, WITHOUT_TEXT, plain_prediction_column
 from mtl_pipeline.publishing import ensure_writable, publish_folder, reading
 from mtl_pipeline.spec import PipelineSpec
 
-MULTI_TASK, WITHOUT_TEXT = "multi_task", "without_text"
 PREDICTIONS, SUMMARY = "predictions.parquet", "summary.json"
 
 
@@ -97,7 +96,7 @@ def replicate(
 def planned(spec: PipelineSpec, seeds: list[int]) -> Iterator[tuple[str, int]]:
     """Model and seed of what is to be trained."""
     for seed in seeds[1:]:
-        yield MULTI_TASK, seed
+        yield CANDIDATE, seed
         yield SINGLE_TASK, seed
     if spec.text_tables and len(seeds) > 1:
         yield from ((WITHOUT_TEXT, seed) for seed in seeds)
@@ -117,7 +116,8 @@ def predict_one(
     return held_out.frame.select(
         pl.lit(model).alias("model"), pl.lit(seed, pl.Int64).alias("seed"), "example_id"
     ).with_columns(
-        pl.Series(f"prediction/{task}", values.astype(np.float64)) for task, values in calibrated.items()
+        pl.Series(plain_prediction_column(task), values.astype(np.float64))
+        for task, values in calibrated.items()
     )
 
 
@@ -125,7 +125,9 @@ def no_predictions(held_out: HeldOut, spec: PipelineSpec) -> pl.DataFrame:
     schema = {"model": pl.String(), "seed": pl.Int64(), "example_id": held_out.frame.schema["example_id"]}
     for task in spec.tasks:
         number = pl.Float64()
-        schema[f"prediction/{task.name}"] = pl.Array(number, len(task.classes)) if task.classes else number
+        schema[plain_prediction_column(task.name)] = (
+            pl.Array(number, len(task.classes)) if task.classes else number
+        )
     return pl.DataFrame(schema=schema)
 
 

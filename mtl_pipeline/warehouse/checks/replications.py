@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.predictions import plain_prediction_column
 from mtl_pipeline.spec import PipelineSpec, Task
 from mtl_pipeline.warehouse.checks.rules import Check, parquet
 from mtl_pipeline.warehouse.templates import quote_identifier
@@ -31,7 +32,7 @@ def replications_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Check]
 
 
 def not_finite(task: Task) -> str:
-    column = quote_identifier(f"prediction/{task.name}")
+    column = quote_identifier(plain_prediction_column(task.name))
     if task.classes:
         return f"list_bool_or(list_transform({column}::DOUBLE[], lambda x: x IS NULL OR NOT isfinite(x)))"
     return f"NOT isfinite({column})"

@@ -20,9 +20,9 @@ from mtl_pipeline.evaluation.report.figures.canvas import (
 )
 from mtl_pipeline.evaluation.report.figures.palette import LIGHT
 from mtl_pipeline.evaluation.studies.backtest import BEST_BASELINE, BacktestResult
-from mtl_pipeline.evaluation.studies.scoring import CANDIDATE, in_headline
+from mtl_pipeline.evaluation.studies.scoring import in_headline
 from mtl_pipeline.kinds import KINDS
-from mtl_pipeline.predictions import CONSTANT, SINGLE_TASK
+from mtl_pipeline.predictions import CANDIDATE, CONSTANT, SINGLE_TASK
 from mtl_pipeline.spec import Task
 
 PARTS = {"train": "baseline-0", "validation": "baseline-1", "test": "accent"}
