@@ -3,17 +3,58 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+
+from mtl_pipeline.errors import UserError
 
 ROOT_VARIABLE = "MTL_PIPELINE_ROOT"
 COMMON_SQL = Path(__file__).parent / "warehouse" / "sql"
 """Folder: the SQL that all pipelines share."""
 
 
-def project_root() -> Path:
-    """The folder that holds `sql/` and `data/`: `$MTL_PIPELINE_ROOT`, by default the checkout."""
-    return Path(os.environ.get(ROOT_VARIABLE) or Path(__file__).resolve().parents[1])
+def project_root(project: Path | None = None) -> Path:
+    """The folder that holds `sql/` and `data/`: `$MTL_PIPELINE_ROOT`, by default the project's own folder."""
+    return Path(os.environ.get(ROOT_VARIABLE) or project or find_project())
+
+
+def find_project() -> Path:
+    """The folder with the pyproject.toml that tells Dagster where definitions are: the checkout that this package is
+    part of, or, where it was installed as a package, the nearest one from the current folder upwards.
+
+    Raises UserError where there is none.
+    """
+    here = Path.cwd()
+    for folder in (Path(__file__).resolve().parents[1], here, *here.parents):
+        if dagster_project(folder):
+            return folder
+    raise UserError(
+        f"{here} is in no Dagster project: go to the folder of one, whose pyproject.toml has a section "
+        "[tool.dg.project] with a root_module (see docs/own-project.md)"
+    )
+
+
+def in_checkout() -> bool:
+    """Whether this package is part of a checkout, whose Makefile can run a pipeline."""
+    return (Path(__file__).resolve().parents[1] / "Makefile").is_file()
+
+
+def dagster_project(folder: Path) -> dict[str, str]:
+    """What the folder's pyproject.toml says in [tool.dg.project]; empty where it says nothing."""
+    file = folder / "pyproject.toml"
+    if not file.is_file():
+        return {}
+    return tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("dg", {}).get("project", {})
+
+
+def defs_folder() -> Path:
+    """The folder that holds one folder for each pipeline. Raises UserError where there is no project."""
+    project = find_project()
+    declared = dagster_project(project)
+    module = declared.get("defs_module") or f"{declared['root_module']}.defs"
+    inside = Path(*module.split("."))
+    return project / "src" / inside if (project / "src" / inside.parts[0]).is_dir() else project / inside
 
 
 @dataclass(frozen=True)

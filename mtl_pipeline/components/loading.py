@@ -26,26 +26,26 @@ PATTERNS = {
 }
 
 
-def load_pipelines(package: Path) -> dg.Definitions:
-    """The definitions of all folders below `<package>/defs`.
+def load_pipelines(folder: Path) -> dg.Definitions:
+    """The definitions of all folders below the `defs` folder of a project.
 
     Raises UserError where a defs.yaml cannot be used: file, line, what is wrong, what is allowed.
     Dagster's own error says so too, but under two hundred lines of its frames.
     """
-    for file in sorted(package.glob("defs/**/defs.yaml")):
+    for file in sorted(folder.glob("**/defs.yaml")):
         refuse_unclear_yaml(file)
     try:
-        return dg.load_from_defs_folder(path_within_project=package)
+        return dg.load_from_defs_folder(path_within_project=folder)
     except Exception as error:
-        message = next(filter(None, map(explain, causes(error))), None) or wrong_type(package)
+        message = next(filter(None, map(explain, causes(error))), None) or wrong_type(folder)
         if message is None:
             raise
     raise UserError(message)
 
 
-def wrong_type(package: Path) -> str | None:
+def wrong_type(folder: Path) -> str | None:
     """Dagster's error about an unknown `type` does not say in which file."""
-    for file in sorted(package.glob("defs/**/defs.yaml")):
+    for file in sorted(folder.glob("**/defs.yaml")):
         declared = str((yaml.safe_load(file.read_text()) or {}).get("type"))
         if declared.startswith("mtl_pipeline.") and declared != COMPONENT_TYPE:
             return f"{file}:{line_of(file, ['type'])}: type: there is no {declared}; it is: {COMPONENT_TYPE}"

@@ -35,9 +35,8 @@ class MultiTaskPipeline(dg.Component):
     below data/ and sql/.
     """
 
-    def __init__(self, name: str, spec: PipelineSpec) -> None:
-        self.name = name
-        self.spec = spec
+    def __init__(self, pipeline: PipelineContext) -> None:
+        self.pipeline = pipeline
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
@@ -52,17 +51,24 @@ class MultiTaskPipeline(dg.Component):
             raise UserError(
                 f"{context.path}: a folder that names a pipeline has a name such as news or shop_2"
             )
-        check_declaration(file, PipelineContext(name, attributes, PipelinePaths(project_root(), name)))
-        return cls(name, attributes)
+        root = project_root(context.project_root)
+        pipeline = PipelineContext(name, attributes, PipelinePaths(root, name))
+        check_declaration(file, pipeline)
+        return cls(pipeline)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        return define_pipeline(self.name, self.spec)
+        return define_assets(self.pipeline)
 
 
 def define_pipeline(name: str, spec: PipelineSpec) -> dg.Definitions:
+    """The definitions of a pipeline of the project that is at work."""
+    return define_assets(PipelineContext(name, spec, PipelinePaths(project_root(), name)))
+
+
+def define_assets(pipeline: PipelineContext) -> dg.Definitions:
     """Assets in lineage order, their checks, the job that makes them all, its schedule and the sensor; and the studies,
     which are made only when asked for."""
-    pipeline = PipelineContext(name, spec, PipelinePaths(project_root(), name))
+    spec = pipeline.spec
     assets: list[dg.AssetsDefinition | dg.SourceAsset] = [
         *raw_file_assets(pipeline),
         *table_assets(pipeline),
@@ -93,7 +99,7 @@ def define_pipeline(name: str, spec: PipelineSpec) -> dg.Definitions:
         replications_asset_checks(pipeline),
     ]
     job = dg.define_asset_job(
-        name,
+        pipeline.name,
         # Selecting the group would leave the raw files out.
         selection=dg.AssetSelection.assets(*(asset.key for asset in assets)),
         description="Observes the raw files and makes everything that follows from them.",

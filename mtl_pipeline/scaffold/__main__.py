@@ -6,9 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-import mtl_pipeline
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.paths import PipelinePaths, project_root
+from mtl_pipeline.paths import PipelinePaths, defs_folder, project_root
 from mtl_pipeline.scaffold import next_steps, scaffold_pipeline
 
 ROLES = ("user_id", "item_id", "timestamp")
@@ -35,14 +34,12 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     options = vars(parser().parse_args(arguments))
-    root = project_root()
     files = {table: options[table] for table in ("users", "items", "interactions") if options[table]}
     named = {role: options[role] for role in ROLES if options[role]}
-    defs = Path(mtl_pipeline.__file__).parent / "defs" / options["name"]
     try:
-        done = scaffold_pipeline(
-            PipelinePaths(root, options["name"]), defs, files, named=named, link=options["link"]
-        )
+        root, defs = project_root(), defs_folder() / options["name"]
+        paths = PipelinePaths(root, options["name"])
+        done = scaffold_pipeline(paths, defs, files, named=named, link=options["link"])
     except UserError as error:
         print(error, file=sys.stderr)
         return 1

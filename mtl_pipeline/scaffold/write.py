@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.paths import PipelinePaths, in_checkout
 from mtl_pipeline.scaffold.files import EXAMPLE, defs_yaml, table_sql
 from mtl_pipeline.scaffold.inference import infer_plan
 from mtl_pipeline.spec import NAME_PATTERN
@@ -101,6 +101,7 @@ def next_steps(done: Scaffolded, root: Path) -> str:
         if done.from_example
         else f"Read {defs} and decide what is marked DECIDE; read the rules in sql/{name}/."
     )
+    run = f"make run PIPELINE={name}" if in_checkout() else f"python -m mtl_pipeline.workflows {name}"
     return "\n".join(
         [
             *(f"wrote {path}" for path in shown),
@@ -108,6 +109,6 @@ def next_steps(done: Scaffolded, root: Path) -> str:
             f"1. {decide}",
             "2. Check it, at no cost: "
             f".venv/bin/dagster asset list -m mtl_pipeline.definitions --select 'group:{name}'",
-            f"3. Run it: make run PIPELINE={name}",
+            f"3. Run it: {run}",
         ]
     )

@@ -152,8 +152,8 @@ REFUSALS = [
         "      kind: binary",
         "      kind: binery",
         (
-            "defs.yaml:11: tasks.1.kind: Input should be 'binary', 'regression', 'count' or 'multicla"
-            "ss' (got 'binery') (did you mean binary?)"
+            "defs.yaml:11: tasks.1.kind: Input should be 'binary', 'regression', 'count', 'multicla"
+            "ss' or 'ordinal' (got 'binery') (did you mean binary?)"
         ),
     ),
     ("      kind: binary\n", "", "defs.yaml:10: tasks.1.kind: this key is missing"),

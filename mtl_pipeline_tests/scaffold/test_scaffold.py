@@ -291,7 +291,9 @@ def test_named_columns_win(scaffold: Scaffold) -> None:
 def test_command_line(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mtl_pipeline.__file__", str(root / "mtl_pipeline/__init__.py"))
+    (root / "pyproject.toml").write_text('[tool.dg.project]\nroot_module = "mtl_pipeline"\n')
+    (root / "Makefile").touch()
+    monkeypatch.setattr("mtl_pipeline.paths.__file__", str(root / "mtl_pipeline/paths.py"))
     log = write_csv(tmp_path / "log.csv", IMPRESSIONS)
     assert main(["shop", "--interactions", str(log), "--link"]) == 0
     assert capsys.readouterr().out.splitlines() == [
