@@ -15,14 +15,14 @@ import pyarrow as pa
 import pytest
 
 from mtl_pipeline.checksums import write_checksums
-from mtl_pipeline.components.context import PipelineContext
-from mtl_pipeline.components.evaluation import all_predictions
 from mtl_pipeline.components.pipeline import define_pipeline
 from mtl_pipeline.definitions import defs
 from mtl_pipeline.errors import UserError
+from mtl_pipeline.learning.training.provenance import refuse_other_examples
 from mtl_pipeline.spec import Negatives, PipelineSpec
 from mtl_pipeline.spec.assets import usual_seeds
 from mtl_pipeline.vectors import read_vectors, write_vectors
+from mtl_pipeline.workflows.predictions import wide_predictions
 from mtl_pipeline.workflows.replicate import find_replications
 from mtl_pipeline_tests.components.conftest import Project, open_project
 from mtl_pipeline_tests.conftest import PIPELINE, REPOSITORY, TinyPipeline, write_tiny_pipeline
@@ -98,7 +98,8 @@ def other_content(path: Path) -> Iterator[Path]:
 def why_left_out(pipeline: TinyPipeline, spec: PipelineSpec | None = None) -> str:
     """What the report would say of the replications that there are; nothing where it compares over them."""
     paths, spec = pipeline.paths, spec or pipeline.spec
-    _, why = find_replications(paths, spec, all_predictions(PipelineContext(PIPELINE, spec, paths), None))
+    refuse_other_examples(paths)
+    _, why = find_replications(paths, spec, wide_predictions(paths, spec, truth=paths.truth))
     return why.removeprefix("There are replications with 2 seeds, but ").partition(", so they")[0]
 
 

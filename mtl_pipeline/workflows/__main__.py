@@ -1,0 +1,73 @@
+"""A pipeline without Dagster: `python -m mtl_pipeline.workflows <pipeline> [stage …]`.
+
+Without stages, all of a nightly run. Nothing is recorded but the outputs themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from functools import partial
+
+import yaml
+from pydantic import ValidationError
+
+from mtl_pipeline.errors import UserError, in_short
+from mtl_pipeline.paths import PipelinePaths, defs_folder, project_root
+from mtl_pipeline.spec import PipelineSpec
+
+
+def declared(pipeline: str) -> PipelineSpec:
+    """What the pipeline's defs.yaml says. Raises UserError where there is none, or where it is wrong."""
+    file = defs_folder() / pipeline / "defs.yaml"
+    try:
+        return PipelineSpec.model_validate(yaml.safe_load(file.read_text(encoding="utf-8"))["attributes"])
+    except FileNotFoundError:
+        known = ", ".join(sorted(path.parent.name for path in defs_folder().glob("*/defs.yaml")))
+        raise UserError(f"there is no {file}; the pipelines are: {known or 'none yet'}") from None
+    except (yaml.YAMLError, TypeError, KeyError, ValidationError) as error:
+        raise UserError(f"{file}: {in_short(error)}") from None
+
+
+def run(pipeline: str, names: Sequence[str]) -> None:
+    """Run these stages in lineage order, by default those of a nightly run, and say how they get on.
+
+    Raises UserError where a stage cannot be made, or is unknown.
+    """
+    spec, paths = declared(pipeline), PipelinePaths(project_root(), pipeline)
+    from mtl_pipeline.workflows.stages import run_stage, stages_of  # takes seconds: it imports torch
+
+    stages = stages_of(paths, spec)
+    if unknown := set(names) - {stage.name for stage in stages}:
+        known = ", ".join(stage.name for stage in stages)
+        raise UserError(f"{pipeline} has no stage {', '.join(sorted(unknown))}; its stages are: {known}")
+    for stage in stages:
+        if stage.name in names or (stage.nightly and not names):
+            started = time.perf_counter()
+            run_stage(paths, stage, partial(show, stage.name))
+            show(stage.name, f"made in {time.perf_counter() - started:.1f} s")
+
+
+def show(stage: str, line: str) -> None:
+    print(f"{stage}: {line}", flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m mtl_pipeline.workflows", description="Run a pipeline without Dagster."
+    )
+    parser.add_argument("pipeline")
+    parser.add_argument("stage", nargs="*", help="as the asset is called; by default all of a nightly run")
+    options = parser.parse_args(arguments)
+    try:
+        run(options.pipeline, options.stage)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
