@@ -3,10 +3,8 @@
 import dagster as dg
 from pydantic import Field
 
-from mtl_pipeline.components.checks import asset_checks
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.spec.assets import backtest_version
-from mtl_pipeline.warehouse.checks import backtest_checks
 
 
 class BacktestConfig(dg.Config):
@@ -46,7 +44,3 @@ def backtest_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         )
 
     return backtest
-
-
-def backtest_asset_checks(pipeline: PipelineContext) -> dg.AssetChecksDefinition:
-    return asset_checks(pipeline, "backtest", backtest_checks(pipeline.paths, pipeline.spec))

@@ -2,11 +2,9 @@
 
 import dagster as dg
 
-from mtl_pipeline.components.checks import asset_checks
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.metadata import summary_metadata
 from mtl_pipeline.spec.assets import code_version, training_settings
-from mtl_pipeline.warehouse.checks import baselines_checks
 
 
 def baselines_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
@@ -30,7 +28,3 @@ def baselines_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         )
 
     return baselines
-
-
-def baselines_asset_checks(pipeline: PipelineContext) -> dg.AssetChecksDefinition:
-    return asset_checks(pipeline, "baselines", baselines_checks(pipeline.paths, pipeline.spec))

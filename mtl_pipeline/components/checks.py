@@ -1,6 +1,6 @@
 """From checks written in SQL to Dagster's asset checks."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
@@ -9,19 +9,12 @@ from mtl_pipeline.components.metadata import markdown_table
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.warehouse.checks import Check, CheckResult, run_checks
 
-Variables = Callable[[dg.AssetCheckExecutionContext], Mapping[str, int]]
+ROWS_READ = "rows read"
+"""In the metadata of a table."""
 
 
-def asset_checks(
-    pipeline: PipelineContext,
-    asset: str,
-    checks: Sequence[Check],
-    variables: Variables = lambda context: {},
-) -> dg.AssetChecksDefinition:
-    """All checks of one asset, run in one step after it.
-
-    `variables` looks up, at run time, the numbers that the queries ask for with getvariable().
-    """
+def asset_checks(pipeline: PipelineContext, asset: str, checks: Sequence[Check]) -> dg.AssetChecksDefinition:
+    """All checks of one asset, run in one step after it; those of a table know how many rows it was made from."""
     key = pipeline.key(asset)
     specs = [
         dg.AssetCheckSpec(check.name, asset=key, description=check.explanation, blocking=check.blocking)
@@ -31,7 +24,12 @@ def asset_checks(
     @dg.multi_asset_check(name=f"{pipeline.name}__{asset}_checks", specs=specs)
     def run(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         with clear_failures():
-            results = run_checks(pipeline.paths, checks, variables(context))
+            known = (
+                {"rows_read": latest_metadata(context, key, ROWS_READ)}
+                if asset in pipeline.spec.tables
+                else {}
+            )
+            results = run_checks(pipeline.paths, checks, known)
         for result in results:
             yield as_dagster_result(key, result)
 

@@ -2,10 +2,8 @@
 
 import dagster as dg
 
-from mtl_pipeline.components.checks import asset_checks
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.spec.assets import code_version, embeddings_name
-from mtl_pipeline.warehouse.checks import embedding_checks
 
 
 def embedding_assets(pipeline: PipelineContext) -> list[dg.AssetsDefinition]:
@@ -48,10 +46,3 @@ def embedding_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinitio
         )
 
     return embed
-
-
-def embedding_asset_checks(pipeline: PipelineContext) -> list[dg.AssetChecksDefinition]:
-    return [
-        asset_checks(pipeline, embeddings_name(table), embedding_checks(pipeline.paths, table))
-        for table in pipeline.spec.text_tables
-    ]

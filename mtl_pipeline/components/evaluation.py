@@ -3,10 +3,8 @@
 import dagster as dg
 
 from mtl_pipeline.champions import short
-from mtl_pipeline.components.checks import asset_checks
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.spec.assets import code_version
-from mtl_pipeline.warehouse.checks import evaluation_checks
 
 
 def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
@@ -52,7 +50,3 @@ def data_versions(
         if event and event.asset_materialization and event.asset_materialization.tags:
             versions[asset] = short(event.asset_materialization.tags.get("dagster/data_version", ""))
     return versions
-
-
-def evaluation_asset_checks(pipeline: PipelineContext) -> dg.AssetChecksDefinition:
-    return asset_checks(pipeline, "evaluation", evaluation_checks(pipeline.paths, pipeline.spec))

@@ -3,12 +3,10 @@
 import dagster as dg
 import polars as pl
 
-from mtl_pipeline.components.checks import asset_checks
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.metadata import counts_table, markdown_table
 from mtl_pipeline.paths import COMMON_SQL
 from mtl_pipeline.spec.assets import code_version, examples_settings
-from mtl_pipeline.warehouse.checks import examples_checks
 from mtl_pipeline.warehouse.features.examples import ExamplesSummary, build_examples
 
 SQL = (
@@ -62,7 +60,3 @@ def label_table(summary: ExamplesSummary) -> dg.MarkdownMetadataValue:
         for split, count in by_split.items()
     ]
     return markdown_table(pl.DataFrame(rows).sort("task", "split", descending=[False, True]))
-
-
-def examples_asset_checks(pipeline: PipelineContext) -> dg.AssetChecksDefinition:
-    return asset_checks(pipeline, "examples", examples_checks(pipeline.paths, pipeline.spec))

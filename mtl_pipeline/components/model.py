@@ -3,12 +3,10 @@
 import dagster as dg
 import polars as pl
 
-from mtl_pipeline.components.checks import asset_checks
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.metadata import markdown_table, summary_metadata
 from mtl_pipeline.publishing import reading
 from mtl_pipeline.spec.assets import code_version, training_settings
-from mtl_pipeline.warehouse.checks import model_checks
 
 
 def model_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
@@ -37,7 +35,3 @@ def model_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         )
 
     return model
-
-
-def model_asset_checks(pipeline: PipelineContext) -> dg.AssetChecksDefinition:
-    return asset_checks(pipeline, "model", model_checks(pipeline.paths))

@@ -6,25 +6,27 @@ from typing import Any, Self
 import dagster as dg
 from pydantic import BaseModel
 
-from mtl_pipeline.components.backtest import backtest_asset, backtest_asset_checks
-from mtl_pipeline.components.baselines import baselines_asset, baselines_asset_checks
+from mtl_pipeline.components.backtest import backtest_asset
+from mtl_pipeline.components.baselines import baselines_asset
 from mtl_pipeline.components.champion import champion_asset, champion_asset_checks, rollback_job
+from mtl_pipeline.components.checks import asset_checks
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.declaration import check_declaration
-from mtl_pipeline.components.embeddings import embedding_asset_checks, embedding_assets
-from mtl_pipeline.components.evaluation import evaluation_asset, evaluation_asset_checks
-from mtl_pipeline.components.examples import examples_asset, examples_asset_checks
-from mtl_pipeline.components.model import model_asset, model_asset_checks
+from mtl_pipeline.components.embeddings import embedding_assets
+from mtl_pipeline.components.evaluation import evaluation_asset
+from mtl_pipeline.components.examples import examples_asset
+from mtl_pipeline.components.model import model_asset
 from mtl_pipeline.components.raw_files import raw_file_assets, raw_file_sensor
-from mtl_pipeline.components.recommendations import recommendations_asset, recommendations_asset_checks
-from mtl_pipeline.components.replications import replications_asset, replications_asset_checks
+from mtl_pipeline.components.recommendations import recommendations_asset
+from mtl_pipeline.components.replications import replications_asset
 from mtl_pipeline.components.scaffolding import PipelineScaffolder
-from mtl_pipeline.components.tables import table_asset_checks, table_assets
-from mtl_pipeline.components.tuning import tuning_asset, tuning_asset_checks
+from mtl_pipeline.components.tables import table_assets
+from mtl_pipeline.components.tuning import tuning_asset
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths, project_root
 from mtl_pipeline.spec import NAME_PATTERN, PipelineSpec
 from mtl_pipeline.spec.assets import replicates_nightly
+from mtl_pipeline.warehouse.checks import checks_by_asset
 
 
 @dg.scaffold_with(PipelineScaffolder)
@@ -80,24 +82,16 @@ def define_assets(pipeline: PipelineContext) -> dg.Definitions:
         champion_asset(pipeline),
     ]
     checks = [
-        *table_asset_checks(pipeline),
-        *embedding_asset_checks(pipeline),
-        examples_asset_checks(pipeline),
-        model_asset_checks(pipeline),
-        baselines_asset_checks(pipeline),
-        evaluation_asset_checks(pipeline),
+        *(
+            asset_checks(pipeline, asset, rules)
+            for asset, rules in checks_by_asset(pipeline.paths, spec).items()
+        ),
         champion_asset_checks(pipeline),
     ]
     if spec.recommends:
         assets.append(recommendations_asset(pipeline))
-        checks.append(recommendations_asset_checks(pipeline))
     studies = [tuning_asset(pipeline), backtest_asset(pipeline)]
     (assets if replicates_nightly(spec) else studies).append(replications_asset(pipeline))
-    checks += [
-        tuning_asset_checks(pipeline),
-        backtest_asset_checks(pipeline),
-        replications_asset_checks(pipeline),
-    ]
     job = dg.define_asset_job(
         pipeline.name,
         # Selecting the group would leave the raw files out.

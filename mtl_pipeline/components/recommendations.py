@@ -2,12 +2,10 @@
 
 import dagster as dg
 
-from mtl_pipeline.components.checks import asset_checks
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.metadata import markdown_table, summary_metadata
 from mtl_pipeline.paths import COMMON_SQL
 from mtl_pipeline.spec.assets import code_version
-from mtl_pipeline.warehouse.checks import recommendations_checks
 
 SQL = ("candidate_parts.sql", "candidates.sql", "latest_history.sql", "history_log.sql")
 
@@ -42,7 +40,3 @@ def recommendations_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         )
 
     return recommendations
-
-
-def recommendations_asset_checks(pipeline: PipelineContext) -> dg.AssetChecksDefinition:
-    return asset_checks(pipeline, "recommendations", recommendations_checks(pipeline.paths, pipeline.spec))

@@ -3,7 +3,6 @@
 import dagster as dg
 from pydantic import Field
 
-from mtl_pipeline.components.checks import asset_checks
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.metadata import summary_metadata
 from mtl_pipeline.spec.assets import (
@@ -13,7 +12,6 @@ from mtl_pipeline.spec.assets import (
     training_settings,
     usual_seeds,
 )
-from mtl_pipeline.warehouse.checks import replications_checks
 
 
 class ReplicationsConfig(dg.Config):
@@ -51,7 +49,3 @@ def replications_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         )
 
     return replications
-
-
-def replications_asset_checks(pipeline: PipelineContext) -> dg.AssetChecksDefinition:
-    return asset_checks(pipeline, "replications", replications_checks(pipeline.paths, pipeline.spec))

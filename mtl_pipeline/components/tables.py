@@ -2,13 +2,12 @@
 
 import dagster as dg
 
-from mtl_pipeline.components.checks import asset_checks, latest_metadata
+from mtl_pipeline.components.checks import ROWS_READ
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.metadata import column_schema, counts_table, markdown_table
 from mtl_pipeline.components.raw_files import record_version_read
 from mtl_pipeline.paths import COMMON_SQL
 from mtl_pipeline.spec.assets import code_version
-from mtl_pipeline.warehouse.checks import rejected_rows_checks, table_checks
 from mtl_pipeline.warehouse.tables import (
     TableSummary,
     build_rejected_rows,
@@ -19,7 +18,6 @@ from mtl_pipeline.warehouse.tables import (
 
 KINDS = {"duckdb", "sql"}
 CLEANING_SQL = ("scan.sql", "rejects.sql", "number_lines.sql", "clean.sql", "publish.sql")
-ROWS_READ = "rows read"
 
 
 def table_assets(pipeline: PipelineContext) -> list[dg.AssetsDefinition]:
@@ -106,19 +104,3 @@ def rejected_rows_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         )
 
     return rejected_rows
-
-
-def table_asset_checks(pipeline: PipelineContext) -> list[dg.AssetChecksDefinition]:
-    return [
-        *(checks_of_table(pipeline, table) for table in pipeline.spec.tables),
-        asset_checks(pipeline, "rejected_rows", rejected_rows_checks(pipeline.spec)),
-    ]
-
-
-def checks_of_table(pipeline: PipelineContext, table: str) -> dg.AssetChecksDefinition:
-    return asset_checks(
-        pipeline,
-        table,
-        table_checks(pipeline.spec, table),
-        variables=lambda context: {"rows_read": latest_metadata(context, pipeline.key(table), ROWS_READ)},
-    )

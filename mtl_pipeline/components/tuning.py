@@ -3,10 +3,8 @@
 import dagster as dg
 from pydantic import Field
 
-from mtl_pipeline.components.checks import asset_checks
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.spec.assets import code_version, training_settings
-from mtl_pipeline.warehouse.checks import tuning_checks
 
 
 class TuningConfig(dg.Config):
@@ -47,7 +45,3 @@ def tuning_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         )
 
     return tuning
-
-
-def tuning_asset_checks(pipeline: PipelineContext) -> dg.AssetChecksDefinition:
-    return asset_checks(pipeline, "tuning", tuning_checks(pipeline.paths, pipeline.spec))

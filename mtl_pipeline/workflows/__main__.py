@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from mtl_pipeline.errors import UserError, in_short
 from mtl_pipeline.paths import PipelinePaths, defs_folder, project_root
 from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.warehouse.checks import checks_by_asset
 
 
 def declared(pipeline: str) -> PipelineSpec:
@@ -39,14 +40,14 @@ def run(pipeline: str, names: Sequence[str]) -> None:
     spec, paths = declared(pipeline), PipelinePaths(project_root(), pipeline)
     from mtl_pipeline.workflows.stages import run_stage, stages_of  # takes seconds: it imports torch
 
-    stages = stages_of(paths, spec)
+    stages, checks = stages_of(paths, spec), checks_by_asset(paths, spec)
     if unknown := set(names) - {stage.name for stage in stages}:
         known = ", ".join(stage.name for stage in stages)
         raise UserError(f"{pipeline} has no stage {', '.join(sorted(unknown))}; its stages are: {known}")
     for stage in stages:
         if stage.name in names or (stage.nightly and not names):
             started = time.perf_counter()
-            run_stage(paths, stage, partial(show, stage.name))
+            run_stage(stage, paths, checks.get(stage.name, []), partial(show, stage.name))
             show(stage.name, f"made in {time.perf_counter() - started:.1f} s")
 
 

@@ -1,4 +1,4 @@
-"""The stages of a pipeline in lineage order: what makes each output, and what must hold of it."""
+"""The stages of a pipeline in lineage order, and what makes the output of each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import one_version_each
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.spec.assets import embeddings_name, replicates_nightly
-from mtl_pipeline.warehouse import checks
+from mtl_pipeline.warehouse.checks import Check, run_checks
 from mtl_pipeline.warehouse.features.examples import build_examples
 from mtl_pipeline.warehouse.tables import TableSummary, build_rejected_rows, build_table
 from mtl_pipeline.workflows.backtest import run_backtest
@@ -32,7 +32,6 @@ class Stage:
     name: str
     """Of the asset."""
     make: Callable[[Log], object]
-    checks: Sequence[checks.Check] = ()
     nightly: bool = True
     """Whether it belongs to every run, or is made only when asked for."""
 
@@ -41,72 +40,38 @@ def stages_of(paths: PipelinePaths, spec: PipelineSpec) -> list[Stage]:
     """Nothing runs yet."""
     return [
         *(table_stage(paths, spec, table) for table in spec.tables),
-        Stage(
-            "rejected_rows", lambda log: build_rejected_rows(paths, spec), checks.rejected_rows_checks(spec)
-        ),
+        Stage("rejected_rows", lambda log: build_rejected_rows(paths, spec)),
         *(embedding_stage(paths, spec, table) for table in spec.text_tables),
-        Stage("examples", lambda log: build_examples(paths, spec), checks.examples_checks(paths, spec)),
-        Stage(
-            "model",
-            lambda log: train_ranker(paths, spec, target=paths.model, log=log),
-            checks.model_checks(paths),
-        ),
-        Stage(
-            "baselines",
-            lambda log: predict_baselines(paths, spec, target=paths.baselines, log=log),
-            checks.baselines_checks(paths, spec),
-        ),
-        Stage(
-            "replications",
-            lambda log: replicate_networks(paths, spec, log=log),
-            checks.replications_checks(paths, spec),
-            nightly=replicates_nightly(spec),
-        ),
-        Stage(
-            "evaluation",
-            lambda log: evaluate_models(paths, spec, log=log),
-            checks.evaluation_checks(paths, spec),
-        ),
+        Stage("examples", lambda log: build_examples(paths, spec)),
+        Stage("model", lambda log: train_ranker(paths, spec, target=paths.model, log=log)),
+        Stage("baselines", lambda log: predict_baselines(paths, spec, target=paths.baselines, log=log)),
+        Stage("replications", lambda log: replicate_networks(paths, spec, log=log), replicates_nightly(spec)),
+        Stage("evaluation", lambda log: evaluate_models(paths, spec, log=log)),
         Stage("champion", lambda log: settle_champion(paths, spec, log=log)),
-        Stage(
-            "recommendations",
-            lambda log: recommend_items(paths, spec, log=log),
-            checks.recommendations_checks(paths, spec),
-            nightly=spec.recommends,
+        *(
+            [Stage("recommendations", lambda log: recommend_items(paths, spec, log=log))]
+            if spec.recommends
+            else []
         ),
-        Stage(
-            "backtest",
-            lambda log: run_backtest(paths, spec, log=log),
-            checks.backtest_checks(paths, spec),
-            nightly=False,
-        ),
-        Stage(
-            "tuning",
-            lambda log: tune_settings(paths, spec, log=log),
-            checks.tuning_checks(paths, spec),
-            nightly=False,
-        ),
+        Stage("backtest", lambda log: run_backtest(paths, spec, log=log), nightly=False),
+        Stage("tuning", lambda log: tune_settings(paths, spec, log=log), nightly=False),
     ]
 
 
 def table_stage(paths: PipelinePaths, spec: PipelineSpec, table: str) -> Stage:
-    return Stage(table, lambda log: build_table(paths, spec, table), checks.table_checks(spec, table))
+    return Stage(table, lambda log: build_table(paths, spec, table))
 
 
 def embedding_stage(paths: PipelinePaths, spec: PipelineSpec, table: str) -> Stage:
-    return Stage(
-        embeddings_name(table),
-        lambda log: embed_table(paths, spec, table, log=log, warn=log),
-        checks.embedding_checks(paths, table),
-    )
+    return Stage(embeddings_name(table), lambda log: embed_table(paths, spec, table, log=log, warn=log))
 
 
-def run_stage(paths: PipelinePaths, stage: Stage, log: Log) -> None:
+def run_stage(stage: Stage, paths: PipelinePaths, checks: Sequence[Check], log: Log) -> None:
     """Make its output and check it. Raises UserError where it cannot be made, or breaks a rule that blocks the run."""
     with one_version_each():
         made = stage.make(log)
-    rows_read = {"rows_read": made.rows_read} if isinstance(made, TableSummary) else {}
-    for result in checks.run_checks(paths, stage.checks, rows_read):
+    known = {"rows_read": made.rows_read} if isinstance(made, TableSummary) else {}
+    for result in run_checks(paths, checks, known) if checks else []:
         broken = f"{result.check.name}: {result.offences:,} offences. {result.check.explanation}"
         if result.check.blocking and not result.passed:
             raise UserError(f"{stage.name} breaks the rule {broken}")

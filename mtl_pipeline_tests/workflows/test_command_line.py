@@ -49,7 +49,7 @@ def test_a_broken_rule_stops_the_run_only_where_it_blocks(tiny_pipeline: TinyPip
 
     def run(*, blocking: bool) -> None:
         rule = Check("nobody", "There are no users.", "SELECT * FROM users", blocking)
-        run_stage(tiny_pipeline.paths, Stage("users", lambda log: None, [rule]), said.append)
+        run_stage(Stage("users", lambda log: None), tiny_pipeline.paths, [rule], said.append)
 
     run(blocking=False)
     assert said == ["beware, nobody: 60 offences. There are no users."]
