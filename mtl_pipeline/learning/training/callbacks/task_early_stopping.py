@@ -46,7 +46,7 @@ class TaskEarlyStopping(Callback):
         by_task = list(losses)
         for column, targets in self.targets.items():
             distance = functional.mse_loss(self.part(outputs, column), targets[rows])
-            by_task[column] = losses[column].detach() + distance - distance.detach()
+            by_task[column] = losses[column].detach() + (distance - distance.detach())
         return torch.stack(by_task)
 
     def after_validation(self, relative: np.ndarray) -> None:
