@@ -68,7 +68,7 @@ ui: instance  ## open the Dagster UI on 127.0.0.1
 # One thread each: the workers share the cores.
 .PHONY: test
 test: .venv/.dev-installed  ## run the tests; OPTIONS='-k name' is passed to pytest
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(OPTIONS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(OPTIONS)
 
 .PHONY: faults
 faults: .venv/.dev-installed  ## break things on purpose, from a fixed seed, and count what they do (docs/trust.md)

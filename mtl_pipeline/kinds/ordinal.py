@@ -60,13 +60,13 @@ class Ordinal(Multiclass):
         return classes - 1
 
     def row_losses(self, logits: Tensor, labels: Tensor, task: DeclaredTask) -> Tensor:
-        """Negative log probability of the class that came, by σ(a) - σ(b) = σ(a) · σ(-b) · (1 - exp(b - a)), which
-        loses no digits where both are near 0 or 1."""
+        """Negative log probability of the class that came, by σ(a) - σ(b) = σ(a) · σ(-b) · (1 - exp(b - a)); where the
+        step a - b is softplus(x), the last factor is σ(x). No difference is taken that could vanish."""
         from torch.nn import functional
 
         above = functional.logsigmoid(log_odds := falling(logits))  # log P(more than class k)
         below = functional.logsigmoid(-log_odds)
-        gaps = (-(log_odds[:, 1:] - log_odds[:, :-1]).exp()).log1p()
+        gaps = functional.logsigmoid(logits[:, 1:])
         place = labels.long()[:, None]
         log_probability = (
             functional.pad(above, (1, 0)).gather(1, place)
@@ -78,8 +78,10 @@ class Ordinal(Multiclass):
     def predictions(self, logits: Tensor) -> Tensor:
         from torch.nn import functional
 
-        more = functional.pad(falling(logits).sigmoid(), (1, 0), value=1.0)
-        return more - functional.pad(more[:, 1:], (0, 1))
+        log_odds, gaps = falling(logits), logits[:, 1:].sigmoid()
+        above = functional.pad(log_odds.sigmoid(), (1, 0), value=1.0)
+        below = functional.pad((-log_odds).sigmoid(), (0, 1), value=1.0)
+        return above * below * functional.pad(gaps, (1, 1), value=1.0)
 
     def constant_logits(self, labels: Tensor, task: DeclaredTask) -> Tensor:
         import torch

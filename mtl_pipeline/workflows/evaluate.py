@@ -41,7 +41,7 @@ from mtl_pipeline.workflows.log import Log
 from mtl_pipeline.workflows.predictions import wide_predictions
 from mtl_pipeline.workflows.replicate import find_replications
 
-VERSIONED = ("dagster", "duckdb", "polars", "scikit-learn", "torch", "transformers")
+VERSIONED = ("dagster", "duckdb", "polars", "scikit-learn", "lightgbm", "torch", "transformers")
 FRAMES = ("metrics", "comparisons", "thresholds", "calibration", "whole_chains", "chain_comparisons")
 
 

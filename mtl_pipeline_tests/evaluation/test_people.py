@@ -9,7 +9,7 @@ from mtl_pipeline.evaluation.report.sections.people import people_table
 from mtl_pipeline.evaluation.studies.people import lists_of_people
 from mtl_pipeline.spec import Task
 
-TASKS = [Task(name="click", kind="binary"), Task(name="buy", kind="binary", given="click")]
+TASKS = [Task(name="click", kind="binary"), Task(name="buy", label="purchase", kind="binary", given="click")]
 
 
 @pytest.fixture(scope="module")

@@ -41,6 +41,19 @@ def test_the_loss_stays_finite_where_a_probability_cannot_be_written() -> None:
     assert gradient.isfinite().all()
 
 
+def test_a_class_that_is_nearly_impossible_spoils_no_gradient() -> None:
+    """In float32 the step between two thresholds may vanish beside them."""
+    three = Task(name="stars", kind="ordinal", classes=["1", "2", "3"])
+    for logits in ([0.0, -18.0], [-10.0, -15.0], [4.0, -16.0]):
+        for label in range(3):
+            outputs = torch.tensor([logits], requires_grad=True)
+            loss = ORDINAL.row_losses(outputs, torch.tensor([float(label)]), three)
+            (gradient,) = torch.autograd.grad(loss.sum(), outputs)
+            assert loss.isfinite().all()
+            assert gradient.isfinite().all()
+            assert (ORDINAL.predictions(outputs) > 0).all()
+
+
 def test_the_constant_answer_gives_the_shares_of_the_labels() -> None:
     labels = torch.tensor([0.0, 0, 1, 2, 2, 2, 3, 4, 4, 4])
     logits = ORDINAL.constant_logits(labels, STARS)[None]

@@ -270,3 +270,10 @@ def test_log_odds_are_finite_and_tell_small_probabilities_apart() -> None:
     odds = log_odds(np.array([0, 1e-20, 1e-10, 0.5, 1 - 6e-8, 1], dtype=np.float64))
     assert np.isfinite(odds).all()
     assert (np.diff(odds) > 0).all()
+
+
+def test_a_label_that_starts_late_leaves_half_of_validation_with_one_class() -> None:
+    probabilities = np.linspace(0.05, 0.95, 800)
+    labels = np.where(np.arange(800) < 400, 0.0, np.arange(800) % 3 == 0)
+    found = fit_calibrator(Task(name="liked", kind="binary"), labels, probabilities)
+    assert np.isfinite(found.apply(probabilities)).all()

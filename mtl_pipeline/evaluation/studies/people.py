@@ -45,7 +45,7 @@ def lists_of_people(
         return pl.DataFrame(schema=PEOPLE_SCHEMA)
     chain = chains[-1]
     goal = pl.lit(chain_name(chain)).alias("goal")
-    reached = pl.all_horizontal(pl.col(task.column) == 1 for task in chain)
+    reached = pl.all_horizontal(pl.col(task.name) == 1 for task in chain)
     before = (
         examples.filter(pl.col("split") == "train", reached)
         .sort("timestamp", descending=True, maintain_order=True)

@@ -90,7 +90,9 @@ def fit_calibrator(task: Task, labels: np.ndarray, predictions: np.ndarray) -> C
     return (
         replace(found, reason=outcome)
         if useful
-        else Calibrator("none", f"{found.method} does not help: {outcome}")
+        else Calibrator(
+            "none", f"{found.method} does not {'clearly ' * (found.method == 'line')}help: {outcome}"
+        )
     )
 
 
@@ -101,6 +103,9 @@ Fit = Callable[[np.ndarray, np.ndarray], Calibrator]
 def fit_platt(labels: np.ndarray, probabilities: np.ndarray) -> Calibrator:
     """A slight penalty on the slope keeps it finite where rows are told apart perfectly."""
     odds = log_odds(probabilities)
+    if labels.min() == labels.max():  # half of the rows may have one class: a label that starts late
+        share = (labels.sum() + 1) / (len(labels) + 2)
+        return Calibrator("platt", slope=SMALLEST_SLOPE, intercept=float(logit(share)))
     model = LogisticRegression(tol=1e-8).fit(odds[:, None], labels)
     slope, intercept = float(model.coef_[0, 0]), float(model.intercept_[0])
     if slope < SMALLEST_SLOPE:
