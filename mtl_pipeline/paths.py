@@ -112,7 +112,7 @@ class PipelinePaths:
 
     @property
     def baselines(self) -> Path:
-        """Folder: `predictions.parquet` and `summary.json`."""
+        """Folder: `predictions.parquet`, and what they were trained with."""
         return self.data / "baselines"
 
     @property
@@ -138,7 +138,7 @@ class PipelinePaths:
     @property
     def evaluation_history(self) -> Path:
         """What each evaluation found, a line of JSON for each model and version of the examples (see
-        evaluation.history)."""
+        evaluation.studies.history)."""
         return self.data / "evaluation_history.jsonl"
 
     @property

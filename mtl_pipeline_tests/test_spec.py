@@ -122,3 +122,9 @@ def test_a_former_name_of_a_key_works_and_says_the_new_one() -> None:
             {"tasks": [{"name": "click", "kind": "binary"}], "training": {"balance": "tasks"}}
         )
     assert spec.training.loss_normalisation == "tasks"
+
+
+def test_a_key_under_both_of_its_names_is_refused() -> None:
+    training = {"balance": "tasks", "loss_normalisation": "labels"}
+    with pytest.raises(ValueError, match="balance is the former name of loss_normalisation: leave one out"):
+        PipelineSpec.model_validate({"tasks": [{"name": "click", "kind": "binary"}], "training": training})

@@ -20,6 +20,5 @@ class Facts(TypedDict, total=False):
     """Split and task → labels that came, or were changed, too late for the split."""
     rejected_rows: Mapping[str, int]
     """Reason → rows; empty when every row was kept."""
-    seconds: Mapping[str, float]
     versions: Mapping[str, str]
     fingerprints: Mapping[str, str]

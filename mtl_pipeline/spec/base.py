@@ -74,6 +74,10 @@ class SpecModel(BaseModel):
         if not isinstance(values, Mapping):
             return values
         for former in cls.renamed.keys() & values.keys():
+            if cls.renamed[former] in values:
+                raise SpecError(
+                    f"{former} is the former name of {cls.renamed[former]}: leave one out", former
+                )
             warnings.warn(f"defs.yaml: {former} is now {cls.renamed[former]}", FutureWarning, stacklevel=2)
         return {cls.renamed.get(key, key): value for key, value in values.items()}
 

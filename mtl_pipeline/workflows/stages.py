@@ -19,7 +19,7 @@ from mtl_pipeline.workflows.backtest import run_backtest
 from mtl_pipeline.workflows.embed import embed_table
 from mtl_pipeline.workflows.evaluate import evaluate_models
 from mtl_pipeline.workflows.log import Log
-from mtl_pipeline.workflows.promote import settle_champion
+from mtl_pipeline.workflows.promote import champion_standing, settle_champion
 from mtl_pipeline.workflows.recommend import recommend_items
 from mtl_pipeline.workflows.replicate import replicate_networks
 from mtl_pipeline.workflows.tune import tune_settings
@@ -47,7 +47,7 @@ def stages_of(paths: PipelinePaths, spec: PipelineSpec) -> list[Stage]:
         Stage("baselines", lambda log: predict_baselines(paths, spec, target=paths.baselines, log=log)),
         Stage("replications", lambda log: replicate_networks(paths, spec, log=log), replicates_nightly(spec)),
         Stage("evaluation", lambda log: evaluate_models(paths, spec, log=log)),
-        Stage("champion", lambda log: settle_champion(paths, spec, log=log)),
+        Stage("champion", lambda log: champion_stands(paths, spec, log)),
         *(
             [Stage("recommendations", lambda log: recommend_items(paths, spec, log=log))]
             if spec.recommends
@@ -56,6 +56,14 @@ def stages_of(paths: PipelinePaths, spec: PipelineSpec) -> list[Stage]:
         Stage("backtest", lambda log: run_backtest(paths, spec, log=log), nightly=False),
         Stage("tuning", lambda log: tune_settings(paths, spec, log=log), nightly=False),
     ]
+
+
+def champion_stands(paths: PipelinePaths, spec: PipelineSpec, log: Log) -> None:
+    """Settle the champion. Raises UserError where then none can recommend, as the asset's blocking check does."""
+    settle_champion(paths, spec, log=log)
+    now = champion_standing(paths, spec)
+    if now.obstacle:
+        raise UserError(f"{now.obstacle} {now.last}")
 
 
 def table_stage(paths: PipelinePaths, spec: PipelineSpec, table: str) -> Stage:

@@ -24,9 +24,11 @@ from mtl_pipeline.champions import (
 )
 from mtl_pipeline.components.champion import rollback_config
 from mtl_pipeline.components.pipeline import define_pipeline
+from mtl_pipeline.errors import UserError
 from mtl_pipeline.evaluation.studies.history import read_records
 from mtl_pipeline.paths import ROOT_VARIABLE
 from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.workflows.stages import champion_stands
 from mtl_pipeline_tests.components.conftest import Project
 from mtl_pipeline_tests.conftest import PIPELINE, TinyPipeline
 
@@ -102,6 +104,8 @@ def test_a_first_model_that_is_no_better_than_a_constant_answer_blocks_recommend
     assert "does not show that it beats it" in str(settled.description)
     assert champion(nights) is None
     assert made_by(result) == ["model", "evaluation", "champion"]
+    with pytest.raises(UserError, match="No model may recommend"):
+        champion_stands(paths, nights.pipeline.spec, print)  # as the run without Dagster does
 
 
 @pytest.mark.parametrize("training", [UNLEARNED, HASTY], ids=["unlearned", "hasty"])

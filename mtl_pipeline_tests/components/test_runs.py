@@ -89,7 +89,7 @@ def test_what_explains_the_model_is_published_and_shown(made_project: Project) -
     assert errors["item_text"].str.contains("Story").all()
     assert "| all history |" in str(made_project.metadata("evaluation")["importance"])
     report = (folder / "report.html").read_text()
-    assert ">Five users<" in report
+    assert ">Some users<" in report
     assert "watched ~ liked" in report
 
 

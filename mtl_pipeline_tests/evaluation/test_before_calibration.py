@@ -61,7 +61,7 @@ def test_before_and_after_are_measured_on_both_splits(
 def test_before_is_drawn_beside_after(calibrated: pl.DataFrame, tasks: list[Task]) -> None:
     (drawn,) = [
         figure
-        for figure in task_figures(calibrated, tasks[0], "multi_task", [], None)
+        for figure in task_figures(calibrated, tasks[0], "multi_task", [])
         if figure.title == "Calibration"
     ]
     assert "multi_task before" in drawn.svg("one")

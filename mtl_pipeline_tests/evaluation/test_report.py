@@ -23,11 +23,10 @@ def html(evaluation: Evaluation, predictions: pl.DataFrame, training_log: list[d
         label_rates={"train": {"watched": 0.2, "rating": 3.53}, "test": {"watched": 0.1998}},
         late_labels={"train: liked": "12 not yet known, 3 changed later"},
         rejected_rows={},
-        seconds={"model": 34.24},
         versions={"torch": "2.13.0"},
         fingerprints={"model": "ab31"},
     )
-    context = ReportContext("movielens", predictions, training_log, 4.0, facts, "tasks:\n  - name: watched\n")
+    context = ReportContext("movielens", predictions, training_log, facts, "tasks:\n  - name: watched\n")
     return html_of(evaluation, context)
 
 
@@ -56,7 +55,6 @@ def test_the_page_shows_data_run_and_configuration(html: str) -> None:
         "Labels later than their split",
         "12 not yet known, 3 changed later",
         "No row was rejected.",
-        "34.2",
         "2.13.0",
         "ab31",
         "- name: watched",
@@ -92,7 +90,7 @@ def test_hostile_names_and_settings_stay_text(predictions: pl.DataFrame) -> None
     facts = Facts(created_at=HOSTILE, rejected_rows={HOSTILE: 3}, versions={HOSTILE: HOSTILE})
     log = [{"epoch": 1.0, f"validation_loss/{HOSTILE}": 0.5}]
     evaluation = evaluate(hostile, [task], bootstrap_samples=5)
-    html = html_of(evaluation, ReportContext(HOSTILE, hostile, log, None, facts, HOSTILE))
+    html = html_of(evaluation, ReportContext(HOSTILE, hostile, log, facts, HOSTILE))
     page = Page(html)
     assert not {"script", "img"} & {tag for tag, _ in page.tags}
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)

@@ -65,7 +65,7 @@ def page(
         parts = {"slices": measured, "ranking": ranking, **explaining_frames(predictions, tasks, slices)}
     path = tmp_path_factory.mktemp("report") / "report.html"
     log = [*training_log, *LOG]
-    context = ReportContext("y" * 120, frame, log, 4.0, facts, "key: " + "z" * 300, parts=parts)
+    context = ReportContext("y" * 120, frame, log, facts, "key: " + "z" * 300, parts=parts)
     path.write_text(html_of(scored, context))
     return path
 

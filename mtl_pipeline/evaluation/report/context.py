@@ -19,8 +19,6 @@ class ReportContext:
     predictions: pl.DataFrame
     """The frame that was evaluated; figures are drawn from its test rows."""
     training_log: TrainingLog = ()
-    chosen_epoch: float | Mapping[str, float] | None = None
-    """The epoch whose weights were kept, one for all or one per task; None marks the lowest validation loss."""
     facts: Facts = field(default_factory=Facts)
     configuration: str = ""
     """YAML."""
@@ -34,11 +32,6 @@ class ReportContext:
     """Whether the model becomes champion."""
     past: Sequence[Record] = ()
     """Every evaluation on record, oldest first, this one last."""
-
-    def epoch_chosen_for(self, task: str) -> float | None:
-        if isinstance(self.chosen_epoch, Mapping):
-            return self.chosen_epoch.get(task)
-        return self.chosen_epoch
 
     def part(self, name: str) -> pl.DataFrame | None:
         """None where there is nothing to show."""

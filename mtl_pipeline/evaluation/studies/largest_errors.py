@@ -24,8 +24,8 @@ def largest_errors(
 
     Columns: task; place from 1; example_id; user_id, item_id and timestamp where `predictions` has them; `label`;
     `prediction`, after calibration (of a class, the probability of the one that came); `likeliest`, the number of the
-    class with the highest probability (null unless multiclass); `loss`: log-loss in nats (binary, multiclass),
-    squared error (regression) or Poisson deviance (count); `new_user` and `new_item`: not in the training split, by
+    class with the highest probability (null without classes); `loss`: the first of
+    its kind's `compared_losses`; `new_user` and `new_item`: not in the training split, by
     the columns User and Item of `slices` (see `read_slices`), null without them.
     """
     found = [worst_rows(predictions, task, candidate) for task in tasks]

@@ -14,11 +14,11 @@ It does when
    it by most on that task, or the one that promotion.reference names. Without, every night could lose a little less
    than the margin.
 
-All is measured on test rows, which neither early stopping nor calibration chose anything on, and where two models are
-compared on those that neither was trained on; with a constant in log-loss, RMSE or deviance, with a champion in the
-headline metric of the task. A challenger that may be a little worse, but need not be, is promoted: it has learned from
-newer data, and on small test windows, whose intervals are wide, nothing would ever follow the first model if each had
-to prove that it is no worse. The larger the window, the less the two rules differ.
+All is measured on test rows, which neither early stopping nor calibration chose anything on, and where two models
+are compared on those that neither was trained on; with a constant in the loss that its kind has `learned`, with a
+champion in the headline metric of the task. A challenger that may be a little worse, but need not be, is promoted:
+it has learned from newer data, and on small test windows, whose intervals are wide, nothing would ever follow the
+first model if each had to prove that it is no worse. The larger the window, the less the two rules differ.
 """
 
 from __future__ import annotations

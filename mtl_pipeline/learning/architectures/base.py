@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
 
-class Architecture(nn.Module):
-    """From the representation that all tasks read (float32 [rows, width]) to what the tower of each task reads
-    (`forward`: per task, float32 [rows, hidden[-1]])."""
+class Architecture(nn.Module, ABC):
+    """From the representation that all tasks read to what the tower of each task reads."""
 
-    owners: Sequence[int | None] = ()
-    """Of each expert the task that alone reads it, None where all do. Empty without experts."""
+    @abstractmethod
+    def forward(self, representation: Tensor) -> list[Tensor]:
+        """float32 [rows, width] → per task, float32 [rows, hidden[-1]]."""
 
     def task_modules(self) -> list[nn.Module]:
         """The parts that the losses of single tasks move: gates, and experts of a task's own."""
         return []
 
+
+class Mixture(Architecture):
+    """An architecture of experts, of which each task reads a mixture of its own."""
+
+    owners: Sequence[int | None]
+    """Of each expert the task that alone reads it, None where all do."""
+
+    @abstractmethod
     def gate_weights(self, representation: Tensor) -> Tensor:
         """float32 [rows, tasks, experts]: the share of each expert in what a task reads."""
-        raise NotImplementedError

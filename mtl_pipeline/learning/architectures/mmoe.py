@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from mtl_pipeline.learning.architectures.base import Architecture
+from mtl_pipeline.learning.architectures.base import Mixture
 from mtl_pipeline.learning.architectures.experts import Experts, mix
 from mtl_pipeline.spec import MMoESettings
 
 
-class MMoE(Architecture):
+class MMoE(Mixture):
     """All tasks read the same experts, each its own mixture of them, weighted by a softmax gate."""
 
     def __init__(self, width: int, tasks: int, settings: MMoESettings) -> None:

@@ -42,8 +42,8 @@ class MultiTaskNetwork(nn.Module):
         return [parameter for parameter in self.parameters() if id(parameter) not in owned]
 
     def forward(self, rows: Rows) -> Tensor:
-        """Encoded rows → float32 [rows, outputs of all tasks]: logits (binary, multiclass), standardised
-        values (regression) or log rates (count)."""
+        """Encoded rows → float32 [rows, outputs of all tasks]: what each task's kind
+        makes its predictions of."""
         return self.outputs(self.representation(rows))
 
     def outputs(self, representation: Tensor) -> Tensor:

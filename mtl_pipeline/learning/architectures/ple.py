@@ -6,12 +6,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mtl_pipeline.learning.architectures.base import Architecture
+from mtl_pipeline.learning.architectures.base import Mixture
 from mtl_pipeline.learning.architectures.experts import Experts, mix
 from mtl_pipeline.spec import PLESettings
 
 
-class PLE(Architecture):
+class PLE(Mixture):
     """As MMoE, and each task also has experts of its own, which no other task reads. A layer may stand on another: then
     the shared experts read a mixture of all experts below, and a task's own experts what the task reads there.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from mtl_pipeline.spec import Task
 
 
-class Balancer(nn.Module):
+class Balancer(nn.Module, ABC):
     """Balances the tasks: the losses of a batch go in, and gradients come out. Its parameters, where it has any, are
     learned with those of the network."""
 
@@ -22,6 +23,7 @@ class Balancer(nn.Module):
         declared = torch.tensor([task.weight for task in tasks])
         self.register_buffer("declared", declared if shares is None else declared * shares.cpu())
 
+    @abstractmethod
     def backward(self, losses: Tensor, shared: Tensor) -> None:
         """Add to the gradient of every parameter that the losses depend on.
 
@@ -30,7 +32,6 @@ class Balancer(nn.Module):
         shared: float32 [rows, width], the representation that all tasks read, within the graph of the losses. Methods
         that compare the gradients of tasks can do so here, far cheaper than at the parameters below.
         """
-        raise NotImplementedError
 
     def weights(self) -> Tensor:
         """The factor by which each task's loss currently counts: float32 [tasks]."""

@@ -1,6 +1,6 @@
 """What the multi-task ranker has to beat, predicted for the same rows.
 
-constant        the mean label of the training split (its class shares for a multiclass task)
+constant        the mean label of the training split (its class shares for a task with classes)
 popularity      the same as linear, on the history of the item alone
 linear          logistic, multinomial, ridge or Poisson regression on all features and the leading
                 components of the text vectors

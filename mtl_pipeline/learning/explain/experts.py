@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 import torch
 
+from mtl_pipeline.learning.architectures.base import Mixture
 from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.data.encoding import Rows
 from mtl_pipeline.learning.explain.probing import Probe
@@ -26,14 +27,15 @@ def expert_use(probe: Probe) -> pl.DataFrame:
     Empty where the network has no experts."""
     network = probe.ranker.network
     tasks = [task.name for task in probe.ranker.tasks]
-    owners = [None if owner is None else tasks[owner] for owner in network.architecture.owners]
-    if not owners:
+    mixture = network.architecture
+    if not isinstance(mixture, Mixture):
         return pl.DataFrame(schema=EXPERTS_SCHEMA)
+    owners = [None if owner is None else tasks[owner] for owner in mixture.owners]
     found = []
     for sample in probe.samples:
         if len(sample.rows) == 0:
             continue
-        weights = gate_weights(network, sample.rows).double()
+        weights = gate_weights(network, mixture, sample.rows).double()
         for task in sample.tasks:
             of_task = weights[:, tasks.index(task)]
             means, deviations = of_task.mean(0).tolist(), of_task.std(0, correction=0).tolist()
@@ -47,10 +49,10 @@ def expert_use(probe: Probe) -> pl.DataFrame:
     return frame.sort(pl.col("task").cast(pl.Enum(tasks)), "expert")
 
 
-def gate_weights(network: MultiTaskNetwork, rows: Rows) -> torch.Tensor:
+def gate_weights(network: MultiTaskNetwork, mixture: Mixture, rows: Rows) -> torch.Tensor:
     """float32 [rows, tasks, experts]."""
     network.eval()
     device = next(network.parameters()).device
     with torch.inference_mode():
         representations = (network.representation(part.to(device)) for part in rows.batches(ROWS_AT_ONCE))
-        return torch.cat([network.architecture.gate_weights(part).cpu() for part in representations])
+        return torch.cat([mixture.gate_weights(part).cpu() for part in representations])

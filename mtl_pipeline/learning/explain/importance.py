@@ -26,7 +26,7 @@ def permuted_predictions(probe: Probe) -> Iterator[pl.DataFrame]:
     """What the ranker predicts for the probe's rows: as they are, then with each group shuffled, PERMUTATIONS times.
 
     Each frame holds the rows of one sample: `label/<task>` and `prediction/<task>` (an Array of one probability per
-    class for a multiclass task) of the sample's tasks, and the same in every row: `group`, `family` (null where
+    class for a task with classes) of the sample's tasks, and the same in every row: `group`, `family` (null where
     nothing is shuffled) and `is_family`. The same seed gives the same frames.
     """
     random = np.random.default_rng(probe.seed)

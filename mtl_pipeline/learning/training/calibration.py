@@ -101,7 +101,8 @@ Fit = Callable[[np.ndarray, np.ndarray], Calibrator]
 
 
 def fit_platt(labels: np.ndarray, probabilities: np.ndarray) -> Calibrator:
-    """A slight penalty on the slope keeps it finite where rows are told apart perfectly."""
+    """scikit-learn's penalty on the slope (C = 1) keeps it finite, and less sure, where few rows are told apart
+    perfectly."""
     odds = log_odds(probabilities)
     if labels.min() == labels.max():  # half of the rows may have one class: a label that starts late
         share = (labels.sum() + 1) / (len(labels) + 2)

@@ -197,7 +197,7 @@ def predict_examples(
     """Labels and the saved model's predictions for all validation and test examples.
 
     Columns: example_id, ids, timestamp, further columns of the interaction key, split, label/<task>,
-    prediction/<name>/<task> (an Array of one probability per class for a multiclass task), and
+    prediction/<name>/<task> (an Array of one probability per class for a task with classes), and
     uncalibrated/<name>/<task> where calibration changed it.
     """
     ranker, encoder = load_ranker(folder, spec, TextVectors.read(paths, spec))

@@ -1,4 +1,4 @@
-"""Figures of a multiclass task: which classes are taken for which, and how well each is told."""
+"""Figures of a task with classes: which classes are taken for which, and how well each is told."""
 
 from __future__ import annotations
 

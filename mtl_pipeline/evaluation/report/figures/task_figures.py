@@ -43,7 +43,6 @@ def task_figures(
     task: Task,
     candidate: str,
     training_log: TrainingLog,
-    chosen_epoch: float | None,
 ) -> list[ReportFigure]:
     """Every figure of one task on its test rows."""
     models = model_names(predictions, task.name, candidate)
@@ -52,13 +51,11 @@ def task_figures(
     draw = FIGURES[KINDS[task.kind].drawn_as]
     return [
         *(draw(canvas, rows) if len(rows.labels) else []),
-        *training_curves(canvas, training_log, chosen_epoch),
+        *training_curves(canvas, training_log),
     ]
 
 
-def training_curves(
-    canvas: Canvas, training_log: TrainingLog, chosen_epoch: float | None
-) -> list[ReportFigure]:
+def training_curves(canvas: Canvas, training_log: TrainingLog) -> list[ReportFigure]:
     """Nothing where the log holds no losses of this task."""
     validation_key, train_key = f"validation_loss/{canvas.task.name}", f"train_loss/{canvas.task.name}"
     rounds = [entry for entry in training_log if validation_key in entry]
@@ -70,14 +67,13 @@ def training_curves(
     figure, axes = new_figure()
     axes.plot(epochs, trained, color=LIGHT["muted"], linestyle=DASHED, marker=".", label="train")
     axes.plot(epochs, validation, color=LIGHT["accent"], marker=".", linewidth=2, label="validation")
-    place = int(np.argmin(validation if chosen_epoch is None else np.abs(epochs - chosen_epoch)))
-    what = "lowest validation loss" if chosen_epoch is None else "chosen epoch"
+    place = int(np.argmin(validation))
     axes.axvline(
         epochs[place],
         color=LIGHT["ink"],
         linewidth=1,
         linestyle=DOTTED,
-        label=f"{what}: {epochs[place]:g}",
+        label=f"lowest validation loss: {epochs[place]:g}",
     )
     axes.set_xlabel("epoch (passes over the training rows)")
     axes.set_ylabel(LOSS_UNITS[canvas.task.loss_name])

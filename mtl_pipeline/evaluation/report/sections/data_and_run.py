@@ -10,7 +10,6 @@ from mtl_pipeline.evaluation.studies.scoring import Evaluation
 
 def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
     facts = context.facts
-    seconds = {step: f"{value:,.1f}" for step, value in facts.get("seconds", {}).items()}
     data = [
         *fact_table("Rows by split", "split", "rows", facts.get("rows_by_split")),
         *fact_table("Split boundaries", "boundary", "time", facts.get("split_boundaries")),
@@ -19,7 +18,6 @@ def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
         *fact_table("Rejected rows", "reason", "rows", facts.get("rejected_rows"), "No row was rejected."),
     ]
     run = [
-        *fact_table("Duration", "step", "seconds", seconds),
         *fact_table("Versions", "package", "version", facts.get("versions")),
         *fact_table("Fingerprints", "artifact", "fingerprint", facts.get("fingerprints")),
     ]

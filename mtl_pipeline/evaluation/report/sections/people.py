@@ -23,7 +23,7 @@ def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
         f"the user's test rows that {evaluation.candidate} puts first, with the probability of {goal}, and whether it "
         "happened. Users are drawn by chance among those with enough of both."
     )
-    return [Section("Five users", [how], tables=[people_table(people)])]
+    return [Section("Some users", [how], tables=[people_table(people)])]
 
 
 def people_table(people: pl.DataFrame) -> Table:

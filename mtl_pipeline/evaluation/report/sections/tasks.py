@@ -36,7 +36,6 @@ def task_section(evaluation: Evaluation, context: ReportContext, task: Task) -> 
         task,
         evaluation.candidate,
         context.training_log,
-        context.epoch_chosen_for(task.name),
     )
     return Section(
         task.name,
