@@ -11,6 +11,7 @@ import gzip
 import multiprocessing
 import random
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -373,5 +374,5 @@ def fuzz_files(root: Path, files: int, seed: int) -> list[str]:
     """Half of them read by one thread, half by as many as there are."""
     half = seed + files // 2
     parts = [(root / "one", range(seed, half), 1), (root / "all", range(half, seed + files), None)]
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         return [fault for faults in pool.map(try_files, parts) for fault in faults]

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -73,8 +74,8 @@ def run_on_full_disk(pipeline: TinyPipeline, name: str, left: int) -> str | None
     ballast = pipeline.root / "ballast"
     ballast.write_bytes(b"\0" * max(0, shutil.disk_usage(pipeline.root).free - left))
     try:
-        with PROCESSES.Pool(1) as pool:
-            pool.apply(run_stage, (pipeline.root, name))
+        with ProcessPoolExecutor(1, mp_context=PROCESSES) as pool:
+            pool.submit(run_stage, pipeline.root, name).result()
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     finally:

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import polars as pl
@@ -148,9 +149,9 @@ def frame_fingerprint(path: Path) -> str:
 
 def published_apart(root: Path) -> dict[str, str] | str:
     """`published` in a process of its own; its error as text where there is one."""
-    with PROCESSES.Pool(1) as pool:
+    with ProcessPoolExecutor(1, mp_context=PROCESSES) as pool:
         try:
-            return pool.apply(published, (TinyPipeline(root),))
+            return pool.submit(published, TinyPipeline(root)).result()
         except Exception as error:
             return f"{type(error).__name__}: {error}"
 
