@@ -47,8 +47,8 @@ tune: instance  ## search for better settings of the model, TRIALS for each arch
 .PHONY: report
 report: instance  ## train the networks of a pipeline that has run again with SEEDS seeds, with and without text, and report
 	$(BIN)/dagster asset materialize -m mtl_pipeline.definitions \
-	    --select 'key:"$(PIPELINE)/replications" or key:"$(PIPELINE)/evaluation"' \
-	    $(if $(SEEDS),--config-json '{"ops": {"$(PIPELINE)__replications": {"config": {"seeds": $(SEEDS)}}}}')
+	    --select 'key:"$(PIPELINE)/seed_runs" or key:"$(PIPELINE)/evaluation"' \
+	    $(if $(SEEDS),--config-json '{"ops": {"$(PIPELINE)__seed_runs": {"config": {"seeds": $(SEEDS)}}}}')
 	$(BIN)/python -m mtl_pipeline.summary $(PIPELINE)
 
 .PHONY: backtest

@@ -116,9 +116,9 @@ class PipelinePaths:
         return self.data / "baselines"
 
     @property
-    def replications(self) -> Path:
+    def seed_runs(self) -> Path:
         """Folder: `predictions.parquet` of the networks trained with further seeds, and `summary.json`."""
-        return self.data / "replications"
+        return self.data / "seed_runs"
 
     @property
     def evaluation(self) -> Path:

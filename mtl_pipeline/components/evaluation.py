@@ -9,7 +9,7 @@ from mtl_pipeline.spec.assets import code_version
 
 def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     paths, spec = pipeline.paths, pipeline.spec
-    reads = ["model", "baselines", "examples", *pipeline.embeddings, "replications"]
+    reads = ["model", "baselines", "examples", *pipeline.embeddings, "seed_runs"]
     settings = {
         "tasks": spec.tasks,
         "evaluation": spec.evaluation,

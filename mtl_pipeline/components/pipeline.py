@@ -18,14 +18,14 @@ from mtl_pipeline.components.examples import examples_asset
 from mtl_pipeline.components.model import model_asset
 from mtl_pipeline.components.raw_files import raw_file_assets, raw_file_sensor
 from mtl_pipeline.components.recommendations import recommendations_asset
-from mtl_pipeline.components.replications import replications_asset
 from mtl_pipeline.components.scaffolding import PipelineScaffolder
+from mtl_pipeline.components.seed_runs import seed_runs_asset
 from mtl_pipeline.components.tables import table_assets
 from mtl_pipeline.components.tuning import tuning_asset
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths, project_root
 from mtl_pipeline.spec import NAME_PATTERN, PipelineSpec
-from mtl_pipeline.spec.assets import replicates_nightly
+from mtl_pipeline.spec.assets import runs_seeds_nightly
 from mtl_pipeline.warehouse.checks import checks_by_asset
 
 
@@ -91,7 +91,7 @@ def define_assets(pipeline: PipelineContext) -> dg.Definitions:
     if spec.recommends:
         assets.append(recommendations_asset(pipeline))
     studies = [tuning_asset(pipeline), backtest_asset(pipeline)]
-    (assets if replicates_nightly(spec) else studies).append(replications_asset(pipeline))
+    (assets if runs_seeds_nightly(spec) else studies).append(seed_runs_asset(pipeline))
     job = dg.define_asset_job(
         pipeline.name,
         # Selecting the group would leave the raw files out.

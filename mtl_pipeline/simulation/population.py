@@ -30,7 +30,7 @@ class Users:
     activity: np.ndarray
     """float64 [users]: how often a user comes, relative to the others."""
     taste: np.ndarray
-    """float32 [users, topics]: what a user likes, of mean 0 and deviation about 1."""
+    """float32 [users, topics]: what a user likes, of mean 0 and standard deviation about 1."""
     favourites: np.ndarray
     """int8 [users, 2]: the categories of the two topics that a user likes best."""
     traits: Traits = field(default_factory=dict)

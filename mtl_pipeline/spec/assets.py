@@ -16,21 +16,21 @@ from mtl_pipeline.spec.pipeline import PipelineSpec
 
 BACKTEST_SQL = ("window.sql", "known_label.sql", "statistics.sql")
 SEEDS_OF_A_STUDY = 5
-"""Where defs.yaml asks for one seed only, whoever makes replications all the same wants to compare over several."""
+"""Where defs.yaml asks for one seed only, whoever makes seed runs all the same wants to compare over several."""
 
 
 def embeddings_name(table: str) -> str:
     return f"{table.removesuffix('s')}_embeddings"
 
 
-def replicates_nightly(spec: PipelineSpec) -> bool:
-    """Whether replications are part of the pipeline's job, or are made only when asked for."""
+def runs_seeds_nightly(spec: PipelineSpec) -> bool:
+    """Whether seed runs are part of the pipeline's job, or are made only when asked for."""
     return spec.evaluation.seeds > 1
 
 
 def usual_seeds(spec: PipelineSpec) -> int:
     """Seeds to compare over unless somebody says how many."""
-    return spec.evaluation.seeds if replicates_nightly(spec) else SEEDS_OF_A_STUDY
+    return spec.evaluation.seeds if runs_seeds_nightly(spec) else SEEDS_OF_A_STUDY
 
 
 def code_version(*, sql: Iterable[Path] = (), settings: Mapping[str, Any] | None = None) -> str:

@@ -99,7 +99,7 @@ class ColumnFeatures(SpecModel):
     categorical: list[Identifier] = []
     """VARCHAR columns, or VARCHAR[] columns for several values per row (genres, tags)."""
     numeric: list[Identifier] = []
-    """Numeric columns; standardised with the mean and deviation of the training split."""
+    """Numeric columns; standardised with the mean and standard deviation of the training split."""
 
 
 class EntityFeatures(ColumnFeatures):
@@ -318,8 +318,8 @@ class Evaluation(SpecModel):
     """Resamples behind each interval; more of them steady its ends."""
     seeds: int = Field(default=1, ge=1)
     """Seeds over which the multi-task network is compared with its baselines: `seed`, which the model has, and those
-    that follow it. With more than one, `replications` trains the networks again in every run of the pipeline
-    (docs/replications.md)."""
+    that follow it. With more than one, `seed_runs` trains the networks again in every run of the pipeline
+    (docs/seed-runs.md)."""
     slices: list[Identifier] = []
     """Categorical features by whose values the test rows are also scored apart, the most frequent values each
     for itself. New and known users and items, popular and rare items, and spans of the test time always are."""

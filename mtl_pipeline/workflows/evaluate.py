@@ -39,7 +39,7 @@ from mtl_pipeline.workflows.decide import decide_promotion, find_champion
 from mtl_pipeline.workflows.explain import explain_model, with_texts
 from mtl_pipeline.workflows.log import Log
 from mtl_pipeline.workflows.predictions import wide_predictions
-from mtl_pipeline.workflows.replicate import find_replications
+from mtl_pipeline.workflows.seed_runs import usable_seed_runs
 
 VERSIONED = ("dagster", "duckdb", "polars", "scikit-learn", "lightgbm", "torch", "transformers")
 FRAMES = ("metrics", "comparisons", "thresholds", "calibration", "whole_chains", "chain_comparisons")
@@ -81,7 +81,7 @@ def evaluate_models(
     parts |= over_seeds
     made_from = dict(versions or {})
     if compared.seeds == 1:
-        made_from.pop("replications", None)
+        made_from.pop("seed_runs", None)
     facts = Facts(
         **describe_data(paths, spec),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -161,16 +161,16 @@ def measure_over_seeds(
     paths: PipelinePaths, spec: PipelineSpec, predictions: pl.DataFrame, measured: Evaluation
 ) -> tuple[Evaluation, dict[str, pl.DataFrame], str]:
     """The evaluation with comparisons over all seeds that there are, the published frames `seeds` and `text`, and why
-    replications were left out, if they were."""
-    replications, left_out = find_replications(paths, spec, predictions)
-    if replications is None:
+    seed runs were left out, if they were."""
+    seed_runs, left_out = usable_seed_runs(paths, spec, predictions)
+    if seed_runs is None:
         empty = {"seeds": pl.DataFrame(schema=SEEDS_SCHEMA), "text": pl.DataFrame(schema=TEXT_SCHEMA)}
         return measured, empty, left_out
     frames = {
-        "seeds": measure_seeds(measured, replications),
-        "text": measure_text(measured, replications, read_cold(paths, spec)),
+        "seeds": measure_seeds(measured, seed_runs),
+        "text": measure_text(measured, seed_runs, read_cold(paths, spec)),
     }
-    return compare_over_seeds(measured, replications), frames, left_out
+    return compare_over_seeds(measured, seed_runs), frames, left_out
 
 
 def publish_evaluation(

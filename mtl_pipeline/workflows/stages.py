@@ -11,7 +11,7 @@ from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import one_version_each
 from mtl_pipeline.spec import PipelineSpec
-from mtl_pipeline.spec.assets import embeddings_name, replicates_nightly
+from mtl_pipeline.spec.assets import embeddings_name, runs_seeds_nightly
 from mtl_pipeline.warehouse.checks import Check, run_checks
 from mtl_pipeline.warehouse.features.examples import build_examples
 from mtl_pipeline.warehouse.tables import TableSummary, build_rejected_rows, build_table
@@ -21,7 +21,7 @@ from mtl_pipeline.workflows.evaluate import evaluate_models
 from mtl_pipeline.workflows.log import Log
 from mtl_pipeline.workflows.promote import champion_standing, settle_champion
 from mtl_pipeline.workflows.recommend import recommend_items
-from mtl_pipeline.workflows.replicate import replicate_networks
+from mtl_pipeline.workflows.seed_runs import run_seeds
 from mtl_pipeline.workflows.tune import tune_settings
 
 
@@ -45,7 +45,7 @@ def stages_of(paths: PipelinePaths, spec: PipelineSpec) -> list[Stage]:
         Stage("examples", lambda log: build_examples(paths, spec)),
         Stage("model", lambda log: train_ranker(paths, spec, target=paths.model, log=log)),
         Stage("baselines", lambda log: predict_baselines(paths, spec, target=paths.baselines, log=log)),
-        Stage("replications", lambda log: replicate_networks(paths, spec, log=log), replicates_nightly(spec)),
+        Stage("seed_runs", lambda log: run_seeds(paths, spec, log=log), runs_seeds_nightly(spec)),
         Stage("evaluation", lambda log: evaluate_models(paths, spec, log=log)),
         Stage("champion", lambda log: champion_stands(paths, spec, log)),
         *(

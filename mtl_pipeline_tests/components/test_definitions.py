@@ -31,7 +31,7 @@ LINEAGE = {
         "examples",
         "item_embeddings",
         "user_embeddings",
-        "replications",
+        "seed_runs",
     },
     "champion": {"evaluation"},
     "recommendations": {
@@ -45,7 +45,7 @@ LINEAGE = {
 }
 STUDIES = {
     "tuning": {"examples", "item_embeddings", "user_embeddings"},
-    "replications": {"model", "baselines", "examples", "item_embeddings", "user_embeddings"},
+    "seed_runs": {"model", "baselines", "examples", "item_embeddings", "user_embeddings"},
     "backtest": {"examples", "item_embeddings", "user_embeddings"},
 }
 """Made only when asked for: of a group of their own, and no part of the job."""

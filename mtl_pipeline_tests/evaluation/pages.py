@@ -85,7 +85,7 @@ def explaining_frames(
                 "expert": [1, 2] * len(tasks),
                 "owner": pl.Series([None, tasks[0].name] * len(tasks), dtype=pl.String),
                 "weight": [0.8, 0.2] * len(tasks),
-                "deviation": [0.1, 0.1] * len(tasks),
+                "standard_deviation": [0.1, 0.1] * len(tasks),
                 "rows": [9_000] * 2 * len(tasks),
             }
         ),

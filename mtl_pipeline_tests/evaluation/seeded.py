@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from mtl_pipeline.evaluation.studies.seeds import Replications, with_replications
+from mtl_pipeline.evaluation.studies.seeds import SeedRuns, with_seed_runs
 
 
 def seeded_predictions(
@@ -19,8 +19,8 @@ def seeded_predictions(
     seed_effect: float = 0.2,
     new_item_models: Mapping[str, float] | None = None,
     random: int = 0,
-) -> tuple[pl.DataFrame, Replications]:
-    """The wide frame with the first seed's models and one baseline without a seed, and the replications.
+) -> tuple[pl.DataFrame, SeedRuns]:
+    """The wide frame with the first seed's models and one baseline without a seed, and the seed runs.
 
     `models`: name → how much noise it adds to what could be known of `watched` and `rating`; `new_item_models` for
     the rows of items from 50 on instead. `seed_effect`: how far the noise varies between seeds.
@@ -59,7 +59,7 @@ def seeded_predictions(
                         | {f"prediction/{task}": values for task, values in columns.items()}
                     )
                 )
-    return frame, with_replications(frame, pl.concat(replicas), range(seeds))
+    return frame, with_seed_runs(frame, pl.concat(replicas), range(seeds))
 
 
 def logistic(values: np.ndarray) -> np.ndarray:

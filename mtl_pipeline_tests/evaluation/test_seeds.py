@@ -17,7 +17,7 @@ from mtl_pipeline.evaluation.report.sections.seeds import seeds_table, spread_in
 from mtl_pipeline.evaluation.report.sections.verdict import differences, intervals_sentence
 from mtl_pipeline.evaluation.studies.scoring import evaluate
 from mtl_pipeline.evaluation.studies.seeds import (
-    Replications,
+    SeedRuns,
     compare_over_seeds,
     measure_seeds,
     resample_seeds,
@@ -33,9 +33,9 @@ EQUAL = {"multi_task": 1.0, "single_task": 1.0}
 
 
 def test_differences_are_means_over_seeds_paired_by_seed() -> None:
-    frame, replications = seeded_predictions(EQUAL, seeds=3)
+    frame, seed_runs = seeded_predictions(EQUAL, seeds=3)
     before = evaluate(frame, TASKS, bootstrap_samples=50)
-    after = compare_over_seeds(before, replications)
+    after = compare_over_seeds(before, seed_runs)
     by_seed = []
     for seed in range(3):
         columns = {
@@ -43,7 +43,7 @@ def test_differences_are_means_over_seeds_paired_by_seed() -> None:
             for model in EQUAL
             for task in TASKS
         }
-        alone = evaluate(replications.predictions.with_columns(**columns), TASKS, bootstrap_samples=2)
+        alone = evaluate(seed_runs.predictions.with_columns(**columns), TASKS, bootstrap_samples=2)
         by_seed.append(alone.comparisons)
     for task, metric in (
         ("watched", "roc_auc"),
@@ -61,11 +61,11 @@ def test_differences_are_means_over_seeds_paired_by_seed() -> None:
             assert found["low"] < found["difference"] < found["high"]
     assert after.seeds == 3
     assert after.metrics.equals(before.metrics)
-    assert compare_over_seeds(before, replications).comparisons.equals(after.comparisons)
+    assert compare_over_seeds(before, seed_runs).comparisons.equals(after.comparisons)
 
 
 def test_whole_chains_are_compared_over_seeds_too() -> None:
-    frame, replications = seeded_predictions(EQUAL, seeds=3)
+    frame, seed_runs = seeded_predictions(EQUAL, seeds=3)
     liked = Task(name="liked", kind="binary", given="watched")
 
     def with_likes(predictions: pl.DataFrame) -> pl.DataFrame:
@@ -80,9 +80,9 @@ def test_whole_chains_are_compared_over_seeds_too() -> None:
         )
         return predictions.with_columns(*twins, was_liked.alias("label/liked"))
 
-    everything = with_likes(replications.predictions)
+    everything = with_likes(seed_runs.predictions)
     before = evaluate(with_likes(frame), [WATCHED, liked], bootstrap_samples=50)
-    after = compare_over_seeds(before, replace(replications, predictions=everything))
+    after = compare_over_seeds(before, replace(seed_runs, predictions=everything))
     where = {"chain": "watched → liked", "metric": "roc_auc", "baseline": "single_task"}
     found = one(after.chain_comparisons, **where)
     test_rows = everything["split"] == "test"
@@ -105,9 +105,9 @@ def test_whole_chains_are_compared_over_seeds_too() -> None:
 
 def test_a_lucky_seed_is_no_gain() -> None:
     """The first seed's multi_task is much better, by chance; over the seeds the two do not differ."""
-    frame, replications = seeded_predictions(EQUAL, seeds=5, seed_effect=0.3, random=0)
+    frame, seed_runs = seeded_predictions(EQUAL, seeds=5, seed_effect=0.3, random=0)
     one_seed = evaluate(frame, TASKS, bootstrap_samples=200)
-    over_seeds = compare_over_seeds(one_seed, replications)
+    over_seeds = compare_over_seeds(one_seed, seed_runs)
     where = {"task": "watched", "metric": "roc_auc", "baseline": "single_task"}
     assert one(one_seed.comparisons, **where)["verdict"] == "better"
     assert one(over_seeds.comparisons, **where)["verdict"] == "no difference shown"
@@ -117,10 +117,10 @@ def test_a_lucky_seed_is_no_gain() -> None:
 def test_no_difference_is_rarely_called_one(seeds: int) -> None:
     verdicts = []
     for random in range(30):
-        frame, replications = seeded_predictions(EQUAL, seeds=seeds, rows=2_000, random=random)
+        frame, seed_runs = seeded_predictions(EQUAL, seeds=seeds, rows=2_000, random=random)
         evaluation = evaluate(frame, [RATING], bootstrap_samples=100)
         found = one(
-            compare_over_seeds(evaluation, replications).comparisons, metric="rmse", baseline="single_task"
+            compare_over_seeds(evaluation, seed_runs).comparisons, metric="rmse", baseline="single_task"
         )
         verdicts.append(found["verdict"])
     assert verdicts.count("no difference shown") >= 26  # 28.5 expected
@@ -129,8 +129,8 @@ def test_no_difference_is_rarely_called_one(seeds: int) -> None:
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_a_planted_difference_is_found(seeds: int) -> None:
     models = {"multi_task": 0.6, "single_task": 1.5}
-    frame, replications = seeded_predictions(models, seeds=seeds, seed_effect=0.05)
-    evaluation = compare_over_seeds(evaluate(frame, TASKS, bootstrap_samples=200), replications)
+    frame, seed_runs = seeded_predictions(models, seeds=seeds, seed_effect=0.05)
+    evaluation = compare_over_seeds(evaluate(frame, TASKS, bootstrap_samples=200), seed_runs)
     found = evaluation.comparisons.filter(baseline="single_task")
     assert found["verdict"].to_list() == ["better"] * 4
     assert joint_sentence(evaluation, TASKS[0]).startswith(f"{TASKS[0].name}: joint training helps in")
@@ -190,25 +190,23 @@ def test_the_mean_of_resampled_seeds_has_the_variance_of_a_mean() -> None:
 
 
 def test_the_champion_is_compared_with_the_one_model_that_would_follow_it() -> None:
-    frame, replications = seeded_predictions(EQUAL, seeds=3)
+    frame, seed_runs = seeded_predictions(EQUAL, seeds=3)
     champion = [
         pl.col(f"prediction/linear/{task.name}").alias(f"prediction/champion/{task.name}") for task in TASKS
     ]
     frame = frame.with_columns(champion)
-    replications = Replications(
-        replications.seeds, replications.models, replications.predictions.with_columns(champion)
-    )
+    seed_runs = SeedRuns(seed_runs.seeds, seed_runs.models, seed_runs.predictions.with_columns(champion))
     before = evaluate(frame, TASKS, bootstrap_samples=20)
-    after = compare_over_seeds(before, replications)
+    after = compare_over_seeds(before, seed_runs)
     rows = [found.comparisons.filter(baseline="champion") for found in (before, after)]
     assert rows[0].height == 4
     assert rows[0].equals(rows[1])
 
 
 def test_the_frame_holds_mean_and_spread_of_every_metric() -> None:
-    frame, replications = seeded_predictions(EQUAL | {"without_text": 1.5}, seeds=3)
+    frame, seed_runs = seeded_predictions(EQUAL | {"without_text": 1.5}, seeds=3)
     evaluation = evaluate(frame, TASKS, bootstrap_samples=5)
-    seeds = measure_seeds(evaluation, replications)
+    seeds = measure_seeds(evaluation, seed_runs)
     assert set(seeds["model"]) == {"multi_task", "single_task", "without_text"}
     for model in EQUAL:
         for metric in evaluation.metric_names("watched"):
@@ -222,32 +220,28 @@ def test_the_frame_holds_mean_and_spread_of_every_metric() -> None:
 
 
 def test_an_undefined_metric_gives_its_reason() -> None:
-    frame, replications = seeded_predictions(EQUAL, seeds=2)
+    frame, seed_runs = seeded_predictions(EQUAL, seeds=2)
     one_class = pl.when(pl.col("split") == "test").then(1.0).otherwise("label/watched").alias("label/watched")
     frame = frame.with_columns(one_class)
-    replications = Replications(
-        replications.seeds, replications.models, replications.predictions.with_columns(one_class)
-    )
+    seed_runs = SeedRuns(seed_runs.seeds, seed_runs.models, seed_runs.predictions.with_columns(one_class))
     evaluation = evaluate(frame, TASKS, bootstrap_samples=20)
     found = one(
-        compare_over_seeds(evaluation, replications).comparisons, metric="roc_auc", baseline="single_task"
+        compare_over_seeds(evaluation, seed_runs).comparisons, metric="roc_auc", baseline="single_task"
     )
     assert found["verdict"] == "no difference shown"
     assert "only one class" in found["note"]
-    spread = one(measure_seeds(evaluation, replications), model="multi_task", metric="roc_auc")
+    spread = one(measure_seeds(evaluation, seed_runs), model="multi_task", metric="roc_auc")
     assert math.isnan(spread["mean"])
     assert "only one class" in spread["note"]
 
 
 def test_rows_that_a_seed_did_not_predict_are_refused() -> None:
-    frame, replications = seeded_predictions(EQUAL, seeds=2)
+    frame, seed_runs = seeded_predictions(EQUAL, seeds=2)
     column = "prediction/single_task@1/rating"
     gap = pl.when(pl.col("example_id") == 5).then(None).otherwise(column).alias(column)
-    replications = Replications(
-        replications.seeds, replications.models, replications.predictions.with_columns(gap)
-    )
+    seed_runs = SeedRuns(seed_runs.seeds, seed_runs.models, seed_runs.predictions.with_columns(gap))
     with pytest.raises(UserError, match=r"task rating, model single_task@1: 1 of .* missing"):
-        compare_over_seeds(evaluate(frame, TASKS, bootstrap_samples=5), replications)
+        compare_over_seeds(evaluate(frame, TASKS, bootstrap_samples=5), seed_runs)
 
 
 def test_two_digits_of_the_deviation_are_shown() -> None:
@@ -260,8 +254,8 @@ def test_two_digits_of_the_deviation_are_shown() -> None:
 
 
 def test_the_table_has_a_line_for_each_model_and_compared_metric() -> None:
-    frame, replications = seeded_predictions(EQUAL, seeds=2, rows=400)
+    frame, seed_runs = seeded_predictions(EQUAL, seeds=2, rows=400)
     evaluation = evaluate(frame, TASKS, bootstrap_samples=2)
-    table = seeds_table(measure_seeds(evaluation, replications), TASKS)
+    table = seeds_table(measure_seeds(evaluation, seed_runs), TASKS)
     assert len(table.rows) == 2 * 2 * 2
     assert ["watched", "ROC-AUC ↑", "single_task"] in [list(row[:3]) for row in table.rows]

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.sections.text_effect import text_sentences, text_table
 from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate
-from mtl_pipeline.evaluation.studies.seeds import Replications, compare_over_seeds, measure_seeds
+from mtl_pipeline.evaluation.studies.seeds import SeedRuns, compare_over_seeds, measure_seeds
 from mtl_pipeline.evaluation.studies.text_effect import measure_text
 from mtl_pipeline.spec import Task
 from mtl_pipeline_tests.evaluation.pages import HOSTILE, Page, html_of, page_of
@@ -20,7 +20,7 @@ MODELS = {"multi_task": 1.0, "single_task": 1.0, "without_text": 1.0}
 
 
 @pytest.fixture(scope="module")
-def seeded() -> tuple[pl.DataFrame, Replications]:
+def seeded() -> tuple[pl.DataFrame, SeedRuns]:
     """Text halves the noise on cold items, those from 50 on, and does nothing for the others."""
     return seeded_predictions(
         MODELS, seeds=3, seed_effect=0.03, new_item_models=MODELS | {"without_text": 2.0}
@@ -28,7 +28,7 @@ def seeded() -> tuple[pl.DataFrame, Replications]:
 
 
 @pytest.fixture(scope="module")
-def evaluation(seeded: tuple[pl.DataFrame, Replications]) -> Evaluation:
+def evaluation(seeded: tuple[pl.DataFrame, SeedRuns]) -> Evaluation:
     return compare_over_seeds(evaluate(seeded[0], TASKS, bootstrap_samples=200), seeded[1])
 
 
@@ -37,7 +37,7 @@ def cold_items(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def text(seeded: tuple[pl.DataFrame, Replications], evaluation: Evaluation) -> pl.DataFrame:
+def text(seeded: tuple[pl.DataFrame, SeedRuns], evaluation: Evaluation) -> pl.DataFrame:
     return measure_text(evaluation, seeded[1], cold_items(seeded[0]))
 
 
@@ -53,7 +53,7 @@ def test_text_helps_where_it_was_planted_to(text: pl.DataFrame) -> None:
 
 
 def test_values_are_means_over_the_seeds_and_rows_are_counted(
-    text: pl.DataFrame, seeded: tuple[pl.DataFrame, Replications]
+    text: pl.DataFrame, seeded: tuple[pl.DataFrame, SeedRuns]
 ) -> None:
     new = seeded[1].predictions.filter(pl.col("split") == "test", pl.col("item_id") >= 50)
     found = one(text, task="watched", part="cold items", metric="roc_auc")
@@ -72,19 +72,19 @@ def test_values_are_means_over_the_seeds_and_rows_are_counted(
     assert parts["rows"][0] == parts["rows"][1:].sum() == seeded[0].filter(split="test").height
 
 
-def with_blind_network(replications: Replications, source: str, error: float = 0.0) -> Replications:
+def with_blind_network(seed_runs: SeedRuns, source: str, error: float = 0.0) -> SeedRuns:
     """Seed by seed the network without text predicts as `source` does, but for `error` on the scale of ratings."""
     columns = [
         (pl.col(f"prediction/{source}@{seed}/{task}") + scale * error).alias(
             f"prediction/without_text@{seed}/{task}"
         )
-        for seed in replications.seeds
+        for seed in seed_runs.seeds
         for task, scale in (("watched", 0.0), ("rating", 1.0))
     ]
-    return Replications(
-        replications.seeds,
-        (*replications.models, "without_text"),
-        replications.predictions.with_columns(columns),
+    return SeedRuns(
+        seed_runs.seeds,
+        (*seed_runs.models, "without_text"),
+        seed_runs.predictions.with_columns(columns),
     )
 
 
@@ -92,22 +92,22 @@ def interval_width(found: dict) -> float:
     return found["high"] - found["low"]
 
 
-def rating_without_text(frame: pl.DataFrame, replications: Replications, samples: int = 400) -> dict:
+def rating_without_text(frame: pl.DataFrame, seed_runs: SeedRuns, samples: int = 400) -> dict:
     evaluation = evaluate(frame, TASKS, bootstrap_samples=samples)
-    text = measure_text(evaluation, replications, cold_items(frame))
+    text = measure_text(evaluation, seed_runs, cold_items(frame))
     return one(text, task="rating", part="all test rows", metric="rmse")
 
 
 def test_each_seed_is_held_against_itself() -> None:
     """Seeds differ much, the two networks of a seed hardly do: what is left when the pairs are right is little."""
-    frame, replications = seeded_predictions({"multi_task": 1.0}, seeds=3, seed_effect=0.4, rows=2_000)
+    frame, seed_runs = seeded_predictions({"multi_task": 1.0}, seeds=3, seed_effect=0.4, rows=2_000)
     apart = [
-        replications.predictions.select(
+        seed_runs.predictions.select(
             ((pl.col(f"prediction/multi_task@{seed}/rating") - pl.col("label/rating")) ** 2).mean().sqrt()
         ).item()
         for seed in (0, 2)
     ]
-    found = rating_without_text(frame, with_blind_network(replications, "multi_task", error=0.1))
+    found = rating_without_text(frame, with_blind_network(seed_runs, "multi_task", error=0.1))
     assert abs(apart[0] - apart[1]) > 0.1
     assert interval_width(found) < 0.05
 
@@ -122,17 +122,17 @@ def test_seeds_that_differ_widen_the_interval() -> None:
 
 def test_few_users_widen_the_interval_once() -> None:
     """As they do where the same two models are compared as candidate and baseline."""
-    frame, replications = seeded_predictions(
+    frame, seed_runs = seeded_predictions(
         {"multi_task": 1.0, "single_task": 1.05}, seeds=3, seed_effect=0.05, users=12, rows=1_600
     )
     evaluation = evaluate(frame, TASKS, bootstrap_samples=1000)
     compared = one(
-        compare_over_seeds(evaluation, replications).comparisons,
+        compare_over_seeds(evaluation, seed_runs).comparisons,
         task="rating",
         metric="rmse",
         baseline="single_task",
     )
-    found = rating_without_text(frame, with_blind_network(replications, "single_task"), samples=1000)
+    found = rating_without_text(frame, with_blind_network(seed_runs, "single_task"), samples=1000)
     assert found["difference"] == pytest.approx(compared["difference"])
     assert interval_width(found) < 1.05 * interval_width(compared)
 
@@ -150,7 +150,7 @@ def test_sentences_say_no_more_than_the_intervals(text: pl.DataFrame) -> None:
 
 
 def test_a_part_too_small_is_counted_not_judged(
-    seeded: tuple[pl.DataFrame, Replications], evaluation: Evaluation
+    seeded: tuple[pl.DataFrame, SeedRuns], evaluation: Evaluation
 ) -> None:
     few = cold_items(seeded[0]).with_columns(cold=pl.int_range(pl.len()) < 20)
     text = measure_text(evaluation, seeded[1], few)
@@ -161,21 +161,21 @@ def test_a_part_too_small_is_counted_not_judged(
 
 
 def test_without_items_all_rows_are_one_part(
-    seeded: tuple[pl.DataFrame, Replications], evaluation: Evaluation
+    seeded: tuple[pl.DataFrame, SeedRuns], evaluation: Evaluation
 ) -> None:
     text = measure_text(evaluation, seeded[1], cold_items(seeded[0]).select("example_id"))
     assert text["part"].unique().to_list() == ["all test rows"]
 
 
 def test_where_nothing_was_trained_without_text_there_is_nothing(
-    seeded: tuple[pl.DataFrame, Replications], evaluation: Evaluation
+    seeded: tuple[pl.DataFrame, SeedRuns], evaluation: Evaluation
 ) -> None:
     _, others = seeded_predictions({"multi_task": 1.0, "single_task": 1.0}, seeds=2, rows=200)
     assert measure_text(evaluation, others, cold_items(seeded[0])).is_empty()
 
 
 def test_the_page_shows_text_seeds_and_caveats(
-    seeded: tuple[pl.DataFrame, Replications], evaluation: Evaluation, text: pl.DataFrame
+    seeded: tuple[pl.DataFrame, SeedRuns], evaluation: Evaluation, text: pl.DataFrame
 ) -> None:
     parts = {"text": text, "seeds": measure_seeds(evaluation, seeded[1])}
     context = ReportContext("movies", seeded[0], parts=parts, caveats=[HOSTILE])
@@ -196,7 +196,7 @@ def test_the_page_shows_text_seeds_and_caveats(
     assert not {"script", "img"} & {tag for tag, _ in page.tags}
 
 
-def test_with_one_seed_the_page_says_nothing_of_seeds(seeded: tuple[pl.DataFrame, Replications]) -> None:
+def test_with_one_seed_the_page_says_nothing_of_seeds(seeded: tuple[pl.DataFrame, SeedRuns]) -> None:
     alone = evaluate(seeded[0], TASKS, bootstrap_samples=5)
     shown = page_of(alone, ReportContext("movies", seeded[0])).text
     assert "seeds" not in shown

@@ -19,7 +19,7 @@ def test_the_weights_of_each_task_add_up_to_one(prepared: TinyPipeline) -> None:
     assert found["expert"].to_list() == [1, 2] * 3
     by_task = found.partition_by("task")
     assert [rows["weight"].sum() for rows in by_task] == pytest.approx([1, 1, 1])
-    assert (found["deviation"] >= 0).all()
+    assert (found["standard_deviation"] >= 0).all()
     assert by_task[0]["rows"][0] > by_task[1]["rows"][0]  # liked is observed on watched rows only
 
 

@@ -67,7 +67,7 @@ SEEDS_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
 
 
 @dataclass(frozen=True)
-class Replications:
+class SeedRuns:
     """Models that were trained with several seeds, all predicting the same rows."""
 
     seeds: tuple[int, ...]
@@ -88,9 +88,7 @@ def fit_name(model: str, seed: int) -> str:
     return f"{model}@{seed}"
 
 
-def with_replications(
-    predictions: pl.DataFrame, replicas: pl.DataFrame, seeds: Sequence[int]
-) -> Replications:
+def with_seed_runs(predictions: pl.DataFrame, replicas: pl.DataFrame, seeds: Sequence[int]) -> SeedRuns:
     """Join the wide frame, whose models have the first seed, with `replicas`: model, seed, example_id,
     prediction/<task>."""
     models, tasks = tuple(replicas["model"].unique(maintain_order=True)), plainly_predicted(replicas)
@@ -105,62 +103,58 @@ def with_replications(
         names = {plain_prediction_column(task): prediction_column(name, task) for task in tasks}
         fit = part.select("example_id", *names).rename(names)
         frame = frame.join(fit, on="example_id", how="left", maintain_order="left")
-    return Replications(tuple(seeds), models, frame)
+    return SeedRuns(tuple(seeds), models, frame)
 
 
-def compare_over_seeds(evaluation: Evaluation, replications: Replications) -> Evaluation:
+def compare_over_seeds(evaluation: Evaluation, seed_runs: SeedRuns) -> Evaluation:
     """The evaluation, with the candidate compared over the seeds.
 
     The champion is left as it was: it is compared with the very model that would follow it. Raises UserError for
     predictions that no metric may hide.
     """
-    comparisons = [row for task in evaluation.tasks for row in compare_task(evaluation, replications, task)]
+    comparisons = [row for task in evaluation.tasks for row in compare_task(evaluation, seed_runs, task)]
     chains = [
-        row
-        for chain in whole_chains(evaluation.tasks)
-        for row in compare_chain(evaluation, replications, chain)
+        row for chain in whole_chains(evaluation.tasks) for row in compare_chain(evaluation, seed_runs, chain)
     ]
     return replace(
         evaluation,
         comparisons=pl.DataFrame(comparisons, schema=evaluation.comparisons.schema),
         chain_comparisons=pl.DataFrame(chains, schema=evaluation.chain_comparisons.schema),
-        seeds=len(replications.seeds),
+        seeds=len(seed_runs.seeds),
     )
 
 
-def compare_task(evaluation: Evaluation, replications: Replications, task: Task) -> list[dict]:
+def compare_task(evaluation: Evaluation, seed_runs: SeedRuns, task: Task) -> list[dict]:
     """Rows of the frame `comparisons`."""
     as_before = evaluation.comparisons.filter(pl.col("task") == task.name).to_dicts()
-    fits = fits_compared(evaluation, replications, as_before)
-    check_predictions(replications.predictions, task, fits)
-    rows = task_rows(replications.predictions, task.name, fits, "test")
+    fits = fits_compared(evaluation, seed_runs, as_before)
+    check_predictions(seed_runs.predictions, task, fits)
+    rows = task_rows(seed_runs.predictions, task.name, fits, "test")
     scores = {fit: found.scores for fit, found in score_models(rows, task.kind, {}).items()}
-    return compare_rows(evaluation, replications, rows, task.kind, scores, as_before)
+    return compare_rows(evaluation, seed_runs, rows, task.kind, scores, as_before)
 
 
-def compare_chain(evaluation: Evaluation, replications: Replications, chain: Sequence[Task]) -> list[dict]:
+def compare_chain(evaluation: Evaluation, seed_runs: SeedRuns, chain: Sequence[Task]) -> list[dict]:
     """Rows of the frame `chain_comparisons`."""
     as_before = evaluation.chain_comparisons.filter(pl.col("chain") == chain_name(chain)).to_dicts()
-    fits = fits_compared(evaluation, replications, as_before)
+    fits = fits_compared(evaluation, seed_runs, as_before)
     others = [
-        column for column in replications.predictions.columns if predicting_model(column) not in (None, *fits)
+        column for column in seed_runs.predictions.columns if predicting_model(column) not in (None, *fits)
     ]
-    rows = chain_rows(replications.predictions.drop(others), chain, fits[0], "test")
-    return compare_rows(evaluation, replications, rows, chain[-1].kind, chain_scores(rows), as_before)
+    rows = chain_rows(seed_runs.predictions.drop(others), chain, fits[0], "test")
+    return compare_rows(evaluation, seed_runs, rows, chain[-1].kind, chain_scores(rows), as_before)
 
 
-def fits_compared(
-    evaluation: Evaluation, replications: Replications, comparisons: Sequence[dict]
-) -> list[str]:
+def fits_compared(evaluation: Evaluation, seed_runs: SeedRuns, comparisons: Sequence[dict]) -> list[str]:
     """Those of the candidate, its first one first, and of the baselines in these comparisons."""
     baselines = [row["baseline"] for row in comparisons if row["baseline"] != CHAMPION]
     models = (evaluation.candidate, *baselines)
-    return list(dict.fromkeys(fit for model in models for fit in replications.fits(model)))
+    return list(dict.fromkeys(fit for model in models for fit in seed_runs.fits(model)))
 
 
 def compare_rows(
     evaluation: Evaluation,
-    replications: Replications,
+    seed_runs: SeedRuns,
     rows: TaskRows,
     kind: str,
     scores: Mapping[str, Mapping[str, Score]],
@@ -172,20 +166,20 @@ def compare_rows(
         if enough_clusters(rows)
         else None
     )
-    ours = replications.fits(evaluation.candidate)
+    ours = seed_runs.fits(evaluation.candidate)
     found = []
     for row in as_before:
         if row["baseline"] == CHAMPION:
             found.append(row)
             continue
-        name, theirs = row["metric"], replications.fits(row["baseline"])
+        name, theirs = row["metric"], seed_runs.fits(row["baseline"])
         pairs = [((a, name), (b, name)) for a, b in zip(ours, theirs, strict=True)]
         names = {key: row[key] for key in ("chain", "task", "metric", "candidate", "baseline") if key in row}
         found.append(
             comparison(
                 rows,
                 KINDS[kind].metric(name),
-                names | {"seeds": len(replications.seeds)},
+                names | {"seeds": len(seed_runs.seeds)},
                 mean_score([scores[fit][name] for fit in ours]),
                 mean_score([scores[fit][name] for fit in theirs]),
                 interval_over_seeds(resampled, pairs, evaluation.seed) if resampled else None,
@@ -215,8 +209,8 @@ def resample_seeds(differences: np.ndarray, seed: int, quantile: float = NORMAL_
     count, samples = differences.shape
     drawn = np.random.default_rng([seed, count]).multinomial(count - 1, [1 / count] * count, size=samples)
     mean = differences.mean(axis=0)
-    deviation = ((differences - mean) * drawn.T / (count - 1)).sum(axis=0)
-    return mean + small_sample_stretch(count, quantile) * deviation
+    standard_deviation = ((differences - mean) * drawn.T / (count - 1)).sum(axis=0)
+    return mean + small_sample_stretch(count, quantile) * standard_deviation
 
 
 def small_sample_stretch(seeds: int, quantile: float = NORMAL_QUANTILE) -> float:
@@ -224,22 +218,22 @@ def small_sample_stretch(seeds: int, quantile: float = NORMAL_QUANTILE) -> float
     return max(1.0, float(stats.t.ppf((1 + CONFIDENCE) / 2, seeds - 1)) / quantile)
 
 
-def measure_seeds(evaluation: Evaluation, replications: Replications) -> pl.DataFrame:
+def measure_seeds(evaluation: Evaluation, seed_runs: SeedRuns) -> pl.DataFrame:
     """The published frame `seeds`: for each task, model with seeds and metric its values on the test rows, one for each
     seed, with mean, standard deviation (n - 1), lowest and highest. Thresholds come from validation rows, each fit's
     its own."""
     found = []
     for task in evaluation.tasks:
-        fits = [fit for model in replications.models for fit in replications.fits(model)]
-        check_predictions(replications.predictions, task, fits)
+        fits = [fit for model in seed_runs.models for fit in seed_runs.fits(model)]
+        check_predictions(seed_runs.predictions, task, fits)
         validation, test = (
-            task_rows(replications.predictions, task.name, fits, split) for split in ("validation", "test")
+            task_rows(seed_runs.predictions, task.name, fits, split) for split in ("validation", "test")
         )
         chosen = score_models(validation, task.kind, {})
         thresholds = {fit: score.threshold for fit, score in chosen.items() if score.threshold}
         scores = {fit: score.scores for fit, score in score_models(test, task.kind, thresholds).items()}
-        for model, name in itertools.product(replications.models, scores[fits[0]]):
-            values = [scores[fit][name] for fit in replications.fits(model)]
+        for model, name in itertools.product(seed_runs.models, scores[fits[0]]):
+            values = [scores[fit][name] for fit in seed_runs.fits(model)]
             found.append({"task": task.name, "model": model, "metric": name} | spread(values))
     return pl.DataFrame(found, schema=SEEDS_SCHEMA)
 

@@ -16,7 +16,7 @@ import polars as pl
 
 from mtl_pipeline.evaluation.inference import intervals
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
-from mtl_pipeline.evaluation.studies.seeds import Replications, resample_seeds
+from mtl_pipeline.evaluation.studies.seeds import SeedRuns, resample_seeds
 from mtl_pipeline.evaluation.studies.slice_scores import (
     MOST_SAMPLES,
     membership,
@@ -52,16 +52,16 @@ TEXT_SCHEMA = {
 }
 
 
-def measure_text(evaluation: Evaluation, replications: Replications, cold: pl.DataFrame) -> pl.DataFrame:
+def measure_text(evaluation: Evaluation, seed_runs: SeedRuns, cold: pl.DataFrame) -> pl.DataFrame:
     """The published frame `text`: a row for each task, part of the test rows and compared metric; empty without
     networks that were trained without text. `cold` is the frame of `read_cold`.
 
     Values are means over the seeds, differences those with text minus without. What is null or NaN and why is as in
     the frame of `measure_slices`.
     """
-    if WITHOUT_TEXT not in replications.models:
+    if WITHOUT_TEXT not in seed_runs.models:
         return pl.DataFrame(schema=TEXT_SCHEMA)
-    test = replications.predictions.filter(pl.col("split") == "test")
+    test = seed_runs.predictions.filter(pl.col("split") == "test")
     parts = test.select("example_id").join(
         parts_of_rows(cold), on="example_id", how="left", maintain_order="left"
     )["part"]
@@ -69,9 +69,7 @@ def measure_text(evaluation: Evaluation, replications: Replications, cold: pl.Da
     for task in evaluation.tasks:
         observed = test[label_column(task.name)].is_not_null()
         if observed.any():
-            found += measure_task(
-                evaluation, replications, task, test.filter(observed), parts.filter(observed)
-            )
+            found += measure_task(evaluation, seed_runs, task, test.filter(observed), parts.filter(observed))
     return pl.DataFrame(found, schema=TEXT_SCHEMA)
 
 
@@ -85,10 +83,10 @@ def parts_of_rows(cold: pl.DataFrame) -> pl.DataFrame:
 
 
 def measure_task(
-    evaluation: Evaluation, replications: Replications, task: Task, observed: pl.DataFrame, parts: pl.Series
+    evaluation: Evaluation, seed_runs: SeedRuns, task: Task, observed: pl.DataFrame, parts: pl.Series
 ) -> Iterator[dict]:
     """Rows of the published frame."""
-    ours, theirs = replications.fits(evaluation.candidate), replications.fits(WITHOUT_TEXT)
+    ours, theirs = seed_runs.fits(evaluation.candidate), seed_runs.fits(WITHOUT_TEXT)
     columns = [prediction_column(fit, task.name) for fit in (*ours, *theirs)]
     known = [column for column in ("user_id", "item_id") if column in observed.columns]
     frame = observed.select(*known, label_column(task.name), *columns)
@@ -127,7 +125,7 @@ def measure_task(
                 ),
             }
         counted = {"task": task.name, "part": part, "metric": name, "items": items.get(part)}
-        yield counted | size.columns(task) | scored | {"seeds": len(replications.seeds)}
+        yield counted | size.columns(task) | scored | {"seeds": len(seed_runs.seeds)}
 
 
 def count_items(frame: pl.DataFrame, parts: pl.Series) -> dict[str, int]:

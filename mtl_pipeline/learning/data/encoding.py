@@ -134,13 +134,13 @@ class FeatureEncoder:
 
     def numeric(self, frame: pl.DataFrame) -> torch.Tensor:
         standardised, flags = [], []
-        for feature, transform, mean, deviation, missing in self.statistics.select(
+        for feature, transform, mean, standard_deviation, missing in self.statistics.select(
             "feature", "transform", "mean", "standard_deviation", "missing"
         ).iter_rows():
             values = frame[feature].cast(pl.Float64)
             if transform == "log1p":
                 values = values.log1p()
-            standardised.append(((values - mean) / deviation).fill_null(0).cast(pl.Float32))
+            standardised.append(((values - mean) / standard_deviation).fill_null(0).cast(pl.Float32))
             if missing:
                 flags.append(values.is_null().cast(pl.Float32))
         columns = [to_tensor(column) for column in [*standardised, *flags]]

@@ -16,7 +16,7 @@ EXPERTS_SCHEMA = {
     "expert": pl.Int64,
     "owner": pl.String,
     "weight": pl.Float64,
-    "deviation": pl.Float64,
+    "standard_deviation": pl.Float64,
     "rows": pl.Int64,
 }
 
@@ -38,11 +38,11 @@ def expert_use(probe: Probe) -> pl.DataFrame:
         weights = gate_weights(network, mixture, sample.rows).double()
         for task in sample.tasks:
             of_task = weights[:, tasks.index(task)]
-            means, deviations = of_task.mean(0).tolist(), of_task.std(0, correction=0).tolist()
+            means, standard_deviations = of_task.mean(0).tolist(), of_task.std(0, correction=0).tolist()
             found += [
-                (task, expert, owner, mean, deviation, len(of_task))
-                for expert, (owner, mean, deviation) in enumerate(
-                    zip(owners, means, deviations, strict=True), start=1
+                (task, expert, owner, mean, standard_deviation, len(of_task))
+                for expert, (owner, mean, standard_deviation) in enumerate(
+                    zip(owners, means, standard_deviations, strict=True), start=1
                 )
             ]
     frame = pl.DataFrame(found, schema=EXPERTS_SCHEMA, orient="row")

@@ -18,19 +18,19 @@ from mtl_pipeline.spec import Task
 
 
 def label_scale(labels: Tensor, tasks: Sequence[Task]) -> LabelScale:
-    """Mean and deviation of the observed training labels of regression tasks."""
-    mean, deviation = [0.0] * len(tasks), [1.0] * len(tasks)
+    """Mean and standard deviation of the observed training labels of regression tasks."""
+    mean, standard_deviation = [0.0] * len(tasks), [1.0] * len(tasks)
     for column, task in enumerate(tasks):
         if KINDS[task.kind].is_standardised:
             observed = labels[:, column][~labels[:, column].isnan()].double()
             mean[column] = float(observed.mean())
-            deviation[column] = float(observed.std(correction=0)) or 1.0
-    return LabelScale(mean, deviation)
+            standard_deviation[column] = float(observed.std(correction=0)) or 1.0
+    return LabelScale(mean, standard_deviation)
 
 
 def labelled_rows(rows: Rows, columns: list[int], scale: LabelScale) -> Rows:
     """The rows with at least one of the tasks observed, labels of these tasks only, standardised."""
-    labels = (rows.labels[:, columns] - torch.tensor(scale.mean)) / torch.tensor(scale.deviation)
+    labels = (rows.labels[:, columns] - torch.tensor(scale.mean)) / torch.tensor(scale.standard_deviation)
     return replace(rows, labels=labels)[(~labels.isnan()).any(1)]
 
 

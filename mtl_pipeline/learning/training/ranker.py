@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import polars as pl
 import torch
 from polars.exceptions import PolarsError
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import AliasChoices, ConfigDict, Field, TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -48,12 +49,13 @@ RENAMED_WEIGHTS = {
 
 @dataclass(frozen=True)
 class LabelScale:
-    """Mean and deviation that regression labels were standardised with; 0 and 1 for the other tasks."""
+    """Mean and standard deviation that regression labels were standardised with; 0 and 1 for the other tasks."""
 
     __pydantic_config__ = ConfigDict(allow_inf_nan=False)
 
     mean: list[float]
-    deviation: list[float]
+    standard_deviation: Annotated[list[float], Field(validation_alias=AliasChoices("standard_deviation", "deviation"))]
+    """Models of earlier releases call it `deviation`."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class Ranker:
     def answers(self, outputs: Tensor, column: int) -> Tensor:
         """From what the network gives for one task to what its label means."""
         predictions = KINDS[self.tasks[column].kind].predictions(outputs)
-        return predictions * self.scale.deviation[column] + self.scale.mean[column]
+        return predictions * self.scale.standard_deviation[column] + self.scale.mean[column]
 
 
 def save_ranker(

@@ -13,8 +13,8 @@ from mtl_pipeline.warehouse.checks.outputs import (
     model_checks,
     recommendations_checks,
 )
-from mtl_pipeline.warehouse.checks.replications import replications_checks
 from mtl_pipeline.warehouse.checks.rules import Check, CheckResult, run_checks
+from mtl_pipeline.warehouse.checks.seed_runs import seed_runs_checks
 from mtl_pipeline.warehouse.checks.tables import rejected_rows_checks, table_checks
 from mtl_pipeline.warehouse.checks.tuning import tuning_checks
 
@@ -31,8 +31,8 @@ __all__ = [
     "model_checks",
     "recommendations_checks",
     "rejected_rows_checks",
-    "replications_checks",
     "run_checks",
+    "seed_runs_checks",
     "table_checks",
     "tuning_checks",
 ]
@@ -51,5 +51,5 @@ def checks_by_asset(paths: PipelinePaths, spec: PipelineSpec) -> dict[str, list[
         **({"recommendations": recommendations_checks(paths, spec)} if spec.recommends else {}),
         "tuning": tuning_checks(paths, spec),
         "backtest": backtest_checks(paths, spec),
-        "replications": replications_checks(paths, spec),
+        "seed_runs": seed_runs_checks(paths, spec),
     }

@@ -64,7 +64,7 @@ def examples_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Check]:
         ),
         Check(
             "statistics_finite",
-            "Means and deviations of the numeric features are finite and the deviations positive.",
+            "Means and standard deviations of the numeric features are finite, the latter positive.",
             f"FROM {statistics} WHERE NOT (isfinite(mean) AND isfinite(standard_deviation) "
             "AND standard_deviation > 0)",
         ),

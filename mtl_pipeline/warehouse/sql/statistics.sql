@@ -1,6 +1,6 @@
 -- What the model may know of the values of features: from the training split only.
 
--- statistics: how to bring each numeric feature to mean 0 and deviation 1. Counts grow without bound
+-- statistics: how to bring each numeric feature to mean 0 and standard deviation 1. Counts grow without bound
 -- and are taken as ln(1 + count) first. Ten digits are enough, and the same on any number of threads.
 CREATE OR REPLACE TEMP TABLE statistics (
     feature VARCHAR, transform VARCHAR, mean DOUBLE, standard_deviation DOUBLE, missing BIGINT

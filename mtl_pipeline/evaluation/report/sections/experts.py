@@ -51,4 +51,6 @@ def experts_table(experts: pl.DataFrame) -> Table:
 def weight_cell(row: dict) -> Cell:
     if row["owner"] not in (None, row["task"]):
         return Cell("")
-    return Cell(f"{row['weight']:.2f} ± {row['deviation']:.2f}", tint=round(STRONGEST_TINT * row["weight"]))
+    return Cell(
+        f"{row['weight']:.2f} ± {row['standard_deviation']:.2f}", tint=round(STRONGEST_TINT * row["weight"])
+    )

@@ -1,4 +1,4 @@
-"""Replications: the networks with further seeds, and without text, for a comparison that no single seed decides."""
+"""Seed runs: the networks with further seeds, and without text, for a comparison that no single seed decides."""
 
 import dagster as dg
 from pydantic import Field
@@ -8,13 +8,13 @@ from mtl_pipeline.components.metadata import summary_metadata
 from mtl_pipeline.spec.assets import (
     SEEDS_OF_A_STUDY,
     code_version,
-    replicates_nightly,
+    runs_seeds_nightly,
     training_settings,
     usual_seeds,
 )
 
 
-class ReplicationsConfig(dg.Config):
+class SeedRunsConfig(dg.Config):
     seeds: int | None = Field(
         default=None,
         ge=1,
@@ -23,29 +23,29 @@ class ReplicationsConfig(dg.Config):
     )
 
 
-def replications_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
+def seed_runs_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     paths, spec = pipeline.paths, pipeline.spec
 
     @pipeline.asset(
         reads=["model", "baselines", "examples", *pipeline.embeddings],
-        group=None if replicates_nightly(spec) else pipeline.studies_group,
+        group=None if runs_seeds_nightly(spec) else pipeline.studies_group,
         kinds={"pytorch", "parquet"},
         trains=True,
         code_version=code_version(settings=training_settings(spec) | {"seeds": usual_seeds(spec)}),
     )
-    def replications(context: dg.AssetExecutionContext, config: ReplicationsConfig) -> dg.MaterializeResult:
+    def seed_runs(context: dg.AssetExecutionContext, config: SeedRunsConfig) -> dg.MaterializeResult:
         """Predictions of the networks with further seeds, for all tasks and for one task alone, and with each seed of
         the one for all tasks without text vectors. The evaluation compares over them."""
-        from mtl_pipeline.workflows.replicate import replicate_networks
+        from mtl_pipeline.workflows.seed_runs import run_seeds
 
-        summary = replicate_networks(paths, spec, seeds=config.seeds, log=context.log.info)
+        summary = run_seeds(paths, spec, seeds=config.seeds, log=context.log.info)
         return dg.MaterializeResult(
             data_version=dg.DataVersion(summary.fingerprint),
             metadata={
-                "dagster/uri": dg.MetadataValue.path(paths.replications),
+                "dagster/uri": dg.MetadataValue.path(paths.seed_runs),
                 "seeds": ", ".join(map(str, summary.seeds)),
                 **summary_metadata(summary),
             },
         )
 
-    return replications
+    return seed_runs

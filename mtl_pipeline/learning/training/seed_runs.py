@@ -37,11 +37,11 @@ PREDICTIONS, SUMMARY = "predictions.parquet", "summary.json"
 
 
 @dataclass(frozen=True)
-class ReplicationsSummary:
+class SeedRunsSummary:
     seeds: list[int]
     """All that are compared; the first is the pipeline's own, whose networks `model` and `baselines` hold."""
     made_from: dict[str, str]
-    """Fingerprints of what belongs to these replications, by name: the model, the examples and so on."""
+    """Fingerprints of what belongs to these seed runs, by name: the model, the examples and so on."""
     rows: int
     networks: int
     """Trained here; one for one task alone counts too."""
@@ -50,7 +50,7 @@ class ReplicationsSummary:
     fingerprint: str
 
 
-def replicate(
+def train_seeds(
     paths: PipelinePaths,
     spec: PipelineSpec,
     *,
@@ -58,7 +58,7 @@ def replicate(
     made_from: Mapping[str, str],
     target: Path,
     log: Log = print,
-) -> ReplicationsSummary:
+) -> SeedRunsSummary:
     """Train what is missing for a comparison over `seeds` seeds, and publish its predictions, calibrated as those of
     every model are, at `target`.
 
@@ -86,7 +86,7 @@ def replicate(
         pl.concat(found).write_parquet(folder / PREDICTIONS)
         with (folder / PREDICTIONS).open("rb") as file:
             fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
-        summary = ReplicationsSummary(
+        summary = SeedRunsSummary(
             all_seeds, dict(made_from), len(held_out.rows), networks, seconds, fingerprint
         )
         (folder / SUMMARY).write_text(json.dumps(asdict(summary), indent=1) + "\n")
@@ -131,13 +131,13 @@ def no_predictions(held_out: HeldOut, spec: PipelineSpec) -> pl.DataFrame:
     return pl.DataFrame(schema=schema)
 
 
-def read_replications(path: Path) -> tuple[ReplicationsSummary, pl.DataFrame]:
+def read_seed_runs(path: Path) -> tuple[SeedRunsSummary, pl.DataFrame]:
     """The summary and the predictions at `path`. Raises UserError where they are not whole."""
     try:
         with reading(path) as folder:
-            summary = ReplicationsSummary(**json.loads((folder / SUMMARY).read_text()))
+            summary = SeedRunsSummary(**json.loads((folder / SUMMARY).read_text()))
             return summary, pl.read_parquet(folder / PREDICTIONS)
     except (OSError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
         raise UserError(
-            f"{path} holds no replications that can be read ({error}): materialize replications"
+            f"{path} holds no seed runs that can be read ({error}): materialize seed_runs"
         ) from error

@@ -1,4 +1,4 @@
-"""Replications as Dagster sees them: only when asked for, in every run where defs.yaml says so, and never stale."""
+"""Seed runs as Dagster sees them: only when asked for, in every run where defs.yaml says so, and never stale."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from mtl_pipeline.spec import Negatives, PipelineSpec
 from mtl_pipeline.spec.assets import usual_seeds
 from mtl_pipeline.vectors import read_vectors, write_vectors
 from mtl_pipeline.workflows.predictions import wide_predictions
-from mtl_pipeline.workflows.replicate import find_replications
+from mtl_pipeline.workflows.seed_runs import usable_seed_runs
 from mtl_pipeline_tests.components.conftest import Project, open_project
 from mtl_pipeline_tests.conftest import PIPELINE, REPOSITORY, TinyPipeline, write_tiny_pipeline
 
-KEY = dg.AssetKey([PIPELINE, "replications"])
+KEY = dg.AssetKey([PIPELINE, "seed_runs"])
 
 
 def with_seeds(spec: PipelineSpec, seeds: int) -> PipelineSpec:
@@ -55,7 +55,7 @@ def test_defs_yaml_says_how_many_seeds_and_a_study_has_five(
 
 @pytest.fixture(scope="module")
 def nightly(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """The job of a pipeline that has no replications, run once."""
+    """The job of a pipeline that has no seed runs, run once."""
     root = tmp_path_factory.mktemp("nightly") / "root"
     with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
         pipeline = write_tiny_pipeline(root)
@@ -74,12 +74,12 @@ def frame(project: Project, name: str) -> pl.DataFrame:
     return pl.read_parquet(project.pipeline.paths.evaluation / f"{name}.parquet")
 
 
-def replicate(project: Project, *assets: str, seeds: int) -> dg.ExecuteInProcessResult:
+def materialize_seeds(project: Project, *assets: str, seeds: int) -> dg.ExecuteInProcessResult:
     """As `make report` does."""
     result = project.definitions.resolve_implicit_global_asset_job_def().execute_in_process(
         instance=project.instance,
         asset_selection=[KEY, *(dg.AssetKey([PIPELINE, asset]) for asset in assets)],
-        run_config={"ops": {f"{PIPELINE}__replications": {"config": {"seeds": seeds}}}},
+        run_config={"ops": {f"{PIPELINE}__seed_runs": {"config": {"seeds": seeds}}}},
         raise_on_error=False,
     )
     assert result.success
@@ -96,16 +96,16 @@ def other_content(path: Path) -> Iterator[Path]:
 
 
 def why_left_out(pipeline: TinyPipeline, spec: PipelineSpec | None = None) -> str:
-    """What the report would say of the replications that there are; nothing where it compares over them."""
+    """What the report would say of the seed runs that there are; nothing where it compares over them."""
     paths, spec = pipeline.paths, spec or pipeline.spec
     refuse_other_examples(paths)
-    _, why = find_replications(paths, spec, wide_predictions(paths, spec, truth=paths.truth))
-    return why.removeprefix("There are replications with 2 seeds, but ").partition(", so they")[0]
+    _, why = usable_seed_runs(paths, spec, wide_predictions(paths, spec, truth=paths.truth))
+    return why.removeprefix("There are seed runs with 2 seeds, but ").partition(", so they")[0]
 
 
 def test_the_nightly_run_does_without_and_nothing_is_out_of_sync(nightly: Project) -> None:
     assert nightly.instance.get_latest_materialization_event(KEY) is None
-    assert not nightly.pipeline.paths.replications.exists()
+    assert not nightly.pipeline.paths.seed_runs.exists()
     assert nightly.out_of_sync() == {}
     assert "seeds" not in nightly.metadata("evaluation")
     assert frame(nightly, "seeds").is_empty()
@@ -116,9 +116,9 @@ def test_the_nightly_run_does_without_and_nothing_is_out_of_sync(nightly: Projec
 
 
 def test_two_seeds_from_run_config_reach_the_report(nightly: Project) -> None:
-    replicate(nightly, "evaluation", seeds=2)
+    materialize_seeds(nightly, "evaluation", seeds=2)
     assert nightly.out_of_sync() == {}
-    metadata = nightly.metadata("replications")
+    metadata = nightly.metadata("seed_runs")
     assert (metadata["seeds"], metadata["networks"]) == ("0, 1", 6)
     comparisons = frame(nightly, "comparisons")
     assert comparisons["seeds"].unique().to_list() == [2]
@@ -154,12 +154,12 @@ def test_two_seeds_from_run_config_reach_the_report(nightly: Project) -> None:
     nightly.run_or_fail("examples")
     assert why_left_out(pipeline) == ""
 
-    # A model of another seed: what was replicated is of the model before.
+    # A model of another seed: what was trained_seeds is of the model before.
     other = nightly.pipeline.spec.model_copy(update={"seed": 9})
     changed = Project(nightly.pipeline, define_pipeline(PIPELINE, other), nightly.instance)
     changed.run_or_fail("model", "evaluation")
     why = "of an older model and with other settings"
-    assert f"There are replications with 2 seeds, but {why}, so they are left out." in report(changed)
+    assert f"There are seed runs with 2 seeds, but {why}, so they are left out." in report(changed)
     assert "The baselines were not trained with the seed of the model, so a difference" in report(changed)
     assert "The baselines were not trained with the seed of the model" in str(
         changed.metadata("evaluation")["beware"]
@@ -169,18 +169,18 @@ def test_two_seeds_from_run_config_reach_the_report(nightly: Project) -> None:
     assert frame(changed, "text").is_empty()
 
     declared = Project(nightly.pipeline, define_pipeline(PIPELINE, with_seeds(other, 2)), nightly.instance)
-    (failure,) = declared.run("replications").get_step_failure_events()
+    (failure,) = declared.run("seed_runs").get_step_failure_events()
     assert "baselines was not trained with the present seed" in str(failure.step_failure_data.error)
-    declared.run_or_fail("baselines", "replications")
-    assert declared.metadata("replications")["seeds"] == "9, 10"
+    declared.run_or_fail("baselines", "seed_runs")
+    assert declared.metadata("seed_runs")["seeds"] == "9, 10"
 
-    replicate(changed, "evaluation", seeds=1)
+    materialize_seeds(changed, "evaluation", seeds=1)
     assert "so they are left out" not in report(changed)
     assert frame(changed, "comparisons")["seeds"].unique().to_list() == [1]
 
 
 def test_without_a_model_they_say_what_to_do(project: Project) -> None:
-    (failure,) = project.run("replications").get_step_failure_events()
+    (failure,) = project.run("seed_runs").get_step_failure_events()
     assert failure.step_failure_data.user_failure_data is not None
     assert "materialize model first" in str(failure.step_failure_data.user_failure_data.description)
 
@@ -204,14 +204,14 @@ def test_make_report_leaves_the_seeds_to_the_pipeline_unless_told() -> None:
     assert "--config-json" not in make_report()
 
 
-def test_make_report_materializes_replications_and_the_evaluation_with_its_seeds() -> None:
+def test_make_report_materializes_seed_runs_and_the_evaluation_with_its_seeds() -> None:
     options = make_report("SEEDS=4")
     assert options["-m"] == "mtl_pipeline.definitions"
     definitions = defs()
     graph = definitions.resolve_asset_graph()
     selected = dg.AssetSelection.from_string(options["--select"]).resolve(graph)
-    assert {key.to_user_string() for key in selected} == {"shop/replications", "shop/evaluation"}
+    assert {key.to_user_string() for key in selected} == {"shop/seed_runs", "shop/evaluation"}
     config = json.loads(options["--config-json"])
-    assert config == {"ops": {"shop__replications": {"config": {"seeds": 4}}}}
+    assert config == {"ops": {"shop__seed_runs": {"config": {"seeds": 4}}}}
     job = dg.define_asset_job("report", selection=dg.AssetSelection.assets(*selected))
     assert dg.validate_run_config(job.resolve(asset_graph=graph), config)

@@ -13,11 +13,11 @@ from mtl_pipeline.learning.baselines.predict import predict_baselines
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.training.held_out import HeldOut
 from mtl_pipeline.learning.training.provenance import refuse_other_examples, unequal_training
-from mtl_pipeline.learning.training.replications import (
-    ReplicationsSummary,
+from mtl_pipeline.learning.training.seed_runs import (
+    SeedRunsSummary,
     predict_one,
-    read_replications,
-    replicate,
+    read_seed_runs,
+    train_seeds,
 )
 from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.spec import PipelineSpec
@@ -25,12 +25,12 @@ from mtl_pipeline.vectors import read_vectors, write_vectors
 from mtl_pipeline_tests.conftest import TinyPipeline
 
 
-def replicated(pipeline: TinyPipeline, seeds: int, spec: PipelineSpec | None = None) -> ReplicationsSummary:
+def trained_seeds(pipeline: TinyPipeline, seeds: int, spec: PipelineSpec | None = None) -> SeedRunsSummary:
     """Of a model with the same settings."""
     spec = spec or pipeline.spec
     if seeds > 1:
         train(pipeline, spec)
-    return replicate_only(pipeline, seeds, spec)
+    return train_seeds_only(pipeline, seeds, spec)
 
 
 def train(pipeline: TinyPipeline, spec: PipelineSpec) -> None:
@@ -38,13 +38,13 @@ def train(pipeline: TinyPipeline, spec: PipelineSpec) -> None:
     predict_baselines(pipeline.paths, spec, target=pipeline.paths.baselines, log=lambda line: None)
 
 
-def replicate_only(pipeline: TinyPipeline, seeds: int, spec: PipelineSpec) -> ReplicationsSummary:
-    return replicate(
+def train_seeds_only(pipeline: TinyPipeline, seeds: int, spec: PipelineSpec) -> SeedRunsSummary:
+    return train_seeds(
         pipeline.paths,
         spec,
         seeds=seeds,
         made_from={"model": "m", "examples": "e"},
-        target=pipeline.paths.replications,
+        target=pipeline.paths.seed_runs,
         log=lambda line: None,
     )
 
@@ -55,8 +55,8 @@ def quick(pipeline: TinyPipeline, **changes: object) -> PipelineSpec:
 
 
 def test_every_network_predicts_every_held_out_row(prepared: TinyPipeline) -> None:
-    summary = replicated(prepared, 2, quick(prepared, seed=7))
-    found, predictions = read_replications(prepared.paths.replications)
+    summary = trained_seeds(prepared, 2, quick(prepared, seed=7))
+    found, predictions = read_seed_runs(prepared.paths.seed_runs)
     assert found == summary
     assert (summary.seeds, summary.networks) == ([7, 8], 1 + 3 + 2)
     assert summary.made_from == {"model": "m", "examples": "e"}
@@ -85,7 +85,7 @@ def test_seeds_differ_and_each_is_reproducible(prepared: TinyPipeline, model: st
 
 
 def test_the_first_seed_is_that_of_the_baselines(prepared: TinyPipeline) -> None:
-    """Replicated once more, the network for one task alone is the one among the baselines: same code, same rows."""
+    """Trained once more, the network for one task alone is the one among the baselines: same code, same rows."""
     spec = quick(prepared)
     predict_baselines(prepared.paths, spec, target=prepared.paths.baselines, log=lambda line: None)
     baselines = pl.read_parquet(prepared.paths.baselines / "predictions.parquet")
@@ -112,9 +112,9 @@ def test_a_network_without_text_does_not_see_it(prepared: TinyPipeline) -> None:
 
 
 def test_one_seed_is_nothing_to_train(prepared: TinyPipeline) -> None:
-    summary = replicated(prepared, 1)
+    summary = trained_seeds(prepared, 1)
     assert (summary.seeds, summary.networks, summary.seconds) == ([0], 0, {})
-    _, predictions = read_replications(prepared.paths.replications)
+    _, predictions = read_seed_runs(prepared.paths.seed_runs)
     assert predictions.is_empty()
     assert predictions.columns[-1] == "prediction/rating"
 
@@ -125,25 +125,25 @@ def test_without_texts_there_is_no_such_network(prepared: TinyPipeline) -> None:
         table: getattr(features, table).model_copy(update={"text": None}) for table in ("users", "items")
     }
     spec = quick(prepared, features=features.model_copy(update=silent))
-    replicated(prepared, 2, spec)
-    _, predictions = read_replications(prepared.paths.replications)
+    trained_seeds(prepared, 2, spec)
+    _, predictions = read_seed_runs(prepared.paths.seed_runs)
     assert set(predictions["model"]) == {"multi_task", "single_task"}
 
 
 @pytest.mark.parametrize("summary", ["", "[]", '{"seeds": [0, 1]}'])
 def test_half_a_folder_is_refused(prepared: TinyPipeline, summary: str) -> None:
-    folder = prepared.paths.replications
-    replicated(prepared, 1)
+    folder = prepared.paths.seed_runs
+    trained_seeds(prepared, 1)
     (folder / "summary.json").write_text(summary)
     write_checksums(folder)
-    with pytest.raises(UserError, match=r"holds no replications that can be read .*materialize replications"):
-        read_replications(folder)
+    with pytest.raises(UserError, match=r"holds no seed runs that can be read .*materialize seed_runs"):
+        read_seed_runs(folder)
 
 
 def test_a_model_of_other_settings_is_not_mixed_with_further_seeds(prepared: TinyPipeline) -> None:
     spec = quick(prepared)
     with pytest.raises(UserError, match="model does not exist yet: materialize model first"):
-        replicate_only(prepared, 2, spec)
+        train_seeds_only(prepared, 2, spec)
     train(prepared, spec)
     others = {
         "training": spec.training.model_copy(update={"learning_rate": 1e-7}),
@@ -153,22 +153,22 @@ def test_a_model_of_other_settings_is_not_mixed_with_further_seeds(prepared: Tin
     for name, value in others.items():
         changed = spec.model_copy(update={name: value})
         with pytest.raises(UserError, match=f"model was not trained with the present {name}, so"):
-            replicate_only(prepared, 2, changed)
+            train_seeds_only(prepared, 2, changed)
     train_ranker(prepared.paths, changed, target=prepared.paths.model, log=lambda line: None)
     with pytest.raises(UserError, match="baselines was not trained with the present model, so"):
-        replicate_only(prepared, 2, changed)
+        train_seeds_only(prepared, 2, changed)
     assert unequal_training(prepared.paths) == ["model"]
     train(prepared, spec)
     assert unequal_training(prepared.paths) == []
-    replicate_only(prepared, 2, spec)
+    train_seeds_only(prepared, 2, spec)
 
     items = prepared.paths.embeddings("items")
     found = read_vectors(items)
     hashes = pa.array([bytes(16)] * len(found.ids), pa.binary(16))
     write_vectors(items, found.ids, -found.vectors, hashes, found.metadata)
     with pytest.raises(UserError, match="with the present text vectors, "):
-        replicate_only(prepared, 2, spec)
-    replicate_only(prepared, 1, spec)
+        train_seeds_only(prepared, 2, spec)
+    train_seeds_only(prepared, 1, spec)
 
 
 @pytest.mark.parametrize("stale", ["model", "baselines"])

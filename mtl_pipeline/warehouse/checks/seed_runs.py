@@ -1,4 +1,4 @@
-"""What must hold of replications, so that their networks can be compared on the same rows."""
+"""What must hold of seed runs, so that their networks can be compared on the same rows."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from mtl_pipeline.warehouse.checks.rules import Check, parquet
 from mtl_pipeline.warehouse.templates import quote_identifier
 
 
-def replications_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Check]:
-    predictions = parquet(paths.replications / "predictions.parquet")
+def seed_runs_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Check]:
+    predictions = parquet(paths.seed_runs / "predictions.parquet")
     examples = parquet(paths.examples / "examples.parquet")
     held_out = f"(SELECT example_id, split FROM {examples} WHERE split <> 'train')"
     return [

@@ -1,4 +1,4 @@
-"""Replications: the networks with further seeds, and without text, for a comparison that no single seed decides."""
+"""Seed runs: the networks with further seeds, and without text, for a comparison that no single seed decides."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import polars as pl
 
 from mtl_pipeline.champions import model_fingerprint
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.evaluation.studies.seeds import Replications, with_replications
-from mtl_pipeline.learning.training.replications import ReplicationsSummary, read_replications, replicate
+from mtl_pipeline.evaluation.studies.seeds import SeedRuns, with_seed_runs
+from mtl_pipeline.learning.training.seed_runs import SeedRunsSummary, read_seed_runs, train_seeds
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import folder_fingerprint, reading
 from mtl_pipeline.spec import PipelineSpec
@@ -21,26 +21,26 @@ OTHERWISE = {
     "settings": "with other settings",
     "text vectors": "with other text vectors",
 }
-"""How replications differ from what there is now, by the name of a fingerprint."""
+"""How seed runs differ from what there is now, by the name of a fingerprint."""
 
 
-def replicate_networks(
+def run_seeds(
     paths: PipelinePaths, spec: PipelineSpec, *, seeds: int | None = None, log: Log = print
-) -> ReplicationsSummary:
+) -> SeedRunsSummary:
     """Train the networks with as many seeds, those of the model and the baselines among them.
 
     Raises UserError when there is no model, or there are no baselines, yet.
     """
     seeds = seeds or usual_seeds(spec)
     if seeds == 1:
-        log("one seed is that of the model: nothing to replicate")
-    return replicate(
-        paths, spec, seeds=seeds, made_from=fingerprints(paths, spec), target=paths.replications, log=log
+        log("one seed is that of the model: nothing to train")
+    return train_seeds(
+        paths, spec, seeds=seeds, made_from=fingerprints(paths, spec), target=paths.seed_runs, log=log
     )
 
 
 def fingerprints(paths: PipelinePaths, spec: PipelineSpec) -> dict[str, str]:
-    """Of what replications belong to; what model and baselines were made from is part of theirs. Raises UserError when
+    """Of what seed runs belong to; what model and baselines were made from is part of theirs. Raises UserError when
     there is no model, or there are no baselines, yet."""
     with reading(paths.model) as model, reading(paths.baselines) as baselines:
         trained = {"model": model_fingerprint(model), "baselines": folder_fingerprint(baselines)}
@@ -51,17 +51,17 @@ def fingerprints(paths: PipelinePaths, spec: PipelineSpec) -> dict[str, str]:
     }
 
 
-def find_replications(
+def usable_seed_runs(
     paths: PipelinePaths, spec: PipelineSpec, predictions: pl.DataFrame
-) -> tuple[Replications | None, str]:
+) -> tuple[SeedRuns | None, str]:
     """What the evaluation may compare over, or None and, where there is something that it may not, why.
 
     `predictions` is the wide frame of the model and its baselines, which hold the first seed.
     """
-    if not paths.replications.is_dir():
+    if not paths.seed_runs.is_dir():
         return None, ""
     try:
-        summary, replicas = read_replications(paths.replications)
+        summary, replicas = read_seed_runs(paths.seed_runs)
     except UserError as error:
         return None, str(error)
     if len(summary.seeds) == 1:
@@ -71,7 +71,7 @@ def find_replications(
     if changed:
         what = " and ".join(OTHERWISE[name] for name in changed)
         return None, (
-            f"There are replications with {len(summary.seeds)} seeds, but {what}, so they are left out. "
+            f"There are seed runs with {len(summary.seeds)} seeds, but {what}, so they are left out. "
             f"`make report PIPELINE={paths.pipeline}` makes them again."
         )
-    return with_replications(predictions, replicas, summary.seeds), ""
+    return with_seed_runs(predictions, replicas, summary.seeds), ""
