@@ -304,6 +304,14 @@ class PipelineSpec(SpecModel):
                     *place,
                     "by",
                 )
+            numbers = [*self.features.users.numeric, *self.features.items.numeric]
+            if feature.of and feature.of not in numbers:
+                raise SpecError(
+                    f"history: of names '{feature.of}'; the numeric features of users and items are: "
+                    f"{', '.join(numbers) or 'none'}",
+                    *place,
+                    "of",
+                )
             if feature.label not in self.labels:
                 raise SpecError(
                     f"history: label names '{feature.label}'; the labels are: {', '.join(self.labels)}",

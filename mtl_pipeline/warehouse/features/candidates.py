@@ -17,7 +17,6 @@ from mtl_pipeline.warehouse.features.point_in_time import (
     entity_features,
     entity_ids,
     entity_joins,
-    history_groups,
     summarise_history,
 )
 from mtl_pipeline.warehouse.templates import quote_literal, render_sql
@@ -45,7 +44,7 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Itera
                 newest_days=spec.recommendations.newest_days,
             )
         )
-        summarise_history(connection, spec, now="getvariable('now')")
+        history = summarise_history(connection, spec, now="getvariable('now')")
         candidates = render_sql(
             COMMON_SQL / "candidates.sql",
             context=context_values(connection, spec),
@@ -53,7 +52,8 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Itera
             root_label=spec.root_task.column,
             entity_features=[name for table in spec.entities for name in entity_features(spec, table)],
             entity_joins=entity_joins(spec),
-            histories=list(history_groups(spec.features.history)),
+            history=history,
+            features=[feature.name for feature in spec.features.history],
         )
         users, items = fetch_one(
             connection,

@@ -2,122 +2,136 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import duckdb
 
+from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import COMMON_SQL
-from mtl_pipeline.spec import HistoryFeature, PipelineSpec
+from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.connection import column_types
+from mtl_pipeline.warehouse.features.history import STATISTICS, History, TallyGroup, plan_history
 from mtl_pipeline.warehouse.features.label_times import label_steps
 from mtl_pipeline.warehouse.templates import quote_identifiers, render_sql
 
-WHOLE_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
 
-
-@dataclass(frozen=True)
-class HistoryGroup:
-    """History features that share their keys, so that the log is read once for all of them."""
-
-    number: int
-    keys: tuple[str, ...]
-    features: list[HistoryFeature]
-
-    @property
-    def table(self) -> str:
-        """Name of the table of what is known now of the keys."""
-        return f"latest_history_{self.number}"
-
-
-def add_features(
-    connection: duckdb.DuckDBPyConnection,
-    spec: PipelineSpec,
-    rows: str,
-    *,
-    is_log: bool = False,
-) -> str:
+def add_features(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, rows: str) -> str:
     """Join user, item and history features to a temporary table with user_id, item_id and timestamp.
 
-    `is_log`: the rows that are not `sampled` are the interactions, all of them, with their labels. The
-    table is consumed. Returns the name of the temporary table that takes its place.
+    The table is consumed. Returns the name of the temporary table that takes its place. Raises UserError for a
+    history feature with two lists among its keys.
     """
     source = add_entity_features(connection, spec, rows)
+    if not spec.features.history:
+        return source
     steps = label_steps(connection, spec)
-    features = spec.features.history
-    if is_log and (of_rows := [feature for feature in features if feature.label not in steps]):
-        source = add_log_history(connection, spec, source, of_rows)
-        features = [feature for feature in features if feature.label in steps]
-    for group in history_groups(features):
-        target = f"rows_with_history_{group.number}"
+    history = declared_history(connection, spec, now="timestamp")
+    source = add_tallies(connection, spec, history.plain_groups(), source, steps)
+    by_value: dict[str, str] = {}
+    for column in history.lists:
+        groups = history.list_groups(column)
+        needed = {name for group in groups for name in (*group.keys, *group.numbers)} - {column}
+        connection.execute(
+            render_sql(
+                COMMON_SQL / "history_lists.sql",
+                source=source,
+                list=column,
+                columns=sorted(needed),
+                tallies=[name for group in history.plain_groups() for name in group.tallies],
+            )
+        )
+        by_value[column] = add_tallies(connection, spec, groups, "rows_by_value", steps, column)
+    target = "rows_with_history"
+    connection.execute(
+        render_sql(
+            COMMON_SQL / "history_features.sql",
+            source=source,
+            target=target,
+            tallies=[name for group in history.plain_groups() for name in group.tallies],
+            features=[feature.name for feature in spec.features.history],
+            expressions=history.expressions,
+            of_lists=history.of_lists,
+            by_value=by_value,
+        )
+    )
+    return target
+
+
+def add_tallies(
+    connection: duckdb.DuckDBPyConnection,
+    spec: PipelineSpec,
+    groups: Sequence[TallyGroup],
+    source: str,
+    steps: dict[str, str],
+    list_column: str | None = None,
+) -> str:
+    """`source` is consumed; returns what takes its place."""
+    for group in groups:
+        target = f"rows_with_tallies_{group.number}"
         connection.execute(
             render_sql(
                 COMMON_SQL / "history.sql",
                 source=source,
                 target=target,
-                periods=list(dict.fromkeys(feature.within_days for feature in group.features)),
-                **history_log(spec, group, steps),
+                **log_of(spec, group, steps, list_column),
             )
         )
         source = target
     return source
 
 
-def summarise_history(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, now: str) -> None:
-    """Make the temporary table of each group of history features: its keys, and what is known of them now.
+def summarise_history(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, now: str) -> History:
+    """Make the temporary table of each group of tallies: its keys, and what is known of them now.
 
     `now`: an SQL expression of a constant time.
     """
     steps = label_steps(connection, spec)
-    for group in history_groups(spec.features.history):
+    history = declared_history(connection, spec, now)
+    for group in history.groups:
+        (list_column,) = set(group.keys) & set(history.lists) or (None,)
         connection.execute(
             render_sql(
                 COMMON_SQL / "latest_history.sql",
-                target=group.table,
                 now=now,
-                **history_log(spec, group, steps),
+                **log_of(spec, group, steps, list_column),
             )
         )
+    return history
 
 
-def history_log(spec: PipelineSpec, group: HistoryGroup, steps: dict[str, str]) -> dict:
+def declared_history(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, now: str) -> History:
+    lists = [
+        name
+        for table in spec.entities
+        for name, type_ in column_types(connection, table).items()
+        if type_.endswith("[]")
+    ]
+    for feature in spec.features.history:
+        if len(several := [column for column in feature.by if column in lists]) > 1:
+            raise UserError(
+                f"history in defs.yaml: by names {' and '.join(several)}, which are lists; it may name one list"
+            )
+    return plan_history(spec.features.history, lists, now)
+
+
+def log_of(spec: PipelineSpec, group: TallyGroup, steps: dict[str, str], list_column: str | None) -> dict:
     """What history_log.sql, and the SQL around it, needs of a group."""
-    labels = list(dict.fromkeys(feature.label for feature in group.features))
     return {
-        "keys": group.keys,
-        "features": group.features,
-        "labels_with_steps": {label: steps[label] for label in labels if label in steps},
-        "other_labels": [label for label in labels if label not in steps],
+        "group": group,
+        "list": list_column,
+        "labels_with_steps": {label: steps[label] for label in group.labels if label in steps},
+        "other_labels": [label for label in group.labels if label not in steps],
         "entities": " ".join(
-            f"JOIN (SELECT {quote_identifiers([f'{name}_id', *keys])} FROM {name}s) USING ({name}_id)"
+            f"JOIN (SELECT {quote_identifiers([f'{name}_id', *columns])} FROM {name}s) USING ({name}_id)"
             for name, features in (("user", spec.features.users), ("item", spec.features.items))
-            if (keys := [key for key in group.keys if key in features.categorical])
+            if (
+                columns := [
+                    *(key for key in group.keys if key in features.categorical),
+                    *(number for number in group.numbers if number in features.numeric),
+                ]
+            )
         ),
     }
-
-
-def add_log_history(
-    connection: duckdb.DuckDBPyConnection,
-    spec: PipelineSpec,
-    source: str,
-    features: list[HistoryFeature],
-) -> str:
-    target = "rows_with_history"
-    periods = {feature.name: (tuple(feature.by), feature.within_days) for feature in features}
-    names = {period: f"history_{number}" for number, period in enumerate(dict.fromkeys(periods.values()))}
-    types = column_types(connection, source)
-    connection.execute(
-        render_sql(
-            COMMON_SQL / "log_history.sql",
-            source=source,
-            target=target,
-            features=features,
-            names=names,
-            whole_numbers=[label for label in spec.labels if types[label] in WHOLE_NUMBERS],
-            windows={feature: names[period] for feature, period in periods.items()},
-        )
-    )
-    return target
 
 
 def add_entity_features(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, rows: str) -> str:
@@ -149,20 +163,9 @@ def entity_ids(spec: PipelineSpec, table: str) -> str:
     return f"(SELECT DISTINCT {table.removesuffix('s')}_id FROM interactions)"
 
 
-def history_groups(features: list[HistoryFeature]) -> Iterator[HistoryGroup]:
-    by_keys: dict[tuple[str, ...], list[HistoryFeature]] = {}
-    for feature in features:
-        by_keys.setdefault(tuple(feature.by), []).append(feature)
-    for number, (keys, grouped) in enumerate(by_keys.items()):
-        yield HistoryGroup(number, keys, grouped)
-
-
 def numeric_features(spec: PipelineSpec) -> list[tuple[str, str]]:
     """Numeric features in model order, each with the transform that precedes standardisation."""
     features = spec.features
     plain = [*features.users.numeric, *features.items.numeric, *features.interactions.numeric]
-    history = [
-        (feature.name, "log1p" if feature.statistic == "count" else "identity")
-        for feature in spec.features.history
-    ]
+    history = [(feature.name, STATISTICS[feature.statistic].transform) for feature in spec.features.history]
     return [(name, "identity") for name in plain] + history
