@@ -13,6 +13,7 @@ SQL = (
     "impressions.sql",
     "history.sql",
     "history_log.sql",
+    "history_windows.sql",
     "history_lists.sql",
     "history_features.sql",
     "examples.sql",

@@ -178,42 +178,52 @@ def by_definition(feature: HistoryFeature, log: list[tuple], user: int, item: in
 @given(
     events=st.lists(
         st.tuples(
-            st.integers(1, 2), st.integers(1, 5), st.integers(0, 9), st.one_of(st.none(), st.integers(-1, 5))
+            st.integers(1, 2),
+            st.integers(1, 5),
+            st.integers(0, 9),
+            st.one_of(st.none(), st.integers(-1, 5)),
+            st.booleans(),
         ),
         max_size=15,
     ),
-    type_=st.sampled_from(["INTEGER", "DOUBLE", "DECIMAL(4, 1)"]),
+    type_=st.sampled_from(["INTEGER", "TINYINT", "DOUBLE", "DECIMAL(4, 1)"]),
 )
 def test_every_statistic_is_what_its_definition_says(
-    tmp_path_factory, events: list[tuple[int, int, int, int | None]], type_: str
+    tmp_path_factory, events: list[tuple[int, int, int, int | None, bool]], type_: str
 ) -> None:
-    """User, item, day, rating."""
+    """User, item, day, rating, whether the row is a sampled negative. By joins to the log, and by windows over it."""
     spec = PipelineSpec.model_validate(EVERY_STATISTIC)
-    items = pl.DataFrame(
-        {"item_id": list(KINDS), "maker": list(MAKERS.values()), "kinds": list(KINDS.values())}
-        | {"price": list(PRICES.values())}
-    )
-    log = pl.DataFrame(
-        events, {"user_id": pl.Int32, "item_id": pl.Int32, "day": pl.Int32, "rating": pl.Int32}, orient="row"
-    )
+    log = [event[:4] for event in events if not event[4]]
     with open_warehouse(tmp_path_factory.mktemp("warehouse") / "w.duckdb") as connection:
-        connection.register("item_rows", items)
-        connection.register("log_rows", log)
-        connection.execute("CREATE TABLE items AS FROM item_rows")
         connection.execute(
-            "CREATE TABLE interactions AS SELECT user_id, item_id, "
-            f"TIMESTAMP '2020-01-01' + to_days(day) AS timestamp, rating::{type_} AS rating FROM log_rows"
+            "CREATE TABLE items (item_id INTEGER, maker VARCHAR, kinds VARCHAR[], price DOUBLE)"
         )
+        for item in KINDS:
+            connection.execute(
+                "INSERT INTO items VALUES (?, ?, ?, ?)", [item, MAKERS[item], KINDS[item], PRICES[item]]
+            )
         connection.execute(
-            "CREATE TEMP TABLE moments AS SELECT user_id, item_id, day, "
-            "TIMESTAMP '2020-01-01' + to_days(day) AS timestamp FROM log_rows"
+            f"CREATE TEMP TABLE impressions (user_id INTEGER, item_id INTEGER, day INTEGER, rating {type_}, "
+            "sampled BOOLEAN, timestamp TIMESTAMP)"
         )
-        table = add_features(connection, spec, "moments")
-        rows = connection.sql(f"FROM {table}").pl()
-    assert len(rows) == len(events)
-    for row in rows.iter_rows(named=True):
+        for event in events:
+            connection.execute(
+                "INSERT INTO impressions SELECT $1, $2, $3, $4, $5, TIMESTAMP '2020-01-01' + to_days($3)",
+                event,
+            )
+        connection.execute("CREATE TABLE interactions AS FROM impressions WHERE NOT sampled")
+        connection.execute("CREATE TEMP TABLE moments AS SELECT * EXCLUDE (rating) FROM impressions")
+        joined, windowed = (
+            connection.sql(f"FROM {table}").pl()
+            for table in (
+                add_features(connection, spec, "moments"),
+                add_features(connection, spec, "impressions", is_log=True),
+            )
+        )
+    assert len(joined) == len(windowed) == len(events)
+    for row in (*joined.iter_rows(named=True), *windowed.iter_rows(named=True)):
         for feature in spec.features.history:
-            expected = by_definition(feature, events, row["user_id"], row["item_id"], row["day"])
+            expected = by_definition(feature, log, row["user_id"], row["item_id"], row["day"])
             if expected is None and feature.statistic == "count" and "kinds" not in feature.by:
                 expected = 0
             assert row[feature.name] == pytest.approx(expected, abs=1e-8), feature.name

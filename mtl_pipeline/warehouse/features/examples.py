@@ -54,7 +54,7 @@ def build_examples(paths: PipelinePaths, spec: PipelineSpec) -> ExamplesSummary:
     with open_warehouse(paths.warehouse, read_only=True, settings=spec.warehouse) as connection:
         steps = label_steps(connection, spec)
         sample_impressions(connection, spec, steps)
-        source = add_features(connection, spec, "impressions")
+        source = add_features(connection, spec, "impressions", is_log=True)
         connection.execute(
             render_sql(
                 COMMON_SQL / "examples.sql",

@@ -52,6 +52,11 @@ class Tally:
         of = quote_identifier(self.of) if self.of else ""
         return AMOUNTS[self.amount].format(label=quote_identifier(self.label), of=of)
 
+    @property
+    def whole_sql(self) -> str:
+        """The same of a label that holds whole numbers, which add up faster than decimals."""
+        return quote_identifier(self.label) if self.amount == "total" else self.sql
+
 
 @dataclass
 class Tallies:
@@ -138,9 +143,8 @@ def lift(asked: Asked) -> str:
         f"coalesce({asked('positives', by)}, 0)" for by in (None, [first], others, [])
     )
     share = f"(({theirs} + 1) / ({everything} + {PRIOR_EVENTS}))"
-    known = " AND ".join(f"{quote_identifier(key)} IS NOT NULL" for key in asked.feature.by)
     ratio = f"({both} + {PRIOR_SHARES} * {share}) / ({own} + {PRIOR_SHARES}) / {share}"
-    return f"CASE WHEN {known} THEN ln({ratio}) END"
+    return where_known(asked, f"ln({ratio})")
 
 
 def relative_mean(asked: Asked) -> str:
@@ -148,7 +152,13 @@ def relative_mean(asked: Asked) -> str:
     own = mean(asked, asked.feature.by[:1])
     observed = f"coalesce({asked('observed')}, 0)"
     above = f"coalesce({asked('total')}::DOUBLE, 0) - {observed} * ({own})"
-    return f"({above}) / ({observed} + {PRIOR_LABELS})"
+    return where_known(asked, f"({above}) / ({observed} + {PRIOR_LABELS})")
+
+
+def where_known(asked: Asked, expression: str) -> str:
+    """NULL for a row that lacks one of the keys."""
+    known = " AND ".join(f"{quote_identifier(key)} IS NOT NULL" for key in asked.feature.by)
+    return f"CASE WHEN {known} THEN {expression} END"
 
 
 @dataclass(frozen=True)

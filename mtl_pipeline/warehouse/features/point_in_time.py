@@ -14,19 +14,24 @@ from mtl_pipeline.warehouse.features.history import STATISTICS, History, TallyGr
 from mtl_pipeline.warehouse.features.label_times import label_steps
 from mtl_pipeline.warehouse.templates import quote_identifiers, render_sql
 
+WHOLE_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
 
-def add_features(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, rows: str) -> str:
+
+def add_features(
+    connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, rows: str, *, is_log: bool = False
+) -> str:
     """Join user, item and history features to a temporary table with user_id, item_id and timestamp.
 
-    The table is consumed. Returns the name of the temporary table that takes its place. Raises UserError for a
-    history feature with two lists among its keys.
+    `is_log`: the rows that are not `sampled` are the interactions, all of them, with their labels. The table is
+    consumed. Returns the name of the temporary table that takes its place. Raises UserError for a history feature with
+    two lists among its keys.
     """
     source = add_entity_features(connection, spec, rows)
     if not spec.features.history:
         return source
-    steps = label_steps(connection, spec)
     history = declared_history(connection, spec, now="timestamp")
-    source = add_tallies(connection, spec, history.plain_groups(), source, steps)
+    source = add_tallies(connection, spec, history.plain_groups(), source, is_log=is_log)
+    tallies = [name for group in history.plain_groups() for name in group.tallies]
     by_value: dict[str, str] = {}
     for column in history.lists:
         groups = history.list_groups(column)
@@ -36,18 +41,17 @@ def add_features(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, rows
                 COMMON_SQL / "history_lists.sql",
                 source=source,
                 list=column,
-                columns=sorted(needed),
-                tallies=[name for group in history.plain_groups() for name in group.tallies],
+                columns=[*sorted(needed), *tallies, *(["sampled", *spec.labels] if is_log else [])],
             )
         )
-        by_value[column] = add_tallies(connection, spec, groups, "rows_by_value", steps, column)
+        by_value[column] = add_tallies(connection, spec, groups, "rows_by_value", column, is_log=is_log)
     target = "rows_with_history"
     connection.execute(
         render_sql(
             COMMON_SQL / "history_features.sql",
             source=source,
             target=target,
-            tallies=[name for group in history.plain_groups() for name in group.tallies],
+            tallies=tallies,
             features=[feature.name for feature in spec.features.history],
             expressions=history.expressions,
             of_lists=history.of_lists,
@@ -62,21 +66,40 @@ def add_tallies(
     spec: PipelineSpec,
     groups: Sequence[TallyGroup],
     source: str,
-    steps: dict[str, str],
     list_column: str | None = None,
+    *,
+    is_log: bool,
 ) -> str:
     """`source` is consumed; returns what takes its place."""
-    for group in groups:
-        target = f"rows_with_tallies_{group.number}"
+    steps = label_steps(connection, spec)
+    in_windows = [group for group in groups if is_log and group.keys and not set(group.labels) & set(steps)]
+    if in_windows:
+        target = "rows_with_windows"
+        periods = [(group.keys, days) for group in in_windows for days in group.periods]
+        types = column_types(connection, source)
         connection.execute(
             render_sql(
-                COMMON_SQL / "history.sql",
+                COMMON_SQL / "history_windows.sql",
                 source=source,
                 target=target,
-                **log_of(spec, group, steps, list_column),
+                groups=in_windows,
+                windows={period: f"history_{number}" for number, period in enumerate(periods)},
+                whole_numbers=[label for label in spec.labels if types[label] in WHOLE_NUMBERS],
             )
         )
         source = target
+    for group in groups:
+        if group not in in_windows:
+            target = f"rows_with_tallies_{group.number}"
+            connection.execute(
+                render_sql(
+                    COMMON_SQL / "history.sql",
+                    source=source,
+                    target=target,
+                    **log_of(spec, group, steps, list_column),
+                )
+            )
+            source = target
     return source
 
 
