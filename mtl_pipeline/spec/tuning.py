@@ -96,7 +96,6 @@ class Tuning(SpecModel):
                 raise SpecError(
                     f"tuning: {name}: low {allowed.low:g} is not below high {allowed.high:g}; null keeps the value "
                     "that it has",
-                    name,
-                    "low",
+                    f"{name}.low",
                 )
         return self
