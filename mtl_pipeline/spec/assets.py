@@ -15,7 +15,6 @@ from mtl_pipeline.paths import COMMON_SQL, PipelinePaths
 from mtl_pipeline.spec.pipeline import PipelineSpec
 from mtl_pipeline.spec.sections import Backtest
 
-BACKTEST_SQL = ("window.sql", "known_label.sql", "statistics.sql")
 SEEDS_OF_A_STUDY = 5
 """Where defs.yaml asks for one seed only, whoever makes seed runs all the same wants to compare over several."""
 
@@ -69,7 +68,7 @@ def training_settings(spec: PipelineSpec) -> dict[str, Any]:
 def backtest_version(paths: PipelinePaths, spec: PipelineSpec, backtest: Backtest) -> str:
     """Changes with everything that decides what a backtest makes of the same examples and text vectors."""
     return code_version(
-        sql=[COMMON_SQL / name for name in BACKTEST_SQL],
+        sql=[COMMON_SQL / name for name in ("window.sql", "known_label.sql", "statistics.sql")],
         settings={
             "examples": examples_settings(spec),
             "training": training_settings(spec),

@@ -65,35 +65,6 @@ def entire_space_name(task: str) -> str:
     return f"{task}{ENTIRE_SPACE}"
 
 
-def columns_of_expression(expression: str, place: str) -> list[str]:
-    """The columns that the SQL expression at `place` names. Raises SpecError where it is not one."""
-    import polars as pl
-
-    try:
-        return pl.sql_expr(expression).meta.root_names()
-    except pl.exceptions.PolarsError as error:
-        raise SpecError(f"{place} is no SQL expression: {error}", place) from None
-
-
-def refuse_no_number_per_row(expression: str, columns: list[str], place: str) -> None:
-    """Raise SpecError where an SQL expression over numbers gives text or no finite number, or depends on other rows."""
-    import polars as pl
-
-    two_rows = pl.DataFrame({column: [0.25, 0.5] for column in columns})
-    try:
-        values = two_rows.select(pl.sql_expr(expression)).to_series()
-        alone = [two_rows[row].select(pl.sql_expr(expression)).to_series() for row in range(len(two_rows))]
-    except pl.exceptions.PolarsError as error:
-        raise SpecError(f"{place} cannot be computed: {error}", place) from None
-    if values.dtype.is_float() and not values.is_finite().all():
-        raise SpecError(
-            f"{place} must give finite numbers: it divides by zero, or takes a root or logarithm of less",
-            place,
-        )
-    if not values.dtype.is_numeric() or not values.equals(pl.concat(alone)):
-        raise SpecError(f"{place} must give a number for each row, such as {' + '.join(columns)}", place)
-
-
 def refuse_repeats(what: str, names: list[str], place: str) -> None:
     for position, name in enumerate(names):
         if name in names[:position]:
@@ -111,3 +82,28 @@ def refuse_any_unknown(what: str, names: Collection[str], known: Collection[str]
     if unknown := [name for name in names if name not in known]:
         allowed = ", ".join(dict.fromkeys(known))
         raise SpecError(f"{what} names {', '.join(unknown)}; it may name: {allowed}", place)
+
+
+def check_score(expression: str, known: list[str], place: str) -> None:
+    """Raise SpecError unless an SQL expression over the known numbers gives each row a finite number of its own."""
+    import polars as pl
+
+    try:
+        score = pl.sql_expr(expression)
+        columns = sorted(set(score.meta.root_names()))
+    except pl.exceptions.PolarsError as error:
+        raise SpecError(f"{place} is no SQL expression: {error}", place) from None
+    refuse_any_unknown(place, columns or ["no prediction"], known, place)
+    two_rows = pl.DataFrame({column: [0.25, 0.5] for column in columns})
+    try:
+        values = two_rows.select(score).to_series()
+        alone = pl.concat([row.select(score).to_series() for row in two_rows.iter_slices(1)])
+    except pl.exceptions.PolarsError as error:
+        raise SpecError(f"{place} cannot be computed: {error}", place) from None
+    if values.dtype.is_float() and not values.is_finite().all():
+        raise SpecError(
+            f"{place} must give finite numbers: it divides by zero, or takes a root or logarithm of less",
+            place,
+        )
+    if not values.dtype.is_numeric() or not values.equals(alone):
+        raise SpecError(f"{place} must give a number for each row, such as {' + '.join(columns)}", place)

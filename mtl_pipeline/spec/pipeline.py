@@ -15,10 +15,9 @@ from mtl_pipeline.spec.base import (
     Identifier,
     SpecError,
     SpecModel,
-    columns_of_expression,
+    check_score,
     entire_space_name,
     refuse_any_unknown,
-    refuse_no_number_per_row,
     refuse_repeats,
     refuse_unknown,
 )
@@ -304,17 +303,13 @@ class PipelineSpec(SpecModel):
                 "whether it happened; choose shown or nothing",
                 "recommendations.exclude",
             )
-        known = [task.name for task in self.tasks if KINDS[task.kind].is_ordered]
-        score, place = self.recommendations.score, "recommendations.score"
-        if score is None:
-            if not known:
-                raise SpecError(
-                    "recommendations: classes have no order to rank items by; declare a task of another kind",
-                    "tasks",
-                )
-            return self
-        known += map(entire_space_name, self.entire_space_tasks)
-        names = sorted(set(columns_of_expression(score, place)))
-        refuse_any_unknown(place, names or ["no prediction"], known, place)
-        refuse_no_number_per_row(score, names, place)
+        numbers = [task.name for task in self.tasks if KINDS[task.kind].is_ordered]
+        if self.recommendations.score is not None:
+            known = [*numbers, *map(entire_space_name, self.entire_space_tasks)]
+            check_score(self.recommendations.score, known, "recommendations.score")
+        elif not numbers:
+            raise SpecError(
+                "recommendations: classes have no order to rank items by; declare a task of another kind",
+                "tasks",
+            )
         return self
