@@ -173,23 +173,17 @@ def refuse_rows(wrong: pl.DataFrame, rows: int, where: str, what: str, remedy: s
 
 def task_rows(predictions: pl.DataFrame, task: str, models: list[str], split: str) -> TaskRows:
     """The observed rows of `split` as arrays."""
+    rows, cluster = observed_rows(predictions, task, split), pl.row_index()
+    if has_users(predictions):
+        rows, cluster = rows.sort("user_id", maintain_order=True), pl.col("user_id").rle_id()
     columns = [label_column(task), *(prediction_column(model, task) for model in models)]
-    users = ["user_id"] if has_users(predictions) else []
-    observed = predictions.lazy().filter(pl.col("split") == split, pl.col(columns[0]).is_not_null())
-    rows = observed.select(*users, *columns).collect()
-    labels, *predicted = (as_floats(rows[column]) for column in columns)
-    if not users:
-        clusters = np.arange(rows.height)
-    else:
-        clusters = rows["user_id"].rank("dense").to_numpy().astype(np.int64) - 1
-        order = np.argsort(clusters, kind="stable")
-        clusters, labels = clusters[order], labels[order]
-        predicted = [values[order] for values in predicted]
+    frame = rows.select(cluster.alias("cluster"), *columns).collect()
+    labels, *predicted = (as_floats(frame[column]) for column in columns)
     return TaskRows(
         labels=labels,
-        clusters=clusters,
-        cluster_count=int(clusters[-1]) + 1 if len(clusters) else 0,
-        has_users=bool(users),
+        clusters=frame["cluster"].to_numpy().astype(np.int64),
+        cluster_count=frame["cluster"].n_unique(),
+        has_users=has_users(predictions),
         predictions=dict(zip(models, predicted, strict=True)),
     )
 
@@ -202,9 +196,12 @@ def before_calibration(
     label, column = label_column(task), uncalibrated_column(model, task)
     if column not in predictions.columns:
         return None
-    rows = predictions.lazy().filter(pl.col("split") == split, pl.col(label).is_not_null())
-    observed = rows.select(label, column).collect()
-    return as_floats(observed[label]), as_floats(observed[column])
+    rows = observed_rows(predictions, task, split).select(label, column).collect()
+    return as_floats(rows[label]), as_floats(rows[column])
+
+
+def observed_rows(predictions: pl.DataFrame, task: str, split: str) -> pl.LazyFrame:
+    return predictions.lazy().filter(pl.col("split") == split, pl.col(label_column(task)).is_not_null())
 
 
 def as_floats(column: pl.Series) -> np.ndarray:

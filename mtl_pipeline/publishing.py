@@ -37,9 +37,6 @@ DESCRIPTORS = Path("/proc/self/fd")
 PATIENCE_SECONDS = 0.2
 """A link that takes the place of a real folder is missing for an instant."""
 
-Verify = Callable[[Path, Path], None]
-"""(version, target): raises UserError where the version is not what was published at the target."""
-
 
 @contextmanager
 def publish_file(target: Path) -> Iterator[Path]:
@@ -68,22 +65,19 @@ def publish_folder(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def reading(target: Path, verify: Verify = verify_checksums) -> Iterator[Path]:
+def reading(target: Path, verify: Callable[[Path, Path], None] = verify_checksums) -> Iterator[Path]:
     """Yield the version that `target` names now: verified, and there until the `with` block ends.
 
-    Raises UserError when there is none, or when it is damaged.
+    Raises UserError when there is none, and when `verify(version, target)` finds that it is damaged.
     """
-    session = SESSION.get()
-    if session is None:
-        with current_version(target) as version:
+    with ExitStack() as until_the_end:
+        session = SESSION.get() or Session(until_the_end)
+        key = target.absolute()
+        if key not in session.versions:
+            version = session.stack.enter_context(current_version(target))
             verify(version, target)
-            yield version
-        return
-    if target.absolute() not in session.versions:
-        version = session.stack.enter_context(current_version(target))
-        verify(version, target)
-        session.versions[target.absolute()] = version
-    yield session.versions[target.absolute()]
+            session.versions[key] = version
+        yield session.versions[key]
 
 
 @contextmanager
@@ -127,13 +121,12 @@ def folder_fingerprint(folder: Path, *, without: Collection[str] = ()) -> str:
     return digest.hexdigest()
 
 
-def ensure_writable(target: Path, bytes_needed: int | None = None) -> None:
-    """Find out before an hour of work whether its output can be published at `target`.
+def ensure_writable(target: Path) -> None:
+    """Find out before an hour of work whether as much as is published at `target` now can be published again.
 
-    `bytes_needed` is by default as much as is published there now. Raises UserError when the disk is full or must
-    not be written.
+    Raises UserError when the disk is full or must not be written.
     """
-    needed = max(LEAST_ROOM, published_bytes(target) if bytes_needed is None else bytes_needed)
+    needed = max(LEAST_ROOM, published_bytes(target))
     with hidden_folder(target) as folder:
         (folder / "probe").write_bytes(bytes(LEAST_ROOM))
         disk = os.statvfs(folder)
@@ -148,10 +141,7 @@ def published_bytes(target: Path) -> int:
 
 @contextmanager
 def locked(target: Path) -> Iterator[None]:
-    """One process at a time, others wait: for a file that is read, changed and replaced.
-
-    The system lets go of the lock when its holder dies.
-    """
+    """One process at a time, others wait: for a file that is read, changed and replaced."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.with_name(f".{target.name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -222,8 +212,7 @@ def swap(link: Path, target: Path) -> None:
     """Put a link in the place of another, or of the real folder that a copy has made of it."""
     while True:
         try:
-            os.replace(link, target)
-            return
+            return os.replace(link, target)
         except IsADirectoryError:
             with suppress(FileNotFoundError):
                 os.replace(target, hidden_sibling(target))
@@ -264,18 +253,15 @@ def held(path: Path, operation: int) -> Iterator[int | None]:
             descriptor = os.open(path, os.O_RDONLY)
             stack.callback(os.close, descriptor)
             fcntl.flock(descriptor, operation)
-            found = descriptor if os.path.samestat(os.fstat(descriptor), path.stat()) else None
+            still_there = os.path.samestat(os.fstat(descriptor), path.stat())
         except (FileNotFoundError, BlockingIOError):
-            found = None
-        yield found
+            still_there = False
+        yield descriptor if still_there else None
 
 
 @contextmanager
 def only_one(lock: Path, busy: str) -> Iterator[None]:
-    """Hold a lock file, which the system releases when the process ends in whatever way.
-
-    Raises UserError, which says what is `busy`, where another process holds it.
-    """
+    """Hold a lock file. Raises UserError, which says what is `busy`, where another process holds it."""
     lock.touch()
     with held(lock, fcntl.LOCK_EX | fcntl.LOCK_NB) as descriptor:
         if descriptor is None:

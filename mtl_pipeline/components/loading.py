@@ -75,10 +75,10 @@ def explain_value(details: Any) -> str:
     """
     location = str(details["loc"][0]) if details["loc"] else ""
     path, _, place = location.partition(" at ")
-    keys = [int(key) if key.isdigit() else key for key in path.split(".") if key]
     error = details.get("ctx", {}).get("error")
     if isinstance(error, SpecError):
-        keys += error.place
+        path = f"{path}.{error.place}"
+    keys = [int(key) if key.isdigit() else key for key in path.split(".") if key]
     file = Path(place.rpartition(":")[0])
     if file.is_file():
         place = f"{file}:{line_of(file, keys)}"

@@ -8,13 +8,7 @@ from zoneinfo import available_timezones
 from pydantic import Field, NaiveDatetime, StringConstraints, model_validator
 
 from mtl_pipeline.kinds import KINDS
-from mtl_pipeline.spec.backtest import Backtest
-from mtl_pipeline.spec.base import (
-    Identifier,
-    SpecError,
-    SpecModel,
-    refuse_repeats,
-)
+from mtl_pipeline.spec.base import Identifier, SpecError, SpecModel, refuse_repeats
 
 if TYPE_CHECKING:
     Kind = str
@@ -67,17 +61,13 @@ class RawFiles(SpecModel):
         return self.delimiter, self.quote, self.encoding, *limits
 
     @model_validator(mode="after")
-    def tell_delimiter_from_text(self) -> RawFiles:
+    def check_delimiter(self) -> RawFiles:
         if set(self.delimiter or "") & {self.quote, "\n", "\r"}:
             raise ValueError("raw: delimiter may hold neither the quote nor a line end")
         try:
             (self.delimiter or "").encode(self.encoding)
         except UnicodeEncodeError as error:
             raise ValueError(f"raw: delimiter {self.delimiter} does not exist in {self.encoding}") from error
-        return self
-
-    @model_validator(mode="after")
-    def name_delimiter_without_header(self) -> RawFiles:
         if self.columns and not self.delimiter:
             raise ValueError("raw: columns needs `delimiter:` too: there is no header line to find it in")
         return self
@@ -189,29 +179,26 @@ class Task(SpecModel):
 
     @model_validator(mode="after")
     def check_loss(self) -> Task:
-        if self.loss_name not in KINDS[self.kind].losses:
-            allowed = ", ".join(KINDS[self.kind].losses)
+        what, kind = f"task {self.name}", KINDS[self.kind]
+        if self.loss_name not in kind.losses:
+            allowed = ", ".join(kind.losses)
             raise SpecError(
-                f"task {self.name}: a {self.kind} task has no loss {self.loss}; it may be: {allowed}", "loss"
+                f"{what}: a {self.kind} task has no loss {self.loss}; it may be: {allowed}", "loss"
             )
         if self.positive_weight != 1 and (self.kind, self.loss_name) != ("binary", "cross_entropy"):
-            raise SpecError(
-                f"task {self.name}: positive_weight goes with a binary task and cross_entropy only",
-                "positive_weight",
-            )
-        if KINDS[self.kind].has_classes and len(self.classes) < 3:
-            raise SpecError(
-                f"task {self.name}: a {self.kind} task lists at least three classes; two are a binary task",
-                "classes",
-            )
-        if not KINDS[self.kind].has_classes and self.classes:
-            kinds = " and ".join(name for name, kind in KINDS.items() if kind.has_classes)
-            raise SpecError(f"task {self.name}: classes goes with {kinds} only", "classes")
-        refuse_repeats(f"task {self.name}: classes", self.classes, "classes")
+            message = f"{what}: positive_weight goes with a binary task and cross_entropy only"
+            raise SpecError(message, "positive_weight")
+        if kind.has_classes and len(self.classes) < 3:
+            message = f"{what}: a {self.kind} task lists at least three classes; two are a binary task"
+            raise SpecError(message, "classes")
+        if not kind.has_classes and self.classes:
+            kinds = " and ".join(name for name, other in KINDS.items() if other.has_classes)
+            raise SpecError(f"{what}: classes goes with {kinds} only", "classes")
+        refuse_repeats(f"{what}: classes", self.classes, "classes")
         if self.known_at and self.known_after_days:
             raise SpecError(
-                f"task {self.name}: known_at or known_after_days, not both: either a column says when its label "
-                "was known, or every label takes equally long",
+                f"{what}: known_at or known_after_days, not both: either a column says when its label was known, or "
+                "every label takes equally long",
                 "known_after_days",
             )
         return self
@@ -243,17 +230,13 @@ class Split(SpecModel):
     """Time (UTC) at which the test starts."""
 
     @model_validator(mode="after")
-    def start_one_after_the_other(self) -> Split:
+    def check_split(self) -> Split:
         if (self.validation_from is None) != (self.test_from is None):
             raise SpecError("split: validation_from and test_from go together; declare both")
         if self.validation_from and self.test_from and self.validation_from >= self.test_from:
             raise SpecError("split: validation_from must lie before test_from", "test_from")
         if self.validation_from and self.hash_by:
             raise SpecError("split: a hash or times decide, not both; leave out hash_by", "validation_from")
-        return self
-
-    @model_validator(mode="after")
-    def leave_rows_for_test(self) -> Split:
         if self.train + self.validation >= 1:
             raise SpecError(
                 f"split: train {self.train} + validation {self.validation} leaves no test rows; "
@@ -309,6 +292,17 @@ class Recommendations(SpecModel):
     and for binary tasks with `given` also `<task>_entire_space`, the probability that the whole chain
     happens; multiclass tasks have no number to name. By default the sum of the entire-space probabilities
     of the last binary tasks of each chain, or where no task is binary the first task that has a number."""
+
+
+class Backtest(SpecModel):
+    """The test windows of `<pipeline>/backtest`, which runs only when asked to (docs/backtest.md)."""
+
+    windows: int = Field(default=3, ge=2)
+    """Test windows, each as long as the test split and the last one that split itself; with `split.hash_by`, the
+    folds of a cross-validation."""
+    training: Literal["expanding", "rolling"] = "expanding"
+    """expanding: all rows before a window train, so later windows have more of them. rolling: equally many for every
+    window, the last ones before it."""
 
 
 class Evaluation(SpecModel):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Any, get_args
 
 from pydantic import Field, model_validator
@@ -74,29 +73,23 @@ class Tuning(SpecModel):
 
         What only some architectures have comes last, so that random draws of the rest are the same for all.
         """
-        return {
-            name: allowed
-            for name, allowed in self.searched()
-            if name not in Model.model_fields or name in SETTINGS[architecture].model_fields
-        }
+        unknown = Model.model_fields.keys() - SETTINGS[architecture].model_fields.keys()
+        return {name: allowed for name, allowed in self.searched().items() if name not in unknown}
 
-    def searched(self) -> Iterator[tuple[str, Any]]:
-        for name in type(self).model_fields:
-            allowed = getattr(self, name)
-            if name not in ("trials", "architectures") and allowed is not None:
-                yield name, allowed
+    def searched(self) -> dict[str, Any]:
+        settings = type(self).model_fields.keys() - {"trials", "architectures"}
+        return {name: allowed for name, allowed in self if name in settings and allowed is not None}
 
     @model_validator(mode="after")
     def check_ranges(self) -> Tuning:
         refuse_repeats("tuning: architectures", list(self.architectures), "architectures")
-        for name, allowed in self.searched():
+        for name, allowed in self.searched().items():
             if isinstance(allowed, list):
                 refuse_repeats(f"tuning: {name}", [str(choice) for choice in allowed], name)
             elif allowed.low >= allowed.high:
                 raise SpecError(
                     f"tuning: {name}: low {allowed.low:g} is not below high {allowed.high:g}; null keeps the value "
                     "that it has",
-                    name,
-                    "low",
+                    f"{name}.low",
                 )
         return self

@@ -145,4 +145,4 @@ def test_a_slice_by_something_else_than_a_category_is_refused() -> None:
         PipelineSpec.model_validate(SPEC | {"evaluation": {"slices": ["device", "price"]}})
     error = caught.value.errors()[0]["ctx"]["error"]  # type: ignore[attr-defined]
     assert isinstance(error, SpecError)
-    assert error.place == ("evaluation", "slices", 1)
+    assert error.place == "evaluation.slices.1"
