@@ -13,7 +13,7 @@ import duckdb
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import COMMON_SQL
 from mtl_pipeline.spec import Warehouse
-from mtl_pipeline.warehouse.templates import quote_identifier, quote_literals
+from mtl_pipeline.warehouse.templates import quote_identifier, quote_literals, render_sql
 
 LOCK_PATIENCE_SECONDS = 60
 DAMAGED = re.compile(
@@ -72,6 +72,11 @@ def apply_settings(connection: duckdb.DuckDBPyConnection, settings: Warehouse) -
     connection.execute(f"SET memory_limit = '{limit - min(UNCOUNTED_BYTES, limit // 2)}B'")
     if settings.threads:
         connection.execute(f"SET threads = {settings.threads}")
+
+
+def run_sql(connection: duckdb.DuckDBPyConnection, name: str, /, **values: object) -> None:
+    """Run a file of warehouse/sql, rendered with these values."""
+    connection.execute(render_sql(COMMON_SQL / name, **values))
 
 
 def create_macros(connection: duckdb.DuckDBPyConnection) -> None:

@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.paths import COMMON_SQL, PipelinePaths
+from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import KNOWN_AT, PipelineSpec
 from mtl_pipeline.warehouse.binding import reaches_elsewhere, read_pipeline_sql
 from mtl_pipeline.warehouse.connection import (
@@ -18,6 +18,7 @@ from mtl_pipeline.warehouse.connection import (
     create_macros,
     fetch_one,
     open_warehouse,
+    run_sql,
 )
 from mtl_pipeline.warehouse.features.label_times import steps_column, time_known
 from mtl_pipeline.warehouse.reading.dialect import read_dialect
@@ -30,7 +31,7 @@ from mtl_pipeline.warehouse.reading.scan import (
     register_contents,
     run_pipeline_sql,
 )
-from mtl_pipeline.warehouse.templates import quote_identifier, quote_literals, render_sql
+from mtl_pipeline.warehouse.templates import quote_identifier, quote_literals
 
 TABLES = ("users", "items", "interactions")
 
@@ -89,11 +90,11 @@ def build_table(paths: PipelinePaths, spec: PipelineSpec, table: str) -> TableSu
             "times_known": {label: time_known(spec, label, has_known_at) for label in spec.labels},
             "steps_column": steps_column,
         }
-        connection.execute(render_sql(COMMON_SQL / "clean.sql", **rules))
+        run_sql(connection, "clean.sql", **rules)
         if table not in spec.raw.may_be_empty:
             refuse_emptiness(connection, scan)
         register_contents(connection, scan)
-        connection.execute(render_sql(COMMON_SQL / "publish.sql", **rules))
+        run_sql(connection, "publish.sql", **rules)
         return summarise_table(connection, table, scan.rows_read)
 
 
@@ -221,20 +222,26 @@ def table_fingerprint(connection: duckdb.DuckDBPyConnection, table: str) -> str:
 def build_rejected_rows(paths: PipelinePaths, spec: PipelineSpec) -> RejectedSummary:
     """Gather the refused rows of all tables in `rejected_rows`."""
     with open_warehouse(paths.warehouse) as connection:
-        connection.execute(render_sql(COMMON_SQL / "rejected_rows.sql", tables=spec.tables))
+        run_sql(connection, "rejected_rows.sql", tables=spec.tables)
         by_table = connection.execute(
             "SELECT source_table, count(*) FROM rejected_rows GROUP BY 1 ORDER BY 1"
-        ).fetchall()
-        by_reason = connection.execute(
-            "SELECT concat_ws(' ', source_table, \"column\") || ': ' || reason, count(*) "
-            "FROM rejected_rows GROUP BY 1 ORDER BY 2 DESC, 1"
         ).fetchall()
         return RejectedSummary(
             rows=sum(count for _, count in by_table),
             by_table=dict(by_table),
-            by_reason=dict(by_reason),
+            by_reason=count_rejected(connection),
             fingerprint=table_fingerprint(connection, "rejected_rows"),
         )
+
+
+def count_rejected(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Rejected rows by table, column and reason, most frequent first."""
+    return dict(
+        connection.execute(
+            "SELECT concat_ws(' ', source_table, \"column\") || ': ' || reason, count(*) "
+            "FROM rejected_rows GROUP BY 1 ORDER BY 2 DESC, 1"
+        ).fetchall()
+    )
 
 
 def read_texts(paths: PipelinePaths, spec: PipelineSpec, table: str) -> pa.Table:

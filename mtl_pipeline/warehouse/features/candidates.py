@@ -11,7 +11,7 @@ import polars as pl
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import COMMON_SQL, PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
-from mtl_pipeline.warehouse.connection import column_types, fetch_one, open_warehouse
+from mtl_pipeline.warehouse.connection import column_types, fetch_one, open_warehouse, run_sql
 from mtl_pipeline.warehouse.features.label_times import end_of_log
 from mtl_pipeline.warehouse.features.point_in_time import (
     entity_features,
@@ -34,23 +34,19 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Itera
     the catalogue is larger.
     """
     with open_warehouse(paths.warehouse, read_only=True, settings=spec.warehouse) as connection:
-        connection.execute(
-            render_sql(
-                COMMON_SQL / "candidate_parts.sql",
-                users=entity_ids(spec, "users"),
-                items=entity_ids(spec, "items"),
-                timed=spec.timed,
-                end_of_log=end_of_log(spec),
-                available_from=spec.available_from,
-                newest_days=spec.recommendations.newest_days,
-            )
+        run_sql(
+            connection,
+            "candidate_parts.sql",
+            spec=spec,
+            users=entity_ids(spec, "users"),
+            items=entity_ids(spec, "items"),
+            end_of_log=end_of_log(spec),
         )
         summarise_history(connection, spec, now="getvariable('now')")
         candidates = render_sql(
             COMMON_SQL / "candidates.sql",
+            spec=spec,
             context=context_values(connection, spec),
-            exclude=spec.recommendations.exclude,
-            root_label=spec.root_task.column,
             entity_features=[name for table in spec.entities for name in entity_features(spec, table)],
             entity_joins=entity_joins(spec),
             histories=list(history_groups(spec.features.history)),

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import duckdb
 
-from mtl_pipeline.paths import COMMON_SQL
 from mtl_pipeline.spec import HistoryFeature, PipelineSpec
-from mtl_pipeline.warehouse.connection import column_types
+from mtl_pipeline.warehouse.connection import column_types, run_sql
 from mtl_pipeline.warehouse.features.label_times import label_steps
-from mtl_pipeline.warehouse.templates import quote_identifiers, render_sql
+from mtl_pipeline.warehouse.templates import quote_identifiers
 
 WHOLE_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
 
@@ -50,14 +49,13 @@ def add_features(
         features = [feature for feature in features if feature.label in steps]
     for group in history_groups(features):
         target = f"rows_with_history_{group.number}"
-        connection.execute(
-            render_sql(
-                COMMON_SQL / "history.sql",
-                source=source,
-                target=target,
-                periods=list(dict.fromkeys(feature.within_days for feature in group.features)),
-                **history_log(spec, group, steps),
-            )
+        run_sql(
+            connection,
+            "history.sql",
+            source=source,
+            target=target,
+            periods=list(dict.fromkeys(feature.within_days for feature in group.features)),
+            **history_log(spec, group, steps),
         )
         source = target
     return source
@@ -70,14 +68,8 @@ def summarise_history(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec,
     """
     steps = label_steps(connection, spec)
     for group in history_groups(spec.features.history):
-        connection.execute(
-            render_sql(
-                COMMON_SQL / "latest_history.sql",
-                target=group.table,
-                now=now,
-                **history_log(spec, group, steps),
-            )
-        )
+        values = history_log(spec, group, steps)
+        run_sql(connection, "latest_history.sql", target=group.table, now=now, **values)
 
 
 def history_log(spec: PipelineSpec, group: HistoryGroup, steps: dict[str, str]) -> dict:
@@ -106,16 +98,15 @@ def add_log_history(
     periods = {feature.name: (tuple(feature.by), feature.within_days) for feature in features}
     names = {period: f"history_{number}" for number, period in enumerate(dict.fromkeys(periods.values()))}
     types = column_types(connection, source)
-    connection.execute(
-        render_sql(
-            COMMON_SQL / "log_history.sql",
-            source=source,
-            target=target,
-            features=features,
-            names=names,
-            whole_numbers=[label for label in spec.labels if types[label] in WHOLE_NUMBERS],
-            windows={feature: names[period] for feature, period in periods.items()},
-        )
+    run_sql(
+        connection,
+        "log_history.sql",
+        source=source,
+        target=target,
+        features=features,
+        names=names,
+        whole_numbers=[label for label in spec.labels if types[label] in WHOLE_NUMBERS],
+        windows={feature: names[period] for feature, period in periods.items()},
     )
     return target
 

@@ -15,13 +15,13 @@ SELECT
     {%- endfor %}
 FROM some_users
 CROSS JOIN candidate_items
-{%- if exclude != "nothing" %}
+{%- if spec.recommendations.exclude != "nothing" %}
 ANTI JOIN (
     SELECT user_id, item_id
     FROM interactions
     SEMI JOIN some_users USING (user_id)
-    {%- if exclude == "chosen" %}
-    WHERE {{ root_label | identifier }} > 0
+    {%- if spec.recommendations.exclude == "chosen" %}
+    WHERE {{ spec.root_task.column | identifier }} > 0
     {%- endif %}
 ) USING (user_id, item_id)
 {%- endif %}
