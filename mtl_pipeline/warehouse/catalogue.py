@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from mtl_pipeline.checksums import verify_file
 from mtl_pipeline.paths import COMMON_SQL, PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
-from mtl_pipeline.warehouse.checks import items_on_offer
 from mtl_pipeline.warehouse.connection import fetch_one, open_warehouse
+from mtl_pipeline.warehouse.features.candidates import items_on_offer
 from mtl_pipeline.warehouse.templates import quote_literal, render_sql
 
 

@@ -21,6 +21,7 @@ from mtl_pipeline.warehouse.connection import (
     run_sql,
 )
 from mtl_pipeline.warehouse.features.label_times import steps_column, time_known
+from mtl_pipeline.warehouse.features.point_in_time import id_column
 from mtl_pipeline.warehouse.reading.dialect import read_dialect
 from mtl_pipeline.warehouse.reading.pieces import unpacked
 from mtl_pipeline.warehouse.reading.raw import find_raw_files
@@ -34,6 +35,7 @@ from mtl_pipeline.warehouse.reading.scan import (
 from mtl_pipeline.warehouse.templates import quote_identifier, quote_literals
 
 TABLES = ("users", "items", "interactions")
+SHOWN_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,10 @@ def build_table(paths: PipelinePaths, spec: PipelineSpec, table: str) -> TableSu
         apply_pipeline_sql(connection, paths, spec, scan)
         has_known_at = KNOWN_AT in column_types(connection, "typed")
         rules = {
+            "spec": spec,
             "table": table,
             "key": table_key(spec, table),
-            "references": table_references(spec, table),
-            "merge": spec.merges(table),
-            "labels": spec.labels,
-            "timed": spec.timed,
+            "references": referenced_tables(spec, table),
             "has_known_at": has_known_at,
             "times_known": {label: time_known(spec, label, has_known_at) for label in spec.labels},
             "steps_column": steps_column,
@@ -99,20 +99,17 @@ def build_table(paths: PipelinePaths, spec: PipelineSpec, table: str) -> TableSu
 
 
 def table_key(spec: PipelineSpec, table: str) -> list[str]:
-    return {"users": ["user_id"], "items": ["item_id"]}.get(table, spec.interaction_key)
+    return spec.interaction_key if table == "interactions" else [id_column(table)]
 
 
-def table_references(spec: PipelineSpec, table: str) -> list[dict[str, str]]:
-    """The tables that a table's rows refer to, each with the column that does and the entity's name."""
-    if table != "interactions":
-        return []
-    names = [entity.removesuffix("s") for entity in spec.entities]
-    return [{"table": f"{name}s", "column": f"{name}_id", "name": name} for name in names]
+def referenced_tables(spec: PipelineSpec, table: str) -> list[str]:
+    """The tables that a table's rows refer to: interactions name a user_id and an item_id."""
+    return spec.entities if table == "interactions" else []
 
 
 def refuse_missing_tables(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, table: str) -> None:
     present = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-    needed = [reference["table"] for reference in table_references(spec, table)]
+    needed = referenced_tables(spec, table)
     if missing := [name for name in needed if name not in present]:
         raise UserError(
             f"{table} refers to {' and '.join(needed)}: materialize {' and '.join(missing)} first"
@@ -246,9 +243,26 @@ def count_rejected(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 def read_texts(paths: PipelinePaths, spec: PipelineSpec, table: str) -> pa.Table:
     """Columns `id` and `text` of users or items, in the order of the key."""
-    key, text = f"{table.removesuffix('s')}_id", quote_identifier(getattr(spec.features, table).text)
+    text = quote_identifier(getattr(spec.features, table).text)
     with open_warehouse(paths.warehouse, read_only=True) as connection:
-        return connection.sql(f"SELECT {key} AS id, {text} AS text FROM {table} ORDER BY id").to_arrow_table()
+        return connection.sql(
+            f"SELECT {id_column(table)} AS id, {text} AS text FROM {table} ORDER BY id"
+        ).to_arrow_table()
+
+
+def read_item_texts(paths: PipelinePaths, spec: PipelineSpec, items: pl.Series) -> pl.DataFrame:
+    """Columns `item_id` and `item_text` of those of the items that have a text: its first SHOWN_CHARACTERS, with
+    each run of white space as one blank. Raises UserError when there is no warehouse yet."""
+    wanted = items.alias("item_id").unique().to_frame()
+    if "items" not in spec.text_tables:
+        return wanted.clear().with_columns(pl.lit(None, pl.String).alias("item_text"))
+    text = quote_identifier(spec.features.items.text or "text")
+    with open_warehouse(paths.warehouse, read_only=True) as connection:
+        connection.register("wanted", wanted.to_arrow())
+        return connection.sql(
+            f"SELECT item_id, left(trim(regexp_replace({text}, '\\s+', ' ', 'g')), {SHOWN_CHARACTERS}) AS item_text "
+            f"FROM items SEMI JOIN wanted USING (item_id) WHERE {text} IS NOT NULL ORDER BY item_id"
+        ).pl()
 
 
 def preview(paths: PipelinePaths, table: str, limit: int = 5) -> pl.DataFrame:

@@ -9,7 +9,6 @@ from mtl_pipeline.warehouse.checks.outputs import (
     embedding_checks,
     evaluation_checks,
     examples_checks,
-    items_on_offer,
     model_checks,
     recommendations_checks,
 )
@@ -27,7 +26,6 @@ __all__ = [
     "embedding_checks",
     "evaluation_checks",
     "examples_checks",
-    "items_on_offer",
     "model_checks",
     "recommendations_checks",
     "rejected_rows_checks",

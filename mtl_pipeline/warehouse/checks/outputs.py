@@ -6,8 +6,8 @@ from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import Negatives, PipelineSpec, Task
 from mtl_pipeline.warehouse.checks.leaks import leak_checks
 from mtl_pipeline.warehouse.checks.rules import Check, parquet
-from mtl_pipeline.warehouse.features.label_times import end_of_log
-from mtl_pipeline.warehouse.features.point_in_time import entity_ids, numeric_features
+from mtl_pipeline.warehouse.features.candidates import items_on_offer
+from mtl_pipeline.warehouse.features.point_in_time import entity_ids, id_column, numeric_features
 from mtl_pipeline.warehouse.templates import (
     quote_identifier,
     quote_identifiers,
@@ -22,7 +22,7 @@ pipelines of this project; a count within 30 days, over a log of which nine tent
 
 def embedding_checks(paths: PipelinePaths, table: str) -> list[Check]:
     """Checks of the text vectors of users or items."""
-    key = f"{table.removesuffix('s')}_id"
+    key = id_column(table)
     vectors = f"read_parquet({quote_literal(paths.embeddings(table))})"
     return [
         Check(
@@ -320,15 +320,3 @@ def recommendations_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Che
             "OR score > lag(score) OVER (PARTITION BY user_id ORDER BY rank)",
         ),
     ]
-
-
-def items_on_offer(spec: PipelineSpec) -> str:
-    """The relation of the items that may be recommended to somebody: those there at the last event."""
-    items = entity_ids(spec, "items")
-    if not spec.available_from:
-        return items
-    since = f"coalesce({quote_identifier(spec.available_from)}::TIMESTAMP, '-infinity')"
-    last = f"(SELECT max({end_of_log(spec)}) FROM interactions)"
-    days = spec.recommendations.newest_days
-    new_enough = f" AND {since} >= {last} - INTERVAL {days} DAY" if days else ""
-    return f"(SELECT item_id FROM {items} WHERE {since} <= {last}{new_enough})"

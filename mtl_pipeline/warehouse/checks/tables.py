@@ -5,7 +5,8 @@ from __future__ import annotations
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.spec import PipelineSpec, Task
 from mtl_pipeline.warehouse.checks.rules import Check
-from mtl_pipeline.warehouse.tables import table_key, table_references
+from mtl_pipeline.warehouse.features.point_in_time import id_column
+from mtl_pipeline.warehouse.tables import table_key
 from mtl_pipeline.warehouse.templates import (
     quote_identifier,
     quote_identifiers,
@@ -60,11 +61,11 @@ def text_check(table: str, key: list[str], text: str) -> Check:
 def orphan_checks(spec: PipelineSpec) -> list[Check]:
     return [
         Check(
-            f"{reference['name']}s_known",
-            f"Every {reference['column']} is in {reference['table']}: an orphan would vanish in a join.",
-            f"FROM interactions ANTI JOIN {reference['table']} USING ({reference['column']})",
+            f"{table}_known",
+            f"Every {id_column(table)} is in {table}: an orphan would vanish in a join.",
+            f"FROM interactions ANTI JOIN {table} USING ({id_column(table)})",
         )
-        for reference in table_references(spec, "interactions")
+        for table in spec.entities
     ]
 
 

@@ -20,7 +20,7 @@ from mtl_pipeline.warehouse.features.point_in_time import (
     history_groups,
     summarise_history,
 )
-from mtl_pipeline.warehouse.templates import quote_literal, render_sql
+from mtl_pipeline.warehouse.templates import quote_identifier, quote_literal, render_sql
 
 ROWS_AT_ONCE = 500_000
 
@@ -39,10 +39,10 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Itera
             "candidate_parts.sql",
             spec=spec,
             users=entity_ids(spec, "users"),
-            items=entity_ids(spec, "items"),
+            items=items_on_offer(spec),
             end_of_log=end_of_log(spec),
         )
-        summarise_history(connection, spec, now="getvariable('now')")
+        summarise_history(connection, spec)
         candidates = render_sql(
             COMMON_SQL / "candidates.sql",
             spec=spec,
@@ -63,6 +63,18 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Itera
                 yield connection.sql(candidates, params=places).pl()
 
         yield frames()
+
+
+def items_on_offer(spec: PipelineSpec) -> str:
+    """The relation of the items that may be recommended to somebody: those available at the last event."""
+    items = entity_ids(spec, "items")
+    if not spec.available_from:
+        return items
+    since = f"coalesce({quote_identifier(spec.available_from)}::TIMESTAMP, '-infinity')"
+    last = f"(SELECT max({end_of_log(spec)}) FROM interactions)"
+    days = spec.recommendations.newest_days
+    new_enough = f" AND {since} >= {last} - INTERVAL {days} DAY" if days else ""
+    return f"(SELECT item_id FROM {items} WHERE {since} <= {last}{new_enough})"
 
 
 def context_values(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec) -> dict[str, str]:

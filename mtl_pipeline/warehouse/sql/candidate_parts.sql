@@ -8,8 +8,4 @@ CREATE OR REPLACE TEMP TABLE candidate_users AS
 SELECT user_id, row_number() OVER (ORDER BY user_id) - 1 AS place FROM {{ users }};
 
 CREATE OR REPLACE TEMP TABLE candidate_items AS
-SELECT item_id FROM {{ items }}
-{%- if spec.available_from %}
-WHERE coalesce({{ spec.available_from | identifier }}::TIMESTAMP, '-infinity')
-    {% if spec.recommendations.newest_days %}BETWEEN (SELECT max({{ end_of_log }}) - INTERVAL {{ spec.recommendations.newest_days }} DAY FROM interactions) AND{% else %}<={% endif %} (SELECT max({{ end_of_log }}) FROM interactions)
-{%- endif %};
+SELECT item_id FROM {{ items }};

@@ -37,7 +37,7 @@ FROM (
             {{ amount(feature) }} AS total_{{ feature.name }},
             {%- endfor %}
         FROM log
-        {%- for days in periods %}
+        {%- for days in features | map(attribute="within_days") | unique %}
         UNION ALL
         SELECT
             {{ keys | identifiers }},
@@ -75,6 +75,4 @@ ASOF LEFT JOIN running_totals AS earlier
     source.timestamp > earlier.timestamp;
 
 DROP TABLE running_totals;
-{%- if source != "impressions" %}
 DROP TABLE {{ source }};
-{%- endif %}
