@@ -14,9 +14,8 @@ from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.connection import column_types, confine, create_macros
-from mtl_pipeline.warehouse.reading.dialect import read_dialect
+from mtl_pipeline.warehouse.reading.dialect import PROVENANCE_COLUMNS, read_dialect
 from mtl_pipeline.warehouse.reading.raw import find_raw_files, is_remote
-from mtl_pipeline.warehouse.reading.scan import PROVENANCE_COLUMNS
 from mtl_pipeline.warehouse.templates import quote_identifier, render_sql
 
 

@@ -22,16 +22,10 @@ from mtl_pipeline.warehouse.connection import (
 )
 from mtl_pipeline.warehouse.features.label_times import steps_column, time_known
 from mtl_pipeline.warehouse.features.point_in_time import id_column
-from mtl_pipeline.warehouse.reading.dialect import read_dialect
+from mtl_pipeline.warehouse.reading.dialect import PROVENANCE_COLUMNS, read_dialect
 from mtl_pipeline.warehouse.reading.pieces import unpacked
 from mtl_pipeline.warehouse.reading.raw import find_raw_files
-from mtl_pipeline.warehouse.reading.scan import (
-    PROVENANCE_COLUMNS,
-    Scan,
-    open_scan,
-    register_contents,
-    run_pipeline_sql,
-)
+from mtl_pipeline.warehouse.reading.scan import Scan, open_scan, register_contents, run_pipeline_sql
 from mtl_pipeline.warehouse.templates import quote_identifier, quote_literals
 
 TABLES = ("users", "items", "interactions")

@@ -46,10 +46,9 @@ class Grammar:
         self.record = re.compile(b"%b(?:%b%b)*+\r?\n" % (field, between, field))
         self.whole_fields = re.compile(b"(?:%b%b)*+" % (field, between))
         self.may_precede = byte_set(delimiter + self.quote + b"\n")
-        """Of an opening quote, where the delimiter is one byte."""
+        """An opening quote, where the delimiter is one byte."""
         self.may_follow = byte_set(delimiter + self.quote + b"\r\n")
-        """Of a closing quote."""
-        self.padded_edge = byte_set(delimiter + self.quote + b"\r\n")
+        """A closing quote."""
 
     def fault(self, block: bytes, start: int, line_end: int, stop: int, limit: str) -> str:
         """Why no record begins at `start`.
@@ -100,7 +99,7 @@ class Grammar:
         inner = spaces[(spaces > 0) & (spaces + 1 < len(data))]
         if len(inner) < len(spaces):
             return True
-        if self.padded_edge[data[inner - 1]].any() or self.padded_edge[data[inner + 1]].any():
+        if self.may_follow[data[inner - 1]].any() or self.may_follow[data[inner + 1]].any():
             return True
         if not self.quote or self.quote not in block:
             return False

@@ -26,15 +26,15 @@ class PieceFileSystem(AbstractFileSystem):
 
     cachable = False
 
-    def __init__(self, table: str, files: list[RawFile], found: list[FileRecords], encoding: str) -> None:
+    def __init__(self, table: str, files: list[tuple[RawFile, FileRecords]], encoding: str) -> None:
         super().__init__()
         self.protocol = f"raw-{table}"
         self.encoding = encoding
         self.pieces: list[tuple[RawFile, Piece]] = []
         self.paths: list[str] = []
         """Of all pieces, in the order of the files."""
-        for file, records in zip(files, found, strict=True):
-            for piece in records.pieces:
+        for file, layout in files:
+            for piece in layout.pieces:
                 self.paths.append(f"{self.protocol}://{len(self.paths):0{DIGITS}}/{file.name}")
                 self.pieces.append((file, piece))
         self.numbers = {path: number for number, path in enumerate(self.paths)}

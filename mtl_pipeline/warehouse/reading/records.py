@@ -12,9 +12,7 @@ the other lines are looked at one by one.
 from __future__ import annotations
 
 from codecs import BOM_UTF8
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import IO
 
 import numpy as np
@@ -26,8 +24,6 @@ from mtl_pipeline.warehouse.reading.lines import FileRecords, Piece
 from mtl_pipeline.warehouse.reading.raw import CHUNK_BYTES, RawFile, open_bytes
 
 PIECE_BYTES = 8 * 2**20
-MOST_WAITING = 4
-"""Blocks that are kept in memory for the second look."""
 
 
 def find_records(file: RawFile, dialect: Dialect) -> FileRecords:
@@ -36,32 +32,6 @@ def find_records(file: RawFile, dialect: Dialect) -> FileRecords:
     Raises UserError where a file said to be Latin-1 is not.
     """
     return RecordFinder(file, dialect).find()
-
-
-class SecondLook:
-    """Asks the same of every block in a thread beside the pass: whether it is so of any of them."""
-
-    def __init__(self, question: Callable[[bytes], bool]) -> None:
-        self.question = question
-        self.seen = False
-        self.thread = ThreadPoolExecutor(1)
-        self.waiting: deque[Future[bool]] = deque()
-
-    def __enter__(self) -> SecondLook:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.settle(0)
-        self.thread.shutdown()
-
-    def look_at(self, block: bytes) -> None:
-        if block and not self.seen:
-            self.waiting.append(self.thread.submit(self.question, block))
-            self.settle(MOST_WAITING)
-
-    def settle(self, waiting: int) -> None:
-        while len(self.waiting) > waiting:
-            self.seen |= self.waiting.popleft().result()
 
 
 class RecordFinder:
@@ -75,8 +45,7 @@ class RecordFinder:
         self.position, self.line, self.records = 0, 1, 0
         """Offset of the block, its first line and its first record."""
         self.inside_too_long = False
-        self.first_records: list[np.ndarray] = []
-        self.offsets: list[np.ndarray] = []
+        self.first_records, self.offsets = [np.array([0])], [np.array([1 + self.header_lines])]
         self.refused: list[int] = []
         self.reasons: list[str] = []
         self.suspicious_line: int | None = None
@@ -85,19 +54,31 @@ class RecordFinder:
 
     def find(self) -> FileRecords:
         pending = b""
-        with open_bytes(self.file) as stream, SecondLook(self.grammar.is_padded) as padded:
+        with open_bytes(self.file) as stream, ThreadPoolExecutor(1) as beside:
             self.pass_header(stream)
+            padded = beside.submit(bool)  # whether any block so far is, found out while the next one is read
             while chunk := stream.read(min(CHUNK_BYTES, self.grammar.longest_bytes)):
                 block = self.pass_too_long(pending + chunk)
                 done = self.take(block)
-                padded.look_at(block[:done])
+                if done and not padded.result():
+                    padded = beside.submit(self.grammar.is_padded, block[:done])
                 pending = block[done:]
             if pending:
                 pending += b"" if pending.endswith(b"\n") else b"\n"
                 self.take(pending, at_end=True)
-                padded.look_at(pending)
+                if not padded.result():
+                    padded = beside.submit(self.grammar.is_padded, pending)
         self.end_piece()
-        return self.found(padded.seen)
+        return FileRecords(
+            self.records,
+            np.concatenate(self.first_records),
+            np.concatenate(self.offsets),
+            np.array(self.refused, dtype=np.int64),
+            self.reasons,
+            self.pieces,
+            padded.result(),
+            self.suspicious_line or 1 + self.header_lines,
+        )
 
     def pass_header(self, stream: IO[bytes]) -> None:
         """Go behind the header line or, where there is none, behind a byte order mark."""
@@ -233,8 +214,7 @@ class RecordFinder:
             if lines is None:
                 lines = np.array([self.line])
             offsets = lines - np.arange(self.records, self.records + len(lines))
-            before = self.offsets[-1][-1] if self.offsets else -1
-            changed = np.flatnonzero(np.diff(offsets, prepend=before))
+            changed = np.flatnonzero(np.diff(offsets, prepend=self.offsets[-1][-1]))
             if len(changed):
                 self.first_records.append(changed + self.records)
                 self.offsets.append(offsets[changed])
@@ -259,16 +239,3 @@ class RecordFinder:
                 Piece(self.piece_start, self.position, self.piece_first, dropped, self.has_returns, quoted)
             )
         self.start_piece()
-
-    def found(self, padded: bool) -> FileRecords:
-        first_line = 1 + self.header_lines
-        return FileRecords(
-            self.records,
-            np.concatenate(self.first_records) if self.first_records else np.array([0]),
-            np.concatenate(self.offsets) if self.offsets else np.array([first_line]),
-            np.array(self.refused, dtype=np.int64),
-            self.reasons,
-            self.pieces,
-            padded,
-            self.suspicious_line or first_line,
-        )
