@@ -14,7 +14,8 @@ from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.components.pipeline import define_pipeline
 from mtl_pipeline.learning.training.tuning import one_at_a_time
 from mtl_pipeline.spec import PipelineSpec
-from mtl_pipeline.warehouse.checks import run_checks, tuning_checks
+from mtl_pipeline.warehouse.checks import run_checks
+from mtl_pipeline.warehouse.checks.studies import tuning_checks
 from mtl_pipeline_tests.components.conftest import Project
 from mtl_pipeline_tests.conftest import PIPELINE
 

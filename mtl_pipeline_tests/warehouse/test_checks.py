@@ -18,18 +18,16 @@ from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import publish_folder
 from mtl_pipeline.spec import Recommendations
 from mtl_pipeline.vectors import write_vectors
-from mtl_pipeline.warehouse.checks import (
-    Check,
+from mtl_pipeline.warehouse.checks import Check, run_checks
+from mtl_pipeline.warehouse.checks.outputs import (
     baselines_checks,
     embedding_checks,
     evaluation_checks,
     examples_checks,
     model_checks,
     recommendations_checks,
-    rejected_rows_checks,
-    run_checks,
-    table_checks,
 )
+from mtl_pipeline.warehouse.checks.tables import rejected_rows_checks, table_checks
 from mtl_pipeline.warehouse.connection import open_warehouse
 from mtl_pipeline.warehouse.features.examples import build_examples
 from mtl_pipeline.warehouse.tables import TABLES, build_rejected_rows, build_table, read_texts
