@@ -1,4 +1,4 @@
-"""What a report says about the data, read from what was published."""
+"""What a report says about the data, from what was published."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class DataFacts(TypedDict):
     label_rates: dict[str, dict[str, float]]
     """Mean of the observed labels, by split and task."""
     late_labels: dict[str, str]
-    """By split and task, the labels that came, or were changed, too late for it."""
+    """By split and task, how many labels arrived, or were changed, too late for the split."""
     rejected_rows: dict[str, int]
     """Rows by table and reason, most frequent first."""
 
 
 def describe_data(paths: PipelinePaths, spec: PipelineSpec) -> DataFacts:
-    """Raises UserError when there is no warehouse yet, or no examples."""
+    """Raises UserError when there is no warehouse yet, or there are no examples."""
     with (
         reading(paths.examples) as folder,
         open_warehouse(paths.warehouse, read_only=True) as connection,

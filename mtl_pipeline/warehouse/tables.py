@@ -41,10 +41,10 @@ class TableSummary:
     rows_kept: int
     rows_rejected: int
     rows_merged: int
-    """Rows that became part of the interaction of an earlier one."""
+    """Rows that were merged into the interaction of an earlier row."""
     rejected_by_reason: dict[str, int]
     fingerprint: str
-    """Changes when the content of the table changes, whatever the order of its rows."""
+    """Changes with the content of the table, but not with the order of its rows."""
     columns: dict[str, str] = field(default_factory=dict)
     """SQL type by column name."""
 
@@ -58,16 +58,16 @@ class RejectedSummary:
 
 
 def build_table(paths: PipelinePaths, spec: PipelineSpec, table: str) -> TableSummary:
-    """Clean the raw files of one table; the old table stays until the new one is whole.
+    """Clean the raw files of one table; the old table stays until the new one is complete.
 
     Every raw row ends up in the table or, with file, line, column and reason, in <table>_rejected.
     Raises UserError when a file or the pipeline's SQL cannot be used, or nothing is left to keep.
     """
-    found = find_raw_files(paths, spec.raw, table)
-    dialect = None if found[0].is_parquet else read_dialect(found, spec.raw, table)
+    raw_files = find_raw_files(paths, spec.raw, table)
+    dialect = None if raw_files[0].is_parquet else read_dialect(raw_files, spec.raw, table)
     with (
         open_warehouse(paths.warehouse, settings=spec.warehouse) as connection,
-        unpacked(found, paths.warehouse) as files,
+        unpacked(raw_files, paths.warehouse) as files,
     ):
         refuse_missing_tables(connection, spec, table)
         create_macros(connection)
@@ -111,7 +111,7 @@ def refuse_missing_tables(connection: duckdb.DuckDBPyConnection, spec: PipelineS
 
 
 def refuse_emptiness(connection: duckdb.DuckDBPyConnection, scan: Scan) -> None:
-    """Raises UserError where a file has no readable row, or no row is kept: the old table is better than none."""
+    """Raise UserError where a file has no readable row, or no row is kept: the old table is better than none."""
     (kept,) = fetch_one(connection, "SELECT (SELECT count(*) FROM typed) - (SELECT count(*) FROM refused)")
     files = {file.name: file.path for file in scan.files}
     unread = [name for name, readable in scan.readable.items() if not readable]
@@ -126,7 +126,7 @@ def refuse_emptiness(connection: duckdb.DuckDBPyConnection, scan: Scan) -> None:
     why = "; ".join(reason for (reason,) in reasons) or "there is none below the header"
     raise UserError(
         f"{files[listed[0]]}: no row {'can be read' if unread else 'is left to keep'}: {why}. The table {scan.table} "
-        f"stays as it was. Mend the file; where it is meant to be empty, write `may_be_empty: [{scan.table}]` under "
+        f"stays as it was. Fix the file; if it is meant to be empty, write `may_be_empty: [{scan.table}]` under "
         "`raw:` in defs.yaml"
     )
 
@@ -176,7 +176,7 @@ def required_columns(spec: PipelineSpec, table: str) -> list[str]:
 
 
 def time_columns(spec: PipelineSpec, table: str) -> list[str]:
-    """Of interactions: those that tell what was known when. The column known_at need not be there."""
+    """Columns of interactions that tell what was known when. The column known_at is optional."""
     if table != "interactions" or not spec.timed:
         return []
     return ["timestamp", KNOWN_AT, *(task.known_at for task in spec.tasks if task.known_at)]

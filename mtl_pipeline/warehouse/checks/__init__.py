@@ -10,7 +10,7 @@ __all__ = ["Check", "CheckResult", "checks_by_asset", "run_checks"]
 
 
 def checks_by_asset(paths: PipelinePaths, spec: PipelineSpec) -> dict[str, list[Check]]:
-    """The checks of each asset that has any, but for the champion's, which are no SQL."""
+    """The checks of each asset that has any, except the champion's, which are not SQL."""
     checks = {
         **{table: tables.table_checks(spec, table) for table in spec.tables},
         "rejected_rows": tables.rejected_rows_checks(spec),

@@ -12,15 +12,15 @@ from mtl_pipeline.warehouse.features.point_in_time import numeric_features
 from mtl_pipeline.warehouse.templates import quote_identifier, quote_literal, render_sql
 
 ROWS_SEEN = 200_000
-"""About so many rows are looked at, however many there are."""
+"""About this many rows are looked at, however many there are."""
 TELLING_ROC_AUC = 0.95
-"""Of one feature alone. Of all features in this project's pipelines one is above it, a person's place in the household
-for whether they ever married (.978), which is half the label."""
+"""Of one feature alone. Only one feature in this project's pipelines exceeds it: a person's place in the household, for
+whether they ever married (.978), which is half the label."""
 LEAST_OF_A_CLASS = 25
-"""Rows of each class that a ROC-AUC of this height needs to be no accident."""
+"""Rows of each class below which a ROC-AUC this high may be chance."""
 OF_THE_ITEM = 0.9
-"""Share of the errors in guessing a column that knowing the item saves (the lambda of Goodman and Kruskal 1954,
-https://doi.org/10.1080/01621459.1954.10501231) from which on the column belongs to the item."""
+"""A column belongs to the item when knowing the item avoids at least this share of the errors in guessing the column
+(the lambda of Goodman and Kruskal 1954, https://doi.org/10.1080/01621459.1954.10501231)."""
 RARELY_MISSING = 0.05
 
 

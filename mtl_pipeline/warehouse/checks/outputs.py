@@ -98,15 +98,15 @@ def label_checks(spec: PipelineSpec, examples: str) -> Iterator[Check]:
 
     yield Check(
         "labels_vary_in_train",
-        "Each task has both classes in train, or at least two different labels where it is not binary: of one "
-        "label alone nothing can be learned.",
+        "Each task has both classes in train, or at least two different labels where it is not binary: from "
+        "one label alone nothing can be learned.",
         unvaried("train"),
     )
     yield Check(
         "labels_vary_in_validation_and_test",
-        "Each task has both classes, or at least two different labels, in validation and in test: without, no "
-        "threshold, calibration or comparison says anything, which speaks against every new model. Widen the "
-        "split, or look at what the labels are made of.",
+        "Each task has both classes, or at least two different labels, in validation and in test: without "
+        "them thresholds, calibration and comparisons mean nothing, which counts against every new model. Widen "
+        "the split, or check how the labels are made.",
         unvaried("validation", "test"),
         blocking=False,
     )
@@ -139,8 +139,8 @@ def feature_checks(spec: PipelineSpec, examples: str, statistics: str) -> Iterat
     yield Check(
         "features_alike_in_every_split",
         f"In validation and test no numeric feature's mean lies more than {FARTHEST_SHIFT:g} standard deviation of "
-        "train away from that of train: of such values a model has seen few, and what it says of them may be wrong "
-        "altogether. Counts shift while a log is young, and counts within days when it grows or thins out: leave "
+        "train away from that of train: a model has seen few such values, and its predictions for them may be "
+        "entirely wrong. Counts shift while a log is young, and counts within days when it grows or thins out: leave "
         "them out, or take a mean instead.",
         f"SELECT split, feature, round((mean_of_split - mean) / standard_deviation, 2) AS standard_deviations "
         f"FROM ({means}) JOIN {statistics} USING (feature) "
@@ -154,8 +154,8 @@ def negatives_checks(spec: PipelineSpec, examples: str) -> Iterator[Check]:
     when, sign = {"never_met_before": ("up to", "<="), "same_moment": ("at", "=")}[spec.negatives.unmet]
     yield Check(
         "negatives_never_met",
-        f"No sampled negative is an item that its user met {when} that moment. An item met later may be one: nobody "
-        "could know.",
+        f"No sampled negative is an item that its user met {when} that moment. An item met later may be one: that "
+        "was not known yet.",
         f"SELECT user_id, item_id, timestamp FROM {examples} AS examples WHERE sampled AND EXISTS (FROM interactions "
         "WHERE interactions.user_id = examples.user_id AND interactions.item_id = examples.item_id "
         f"AND interactions.timestamp {sign} examples.timestamp)",
@@ -164,7 +164,7 @@ def negatives_checks(spec: PipelineSpec, examples: str) -> Iterator[Check]:
         available = quote_identifier(spec.available_from)
         yield Check(
             "negatives_available",
-            "Every negative was there at its time: one that was not would be told by its age.",
+            "The item of every negative was available at its time: otherwise its age would give the negative away.",
             f"SELECT user_id, item_id, examples.timestamp, items.{available} FROM {examples} AS examples "
             f"JOIN items USING (item_id) WHERE sampled AND items.{available} > examples.timestamp",
         )
@@ -216,7 +216,7 @@ def evaluation_checks(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Chec
             f"{task.name}_beats_constant",
             f"On the test rows the model beats a constant answer on {task.name}: the whole 95 % interval of "
             "the difference lies on the better side. Without an interval (fewer than ten users, one class only) "
-            "nobody knows.",
+            "this cannot be known.",
             f"SELECT task, line.* EXCLUDE (task) FROM (SELECT {quote_literal(task.name)} AS task) LEFT JOIN "
             f"(SELECT line.task AS task, line FROM (SELECT unnest(comparisons) AS line FROM {decision}) "
             "WHERE line.against = 'constant') USING (task) WHERE (line.outcome = 'better') IS NOT TRUE",

@@ -20,7 +20,7 @@ from mtl_pipeline.warehouse.templates import quote_identifier, quote_literal
 
 SAMPLE_ROWS = 5
 PUBLISHED = re.compile(r"'((?:[^']|'')+\.(?:parquet|json))'")
-"""The literal of a path in a check's SQL."""
+"""The literal of a published path in a check's SQL."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Check:
     explanation: str
     """What must hold, and what goes wrong where it does not."""
     offences: str
-    """SQL over the warehouse and the published Parquet files; a row for each offence."""
+    """SQL over the warehouse and the published files that selects a row for each offence."""
     blocking: bool = True
-    """Whether what is made from an output that breaks the rule would be wrong."""
+    """Whether anything made from an output that breaks the rule would be wrong."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def run_check(connection: duckdb.DuckDBPyConnection, check: Check, paths: Pipeli
 
 @contextmanager
 def version_of(literal: re.Match, paths: PipelinePaths) -> Iterator[str]:
-    """From the literal of a published path to that of the version that is verified and read, as SQL."""
+    """Turn the SQL literal of a published path into that of the version that is read, once it is verified."""
     path = Path(literal[1].replace("''", "'"))
     if path.parent in (paths.data, paths.embeddings("users").parent):
         verify_file(path)

@@ -1,4 +1,4 @@
-"""What must hold of backtest, tuning and seed runs, so that they say what they seem to say."""
+"""What must hold of backtest, tuning and seed runs before their results can be trusted."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def tuning_checks(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Check]:
     )
     yield Check(
         "present_settings_complete",
-        "The settings of defs.yaml were among the trials, and their training ended well: gains are against them.",
+        "The settings of defs.yaml were among the trials, and trained successfully: gains are measured against them.",
         "SELECT 'no such trial' AS offence WHERE NOT EXISTS "
         f"(FROM {trials} WHERE present AND state = 'complete' AND isfinite(score))",
         blocking=False,

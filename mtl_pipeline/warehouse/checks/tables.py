@@ -88,7 +88,7 @@ def rejected_rows_checks(spec: PipelineSpec) -> Iterator[Check]:
     )
     yield Check(
         "rejections_explained",
-        "Every rejected row names its file, line and reason: otherwise nobody can mend it.",
+        "Every rejected row names its file, line and reason: otherwise nobody can fix it.",
         "FROM rejected_rows WHERE file IS NULL OR line IS NULL OR reason IS NULL",
         blocking=False,
     )

@@ -29,9 +29,9 @@ ROWS_AT_ONCE = 500_000
 def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Iterator[pl.DataFrame]]:
     """Yield the candidates of a few users at a time: user_id, item_id and raw features.
 
-    "Now" is one second after the last event, the same for all, so the log is summed up once, before the first
-    frame. All candidates of a user are in one frame, and a frame has about ROWS_AT_ONCE rows, or one user's where
-    the catalogue is larger.
+    "Now" is one second after the last event, the same for all users, so the log is summed up once, before the first
+    frame. All candidates of a user are in one frame, and a frame has about ROWS_AT_ONCE rows, or those of one user
+    where the catalogue is larger.
     """
     with open_warehouse(paths.warehouse, read_only=True, settings=spec.warehouse) as connection:
         run_sql(
@@ -78,7 +78,7 @@ def items_on_offer(spec: PipelineSpec) -> str:
 
 
 def context_values(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec) -> dict[str, str]:
-    """By feature of interactions: SQL of the value that recommendations assume, NULL where none is declared.
+    """By feature of interactions: SQL for the value that recommendations assume, NULL where none is declared.
 
     Raises UserError where a declared value does not fit its column.
     """

@@ -95,7 +95,7 @@ def build_examples(paths: PipelinePaths, spec: PipelineSpec) -> ExamplesSummary:
 
 
 def example_order(spec: PipelineSpec) -> list[str]:
-    """By time; then by user, with the negatives of a moment behind its positives."""
+    """By time, then by user, with the negatives of a moment after its positives."""
     return [
         *(["timestamp"] if spec.timed else []),
         *(["user_id"] if "user_id" in spec.ids else []),

@@ -17,7 +17,7 @@ WHOLE_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
 
 @dataclass(frozen=True)
 class HistoryGroup:
-    """History features that share their keys, so that the log is read once for all of them."""
+    """History features with the same keys, so that the log is read once for all of them."""
 
     number: int
     keys: tuple[str, ...]
@@ -25,7 +25,7 @@ class HistoryGroup:
 
     @property
     def table(self) -> str:
-        """Name of the table of what is known now of the keys."""
+        """Name of the table of what is known now about the keys."""
         return f"latest_history_{self.number}"
 
 
@@ -34,8 +34,8 @@ def add_features(
 ) -> str:
     """Join user, item and history features to a temporary table with user_id, item_id and timestamp.
 
-    `is_log`: the rows that are not `sampled` are the interactions, all of them, with their labels. The
-    table is consumed. Returns the name of the temporary table that takes its place.
+    `is_log`: the rows that are not `sampled` are the interactions, all of them, with their labels.
+    Drops the table and returns the name of the temporary table that replaces it.
     """
     source = "rows_with_entities"
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {source} AS SELECT * FROM {rows} {entity_joins(spec)}")
@@ -70,7 +70,7 @@ def summarise_history(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec)
 
 
 def history_log(spec: PipelineSpec, group: HistoryGroup, steps: dict[str, str]) -> dict:
-    """What history_log.sql, and the SQL around it, needs of a group."""
+    """What history_log.sql, and the SQL around it, needs to know about a group."""
     labels = list(dict.fromkeys(feature.label for feature in group.features))
     return {
         "keys": group.keys,

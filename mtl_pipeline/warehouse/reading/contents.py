@@ -13,7 +13,7 @@ from mtl_pipeline.warehouse.reading.raw import RawFile, read_chunks
 MOST_LINES = 1_000
 MOST_CHARACTERS = 10_000
 MOST_BYTES = 2**20
-"""Of a line that are kept in memory."""
+"""How much of a line is kept in memory."""
 
 
 def read_contents(
@@ -21,7 +21,7 @@ def read_contents(
 ) -> tuple[list[str], list[int]]:
     """The records that start on these lines (int64, ascending), cut after MOST_CHARACTERS, and how many lines each has.
 
-    Bytes that stand for nothing become U+FFFD. One pass over the file, in a few megabytes of memory.
+    Bytes that encode no character become U+FFFD. One pass over the file, in a few megabytes of memory.
     """
     following = layout.record_at(lines) + 1
     is_last = following >= layout.records
@@ -36,7 +36,7 @@ def read_contents(
 
 
 def read_line_ranges(file: RawFile, starts: np.ndarray, ends: np.ndarray) -> Iterator[bytes]:
-    """Lines from each start to before its end, both ascending; a range may reach past the end of the file."""
+    """The lines from each start to before its end, both ascending. A range may reach past the end of the file."""
     done, first_line, pending = 0, 1, b""
     for chunk in chain(read_chunks(file), [None]):
         if done == len(starts):

@@ -25,7 +25,7 @@ class Dialect:
     encoding: str
     has_header: bool
     longest_lines: int
-    """Of a record; see RawFiles."""
+    """The most lines of one record; see RawFiles."""
     longest_bytes: int
 
 
@@ -97,7 +97,7 @@ def split_header(file: RawFile, line: str, delimiter: str, quote: str) -> list[s
 
 
 def first_line(file: RawFile, encoding: str, *, is_header: bool) -> str:
-    """What is wrong with a row, which is no header, is said where rows are read."""
+    """A first line that is a row is decoded leniently: its faults are reported when rows are read."""
     if file.is_remote:
         return remote_first_line(file, encoding)
     with open_bytes(file) as stream:

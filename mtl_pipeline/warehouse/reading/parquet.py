@@ -1,4 +1,4 @@
-"""Raw Parquet files as DuckDB gets to see them."""
+"""Raw Parquet files as DuckDB reads them."""
 
 from __future__ import annotations
 
@@ -47,5 +47,5 @@ def parquet_columns(connection: duckdb.DuckDBPyConnection, file: RawFile) -> dic
 
 
 def plain_path(file: RawFile) -> str:
-    """The path where DuckDB takes it for a pattern: brackets and stars in the name of a local file mean themselves."""
+    """The path as DuckDB needs it, which takes paths for patterns: brackets and stars in a local name are literal."""
     return file.path if file.is_remote else glob.escape(file.path)

@@ -41,7 +41,7 @@ class RawFile:
     name: str
     """As it stands in `source_file`: relative to `data/<pipeline>/raw/`."""
     unpacked: str | None = None
-    """Where the content of a compressed file lies for the time being, as it is before compression."""
+    """Where a compressed file is unpacked while it is read."""
 
     @property
     def is_remote(self) -> bool:
@@ -62,10 +62,10 @@ class RawDescription:
 
     files: list[RawFile]
     version: str
-    """SHA-256 over content and, where a pattern names the files, their names; of remote files over size and time."""
+    """SHA-256 of the content, and of the names where a pattern selects the files; for remote files of size and time."""
     bytes: int
     rows: int | None
-    """Lines below the header, or rows of Parquet; unknown of remote files."""
+    """Lines below the header, or rows of Parquet; None for remote files."""
 
 
 def is_remote(path: str) -> bool:
@@ -80,7 +80,7 @@ def find_raw_files(paths: PipelinePaths, raw: RawFiles, table: str) -> list[RawF
     """The files of users, items or interactions, sorted by name.
 
     A pattern may hold `*`, `?`, `[…]`, `**` and `{date}`, which stands for YYYY-MM-DD.
-    Raises UserError when there are none, or when CSV and Parquet are mixed.
+    Raises UserError when there is none, or when CSV and Parquet are mixed.
     """
     pattern = getattr(raw, table)
     files = remote_files(pattern) if is_remote(pattern) else local_files(paths.raw, pattern)
@@ -130,7 +130,7 @@ def remote_query(query: str, path: str) -> list[tuple]:
 def describe_raw_files(paths: PipelinePaths, raw: RawFiles, table: str) -> RawDescription:
     """Hash and measure the raw files of a table. Hashes are kept as long as size and time stay the same.
 
-    Raises UserError when there are none, or when one is empty.
+    Raises UserError when there is none, or when one is empty.
     """
     files = find_raw_files(paths, raw, table)
     stamps = [stamp_of(file) for file in files]
@@ -186,7 +186,7 @@ def measure_file(file: RawFile, size: int, time: int) -> tuple[str, int]:
 
 
 def parquet_rows(file: RawFile) -> int:
-    """Rows of a local Parquet file, by its own account. Raises UserError where it is broken."""
+    """Rows of a local Parquet file, from its metadata. Raises UserError where it is broken."""
     try:
         return pq.read_metadata(file.path).num_rows
     except (OSError, pa.ArrowException) as error:
@@ -204,13 +204,13 @@ def count_lines(file: RawFile) -> int:
 
 @contextmanager
 def open_bytes(file: RawFile) -> Iterator[IO[bytes]]:
-    """The content of a local file, decompressed. Raises UserError where it is no whole gzip file."""
+    """The content of a local file, decompressed. Raises UserError where a gzip file is damaged or cut off."""
     packed = file.is_compressed and not file.unpacked
     try:
         with gzip.open(file.path) if packed else Path(file.unpacked or file.path).open("rb") as stream:
             yield stream  # type: ignore[misc]
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise UserError(f"{file.path} is not a whole gzip file ({error}): deliver it again") from error
+        raise UserError(f"{file.path} is not a complete gzip file ({error}): deliver it again") from error
 
 
 def read_chunks(file: RawFile) -> Iterator[bytes]:

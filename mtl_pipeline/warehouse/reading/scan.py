@@ -1,8 +1,8 @@
 """From raw files to records with their file and line, and from there to what the pipeline's SQL makes of them.
 
-DuckDB reads CSV on all cores but tells no line numbers. They follow from the order of the records:
-where the pipeline's SQL only computes columns, order and number of its rows are those of the file, so
-it runs while the file is read. Any other SQL (joins, windows, filters) runs over a copy of the records.
+DuckDB reads CSV on all cores but does not report line numbers. They follow from the order of the records. Where the
+pipeline's SQL only computes columns, its rows are those of the file, in the same order, so it runs while the file
+is read. Any other SQL (joins, windows, filters) runs over a copy of the records.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mtl_pipeline.warehouse.templates import quote_identifier, render_sql
 
 BLOCK_RECORDS = 256
 ROW_BY_ROW_OPERATORS = {"PROJECTION", "READ_CSV"}
-"""Operators of a query plan that keep number and order of the rows."""
+"""Operators of a query plan that keep the number and the order of rows."""
 LINE_IS_NOT_KNOWN = "the line of a record is not known while it is read"
 CONTENTS_SCHEMA = pa.schema(
     [("file", pa.string()), ("line", pa.int64()), ("content", pa.string()), ("lines", pa.int64())]
@@ -55,9 +55,9 @@ class Scan:
     paths: list[str]
     """What DuckDB reads: pieces of local CSV files, else the files."""
     layouts: dict[str, FileRecords] = field(default_factory=dict)
-    """By name of the file, of CSV files; of remote ones once they have been read."""
+    """By name of the file; only of CSV files, and of remote ones once they have been read."""
     rows_read: int = 0
-    """Records below the headers, readable or not, as counted without DuckDB wherever the files are local."""
+    """Records below the headers, readable or not; where the files are local, counted without DuckDB."""
     readable: dict[str, int] = field(default_factory=dict)
     """Records that DuckDB could read, by name of the file."""
 
@@ -70,7 +70,7 @@ def open_scan(
 ) -> Scan:
     """Create the temporary view raw_<table>, good for planning queries; nothing is read yet.
 
-    Raises UserError when a file cannot be opened or has a reserved column.
+    Raises UserError when a file cannot be opened.
     """
     if files[0].is_remote:
         load_httpfs(connection, files[0].path)
@@ -85,7 +85,7 @@ def open_scan(
             connection.unregister_filesystem(pieces.protocol)
         connection.register_filesystem(pieces)
         scan.paths = pieces.paths
-    # Else DuckDB casts while it parses, and rejects rows whose value a TRY_CAST would have made NULL.
+    # Otherwise DuckDB casts while it parses, and rejects rows whose value a TRY_CAST would have made NULL.
     connection.execute("SET disabled_optimizers = 'type_pushdown'")
     run_sql(
         connection,
@@ -136,9 +136,9 @@ def run_pipeline_sql(connection: duckdb.DuckDBPyConnection, scan: Scan, query: s
 
 
 def read_row_by_row(connection: duckdb.DuckDBPyConnection, scan: Scan, query: str) -> bool:
-    """Run the query into `typed` if it makes one row of each record, in order, and computes with no line.
+    """Run the query into `typed` if it makes one row of each record, in order, and does not compute with the line.
 
-    In place of the line is an error(), which is raised where the query needs to know it.
+    In place of the line stands an error(), which is raised where the query needs it.
     """
     try:
         plan = connection.execute(f"EXPLAIN (FORMAT json) {query}").fetchall()
@@ -217,7 +217,7 @@ def unreadable_records(
 def rejects_by_file(
     connection: duckdb.DuckDBPyConnection, scan: Scan
 ) -> dict[str, tuple[pa.Table, np.ndarray]]:
-    """What DuckDB rejected of each file, in its order, and the number of each one's piece within the file."""
+    """What DuckDB rejected of each file, in order, and the number of each one's piece within the file."""
     rejects = connection.sql(render_sql(COMMON_SQL / "rejects.sql")).to_arrow_table()
     numbers = pc.index_in(rejects["path"], pa.array(scan.paths)).to_numpy()
     by_file = {}
@@ -231,9 +231,9 @@ def rejects_by_file(
 
 
 def layout_of(scan: Scan, file: RawFile, rows: int) -> FileRecords:
-    """Where the records of a file lie, of which DuckDB made so many rows, readable or rejected.
+    """Where the records of a file lie, of which DuckDB made this many rows, readable or rejected.
 
-    Raises UserError where these are not all records that it was to read.
+    Raises UserError where these are not all the records that it was given.
     """
     assert scan.dialect is not None
     if file.is_remote:
@@ -248,7 +248,7 @@ def layout_of(scan: Scan, file: RawFile, rows: int) -> FileRecords:
 
 
 def parquet_counts(connection: duckdb.DuckDBPyConnection, scan: Scan) -> dict[str, int]:
-    """Rows of each Parquet file; local ones tell themselves how many they have."""
+    """Rows of each Parquet file; of local ones, from their metadata."""
     if not scan.files[0].is_remote:
         return {file.name: parquet_rows(file) for file in scan.files}
     counts = dict(
@@ -292,7 +292,7 @@ def cut_into_blocks(runs: list[tuple[str, np.ndarray, np.ndarray]], records: int
 def register_contents(connection: duckdb.DuckDBPyConnection, scan: Scan) -> None:
     """Create `contents` (file, line, content) for the rows of `refused_rows` (file, line).
 
-    Of local CSV files, the content is the record as it stands in the file; else its values as JSON.
+    The content of a record of a local CSV file is its text; of any other, its values as JSON.
     """
     if scan.dialect is None or scan.files[0].is_remote:
         values = ", ".join(f"{quote_identifier(name)} := {quote_identifier(name)}" for name in scan.columns)

@@ -1,5 +1,5 @@
 -- The users from place $first to before $end, each with every item that they may be recommended, and what is known of
--- both now. What is known of a moment only is unknown, or as recommendations.context assumes it.
+-- both now. Features of the moment are unknown, or as recommendations.context assumes them.
 WITH some_users AS (SELECT user_id FROM candidate_users WHERE place >= $first AND place < $end)
 SELECT
     user_id,

@@ -1,7 +1,7 @@
 -- examples: each impression with its split, labels and features. The label of a task that is conditional
 -- on another counts only where all that it is conditional on happened.
 {%- if steps %}
--- A split says of a label what was known before its `_deadline`: when the next split starts, or the log ends.
+-- A split has of each label what was known before its `_deadline`: the start of the next split, or the end of the log.
 {%- endif %}
 {%- from "known_label.sql" import known_label with context %}
 {%- macro number_of(task, label) %}
@@ -71,7 +71,7 @@ FROM (
 WHERE NOT sampled OR {{ known_label(spec.root_task.name, [], "_deadline") }} IS NOT NULL
 {%- endif %};
 
--- Numbering the rows in a window would take one thread; a table's rowid numbers them for nothing.
+-- Numbering the rows with a window function would take one thread; a table's rowid numbers them for free.
 CREATE OR REPLACE TEMP VIEW examples AS
 SELECT
     rowid AS example_id,
@@ -79,7 +79,7 @@ SELECT
 FROM ordered_examples;
 {%- if steps %}
 
--- label_steps: what other splits of the same rows need, those of a backtest.
+-- label_steps: what other splits of the same rows need, namely those of a backtest.
 CREATE OR REPLACE TEMP VIEW label_steps AS
 SELECT
     rowid AS example_id,
@@ -88,7 +88,7 @@ SELECT
     {%- endfor %}
 FROM ordered_examples;
 
--- late_labels: by split and task, the labels that came after the deadline, and those that were changed after it.
+-- late_labels: by split and task, how many labels arrived after the deadline, and how many changed after it.
 CREATE OR REPLACE TEMP TABLE late_labels AS
 {%- for task in spec.tasks %}
 SELECT

@@ -1,5 +1,5 @@
 -- {{ target }}: what is known now of each {{ keys | join(" and ") }} that the log holds. It is what history.sql gives for
--- rows of this moment, the same sums of decimals included, but one pass over the log serves any number of rows.
+-- rows of this moment, down to the same sums of decimals, but one pass over the log serves any number of rows.
 CREATE OR REPLACE TEMP TABLE {{ target }} AS
 SELECT
     {{ keys | identifiers }},

@@ -1,6 +1,6 @@
 -- rows_with_history: the rows of {{ source }} with what was known before each row's own time, where these rows
--- are the log itself, with or without sampled negatives among them. A window over each key and period gives
--- the same as history.sql, for less: EXCLUDE GROUP leaves out the row and all rows of the same moment.
+-- are the log itself, with or without sampled negatives among them. Windows give the same as
+-- history.sql for less: EXCLUDE GROUP leaves out the row and all rows of the same moment.
 -- Whole numbers and decimals add up to the same sum in any order, so the same log gives the same examples on any
 -- number of threads; floating point numbers do not.
 CREATE OR REPLACE TEMP TABLE rows_with_history AS

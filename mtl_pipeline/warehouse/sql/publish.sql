@@ -1,13 +1,13 @@
--- The canonical table `{{ table }}` and its share of the rejected rows, both or neither.
--- Nobody reads {{ table }} by the order of its rows, which say their file and line; keeping it costs a fifth.
+-- The canonical table `{{ table }}` and its rejected rows, both or neither.
+-- Nothing depends on the order of the rows, which carry file and line; keeping it would cost a fifth more time.
 SET preserve_insertion_order = false;
 BEGIN TRANSACTION;
 
 CREATE OR REPLACE TABLE {{ table }} AS
 {%- if spec.merges(table) %}
--- Rows of one key are events of one interaction: the earliest time, the largest value of each label, and
--- else what the first event says.
-{%- if spec.timed %} "<label> over time" tells since when a label stood at which value: a split
+-- Rows of one key are events of one interaction, which gets the earliest time, the largest value of each label, and
+-- everything else from the first event.
+{%- if spec.timed %} "<label> over time" says since when the label has had which value: a split
 -- must not know more of it than was known before the next split starts.
 {%- endif %}
 SELECT

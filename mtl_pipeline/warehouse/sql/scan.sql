@@ -1,6 +1,6 @@
 -- csv_records: the readable records of the CSV files of one table, as strings; blank ones are NULL.
--- Records that are not valid CSV go to csv_rejects while it is read. The reader does not tell lines:
--- they follow from the order of the records, so whoever uses source_line here is told that it cannot be.
+-- Records that are not valid CSV go to csv_rejects while it is read. The reader does not report lines:
+-- they follow from the order of the records, so using source_line here is an error.
 CREATE OR REPLACE TEMP VIEW csv_records AS
 SELECT
     {%- for column in dialect.columns %}
@@ -16,7 +16,7 @@ SELECT
     error({{ line_is_not_known | literal }})::BIGINT AS source_line
 FROM read_csv(
     [{% for path in paths %}{{ path | literal }}, {% endfor %}],
-    -- Pieces hold records only, and are what threads share: a piece that threads split is not read right.
+    -- Pieces hold records only, and each is read by one thread: a piece split among threads is read wrongly.
     header = {{ dialect.has_header and not in_pieces }},
     {%- if in_pieces %}
     parallel = false,
