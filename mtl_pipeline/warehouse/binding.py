@@ -41,8 +41,8 @@ def read_pipeline_sql(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
         line = f":{error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else ""
         raise UserError(f"{path}{line}: not a valid template: {error}") from error
     except duckdb.ParserException as error:
-        line = re.search(r"LINE (\d+):", str(error))
-        raise UserError(f"{path}{f':{line[1]}' if line else ''}: not valid SQL: {error}") from error
+        match = re.search(r"LINE (\d+):", str(error))
+        raise UserError(f"{path}{f':{match[1]}' if match else ''}: not valid SQL: {error}") from error
     if [statement.type for statement in statements] == [duckdb.StatementType.SELECT]:
         return without_semicolon(text)
     raise UserError(f"{path}:{unwanted_statement(text, statements)}. Leave one SELECT; nothing was run")

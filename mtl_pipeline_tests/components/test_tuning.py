@@ -102,7 +102,7 @@ def test_unequal_budgets_are_no_comparison(tuned: Project) -> None:
         (pl.col("architecture") == "shared_bottom") & (pl.col("trial") > 0)
     ).write_parquet(path)
     write_checksums(paths.tuning)
-    results = run_checks(paths, tuning_checks(paths, tuned.pipeline.spec))
+    results = run_checks(paths, list(tuning_checks(paths, tuned.pipeline.spec)))
     assert {result.check.name: result.offences for result in results} == {
         "budgets_equal": 2,  # mmoe and ple, which the pipeline itself declares too, have none left
         "present_settings_complete": 1,

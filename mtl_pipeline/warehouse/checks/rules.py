@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +49,7 @@ class CheckResult:
 
 
 def run_checks(
-    paths: PipelinePaths, checks: Iterable[Check], variables: Mapping[str, int] | None = None
+    paths: PipelinePaths, checks: Sequence[Check], variables: Mapping[str, int] | None = None
 ) -> list[CheckResult]:
     """Run each check's query; it may call getvariable() for a name in `variables`.
 
