@@ -77,10 +77,11 @@ def plan_windows(source: Path, spec: PipelineSpec, backtest: Backtest) -> list[P
     """
     with duckdb.connect() as connection:
         apply_settings(connection, spec.warehouse)
+        windows: Iterator[Window] = time_windows(connection, source, spec, backtest)
+        if spec.split.hash_by:
+            windows = folds(spec, backtest)
         planned = []
-        for window in (
-            folds(spec, backtest) if spec.split.hash_by else time_windows(connection, source, spec, backtest)
-        ):
+        for window in windows:
             show_window(connection, spec, window, source)
             planned.append(PlannedWindow(window, count_parts(connection, spec)))
             refuse_gaps(planned[-1], spec)

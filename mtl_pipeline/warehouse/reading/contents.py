@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 import numpy as np
+import pyarrow as pa
 
 from mtl_pipeline.warehouse.reading.lines import FileRecords
 from mtl_pipeline.warehouse.reading.raw import RawFile, read_chunks
@@ -18,7 +19,7 @@ MOST_BYTES = 2**20
 
 def read_contents(
     file: RawFile, layout: FileRecords, lines: np.ndarray, encoding: str
-) -> tuple[list[str], list[int]]:
+) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
     """The records that start on these lines (int64, ascending), cut after MOST_CHARACTERS, and how many lines each has.
 
     Bytes that encode no character become U+FFFD. One pass over the file, in a few megabytes of memory.
@@ -28,15 +29,22 @@ def read_contents(
     ends = np.where(is_last, lines + MOST_LINES, layout.line_of(np.where(is_last, 0, following)))
     ends = np.minimum(ends, lines + MOST_LINES)
     contents, counts = [], []
-    for record in read_line_ranges(file, lines, ends):
-        text = record.decode(encoding, "replace").removeprefix("\ufeff").strip("\r\n")
-        contents.append(text if len(text) <= MOST_CHARACTERS else text[:MOST_CHARACTERS] + "…")
-        counts.append(text.count("\n") + 1)
-    return contents, counts
+    for records in read_line_ranges(file, lines, ends):
+        texts = [
+            record.decode(encoding, "replace").removeprefix("\ufeff").strip("\r\n") for record in records
+        ]
+        counts.append(pa.array([text.count("\n") + 1 for text in texts], pa.int64()))
+        contents.append(pa.array(map(shorten, texts), pa.string()))
+    return pa.chunked_array(contents, pa.string()), pa.chunked_array(counts, pa.int64())
 
 
-def read_line_ranges(file: RawFile, starts: np.ndarray, ends: np.ndarray) -> Iterator[bytes]:
-    """The lines from each start to before its end, both ascending. A range may reach past the end of the file."""
+def shorten(text: str) -> str:
+    return text if len(text) <= MOST_CHARACTERS else text[:MOST_CHARACTERS] + "…"
+
+
+def read_line_ranges(file: RawFile, starts: np.ndarray, ends: np.ndarray) -> Iterator[list[bytes]]:
+    """The lines from each start to before its end, both ascending: the ranges that end in each chunk of the file. The
+    last may reach past its end."""
     done, first_line, pending = 0, 1, b""
     for chunk in chain(read_chunks(file), [None]):
         if done == len(starts):
@@ -50,7 +58,7 @@ def read_line_ranges(file: RawFile, starts: np.ndarray, ends: np.ndarray) -> Ite
         whole = len(ends) if chunk is None else int(np.searchsorted(ends, next_line, side="right"))
         begin = bounds[np.minimum(starts[done:whole] - first_line, len(bounds) - 1)]
         end = bounds[np.minimum(ends[done:whole] - first_line, len(bounds) - 1)]
-        yield from (block[first:last] for first, last in zip(begin.tolist(), end.tolist(), strict=True))
+        yield [block[first:last] for first, last in zip(begin.tolist(), end.tolist(), strict=True)]
         done = whole
         if done < len(starts):
             next_line = min(next_line, int(starts[done]))
