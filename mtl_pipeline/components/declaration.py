@@ -13,7 +13,7 @@ from mtl_pipeline.components.yaml_lines import line_of
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.binding import delivered_columns, open_binder
-from mtl_pipeline.warehouse.reading.scan import PROVENANCE_COLUMNS
+from mtl_pipeline.warehouse.reading.dialect import PROVENANCE_COLUMNS
 
 OWN_COLUMNS = (*PROVENANCE_COLUMNS, "rejection")
 """What every SQL file delivers besides its columns."""

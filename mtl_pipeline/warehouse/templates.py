@@ -26,12 +26,12 @@ def quote_literals(values: Iterable[object]) -> str:
 
 
 def listed_identifiers(names: Iterable[str]) -> str:
-    """Each name with a comma behind it, so that an empty list leaves nothing."""
+    """Each name followed by a comma, so that an empty list leaves nothing."""
     return " ".join(f"{quote_identifier(name)}," for name in names)
 
 
 def render_sql(path: Path, /, **values: object) -> str:
-    """The SQL text of a template, which reaches nothing but these values.
+    """The SQL text of a template, which has access to these values only.
 
     Filters: `identifier`, `identifiers`, `listed`, `literal`, `literals`.
 

@@ -14,7 +14,7 @@ from mtl_pipeline.learning.explain.importance import permuted_predictions
 from mtl_pipeline.learning.explain.probing import open_probe
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
-from mtl_pipeline.warehouse.texts import read_item_texts
+from mtl_pipeline.warehouse.tables import read_item_texts
 from mtl_pipeline.workflows.log import Log
 
 

@@ -13,7 +13,8 @@ import pytest
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec, Recommendations, Warehouse
-from mtl_pipeline.warehouse.checks import run_checks, table_checks
+from mtl_pipeline.warehouse.checks import run_checks
+from mtl_pipeline.warehouse.checks.tables import table_checks
 from mtl_pipeline.warehouse.connection import open_warehouse
 from mtl_pipeline.warehouse.features.candidates import build_candidates
 from mtl_pipeline.warehouse.features.examples import build_examples

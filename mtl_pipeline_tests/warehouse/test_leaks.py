@@ -67,7 +67,7 @@ def warnings(root: Path, lines: list[str], **changes: object) -> dict[str, pl.Da
 
 
 def failed(paths: PipelinePaths, spec: PipelineSpec) -> dict[str, pl.DataFrame]:
-    results: list[CheckResult] = run_checks(paths, leak_checks(paths, spec))
+    results: list[CheckResult] = run_checks(paths, list(leak_checks(paths, spec)))
     assert not any(result.check.blocking for result in results)
     return {result.check.name: result.sample for result in results if not result.passed}
 

@@ -63,7 +63,7 @@ def test_rows_with_too_few_columns_do_not_cost_the_megabytes_beside_them(tmp_pat
             "x.csv.gz",
             gzip.compress(b"a,b,c\n1,2,3\n" * 999, mtime=0)[:-9],
             {},
-            r"x\.csv\.gz is not a whole gzip file",
+            r"x\.csv\.gz is not a complete gzip file",
         ),
         ("x.csv", b"age,AGE,c\n1,2,3\n", {}, "names a column twice: AGE, age"),
         ("x.csv", b"a,b,c\n1,\x93x\x94,3\n", {"encoding": "latin-1"}, "line 2 .* `encoding: windows-1252`"),

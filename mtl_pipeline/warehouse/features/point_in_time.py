@@ -7,18 +7,17 @@ from dataclasses import dataclass
 
 import duckdb
 
-from mtl_pipeline.paths import COMMON_SQL
 from mtl_pipeline.spec import HistoryFeature, PipelineSpec
-from mtl_pipeline.warehouse.connection import column_types
+from mtl_pipeline.warehouse.connection import column_types, run_sql
 from mtl_pipeline.warehouse.features.label_times import label_steps
-from mtl_pipeline.warehouse.templates import quote_identifiers, render_sql
+from mtl_pipeline.warehouse.templates import quote_identifiers
 
 WHOLE_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
 
 
 @dataclass(frozen=True)
 class HistoryGroup:
-    """History features that share their keys, so that the log is read once for all of them."""
+    """History features with the same keys, so that the log is read once for all of them."""
 
     number: int
     keys: tuple[str, ...]
@@ -26,62 +25,52 @@ class HistoryGroup:
 
     @property
     def table(self) -> str:
-        """Name of the table of what is known now of the keys."""
+        """Name of the table of what is known now about the keys."""
         return f"latest_history_{self.number}"
 
 
 def add_features(
-    connection: duckdb.DuckDBPyConnection,
-    spec: PipelineSpec,
-    rows: str,
-    *,
-    is_log: bool = False,
+    connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, rows: str, *, is_log: bool = False
 ) -> str:
     """Join user, item and history features to a temporary table with user_id, item_id and timestamp.
 
-    `is_log`: the rows that are not `sampled` are the interactions, all of them, with their labels. The
-    table is consumed. Returns the name of the temporary table that takes its place.
+    `is_log`: the rows that are not `sampled` are the interactions, all of them, with their labels.
+    Drops the table and returns the name of the temporary table that replaces it.
     """
-    source = add_entity_features(connection, spec, rows)
+    source = "rows_with_entities"
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {source} AS SELECT * FROM {rows} {entity_joins(spec)}")
+    connection.execute(f"DROP TABLE {rows}")
     steps = label_steps(connection, spec)
     features = spec.features.history
     if is_log and (of_rows := [feature for feature in features if feature.label not in steps]):
-        source = add_log_history(connection, spec, source, of_rows)
+        types = column_types(connection, source)
+        whole_numbers = [label for label in spec.labels if types[label] in WHOLE_NUMBERS]
+        run_sql(connection, "log_history.sql", source=source, features=of_rows, whole_numbers=whole_numbers)
+        source = "rows_with_history"
         features = [feature for feature in features if feature.label in steps]
     for group in history_groups(features):
         target = f"rows_with_history_{group.number}"
-        connection.execute(
-            render_sql(
-                COMMON_SQL / "history.sql",
-                source=source,
-                target=target,
-                periods=list(dict.fromkeys(feature.within_days for feature in group.features)),
-                **history_log(spec, group, steps),
-            )
+        run_sql(
+            connection,
+            "history.sql",
+            source=source,
+            target=target,
+            **history_log(spec, group, steps),
         )
         source = target
     return source
 
 
-def summarise_history(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, now: str) -> None:
-    """Make the temporary table of each group of history features: its keys, and what is known of them now.
-
-    `now`: an SQL expression of a constant time.
-    """
+def summarise_history(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec) -> None:
+    """Make the temporary table of each group of history features: its keys, and what is known of them at the time of
+    the SQL variable `now`."""
     steps = label_steps(connection, spec)
     for group in history_groups(spec.features.history):
-        connection.execute(
-            render_sql(
-                COMMON_SQL / "latest_history.sql",
-                target=group.table,
-                now=now,
-                **history_log(spec, group, steps),
-            )
-        )
+        run_sql(connection, "latest_history.sql", target=group.table, **history_log(spec, group, steps))
 
 
 def history_log(spec: PipelineSpec, group: HistoryGroup, steps: dict[str, str]) -> dict:
-    """What history_log.sql, and the SQL around it, needs of a group."""
+    """What history_log.sql, and the SQL around it, needs to know about a group."""
     labels = list(dict.fromkeys(feature.label for feature in group.features))
     return {
         "keys": group.keys,
@@ -89,52 +78,26 @@ def history_log(spec: PipelineSpec, group: HistoryGroup, steps: dict[str, str]) 
         "labels_with_steps": {label: steps[label] for label in labels if label in steps},
         "other_labels": [label for label in labels if label not in steps],
         "entities": " ".join(
-            f"JOIN (SELECT {quote_identifiers([f'{name}_id', *keys])} FROM {name}s) USING ({name}_id)"
-            for name, features in (("user", spec.features.users), ("item", spec.features.items))
-            if (keys := [key for key in group.keys if key in features.categorical])
+            join_columns(table, keys)
+            for table in ("users", "items")
+            if (keys := [key for key in group.keys if key in getattr(spec.features, table).categorical])
         ),
     }
 
 
-def add_log_history(
-    connection: duckdb.DuckDBPyConnection,
-    spec: PipelineSpec,
-    source: str,
-    features: list[HistoryFeature],
-) -> str:
-    target = "rows_with_history"
-    periods = {feature.name: (tuple(feature.by), feature.within_days) for feature in features}
-    names = {period: f"history_{number}" for number, period in enumerate(dict.fromkeys(periods.values()))}
-    types = column_types(connection, source)
-    connection.execute(
-        render_sql(
-            COMMON_SQL / "log_history.sql",
-            source=source,
-            target=target,
-            features=features,
-            names=names,
-            whole_numbers=[label for label in spec.labels if types[label] in WHOLE_NUMBERS],
-            windows={feature: names[period] for feature, period in periods.items()},
-        )
-    )
-    return target
-
-
-def add_entity_features(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, rows: str) -> str:
-    target = "rows_with_entities"
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE {target} AS SELECT * FROM {rows} {entity_joins(spec)}")
-    connection.execute(f"DROP TABLE {rows}")
-    return target
-
-
 def entity_joins(spec: PipelineSpec) -> str:
     """Joins that add the features of users and items to rows with their ids."""
-    joins = []
-    for table in spec.entities:
-        key = f"{table.removesuffix('s')}_id"
-        columns = quote_identifiers([key, *entity_features(spec, table)])
-        joins.append(f"JOIN (SELECT {columns} FROM {table}) USING ({key})")
-    return " ".join(joins)
+    return " ".join(join_columns(table, entity_features(spec, table)) for table in spec.entities)
+
+
+def join_columns(table: str, columns: list[str]) -> str:
+    key = id_column(table)
+    return f"JOIN (SELECT {quote_identifiers([key, *columns])} FROM {table}) USING ({key})"
+
+
+def id_column(table: str) -> str:
+    """user_id of users, item_id of items."""
+    return f"{table.removesuffix('s')}_id"
 
 
 def entity_features(spec: PipelineSpec, table: str) -> list[str]:
@@ -146,7 +109,7 @@ def entity_ids(spec: PipelineSpec, table: str) -> str:
     """The relation that holds every user_id or item_id: the table, or what the interactions name."""
     if table in spec.entities:
         return table
-    return f"(SELECT DISTINCT {table.removesuffix('s')}_id FROM interactions)"
+    return f"(SELECT DISTINCT {id_column(table)} FROM interactions)"
 
 
 def history_groups(features: list[HistoryFeature]) -> Iterator[HistoryGroup]:

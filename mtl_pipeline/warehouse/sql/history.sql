@@ -2,8 +2,8 @@
 -- {{ keys | join(" and ") }} before each row's own time. Only what was known strictly earlier counts,
 -- so neither a row's own label nor one of the same moment can leak into its features.
 --
--- A label counts from the time at which it was known until it takes another value, or is too old for the feature.
--- running_totals adds it at the first of these times and takes it away at the second.
+-- A label counts from the time at which it became known until it takes another value, or is too old for the feature.
+-- running_totals adds it at the first of these times and subtracts it at the second.
 {%- macro amount(feature) %}
 {%- set label = feature.label | identifier %}
 {%- if feature.statistic == "count" %}({{ label }} > 0)::INTEGER{% else %}{{ label }}::DECIMAL(38, 9){% endif %}
@@ -37,7 +37,7 @@ FROM (
             {{ amount(feature) }} AS total_{{ feature.name }},
             {%- endfor %}
         FROM log
-        {%- for days in periods %}
+        {%- for days in features | map(attribute="within_days") | unique %}
         UNION ALL
         SELECT
             {{ keys | identifiers }},
@@ -75,6 +75,4 @@ ASOF LEFT JOIN running_totals AS earlier
     source.timestamp > earlier.timestamp;
 
 DROP TABLE running_totals;
-{%- if source != "impressions" %}
 DROP TABLE {{ source }};
-{%- endif %}

@@ -1,11 +1,11 @@
 -- {{ target }}: what is known now of each {{ keys | join(" and ") }} that the log holds. It is what history.sql gives for
--- rows of this moment, the same sums of decimals included, but one pass over the log serves any number of rows.
+-- rows of this moment, down to the same sums of decimals, but one pass over the log serves any number of rows.
 CREATE OR REPLACE TEMP TABLE {{ target }} AS
 SELECT
     {{ keys | identifiers }},
     {%- for feature in features %}
     {%- set label = feature.label | identifier %}
-    {%- set recent %}{% if feature.within_days %}timestamp >= {{ now }} - INTERVAL {{ feature.within_days }} DAY{% else %}true{% endif %}{% endset %}
+    {%- set recent %}{% if feature.within_days %}timestamp >= getvariable('now') - INTERVAL {{ feature.within_days }} DAY{% else %}true{% endif %}{% endset %}
     {%- if feature.statistic == "count" %}
     count(*) FILTER (WHERE {{ label }} > 0 AND {{ recent }})::DOUBLE
     {%- else %}
@@ -16,5 +16,5 @@ SELECT
 FROM (
 {% include "history_log.sql" %}
 )
-WHERE timestamp < {{ now }}{% if labels_with_steps %} AND (until IS NULL OR until >= {{ now }}){% endif %}
+WHERE timestamp < getvariable('now'){% if labels_with_steps %} AND (until IS NULL OR until >= getvariable('now')){% endif %}
 GROUP BY {{ keys | identifiers }};
