@@ -9,7 +9,6 @@ import polars as pl
 from mtl_pipeline.champions import (
     PREVIOUS,
     Decision,
-    Entry,
     carry_out,
     champion_folder,
     current_champion,
@@ -30,32 +29,20 @@ NONE = "none"
 """In place of the fingerprint of a champion, or of a model, that is not there."""
 
 
-@dataclass(frozen=True)
-class Settled:
-    """What was done, and the champion since."""
-
-    entry: Entry
-    champion: str
-    """Fingerprint, or NONE."""
-
-    @property
-    def why(self) -> str:
-        return " ".join(self.entry.reasons)
-
-
 def settle_champion(
     paths: PipelinePaths, spec: PipelineSpec, *, roll_back_to: str = "", log: Log = print
-) -> Settled:
+) -> tuple[str, str]:
     """Carry out the decision of the last evaluation; or go back to the champion before, where `roll_back_to` is
-    PREVIOUS, or to the one whose fingerprint begins with it. Raises UserError where neither can be done."""
+    PREVIOUS, or to the one whose fingerprint begins with it. Returns the fingerprint of the champion from now on, or
+    NONE, and why. Raises UserError where neither can be done."""
     if roll_back_to:
         entry = roll_back(paths, None if roll_back_to == PREVIOUS else roll_back_to)
     else:
         decision = Decision.read(paths.evaluation / "decision.json")
         entry = carry_out(paths, decision, keep=spec.promotion.keep)
-    settled = Settled(entry, current_champion(read_history(paths)) or NONE)
-    log(f"{entry.action}: {settled.why}")
-    return settled
+    why = " ".join(entry.reasons)
+    log(f"{entry.action}: {why}")
+    return current_champion(read_history(paths)) or NONE, why
 
 
 @dataclass(frozen=True)

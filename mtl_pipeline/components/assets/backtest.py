@@ -4,6 +4,7 @@ import dagster as dg
 from pydantic import Field
 
 from mtl_pipeline.components.context import PipelineContext
+from mtl_pipeline.components.metadata import published, report_metadata
 from mtl_pipeline.spec.assets import backtest_version
 
 
@@ -31,16 +32,12 @@ def backtest_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         from mtl_pipeline.workflows.backtest import run_backtest
 
         result = run_backtest(paths, spec, windows=config.windows, log=context.log.info)
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(str(result.scores.metrics.hash_rows(seed=0).sum())),
-            metadata={
-                "report": dg.MetadataValue.md((paths.backtest / "report.md").read_text(encoding="utf-8")),
-                "page": dg.MetadataValue.path(paths.backtest / "report.html"),
-                "dagster/uri": dg.MetadataValue.path(paths.backtest),
-                "windows": result.windows.height,
-                "windows of earlier runs": result.resumed,
-                **result.numbers,
-            },
-        )
+        metadata = {
+            **report_metadata(paths.backtest),
+            "windows": result.windows.height,
+            "windows of earlier runs": result.resumed,
+            **result.numbers,
+        }
+        return published(str(result.scores.metrics.hash_rows(seed=0).sum()), paths.backtest, metadata)
 
     return backtest

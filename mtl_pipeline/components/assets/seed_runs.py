@@ -1,10 +1,10 @@
-"""Seed runs: the networks with further seeds, and without text, for a comparison that no single seed decides."""
+"""Seed runs: the networks with further seeds, for a comparison that no single seed decides."""
 
 import dagster as dg
 from pydantic import Field
 
 from mtl_pipeline.components.context import PipelineContext
-from mtl_pipeline.components.metadata import summary_metadata
+from mtl_pipeline.components.metadata import published, summary_metadata
 from mtl_pipeline.spec.assets import (
     SEEDS_OF_A_STUDY,
     code_version,
@@ -39,13 +39,7 @@ def seed_runs_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         from mtl_pipeline.workflows.seed_runs import run_seeds
 
         summary = run_seeds(paths, spec, seeds=config.seeds, log=context.log.info)
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(summary.fingerprint),
-            metadata={
-                "dagster/uri": dg.MetadataValue.path(paths.seed_runs),
-                "seeds": ", ".join(map(str, summary.seeds)),
-                **summary_metadata(summary),
-            },
-        )
+        seeds = {"seeds": ", ".join(map(str, summary.seeds))}
+        return published(summary.fingerprint, paths.seed_runs, seeds | summary_metadata(summary))
 
     return seed_runs

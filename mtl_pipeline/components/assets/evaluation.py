@@ -4,38 +4,32 @@ import dagster as dg
 
 from mtl_pipeline.champions import short
 from mtl_pipeline.components.context import PipelineContext
+from mtl_pipeline.components.metadata import published
 from mtl_pipeline.spec.assets import code_version
 
 
 def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     paths, spec = pipeline.paths, pipeline.spec
     reads = ["model", "baselines", "examples", *pipeline.embeddings, "seed_runs"]
-    settings = {
-        "tasks": spec.tasks,
-        "evaluation": spec.evaluation,
-        "promotion": spec.promotion,
-        "seed": spec.seed,
-    }
+    settings = {name: getattr(spec, name) for name in ("tasks", "evaluation", "promotion", "seed")}
 
     @pipeline.asset(reads=reads, kinds={"scikitlearn", "html"}, code_version=code_version(settings=settings))
     def evaluation(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Metrics of every model on the test split, with the thresholds that validation chose."""
         from mtl_pipeline.workflows.evaluate import evaluate_models
 
-        versions = data_versions(context, pipeline, reads)
-        done = evaluate_models(paths, spec, versions, log=context.log.info)
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(done.fingerprint),
-            metadata={
-                **{name: dg.MetadataValue.md(text) for name, text in done.texts.items()},
-                "promotion": done.decision.verdict,
-                **({"beware": " ".join(done.caveats)} if done.caveats else {}),
-                "champion before": done.decision.champion or "none",
-                "page": dg.MetadataValue.path(paths.evaluation / "report.html"),
-                "dagster/uri": dg.MetadataValue.path(paths.evaluation),
-                **done.numbers,
-            },
+        evaluated = evaluate_models(
+            paths, spec, data_versions(context, pipeline, reads), log=context.log.info
         )
+        metadata = {
+            **{title: dg.MetadataValue.md(text) for title, text in evaluated.texts.items()},
+            "promotion": evaluated.decision.verdict,
+            **({"beware": " ".join(evaluated.caveats)} if evaluated.caveats else {}),
+            "champion before": evaluated.decision.champion or "none",
+            "page": dg.MetadataValue.path(paths.evaluation / "report.html"),
+            **evaluated.numbers,
+        }
+        return published(evaluated.fingerprint, paths.evaluation, metadata)
 
     return evaluation
 

@@ -1,9 +1,10 @@
-"""Tuning: the search for settings of model and training with a lower validation score. It runs when asked to."""
+"""Tuning: the search for settings of model and training with a lower validation score. It runs only when asked to."""
 
 import dagster as dg
 from pydantic import Field
 
 from mtl_pipeline.components.context import PipelineContext
+from mtl_pipeline.components.metadata import published, report_metadata
 from mtl_pipeline.spec.assets import code_version, training_settings
 
 
@@ -28,20 +29,15 @@ def tuning_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         It goes on where a search of the same examples and settings was stopped. No part of the nightly run."""
         from mtl_pipeline.workflows.tune import tune_settings
 
-        done = tune_settings(paths, spec, trials=config.trials, log=context.log.info)
-        search = done.search
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(f"{search.fingerprint}-{len(search.trials)}"),
-            metadata={
-                "report": dg.MetadataValue.md(done.markdown),
-                "best settings": dg.MetadataValue.md(f"```yaml\n{search.best}```"),
-                "page": dg.MetadataValue.path(paths.tuning / "report.html"),
-                "dagster/uri": dg.MetadataValue.path(paths.tuning),
-                "trials": len(search.trials),
-                "trials of earlier runs": search.resumed,
-                "search": search.fingerprint,
-                **done.numbers,
-            },
-        )
+        search, numbers = tune_settings(paths, spec, trials=config.trials, log=context.log.info)
+        metadata = {
+            **report_metadata(paths.tuning),
+            "best settings": dg.MetadataValue.md(f"```yaml\n{search.best}```"),
+            "trials": len(search.trials),
+            "trials of earlier runs": search.resumed,
+            "search": search.fingerprint,
+            **numbers,
+        }
+        return published(f"{search.fingerprint}-{len(search.trials)}", paths.tuning, metadata)
 
     return tuning
