@@ -29,19 +29,14 @@ class PipelineContext:
         return dg.AssetKey([self.name, asset])
 
     @property
-    def studies_group(self) -> str:
-        """The group of assets that are made only when asked for."""
-        return f"{self.name}_studies"
-
-    @property
     def embeddings(self) -> list[str]:
         """The assets that hold text vectors."""
         return [embeddings_name(table) for table in self.spec.text_tables]
 
     def asset(
-        self, *, reads: Iterable[str], group: str | None = None, trains: bool = False, **declared: Any
+        self, *, reads: Iterable[str], study: bool = False, trains: bool = False, **declared: Any
     ) -> Callable[[AssetBody], dg.AssetsDefinition]:
-        """`dg.asset` with this pipeline's key prefix and, unless another is given, its group.
+        """`dg.asset` with this pipeline's key prefix and group; a `study`, made only when asked for, has a group apart.
 
         All steps of the asset read the same version of each published folder: the current one when it was first opened.
         How many runs with an asset that `trains` may go on at once is set in dagster.yaml.
@@ -50,7 +45,7 @@ class PipelineContext:
         def decorate(body: AssetBody) -> dg.AssetsDefinition:
             return dg.asset(
                 key_prefix=self.name,
-                group_name=group or self.name,
+                group_name=f"{self.name}_studies" if study else self.name,
                 deps=[self.key(asset) for asset in reads],
                 pool=TRAINING_POOL if trains else None,
                 **declared,

@@ -23,7 +23,7 @@ class DistinctTexts:
     hashes: pa.Array
     """fixed_size_binary(16) [d + 1]: BLAKE2b of each text; the last is that of no text."""
     rows: np.ndarray
-    """int64 [n]: the number of each row's text in `texts`; `d` where it has none."""
+    """int64 [n]: the position of each row's text in `texts`; `d` where it has none."""
 
 
 def distinct_texts(column: pa.ChunkedArray) -> DistinctTexts:
@@ -34,12 +34,8 @@ def distinct_texts(column: pa.ChunkedArray) -> DistinctTexts:
     encoded = present.combine_chunks().dictionary_encode()
     texts = encoded.dictionary
     rows = encoded.indices.cast(pa.int64()).fill_null(len(texts)).to_numpy()
-    return DistinctTexts(texts, hash_texts(texts), rows)
-
-
-def hash_texts(texts: pa.Array) -> pa.Array:
-    digests = [text_hash(text) for text in (*texts.to_pylist(), "")]
-    return pa.array(digests, pa.binary(TEXT_HASH_BYTES))
+    hashes = [text_hash(text) for text in (*texts.to_pylist(), "")]
+    return DistinctTexts(texts, pa.array(hashes, pa.binary(TEXT_HASH_BYTES)), rows)
 
 
 def text_hash(text: str) -> bytes:

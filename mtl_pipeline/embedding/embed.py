@@ -44,7 +44,7 @@ class EmbeddingSummary:
     """NULL, empty or blank text: a zero vector."""
     distinct_texts: int
     reused_texts: int
-    """Of the distinct texts, those whose vectors were taken over from the file before."""
+    """Distinct texts whose vectors were taken over from the previous file."""
     tokens: int
     """Read by the encoder in this run."""
     dimension: int
@@ -68,7 +68,7 @@ def embed_texts(
     """Embed `texts` (columns `id` and `text`) into the Parquet file `target`, in the same order.
 
     `progress(done, total)` is called after each batch with numbers of texts. The old file stays in place
-    until the new one is whole; where it is damaged no vector of it is taken over, which `log` is told.
+    until the new one is complete; where it is damaged, no vector is taken over from it, and `log` says so.
     Raises UserError when the encoder cannot be found or loaded, or `target` cannot be written.
     """
     started = time.perf_counter()
@@ -76,65 +76,43 @@ def embed_texts(
     files = find_encoder_files(encoder)
     encoder_id = encoder_fingerprint(files, encoder)
     distinct = distinct_texts(texts["text"])
-    embedded = embed_distinct(
-        distinct, stored_vectors(target, encoder_id, log), files, encoder, device, progress
-    )
+    stored = stored_vectors(target, encoder_id, log)
+    known = positions_in_store(stored, distinct) if stored else np.full(len(distinct.texts), -1)
+    reused, new = np.flatnonzero(known >= 0), np.flatnonzero(known < 0)
+    if stored is None or len(new):
+        from mtl_pipeline.embedding.encoder import load_encoder  # imports torch, hence not above
 
-    ids = texts["id"].combine_chunks()
-    vectors = embedded.vectors[distinct.rows]
+        model = load_encoder(files, encoder, device)
+        computed, tokens = model.encode(distinct.texts.take(pa.array(new)), progress)
+        used_device = model.model.device.type
+    else:
+        computed, tokens, used_device = stored.vectors[:0], 0, NO_DEVICE
+    by_text = np.zeros(
+        (len(known) + 1, computed.shape[1]), dtype=np.float32
+    )  # the last one is that of no text
+    by_text[new] = computed
+    if stored is not None:
+        by_text[reused] = stored.vectors[known[reused]]
+
+    ids, vectors = texts["id"].combine_chunks(), by_text[distinct.rows]
     hashes = distinct.hashes.take(pa.array(distinct.rows))
     write_vectors(target, ids, vectors, hashes, describe(encoder, files, encoder_id))
     return EmbeddingSummary(
         rows=len(ids),
         rows_without_text=int(np.count_nonzero(distinct.rows == len(distinct.texts))),
         distinct_texts=len(distinct.texts),
-        reused_texts=embedded.reused,
-        tokens=embedded.tokens,
+        reused_texts=len(reused),
+        tokens=tokens,
         dimension=vectors.shape[1],
         encoder_fingerprint=encoder_id,
-        device=embedded.device,
+        device=used_device,
         seconds=time.perf_counter() - started,
         fingerprint=content_fingerprint(ids, vectors),
     )
 
 
-@dataclass(frozen=True)
-class Embedded:
-    vectors: np.ndarray
-    """float32 [d + 1, dimension]: one for each distinct text, and last the zero vector of no text."""
-    reused: int
-    tokens: int
-    device: str
-
-
-def embed_distinct(
-    distinct: DistinctTexts,
-    stored: Vectors | None,
-    files: EncoderFiles,
-    encoder: Encoder,
-    device: str | None,
-    progress: Progress | None,
-) -> Embedded:
-    """Vectors from the store where it has them, from the encoder where it has not."""
-    known = positions_in_store(stored, distinct)
-    unknown = np.flatnonzero(known < 0)
-    if stored is not None and not len(unknown):
-        vectors = np.concatenate([stored.vectors[known], np.zeros((1, stored.vectors.shape[1]), np.float32)])
-        return Embedded(vectors, reused=len(known), tokens=0, device=NO_DEVICE)
-
-    from mtl_pipeline.embedding.encoder import load_encoder  # imports torch, hence not above
-
-    model = load_encoder(files, encoder, device)
-    vectors = np.zeros((len(known) + 1, model.dimension), dtype=np.float32)
-    if stored is not None:
-        reused = np.flatnonzero(known >= 0)
-        vectors[reused] = stored.vectors[known[reused]]
-    vectors[unknown], tokens = model.encode(distinct.texts.take(pa.array(unknown)), progress)
-    return Embedded(vectors, len(known) - len(unknown), tokens, model.model.device.type)
-
-
 def stored_vectors(target: Path, encoder_id: str, log: Log) -> Vectors | None:
-    """The vectors at `target`, if this very encoder wrote them. A damaged file is as good as none."""
+    """The vectors at `target`, if this very encoder wrote them. A damaged file counts as none."""
     if not target.is_file():
         return None
     try:
@@ -145,12 +123,10 @@ def stored_vectors(target: Path, encoder_id: str, log: Log) -> Vectors | None:
     return stored if stored.metadata.get("encoder_fingerprint") == encoder_id else None
 
 
-def positions_in_store(stored: Vectors | None, distinct: DistinctTexts) -> np.ndarray:
+def positions_in_store(stored: Vectors, distinct: DistinctTexts) -> np.ndarray:
     """int64 [d]: the row of the store that holds each distinct text, -1 where none does."""
-    if stored is None:
-        return np.full(len(distinct.texts), -1)
-    found = pc.index_in(distinct.hashes.slice(0, len(distinct.texts)), value_set=stored.text_hashes)
-    return found.cast(pa.int64()).fill_null(-1).to_numpy()
+    rows = pc.index_in(distinct.hashes.slice(0, len(distinct.texts)), value_set=stored.text_hashes)
+    return rows.cast(pa.int64()).fill_null(-1).to_numpy()
 
 
 def describe(encoder: Encoder, files: EncoderFiles, encoder_id: str) -> dict[str, str]:

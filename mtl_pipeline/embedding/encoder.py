@@ -12,13 +12,27 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTo
 from transformers.utils.logging import disable_progress_bar
 
 from mtl_pipeline.embedding.fingerprint import DTYPE
-from mtl_pipeline.embedding.pooling import POOLINGS
 from mtl_pipeline.embedding.source import EncoderFiles, encoder_error, first_line
 from mtl_pipeline.embedding.tokens import tokenize
 from mtl_pipeline.spec import Encoder
 
 Progress = Callable[[int, int], None]
 """Called after each batch with (texts done, texts in all)."""
+
+
+def mean(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean over the tokens that are not padding, special tokens included (Reimers & Gurevych 2019)."""
+    weights = mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+
+
+def cls(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The first token: the summary that BERT-like models learn (Devlin et al. 2019)."""
+    return hidden[:, 0]
+
+
+POOLINGS = {"mean": mean, "cls": cls}
+"""(hidden [batch, tokens, dimension], mask [batch, tokens]) → [batch, dimension]"""
 
 
 @dataclass(frozen=True)
@@ -72,15 +86,12 @@ def load_encoder(files: EncoderFiles, settings: Encoder, device: str | None = No
     refuse_missing_weights(source, loading["missing_keys"])
     refuse_unfit_settings(source, model, tokenizer, settings)
     model.config.use_cache = False  # for generating text; here it would only take memory
-    return TextEncoder(model.eval().to(device or default_device()), tokenizer, settings)
-
-
-def default_device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return TextEncoder(model.eval().to(device), tokenizer, settings)
 
 
 def refuse_missing_weights(source: str, missing: set[str]) -> None:
-    """transformers fills a missing parameter at random and carries on. Only the unused pooler may lack."""
+    """transformers fills missing parameters at random and carries on. Only the unused pooler may be missing."""
     needed = sorted(name for name in missing if not name.startswith("pooler."))
     if needed:
         raise encoder_error(

@@ -1,10 +1,9 @@
-"""Promotion: what the evaluation finds about the newest model and the champion. Nothing is changed by it."""
+"""Promotion: what the evaluation finds about the newest model and the champion. It changes nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import polars as pl
 
@@ -29,14 +28,13 @@ from mtl_pipeline.spec import PipelineSpec
 
 @dataclass(frozen=True)
 class Champion:
-    """The champion before this evaluation."""
+    """A model that was champion before this evaluation."""
 
     fingerprint: str
-    folder: Path
     predictions: pl.DataFrame | None
     """`example_id` and `prediction/champion/<task>`; None where the newest model is the champion, or `obstacle`."""
     obstacle: str = ""
-    """Why it cannot predict for this pipeline any more."""
+    """Why it can no longer predict for this pipeline."""
 
 
 def find_champion(paths: PipelinePaths, spec: PipelineSpec) -> Champion | None:
@@ -44,20 +42,18 @@ def find_champion(paths: PipelinePaths, spec: PipelineSpec) -> Champion | None:
     fingerprint = current_champion(read_history(paths))
     if fingerprint is None:
         return None
-    folder = paths.champions / fingerprint
-    if folder.is_dir() and model_fingerprint(paths.model) == fingerprint:
-        return Champion(fingerprint, folder, None)
+    if (paths.champions / fingerprint).is_dir() and model_fingerprint(paths.model) == fingerprint:
+        return Champion(fingerprint, None)
     return predicting(paths, spec, fingerprint)
 
 
 def predicting(paths: PipelinePaths, spec: PipelineSpec, fingerprint: str) -> Champion:
     """One of the champions that are kept, with its predictions."""
-    folder = paths.champions / fingerprint
     try:
-        predictions = predict_examples(paths, spec, folder, name=CHAMPION)
+        predictions = predict_examples(paths, spec, paths.champions / fingerprint, name=CHAMPION)
     except UserError as error:
-        return Champion(fingerprint, folder, None, obstacle=str(error))
-    return Champion(fingerprint, folder, predictions.select("example_id", PREDICTED))
+        return Champion(fingerprint, None, obstacle=str(error))
+    return Champion(fingerprint, predictions.select("example_id", PREDICTED))
 
 
 def decide_promotion(
@@ -67,18 +63,20 @@ def decide_promotion(
     predictions: pl.DataFrame,
     champion: Champion | None,
 ) -> Decision:
-    """What the evaluation says about the newest model. Nothing is changed."""
+    """What the evaluation says about the newest model."""
     challenger = model_fingerprint(paths.model)
-    compared, window = None, ""
+    compared, window, earlier = None, "", []
     if champion and champion.predictions is not None:
-        compared, window = promotion.on_unseen_rows(measured, predictions, unseen(champion.folder, spec))
+        rows = unseen(paths.champions / champion.fingerprint, spec)
+        compared, window = promotion.on_unseen_rows(measured, predictions, rows)
+    if champion and champion.fingerprint != challenger:
+        known = {champion.fingerprint, challenger}
+        earlier = list(measure_earlier(paths, spec, measured, predictions, known))
     return promotion.decide(
         spec,
         measured,
         compared,
-        list(measure_earlier(paths, spec, measured, predictions, {champion.fingerprint, challenger}))
-        if champion and champion.fingerprint != challenger
-        else [],
+        earlier,
         challenger=challenger,
         champion=champion.fingerprint if champion else None,
         obstacle=champion.obstacle if champion else "",
@@ -92,22 +90,22 @@ def measure_earlier(
     spec: PipelineSpec,
     measured: Evaluation,
     predictions: pl.DataFrame,
-    others: Collection[str],
+    known: Collection[str],
 ) -> Iterator[Earlier]:
-    """The challenger against each champion of before that promotion.reference tells to look at, one after another, so
-    that one more model's predictions are held at a time. `others`: fingerprints that are compared already."""
-    declared = spec.promotion.reference
+    """The challenger against each earlier champion that promotion.reference names, one at a time, so that only one more
+    model's predictions are in memory. `known`: fingerprints that are compared already."""
+    reference = spec.promotion.reference
     try:
-        found = earlier_champions(paths, read_history(paths), declared)
+        fingerprints = earlier_champions(paths, read_history(paths), reference)
     except UserError as error:
-        yield Earlier(declared, None, str(error))
+        yield Earlier(reference, None, str(error))
         return
-    for fingerprint in found:
-        if fingerprint in others:
+    for fingerprint in fingerprints:
+        if fingerprint in known:
             continue
-        one = predicting(paths, spec, fingerprint)
-        if one.predictions is not None:
-            rows = unseen(one.folder, spec)
-            yield Earlier(fingerprint, against_earlier(measured, predictions, one.predictions, rows))
-        elif declared != "best":
-            yield Earlier(fingerprint, None, one.obstacle)
+        champion = predicting(paths, spec, fingerprint)
+        if champion.predictions is not None:
+            rows = unseen(paths.champions / fingerprint, spec)
+            yield Earlier(fingerprint, against_earlier(measured, predictions, champion.predictions, rows))
+        elif reference != "best":
+            yield Earlier(fingerprint, None, champion.obstacle)

@@ -21,7 +21,7 @@ def backtest_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
 
     @pipeline.asset(
         reads=["examples", *pipeline.embeddings],
-        group=pipeline.studies_group,
+        study=True,
         kinds={"pytorch", "scikitlearn", "html"},
         trains=True,
         code_version=backtest_version(paths, spec, spec.evaluation.backtest),

@@ -28,7 +28,7 @@ def seed_runs_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
 
     @pipeline.asset(
         reads=["model", "baselines", "examples", *pipeline.embeddings],
-        group=None if runs_seeds_nightly(spec) else pipeline.studies_group,
+        study=not runs_seeds_nightly(spec),
         kinds={"pytorch", "parquet"},
         trains=True,
         code_version=code_version(settings=training_settings(spec) | {"seeds": usual_seeds(spec)}),

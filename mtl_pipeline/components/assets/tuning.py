@@ -19,7 +19,7 @@ def tuning_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
 
     @pipeline.asset(
         reads=["examples", *pipeline.embeddings],
-        group=pipeline.studies_group,
+        study=True,
         kinds={"optuna", "pytorch", "html"},
         trains=True,
         code_version=code_version(settings=training_settings(spec) | {"tuning": spec.tuning}),
