@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from mtl_pipeline.components.context import PipelineContext, clear_failures
+from mtl_pipeline.components.context import PipelineContext, clear_failures, latest_materialization
 from mtl_pipeline.components.metadata import markdown_table
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.warehouse.checks import Check, CheckResult, run_checks
@@ -25,12 +25,24 @@ def asset_checks(pipeline: PipelineContext, asset: str, checks: Sequence[Check])
     def run(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         with clear_failures():
             is_table = asset in pipeline.spec.tables
-            variables = {"rows_read": rows_read(context, key)} if is_table else {}
+            variables = {"rows_read": rows_read(context.instance, key)} if is_table else {}
             results = run_checks(pipeline.paths, checks, variables)
         for result in results:
             yield as_dagster_result(key, result)
 
     return run
+
+
+def rows_read(instance: dg.DagsterInstance, key: dg.AssetKey) -> int:
+    """As the table's latest materialization reported."""
+    latest = latest_materialization(instance, key)
+    if latest is None or ROWS_READ not in latest.metadata:
+        raise UserError(
+            f"{key.to_user_string()}: materialize it before its checks; no '{ROWS_READ}' is on record"
+        )
+    rows = latest.metadata[ROWS_READ].value
+    assert isinstance(rows, int), f"{ROWS_READ} is a count"
+    return rows
 
 
 def as_dagster_result(key: dg.AssetKey, result: CheckResult) -> dg.AssetCheckResult:
@@ -47,16 +59,3 @@ def as_dagster_result(key: dg.AssetKey, result: CheckResult) -> dg.AssetCheckRes
             **({} if result.passed else {"first offences": markdown_table(result.sample)}),
         },
     )
-
-
-def rows_read(context: dg.AssetCheckExecutionContext, key: dg.AssetKey) -> int:
-    """As the table's latest materialization reported."""
-    event = context.instance.get_latest_materialization_event(key)
-    materialization = event.asset_materialization if event else None
-    if materialization is None or ROWS_READ not in materialization.metadata:
-        raise UserError(
-            f"{key.to_user_string()}: materialize it before its checks; no '{ROWS_READ}' is on record"
-        )
-    value = materialization.metadata[ROWS_READ].value
-    assert isinstance(value, int), f"{ROWS_READ} is a count"
-    return value

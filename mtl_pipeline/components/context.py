@@ -42,16 +42,19 @@ class PipelineContext:
         How many runs with an asset that `trains` may go on at once is set in dagster.yaml.
         """
 
-        def decorate(body: AssetBody) -> dg.AssetsDefinition:
-            return dg.asset(
-                key_prefix=self.name,
-                group_name=f"{self.name}_studies" if study else self.name,
-                deps=[self.key(asset) for asset in reads],
-                pool=TRAINING_POOL if trains else None,
-                **declared,
-            )(clear_failures()(one_version_each()(body)))
+        declare = dg.asset(
+            key_prefix=self.name,
+            group_name=f"{self.name}_studies" if study else self.name,
+            deps=[self.key(asset) for asset in reads],
+            pool=TRAINING_POOL if trains else None,
+            **declared,
+        )
+        return lambda body: declare(clear_failures()(one_version_each()(body)))
 
-        return decorate
+
+def latest_materialization(instance: dg.DagsterInstance, key: dg.AssetKey) -> dg.AssetMaterialization | None:
+    event = instance.get_latest_materialization_event(key)
+    return event.asset_materialization if event else None
 
 
 @contextmanager

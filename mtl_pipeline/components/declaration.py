@@ -102,12 +102,9 @@ def did_you_mean(name: str, known: list[str]) -> str:
 
 def declared_columns(spec: PipelineSpec, table: str) -> list[DeclaredColumn]:
     """Every column that `table` must have, once each: as it is declared first."""
-    columns: dict[str, DeclaredColumn] = {}
-    for column in (*key_columns(spec, table), *feature_columns(spec, table)):
-        columns.setdefault(column.name, column)
-    for name in OWN_COLUMNS:
-        columns.setdefault(name, DeclaredColumn(name, f"rows of {table}", ("raw", table)))
-    return list(columns.values())
+    own = [DeclaredColumn(name, f"rows of {table}", ("raw", table)) for name in OWN_COLUMNS]
+    columns = [*key_columns(spec, table), *feature_columns(spec, table), *own]
+    return list({column.name: column for column in reversed(columns)}.values())[::-1]
 
 
 def key_columns(spec: PipelineSpec, table: str) -> Iterator[DeclaredColumn]:
@@ -118,10 +115,14 @@ def key_columns(spec: PipelineSpec, table: str) -> Iterator[DeclaredColumn]:
         return
     if spec.timed:
         yield DeclaredColumn("timestamp", "time of the interactions", ("raw", "interactions"), TIME)
-    lists = {("interaction_key",): spec.interaction_key, ("ids",): spec.ids}
-    for place, names in (lists | {("split", "hash_by"): spec.split.hash_by or []}).items():
+    hash_by = spec.split.hash_by or []
+    for key, names in (
+        ("interaction_key", spec.interaction_key),
+        ("ids", spec.ids),
+        ("split.hash_by", hash_by),
+    ):
         for position, name in enumerate(names):
-            yield DeclaredColumn(name, ".".join(place), (*place, position))
+            yield DeclaredColumn(name, key, (*key.split("."), position))
     for position, task in enumerate(spec.tasks):
         sort = "" if task.classes else NUMBER
         yield DeclaredColumn(task.column, f"label of task {task.name}", ("tasks", position, "label"), sort)

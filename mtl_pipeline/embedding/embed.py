@@ -1,4 +1,7 @@
-"""The stage: a table of texts becomes a file of vectors, and what is known already is not computed again.
+"""The stage: a table of texts becomes a file of vectors, and no vector is computed twice.
+
+Each distinct text is embedded once. One that is NULL, empty or only white space is *no text*: its vector is zero,
+which no encoder gives to a real text, so that a model can learn what having no text means.
 
 The file that is replaced serves as the store: where its encoder has the same fingerprint, vectors are
 taken over by text hash. A night on which nothing changed loads no model, not even torch.
@@ -9,6 +12,7 @@ compared, 4 · dimension bytes each; and the tokens of the texts to embed (see `
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -21,20 +25,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mtl_pipeline.embedding.distinct import DistinctTexts, distinct_texts
-from mtl_pipeline.embedding.fingerprint import DTYPE, encoder_fingerprint
-from mtl_pipeline.embedding.source import EncoderFiles, find_encoder_files
+from mtl_pipeline.embedding.source import DTYPE, EncoderFiles, encoder_fingerprint, find_encoder_files
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.publishing import ensure_writable
 from mtl_pipeline.spec import Encoder
-from mtl_pipeline.vectors import Vectors, content_fingerprint, read_vectors, write_vectors
+from mtl_pipeline.vectors import TEXT_HASH_BYTES, Vectors, content_fingerprint, read_vectors, write_vectors
 
 if TYPE_CHECKING:
     from mtl_pipeline.embedding.encoder import Progress
 
 Log = Callable[[str], None]
-
-NO_DEVICE = "none"
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def embed_texts(
         computed, tokens = model.encode(distinct.texts.take(pa.array(new)), progress)
         used_device = model.model.device.type
     else:
-        computed, tokens, used_device = stored.vectors[:0], 0, NO_DEVICE
+        computed, tokens, used_device = stored.vectors[:0], 0, "none"
     by_text = np.zeros(
         (len(known) + 1, computed.shape[1]), dtype=np.float32
     )  # the last one is that of no text
@@ -109,6 +109,32 @@ def embed_texts(
         seconds=time.perf_counter() - started,
         fingerprint=content_fingerprint(ids, vectors),
     )
+
+
+@dataclass(frozen=True)
+class DistinctTexts:
+    texts: pa.Array
+    """large_string [d], in order of first appearance."""
+    hashes: pa.Array
+    """fixed_size_binary(16) [d + 1]: BLAKE2b of each text; the last is that of no text."""
+    rows: np.ndarray
+    """int64 [n]: the position of each row's text in `texts`; `d` where it has none."""
+
+
+def distinct_texts(column: pa.ChunkedArray) -> DistinctTexts:
+    """The distinct texts of a string column [n]."""
+    column = column.cast(pa.large_string())
+    blank = pc.equal(pc.utf8_trim_whitespace(column), "")
+    present = pc.if_else(blank, pa.scalar(None, pa.large_string()), column)
+    encoded = present.combine_chunks().dictionary_encode()
+    texts = encoded.dictionary
+    rows = encoded.indices.cast(pa.int64()).fill_null(len(texts)).to_numpy()
+    hashes = [text_hash(text) for text in (*texts.to_pylist(), "")]
+    return DistinctTexts(texts, pa.array(hashes, pa.binary(TEXT_HASH_BYTES)), rows)
+
+
+def text_hash(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=TEXT_HASH_BYTES).digest()
 
 
 def stored_vectors(target: Path, encoder_id: str, log: Log) -> Vectors | None:

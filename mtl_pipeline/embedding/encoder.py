@@ -11,8 +11,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
-from mtl_pipeline.embedding.fingerprint import DTYPE
-from mtl_pipeline.embedding.source import EncoderFiles, encoder_error, first_line
+from mtl_pipeline.embedding.source import DTYPE, EncoderFiles, encoder_error, first_line
 from mtl_pipeline.embedding.tokens import tokenize
 from mtl_pipeline.spec import Encoder
 
@@ -83,15 +82,16 @@ def load_encoder(files: EncoderFiles, settings: Encoder, device: str | None = No
         )
     except Exception as error:  # OSError, ValueError, KeyError, ImportError, SafetensorError, …
         raise encoder_error(source, f"could not be loaded: {first_line(error)}") from error
-    refuse_missing_weights(source, loading["missing_keys"])
-    refuse_unfit_settings(source, model, tokenizer, settings)
     model.config.use_cache = False  # for generating text; here it would only take memory
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return TextEncoder(model.eval().to(device), tokenizer, settings)
+    encoder = TextEncoder(model.eval().to(device), tokenizer, settings)
+    refuse_unfit(source, encoder, loading["missing_keys"])
+    return encoder
 
 
-def refuse_missing_weights(source: str, missing: set[str]) -> None:
-    """transformers fills missing parameters at random and carries on. Only the unused pooler may be missing."""
+def refuse_unfit(source: str, encoder: TextEncoder, missing: set[str]) -> None:
+    """`missing`: parameters that transformers silently fills at random. Only the unused pooler may be missing."""
+    model, tokenizer, settings = encoder.model, encoder.tokenizer, encoder.settings
     needed = sorted(name for name in missing if not name.startswith("pooler."))
     if needed:
         raise encoder_error(
@@ -99,11 +99,6 @@ def refuse_missing_weights(source: str, missing: set[str]) -> None:
             f"the weights lack {len(needed)} of the model's parameters ({needed[0]}, …), "
             "which would be random. Fetch or save the model again",
         )
-
-
-def refuse_unfit_settings(
-    source: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: Encoder
-) -> None:
     if model.config.is_encoder_decoder:
         raise encoder_error(
             source,

@@ -1,10 +1,11 @@
-"""Where the encoder's files are: in an installed package, on the Hugging Face hub, or in a folder.
+"""The encoder's files: in an installed package, on the Hugging Face hub, or in a folder; and its identity.
 
 Only safetensors weights count: pickled ones (`pytorch_model.bin`) can run code when they are read.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -31,6 +32,9 @@ DEFINITION_FILES = (
 """What else decides the vectors: the architecture and the tokenizer."""
 VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 """A tokenizer has one of these. Without any, transformers makes up an empty vocabulary."""
+DTYPE = "float32"
+RECIPE = 1
+"""Raise it when a change of this package gives other vectors for the same files and settings."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,28 @@ def weights_in(folder: Path, source: str) -> tuple[Path, ...]:
             source, f"{folder} lacks weights file(s) {', '.join(missing)}. Fetch or copy the model again"
         )
     return shards
+
+
+def encoder_fingerprint(files: EncoderFiles, encoder: Encoder) -> str:
+    """SHA-256 (hex) over the content of weights, config and tokenizer, and the settings that matter.
+
+    Not in it, because they move a vector by rounding only: device, batch size, and the versions of torch
+    and transformers. A library upgrade would otherwise embed everything again. Where a model comes from is
+    not in it either: the same files from a package, the hub or a folder are the same encoder.
+    """
+    identity = {
+        "files": {path.name: file_sha256(path) for path in (*files.weights, *files.definition)},
+        "pooling": encoder.pooling,
+        "max_tokens": encoder.max_tokens,
+        "dtype": DTYPE,
+        "recipe": RECIPE,
+    }
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def encoder_error(source: str, problem: str) -> UserError:

@@ -47,12 +47,9 @@ def run(pipeline: str, names: Sequence[str]) -> None:
     for stage in stages:
         if stage.name in names or (stage.nightly and not names):
             started = time.perf_counter()
-            run_stage(stage, paths, checks.get(stage.name, []), partial(show, stage.name))
-            show(stage.name, f"made in {time.perf_counter() - started:.1f} s")
-
-
-def show(stage: str, line: str) -> None:
-    print(f"{stage}: {line}", flush=True)
+            say = partial(print, f"{stage.name}:", flush=True)
+            run_stage(stage, paths, checks.get(stage.name, []), say)
+            say(f"made in {time.perf_counter() - started:.1f} s")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -28,7 +28,7 @@ from mtl_pipeline.predictions import SINGLE_TASK
 from mtl_pipeline.publishing import folder_fingerprint, publish_folder, reading
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.facts import describe_data
-from mtl_pipeline.workflows.decide import decide_promotion, find_champion
+from mtl_pipeline.workflows.champion import decide_promotion, find_champion
 from mtl_pipeline.workflows.log import Log
 from mtl_pipeline.workflows.measure import measure_over_seeds, measure_parts
 from mtl_pipeline.workflows.predictions import wide_predictions

@@ -16,10 +16,10 @@ from mtl_pipeline.warehouse.checks import Check, run_checks
 from mtl_pipeline.warehouse.features.examples import build_examples
 from mtl_pipeline.warehouse.tables import TableSummary, build_rejected_rows, build_table
 from mtl_pipeline.workflows.backtest import run_backtest
+from mtl_pipeline.workflows.champion import champion_standing, settle_champion
 from mtl_pipeline.workflows.embed import embed_table
 from mtl_pipeline.workflows.evaluate import evaluate_models
 from mtl_pipeline.workflows.log import Log
-from mtl_pipeline.workflows.promote import champion_standing, settle_champion
 from mtl_pipeline.workflows.recommend import recommend_items
 from mtl_pipeline.workflows.seed_runs import run_seeds
 from mtl_pipeline.workflows.tune import tune_settings
@@ -37,14 +37,15 @@ class Stage:
 
 
 def stages_of(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Stage]:
-    for table in spec.tables:
-        yield Stage(table, lambda log, table=table: build_table(paths, spec, table))
+    def table_stage(table: str) -> Stage:
+        return Stage(table, lambda log: build_table(paths, spec, table))
+
+    def embedding_stage(table: str) -> Stage:
+        return Stage(embeddings_name(table), lambda log: embed_table(paths, spec, table, log=log, warn=log))
+
+    yield from map(table_stage, spec.tables)
     yield Stage("rejected_rows", lambda log: build_rejected_rows(paths, spec))
-    for table in spec.text_tables:
-        yield Stage(
-            embeddings_name(table),
-            lambda log, table=table: embed_table(paths, spec, table, log=log, warn=log),
-        )
+    yield from map(embedding_stage, spec.text_tables)
     yield Stage("examples", lambda log: build_examples(paths, spec))
     yield Stage("model", lambda log: train_ranker(paths, spec, target=paths.model, log=log))
     yield Stage("baselines", lambda log: predict_baselines(paths, spec, target=paths.baselines, log=log))

@@ -33,7 +33,7 @@ def champion_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     def champion(context: dg.AssetExecutionContext, config: ChampionConfig) -> dg.MaterializeResult:
         """The model that recommends: the newest one where the evaluation decided so, else the one before; or an earlier
         one that somebody went back to."""
-        from mtl_pipeline.workflows.promote import latest_entries, settle_champion
+        from mtl_pipeline.workflows.champion import latest_entries, settle_champion
 
         now, why = settle_champion(paths, spec, roll_back_to=config.roll_back_to, log=context.log.info)
         history = markdown_table(latest_entries(paths))
@@ -58,7 +58,7 @@ def champion_asset_checks(pipeline: PipelineContext) -> dg.AssetChecksDefinition
 
     @dg.multi_asset_check(name=f"{pipeline.name}__champion_checks", specs=[settled, promoted])
     def report() -> Iterator[dg.AssetCheckResult]:
-        from mtl_pipeline.workflows.promote import champion_standing
+        from mtl_pipeline.workflows.champion import champion_standing
 
         with clear_failures():
             now = champion_standing(pipeline.paths, pipeline.spec)

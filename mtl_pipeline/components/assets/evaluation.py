@@ -3,7 +3,7 @@
 import dagster as dg
 
 from mtl_pipeline.champions import short
-from mtl_pipeline.components.context import PipelineContext
+from mtl_pipeline.components.context import PipelineContext, latest_materialization
 from mtl_pipeline.components.metadata import published
 from mtl_pipeline.spec.assets import code_version
 
@@ -18,9 +18,13 @@ def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         """Metrics of every model on the test split, with the thresholds that validation chose."""
         from mtl_pipeline.workflows.evaluate import evaluate_models
 
-        evaluated = evaluate_models(
-            paths, spec, data_versions(context, pipeline, reads), log=context.log.info
-        )
+        latest = {asset: latest_materialization(context.instance, pipeline.key(asset)) for asset in reads}
+        versions = {
+            asset: short(made.tags.get("dagster/data_version", ""))
+            for asset, made in latest.items()
+            if made and made.tags
+        }
+        evaluated = evaluate_models(paths, spec, versions, log=context.log.info)
         metadata = {
             **{title: dg.MetadataValue.md(text) for title, text in evaluated.texts.items()},
             "promotion": evaluated.decision.verdict,
@@ -32,15 +36,3 @@ def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         return published(evaluated.fingerprint, paths.evaluation, metadata)
 
     return evaluation
-
-
-def data_versions(
-    context: dg.AssetExecutionContext, pipeline: PipelineContext, assets: list[str]
-) -> dict[str, str]:
-    """The data version of each asset that was materialized."""
-    versions = {}
-    for asset in assets:
-        event = context.instance.get_latest_materialization_event(pipeline.key(asset))
-        if event and event.asset_materialization and event.asset_materialization.tags:
-            versions[asset] = short(event.asset_materialization.tags.get("dagster/data_version", ""))
-    return versions
