@@ -76,8 +76,37 @@ def embed_texts(
     files = find_encoder_files(encoder)
     encoder_id = encoder_fingerprint(files, encoder)
     distinct = distinct_texts(texts["text"])
-    stored = stored_vectors(target, encoder_id, log)
-    known = positions_in_store(stored, distinct) if stored else np.full(len(distinct.texts), -1)
+    by_text, reused, tokens, used_device = embed_distinct(
+        distinct, stored_vectors(target, encoder_id, log), files, encoder, device, progress
+    )
+    ids, vectors = texts["id"].combine_chunks(), by_text[distinct.rows]
+    hashes = distinct.hashes.take(pa.array(distinct.rows))
+    write_vectors(target, ids, vectors, hashes, describe(encoder, files, encoder_id))
+    return EmbeddingSummary(
+        rows=len(ids),
+        rows_without_text=int(np.count_nonzero(distinct.rows == len(distinct.texts))),
+        distinct_texts=len(distinct.texts),
+        reused_texts=reused,
+        tokens=tokens,
+        dimension=vectors.shape[1],
+        encoder_fingerprint=encoder_id,
+        device=used_device,
+        seconds=time.perf_counter() - started,
+        fingerprint=content_fingerprint(ids, vectors),
+    )
+
+
+def embed_distinct(
+    distinct: DistinctTexts,
+    stored: Vectors | None,
+    files: EncoderFiles,
+    encoder: Encoder,
+    device: str | None,
+    progress: Progress | None,
+) -> tuple[np.ndarray, int, int, str]:
+    """Vectors (float32 [d + 1, dimension], the last that of no text) from the store where it has them, else from the
+    encoder; then how many came from the store, the tokens read, and the device used."""
+    known = np.full(len(distinct.texts), -1) if stored is None else positions_in_store(stored, distinct)
     reused, new = np.flatnonzero(known >= 0), np.flatnonzero(known < 0)
     if stored is None or len(new):
         from mtl_pipeline.embedding.encoder import load_encoder  # imports torch, hence not above
@@ -87,28 +116,11 @@ def embed_texts(
         used_device = model.model.device.type
     else:
         computed, tokens, used_device = stored.vectors[:0], 0, "none"
-    by_text = np.zeros(
-        (len(known) + 1, computed.shape[1]), dtype=np.float32
-    )  # the last one is that of no text
-    by_text[new] = computed
+    vectors = np.zeros((len(known) + 1, computed.shape[1]), dtype=np.float32)
+    vectors[new] = computed
     if stored is not None:
-        by_text[reused] = stored.vectors[known[reused]]
-
-    ids, vectors = texts["id"].combine_chunks(), by_text[distinct.rows]
-    hashes = distinct.hashes.take(pa.array(distinct.rows))
-    write_vectors(target, ids, vectors, hashes, describe(encoder, files, encoder_id))
-    return EmbeddingSummary(
-        rows=len(ids),
-        rows_without_text=int(np.count_nonzero(distinct.rows == len(distinct.texts))),
-        distinct_texts=len(distinct.texts),
-        reused_texts=len(reused),
-        tokens=tokens,
-        dimension=vectors.shape[1],
-        encoder_fingerprint=encoder_id,
-        device=used_device,
-        seconds=time.perf_counter() - started,
-        fingerprint=content_fingerprint(ids, vectors),
-    )
+        vectors[reused] = stored.vectors[known[reused]]
+    return vectors, len(reused), tokens, used_device
 
 
 @dataclass(frozen=True)

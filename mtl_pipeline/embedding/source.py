@@ -1,4 +1,4 @@
-"""The encoder's files: in an installed package, on the Hugging Face hub, or in a folder; and its identity.
+"""The encoder's files, in an installed package, on the Hugging Face hub or in a folder, and its fingerprint.
 
 Only safetensors weights count: pickled ones (`pytorch_model.bin`) can run code when they are read.
 """
@@ -34,7 +34,7 @@ VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 """A tokenizer has one of these. Without any, transformers makes up an empty vocabulary."""
 DTYPE = "float32"
 RECIPE = 1
-"""Raise it when a change of this package gives other vectors for the same files and settings."""
+"""Raise it when a change in this package gives other vectors for the same files and settings."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Progress of long work, line by line, to wherever a workflow's caller shows it."""
+"""Progress of long work, line by line, for a workflow's caller to show."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 Log = Callable[[str], None]
-SECONDS_BETWEEN = 5.0
+SECONDS_BETWEEN_LINES = 5.0
 
 
 class ProgressLog:
@@ -17,7 +17,7 @@ class ProgressLog:
 
     def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
-        if done < total and now - self.last < SECONDS_BETWEEN:
+        if done < total and now - self.last < SECONDS_BETWEEN_LINES:
             return
         self.last = now
         self.log(f"{self.what}: {done:,} of {total:,}")
