@@ -27,8 +27,8 @@ def backtest_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         code_version=backtest_version(paths, spec, spec.evaluation.backtest),
     )
     def backtest(context: dg.AssetExecutionContext, config: BacktestConfig) -> dg.MaterializeResult:
-        """Model and baselines trained and tested anew in several windows of time, or folds: whether what the evaluation
-        says of one test split holds in others. Goes on where it was stopped. No part of the nightly run."""
+        """Model and baselines, trained and tested again in several windows of time, or folds: does what the evaluation
+        says about one test split hold in others? Resumes where it was stopped. Not part of the nightly run."""
         from mtl_pipeline.workflows.backtest import run_backtest
 
         result = run_backtest(paths, spec, windows=config.windows, log=context.log.info)

@@ -19,7 +19,7 @@ from mtl_pipeline.spec.assets import code_version
 class ChampionConfig(dg.Config):
     roll_back_to: str = ""
     """`previous`, or how the fingerprint of an earlier champion begins: make it the champion again. By default the
-    decision of the evaluation is carried out."""
+    evaluation's decision is carried out."""
 
 
 def champion_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
@@ -31,7 +31,7 @@ def champion_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         code_version=code_version(settings={"keep": spec.promotion.keep}),
     )
     def champion(context: dg.AssetExecutionContext, config: ChampionConfig) -> dg.MaterializeResult:
-        """The model that recommends: the newest one where the evaluation decided so, else the one before; or an earlier
+        """The model that recommends: the newest one if the evaluation decided so, else the previous one; or an earlier
         one that somebody went back to."""
         from mtl_pipeline.workflows.champion import latest_entries, settle_champion
 
@@ -53,7 +53,7 @@ def champion_asset_checks(pipeline: PipelineContext) -> dg.AssetChecksDefinition
     promoted = dg.AssetCheckSpec(
         "challenger_promoted",
         asset=key,
-        description="The newest model is the champion. Where it is not, the champion before it goes on recommending.",
+        description="The newest model is the champion. Where it is not, the previous champion goes on recommending.",
     )
 
     @dg.multi_asset_check(name=f"{pipeline.name}__champion_checks", specs=[settled, promoted])
@@ -88,8 +88,8 @@ def rollback_job(pipeline: PipelineContext) -> Any:
         f"{pipeline.name}_rollback",
         selection=dg.AssetSelection.assets(*map(pipeline.key, assets)),
         config=rollback_config(pipeline.name),
-        description="Makes the champion before, or the one named by `roll_back_to`, the champion again, and its "
-        "recommendations.",
+        description="Makes the previous champion, or the one that `roll_back_to` names, the champion again, and makes "
+        "its recommendations.",
     )
 
 

@@ -17,7 +17,7 @@ def embedding_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinitio
         kinds={"huggingface", "pytorch", "parquet"},
         description=f"One vector per row of {table}: its `{text}`, read by the frozen encoder "
         f"`{encoder.package or encoder.hub or encoder.folder}` ({encoder.pooling} pooling). "
-        "Texts that the last file already holds are not computed again.",
+        "Texts that the previous file already holds are not embedded again.",
         code_version=code_version(
             settings={"encoder": encoder.model_dump(exclude={"batch_size"}), "text": text}
         ),

@@ -33,14 +33,16 @@ warnings.filterwarnings("ignore", "Parameter `execution_type`", dg.BetaWarning)
 def raw_file_asset(pipeline: PipelineContext, table: str) -> dg.SourceAsset:
     pattern = getattr(pipeline.spec.raw, table)
     files, file = (
-        ("files", "a file that came, changed or went") if is_pattern(pattern) else ("file", "a changed file")
+        ("files", "a file that appeared, changed or went away")
+        if is_pattern(pattern)
+        else ("file", "a changed file")
     )
 
     @dg.observable_source_asset(
         key=raw_file_key(pipeline, table),
         group_name=pipeline.name,
-        description=f"`{pattern}`, as delivered. Observing it hashes the {files}: {file} "
-        f"shows {table} as out of sync.",
+        description=f"`{pattern}`, as delivered. Observing it hashes the {files}; {file} "
+        f"puts {table} out of sync.",
         tags={f"dagster/kind/{'parquet' if pattern.endswith('.parquet') else 'csv'}": ""},
     )
     @clear_failures()
@@ -58,8 +60,8 @@ def raw_file_sensor(pipeline: PipelineContext) -> dg.SensorDefinition:
 
     @dg.sensor(
         name=f"{pipeline.name}_raw_files",
-        description="Observes raw files, in a run, whenever one came, changed or went, so that the UI shows what is "
-        "out of sync.",
+        description="Observes raw files, in a run, whenever one appears, changes or goes away, so that the UI shows "
+        "what is out of sync.",
         asset_selection=dg.AssetSelection.assets(*(raw_file_key(pipeline, table) for table in tables)),
         minimum_interval_seconds=SECONDS_BETWEEN_LOOKS,
         default_status=dg.DefaultSensorStatus.RUNNING,

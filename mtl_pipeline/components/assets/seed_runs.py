@@ -34,8 +34,8 @@ def seed_runs_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         code_version=code_version(settings=training_settings(spec) | {"seeds": usual_seeds(spec)}),
     )
     def seed_runs(context: dg.AssetExecutionContext, config: SeedRunsConfig) -> dg.MaterializeResult:
-        """Predictions of the networks with further seeds, for all tasks and for one task alone, and with each seed of
-        the one for all tasks without text vectors. The evaluation compares over them."""
+        """Predictions of the networks trained with further seeds: for all tasks, for one task alone and, with each
+        seed, for all tasks without text vectors. The evaluation compares over them."""
         from mtl_pipeline.workflows.seed_runs import run_seeds
 
         summary = run_seeds(paths, spec, seeds=config.seeds, log=context.log.info)

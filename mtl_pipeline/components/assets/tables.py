@@ -77,7 +77,7 @@ def rejected_rows_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         code_version=code_version(sql=[COMMON_SQL / "rejected_rows.sql"]),
     )
     def rejected_rows(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        """Every row that was refused, with its file, line, column and the reason."""
+        """Every row that was rejected, with its file, line, column and the reason."""
         summary = build_rejected_rows(paths, spec)
         context.log.info(f"rejected_rows: {summary.rows:,} rows")
         return dg.MaterializeResult(

@@ -25,8 +25,8 @@ def tuning_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         code_version=code_version(settings=training_settings(spec) | {"tuning": spec.tuning}),
     )
     def tuning(context: dg.AssetExecutionContext, config: TuningConfig) -> dg.MaterializeResult:
-        """A search for better settings, with equally many trials for each architecture, judged on validation rows.
-        It goes on where a search of the same examples and settings was stopped. No part of the nightly run."""
+        """A search for better settings, with the same number of trials for each architecture, judged on validation
+        rows. Resumes a stopped search of the same examples and settings. Not part of the nightly run."""
         from mtl_pipeline.workflows.tune import tune_settings
 
         search, numbers = tune_settings(paths, spec, trials=config.trials, log=context.log.info)
