@@ -42,18 +42,20 @@ NONE = "none"
 class Champion:
     """A model that was champion before this evaluation."""
 
-    fingerprint: str
+    fingerprint: str | None
+    """None where there is none."""
     predictions: pl.DataFrame | None
-    """`example_id` and `prediction/champion/<task>`; None where the newest model is the champion, or `obstacle`."""
+    """`example_id` and `prediction/champion/<task>`; None where the newest model is the champion, or there is an
+    `obstacle`."""
     obstacle: str = ""
     """Why it can no longer predict for this pipeline."""
 
 
-def find_champion(paths: PipelinePaths, spec: PipelineSpec) -> Champion | None:
-    """The champion and what it predicts for the examples as they are now; None where there is none."""
+def find_champion(paths: PipelinePaths, spec: PipelineSpec) -> Champion:
+    """The champion and what it predicts for the examples as they are now."""
     fingerprint = current_champion(read_history(paths))
     if fingerprint is None:
-        return None
+        return Champion(None, None)
     if (paths.champions / fingerprint).is_dir() and model_fingerprint(paths.model) == fingerprint:
         return Champion(fingerprint, None)
     return predicting(paths, spec, fingerprint)
@@ -73,15 +75,15 @@ def decide_promotion(
     spec: PipelineSpec,
     measured: Evaluation,
     predictions: pl.DataFrame,
-    champion: Champion | None,
+    champion: Champion,
 ) -> Decision:
     """What the evaluation says about the newest model."""
     challenger = model_fingerprint(paths.model)
     compared, window, earlier = None, "", []
-    if champion and champion.predictions is not None:
+    if champion.fingerprint and champion.predictions is not None:
         rows = unseen(paths.champions / champion.fingerprint, spec)
         compared, window = promotion.on_unseen_rows(measured, predictions, rows)
-    if champion and champion.fingerprint != challenger:
+    if champion.fingerprint and champion.fingerprint != challenger:
         known = {champion.fingerprint, challenger}
         earlier = list(measure_earlier(paths, spec, measured, predictions, known))
     return promotion.decide(
@@ -90,8 +92,8 @@ def decide_promotion(
         compared,
         earlier,
         challenger=challenger,
-        champion=champion.fingerprint if champion else None,
-        obstacle=champion.obstacle if champion else "",
+        champion=champion.fingerprint,
+        obstacle=champion.obstacle,
         rolled_back_at=rolled_back_at(read_history(paths), challenger),
         window=window,
     )

@@ -61,9 +61,7 @@ def evaluate_models(
     """
     refuse_other_examples(paths)
     champion = find_champion(paths, spec)
-    predictions = wide_predictions(
-        paths, spec, truth=paths.truth, champion=champion.predictions if champion else None
-    )
+    predictions = wide_predictions(paths, spec, truth=paths.truth, champion=champion.predictions)
     measured = evaluate(
         predictions, spec.tasks, bootstrap_samples=spec.evaluation.bootstrap_samples, seed=spec.seed
     )

@@ -30,20 +30,29 @@ def measure_parts(
     paths: PipelinePaths, spec: PipelineSpec, predictions: pl.DataFrame, measured: Evaluation, log: Log
 ) -> dict[str, pl.DataFrame]:
     """The published frames `slices`, `ranking` and `people`: scores on parts of the test rows and on each user's list,
-    and the lists of a few users; and those that explain the model."""
+    and the lists of a few users; and `importance`, `experts` and `largest_errors`, which explain the model."""
     samples, candidate = spec.evaluation.bootstrap_samples, measured.candidate
     slices = read_slices(paths, spec)
     with reading(paths.examples) as folder:
         examples = pl.scan_parquet(folder / "examples.parquet")
         people = lists_of_people(predictions, examples, spec.tasks, candidate=candidate, seed=spec.seed)
-    return {
+    frames = {
         "slices": measure_slices(predictions, slices, measured, bootstrap_samples=samples),
         "ranking": measure_ranking(
             predictions, spec.tasks, candidate=candidate, bootstrap_samples=samples, seed=spec.seed
         ),
         "people": with_texts(paths, spec, people),
-        **explain_model(paths, spec, predictions, slices, measured, log),
     }
+    started = time.perf_counter()
+    probe = open_probe(paths, spec, paths.model)
+    errors = largest_errors(predictions, spec.tasks, slices, candidate=candidate)
+    frames |= {
+        "importance": measure_importance(permuted_predictions(probe), spec.tasks),
+        "experts": expert_use(probe),
+        "largest_errors": with_texts(paths, spec, errors),
+    }
+    log(f"inside the model: {time.perf_counter() - started:.1f} s")
+    return frames
 
 
 def measure_over_seeds(
@@ -60,27 +69,6 @@ def measure_over_seeds(
         "text": measure_text(measured, seed_runs, read_cold(paths, spec)),
     }
     return compare_over_seeds(measured, seed_runs), frames, left_out
-
-
-def explain_model(
-    paths: PipelinePaths,
-    spec: PipelineSpec,
-    predictions: pl.DataFrame,
-    slices: pl.DataFrame,
-    measured: Evaluation,
-    log: Log,
-) -> dict[str, pl.DataFrame]:
-    """The published frames `importance`, `experts` and `largest_errors`."""
-    started = time.perf_counter()
-    probe = open_probe(paths, spec, paths.model)
-    errors = largest_errors(predictions, spec.tasks, slices, candidate=measured.candidate)
-    frames = {
-        "importance": measure_importance(permuted_predictions(probe), spec.tasks),
-        "experts": expert_use(probe),
-        "largest_errors": with_texts(paths, spec, errors),
-    }
-    log(f"inside the model: {time.perf_counter() - started:.1f} s")
-    return frames
 
 
 def with_texts(paths: PipelinePaths, spec: PipelineSpec, rows: pl.DataFrame) -> pl.DataFrame:
