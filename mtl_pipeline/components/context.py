@@ -41,7 +41,6 @@ class PipelineContext:
         All steps of the asset read the same version of each published folder: the current one when it was first opened.
         How many runs with an asset that `trains` may go on at once is set in dagster.yaml.
         """
-
         declare = dg.asset(
             key_prefix=self.name,
             group_name=f"{self.name}_studies" if study else self.name,

@@ -115,11 +115,10 @@ def key_columns(spec: PipelineSpec, table: str) -> Iterator[DeclaredColumn]:
         return
     if spec.timed:
         yield DeclaredColumn("timestamp", "time of the interactions", ("raw", "interactions"), TIME)
-    hash_by = spec.split.hash_by or []
     for key, names in (
         ("interaction_key", spec.interaction_key),
         ("ids", spec.ids),
-        ("split.hash_by", hash_by),
+        ("split.hash_by", spec.split.hash_by or []),
     ):
         for position, name in enumerate(names):
             yield DeclaredColumn(name, key, (*key.split("."), position))
