@@ -12,7 +12,7 @@ import sys
 import dagster as dg
 
 from mtl_pipeline.champions import PREVIOUS, read_history, short
-from mtl_pipeline.components.champion import rollback_config
+from mtl_pipeline.components.assets.champion import rollback_config
 from mtl_pipeline.definitions import defs
 from mtl_pipeline.paths import PipelinePaths, project_root
 

@@ -22,7 +22,7 @@ from mtl_pipeline.champions import (
     read_history,
     short,
 )
-from mtl_pipeline.components.champion import rollback_config
+from mtl_pipeline.components.assets.champion import rollback_config
 from mtl_pipeline.components.pipeline import define_pipeline
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.evaluation.studies.history import read_records
