@@ -6,8 +6,9 @@ A section knows no markup, and each of the two writers knows every part, so that
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mtl_pipeline.evaluation.report.figures.canvas import ReportFigure
 
@@ -35,6 +36,13 @@ class Table:
     highlighted: str = ""
     """What the first cell says of the rows that stand out."""
 
+    @classmethod
+    def of(
+        cls, rows: Iterable[Any], columns: Mapping[str, Callable[[Any], Cell | str]], **others: Any
+    ) -> Table:
+        """A line for each of `rows`. `columns`: head → its cell of a row."""
+        return cls(list(columns), [[cell(row) for cell in columns.values()] for row in rows], **others)
+
     @property
     def cells(self) -> list[list[Cell]]:
         return [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in self.rows]
@@ -42,9 +50,8 @@ class Table:
     @property
     def numeric(self) -> list[bool]:
         """By column: whether all of its cells are numbers, which stand on the right; the first one names the rows."""
-        columns = zip(*self.cells, strict=True)
-        found = [all(NUMBERS.fullmatch(cell.text) for cell in column) for column in columns]
-        return [False, *found[1:]]
+        _, *others = zip(*self.cells, strict=True)
+        return [False, *(all(NUMBERS.fullmatch(cell.text) for cell in column) for column in others)]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from sklearn.metrics import ConfusionMatrixDisplay
@@ -23,7 +25,7 @@ MOST_NUMBERED = 10
 """A confusion matrix of more classes has no room for numbers."""
 MOST_ALPHA = 0.5
 """Text on the darkest cell stays legible, in light and dark."""
-MARKERS = "os^vDP*X"
+MARKERS = "s^vDP*X"
 
 
 def class_figures(canvas: Canvas, rows: TaskRows) -> list[ReportFigure]:
@@ -59,22 +61,19 @@ def confusion_matrix(canvas: Canvas, rows: TaskRows) -> ReportFigure:
 def f1_by_class(canvas: Canvas, rows: TaskRows) -> ReportFigure:
     """A row of dots per class, a dot per model."""
     names = [shortened(name, LONGEST_NAME) for name in canvas.task.classes]
-    found = in_threads(lambda scores: class_f1(rows.labels, scores), rows.predictions.values())
+    scores = in_threads(lambda predicted: class_f1(rows.labels, predicted), rows.predictions.values())
     places = np.arange(len(names))
     figure, axes = new_figure()
     axes.grid(visible=False, axis="x")
-    for place, (model, f1) in enumerate(zip(rows.predictions, found, strict=True)):
-        ours = model == canvas.candidate
-        axes.plot(
-            f1,
-            places,
-            color=canvas.colour(model),
-            linestyle="none",
-            marker="o" if ours else MARKERS[1 + place % (len(MARKERS) - 1)],
-            markersize=8 if ours else 6,
-            markerfacecolor=canvas.colour(model) if ours else "none",
-            label=model,
-        )
+    for place, (model, f1) in enumerate(zip(rows.predictions, scores, strict=True)):
+        dots: dict[str, Any] = {
+            "marker": MARKERS[place % len(MARKERS)],
+            "markersize": 6,
+            "markerfacecolor": "none",
+        }
+        if model == canvas.candidate:
+            dots = {"marker": "o", "markersize": 8}
+        axes.plot(f1, places, color=canvas.colour(model), linestyle="none", label=model, **dots)
     counts = np.bincount(rows.labels.astype(np.int64), minlength=len(names))
     axes.set_yticks(places, [f"{name} ({count:,})" for name, count in zip(names, counts, strict=True)])
     axes.set_ylim(len(names) - 0.5, -0.5)

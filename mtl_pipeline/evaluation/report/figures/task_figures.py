@@ -8,17 +8,16 @@ import numpy as np
 import polars as pl
 from matplotlib.ticker import MaxNLocator
 
-from mtl_pipeline.evaluation.report.figures.binary_figures import binary_figures
 from mtl_pipeline.evaluation.report.figures.canvas import Canvas, ReportFigure, add_legend, new_figure
 from mtl_pipeline.evaluation.report.figures.class_figures import class_figures
-from mtl_pipeline.evaluation.report.figures.number_figures import number_figures
 from mtl_pipeline.evaluation.report.figures.palette import DASHED, DOTTED, LIGHT
+from mtl_pipeline.evaluation.report.figures.value_figures import event_figures, number_figures
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.predictions import before_calibration, model_names, task_rows
 from mtl_pipeline.spec import Task
 
 FIGURES = {
-    "event": binary_figures,
+    "event": event_figures,
     "number": number_figures,
     "count": number_figures,
     "classes": class_figures,
@@ -39,20 +38,14 @@ TrainingLog = Sequence[Mapping[str, float]]
 
 
 def task_figures(
-    predictions: pl.DataFrame,
-    task: Task,
-    candidate: str,
-    training_log: TrainingLog,
+    predictions: pl.DataFrame, task: Task, candidate: str, training_log: TrainingLog
 ) -> list[ReportFigure]:
     """Every figure of one task on its test rows."""
     models = model_names(predictions, task.name, candidate)
     canvas = Canvas(task, candidate, models, before_calibration(predictions, task.name, candidate, "test"))
     rows = task_rows(predictions, task.name, models, "test")
-    draw = FIGURES[KINDS[task.kind].drawn_as]
-    return [
-        *(draw(canvas, rows) if len(rows.labels) else []),
-        *training_curves(canvas, training_log),
-    ]
+    drawn = FIGURES[KINDS[task.kind].drawn_as](canvas, rows) if len(rows.labels) else []
+    return [*drawn, *training_curves(canvas, training_log)]
 
 
 def training_curves(canvas: Canvas, training_log: TrainingLog) -> list[ReportFigure]:
@@ -68,13 +61,8 @@ def training_curves(canvas: Canvas, training_log: TrainingLog) -> list[ReportFig
     axes.plot(epochs, trained, color=LIGHT["muted"], linestyle=DASHED, marker=".", label="train")
     axes.plot(epochs, validation, color=LIGHT["accent"], marker=".", linewidth=2, label="validation")
     place = int(np.argmin(validation))
-    axes.axvline(
-        epochs[place],
-        color=LIGHT["ink"],
-        linewidth=1,
-        linestyle=DOTTED,
-        label=f"lowest validation loss: {epochs[place]:g}",
-    )
+    lowest = f"lowest validation loss: {epochs[place]:g}"
+    axes.axvline(epochs[place], color=LIGHT["ink"], linewidth=1, linestyle=DOTTED, label=lowest)
     axes.set_xlabel("epoch (passes over the training rows)")
     axes.set_ylabel(LOSS_UNITS[canvas.task.loss_name])
     axes.xaxis.set_major_locator(MaxNLocator(integer=max(epochs) >= 2, nbins=8))

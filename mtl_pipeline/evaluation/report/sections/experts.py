@@ -28,11 +28,13 @@ def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
 
 def favourites(experts: pl.DataFrame) -> str:
     """'watched listens most to expert 1; liked to expert 2 (its own).'"""
-    most = experts.sort("weight", descending=True).unique("task", keep="first", maintain_order=True)
-    found = {row["task"]: row for row in most.iter_rows(named=True)}
-    names = experts["task"].unique(maintain_order=True)
-    clauses = [f"{name} to {expert_name(found[name])}" for name in names]
+    most = [rows.row(rows["weight"].arg_max() or 0, named=True) for rows in by_task(experts)]
+    clauses = [f"{row['task']} to {expert_name(row)}" for row in most]
     return f"Each task listens most to one expert: {'; '.join(clauses)}."
+
+
+def by_task(experts: pl.DataFrame) -> list[pl.DataFrame]:
+    return experts.partition_by("task", maintain_order=True)
 
 
 def expert_name(row: dict) -> str:
@@ -41,16 +43,12 @@ def expert_name(row: dict) -> str:
 
 def experts_table(experts: pl.DataFrame) -> Table:
     """Empty where a task cannot read the expert, which is another task's own."""
-    by_task = experts.partition_by("task", maintain_order=True)
-    return Table(
-        ["task", *map(expert_name, by_task[0].to_dicts())],
-        [[rows["task"][0], *map(weight_cell, rows.to_dicts())] for rows in by_task],
-    )
+    heads = ["task", *map(expert_name, by_task(experts)[0].to_dicts())]
+    return Table(heads, [[rows["task"][0], *map(weight_cell, rows.to_dicts())] for rows in by_task(experts)])
 
 
 def weight_cell(row: dict) -> Cell:
     if row["owner"] not in (None, row["task"]):
         return Cell("")
-    return Cell(
-        f"{row['weight']:.2f} ± {row['standard_deviation']:.2f}", tint=round(STRONGEST_TINT * row["weight"])
-    )
+    text = f"{row['weight']:.2f} ± {row['standard_deviation']:.2f}"
+    return Cell(text, tint=round(STRONGEST_TINT * row["weight"]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import polars as pl
 
@@ -16,7 +16,7 @@ from mtl_pipeline.spec import Task
 
 LONGEST_TEXT = 120
 SMALLEST_SHOWN = 1e-4
-NEW = "new"
+NEW = ", new"
 
 
 HOW_TO_READ = (
@@ -36,30 +36,22 @@ def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
 
 def error_tables(errors: pl.DataFrame, tasks: Sequence[Task]) -> list[Table]:
     """One for each task with an observed test row, of the frame of `largest_errors` with or without `item_text`."""
-    return [
-        error_table(rows, task) for task in tasks if len(rows := errors.filter(pl.col("task") == task.name))
-    ]
+    return [error_table(rows, task) for task in tasks if len(rows := errors.filter(task=task.name))]
 
 
 def error_table(rows: pl.DataFrame, task: Task) -> Table:
-    columns = {}
-    if has_values(rows, "item_text"):
-        columns["item's text"] = [shortened(text or "", LONGEST_TEXT) for text in rows["item_text"]]
-    columns |= {
-        "label": [label_in_words(row, task) for row in rows.iter_rows(named=True)],
-        "predicted": [prediction_in_words(row, task) for row in rows.iter_rows(named=True)],
-        KINDS[task.kind].error_label: [format_value(loss) for loss in rows["loss"]],
+    """Without the columns that the data do not have."""
+    columns: dict[str, tuple[str, Callable[[dict], str]]] = {
+        "item's text": ("item_text", lambda row: shortened(row["item_text"] or "", LONGEST_TEXT)),
+        "label": ("label", lambda row: label_in_words(row, task)),
+        "predicted": ("prediction", lambda row: prediction_in_words(row, task)),
+        KINDS[task.kind].error_label: ("loss", lambda row: format_value(row["loss"])),
+        "time": ("timestamp", lambda row: f"{row['timestamp']:%Y-%m-%d %H:%M}" if row["timestamp"] else ""),
+        "user": ("user_id", lambda row: f"{row['user_id']}{NEW if row['new_user'] else ''}"),
+        "item": ("item_id", lambda row: f"{row['item_id']}{NEW if row['new_item'] else ''}"),
     }
-    if has_values(rows, "timestamp"):
-        columns["time"] = rows["timestamp"].dt.to_string("%Y-%m-%d %H:%M").fill_null("").to_list()
-    for side in ("user", "item"):
-        if has_values(rows, f"{side}_id"):
-            columns[side] = [
-                f"{identity}, {NEW}" if is_new else str(identity)
-                for identity, is_new in rows.select(f"{side}_id", f"new_{side}").iter_rows()
-            ]
-    lines = [list(line) for line in zip(*columns.values(), strict=True)]
-    return Table(list(columns), lines, title=task.name)
+    shown = {head: cell for head, (column, cell) in columns.items() if has_values(rows, column)}
+    return Table.of(rows.to_dicts(), shown, title=task.name)
 
 
 def has_values(rows: pl.DataFrame, column: str) -> bool:

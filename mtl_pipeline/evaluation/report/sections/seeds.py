@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from mtl_pipeline.evaluation.formatting import MISSING, MOST_DECIMALS, decimals_for
+from mtl_pipeline.evaluation.formatting import MOST_DECIMALS, decimals_for, format_value
 from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.document import Section, Table
-from mtl_pipeline.evaluation.report.wording import labelled
+from mtl_pipeline.evaluation.report.wording import labelled, notes_of
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.predictions import CHAMPION
@@ -35,32 +35,25 @@ def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
 
 def seeds_table(seeds: pl.DataFrame, tasks: Sequence[Task]) -> Table:
     """The compared metrics of the frame of `measure_seeds`, a line for each model."""
+    shown = [(task, KINDS[task.kind].metric(name)) for task in tasks for name in KINDS[task.kind].compared]
     rows = [
-        (task, KINDS[task.kind].metric(name), row)
-        for task in tasks
-        for name in KINDS[task.kind].compared
-        for row in seeds.filter(pl.col("task") == task.name, pl.col("metric") == name).iter_rows(named=True)
+        row | {"label": labelled(metric)}
+        for task, metric in shown
+        for row in seeds.filter(task=task.name, metric=metric.name).iter_rows(named=True)
     ]
     return Table(
         ["task", "metric", "model", *(name.replace("_", " ") for name in SPREAD)],
-        [[task.name, labelled(shown), row["model"], *spread_in_words(row)] for task, shown, row in rows],
-        notes=list(
-            dict.fromkeys(
-                f"{task.name}, {row['model']}: {row['note']}" for task, _, row in rows if row["note"]
-            )
-        ),
+        [[row["task"], row["label"], row["model"], *spread_in_words(row)] for row in rows],
+        notes=notes_of(rows, "task", "model"),
     )
 
 
 def spread_in_words(row: dict) -> list[str]:
-    """The columns SPREAD, with as many decimals as show two digits of the deviation."""
+    """The columns SPREAD, with as many decimals as show two digits of the standard deviation."""
     decimals = decimals_for(abs(row["mean"])) if math.isfinite(row["mean"]) else 0
     if 0 < row["standard_deviation"] < 1:
         decimals = min(max(decimals, 1 - math.floor(math.log10(row["standard_deviation"]))), MOST_DECIMALS)
-    return [
-        MISSING if math.isnan(row[name]) else f"{row[name]:,.{decimals}f}".replace("-", "−")
-        for name in SPREAD
-    ]
+    return [format_value(row[name], decimals) for name in SPREAD]
 
 
 def seeds_sentence(evaluation: Evaluation) -> str:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 
 import polars as pl
 
-from mtl_pipeline.evaluation.formatting import MISSING, format_value, shortened
+from mtl_pipeline.evaluation.formatting import MISSING, format_value, percent, shortened
 from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.document import Section, Table
 from mtl_pipeline.evaluation.report.figures.canvas import (
     LONGEST_NAME,
     ReportFigure,
     add_legend,
-    draw_interval,
+    draw_intervals,
     new_figure,
 )
 from mtl_pipeline.evaluation.report.figures.palette import LIGHT
@@ -38,8 +39,6 @@ HOW_TO_READ = (
     "baseline that is best on validation rows. Of many slices about one in twenty excludes zero without any true "
     "difference: take one as a question to look into, not as an answer."
 )
-HEADS = ("slice", "task", "test rows", "users", "positives or mean", "metric", "value")
-STYLES = ({"fmt": "o", "color": LIGHT["accent"]}, {"fmt": "D", "color": LIGHT["baseline-1"]})
 INCHES_A_SLICE = 0.2
 
 
@@ -47,65 +46,56 @@ def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
     slices = context.part("slices")
     if slices is None:
         return []
-    tables = slice_tables(slices, evaluation.tasks)
-    return [
-        Section(
-            "Slices",
-            [HOW_TO_READ],
-            figures=slice_figures(slices, evaluation.tasks),
-            details=[Section("All slices in numbers", tables=tables)],
-        )
-    ]
+    numbers = Section("All slices in numbers", tables=slice_tables(slices, evaluation.tasks))
+    figures = slice_figures(slices, evaluation.tasks)
+    return [Section("Slices", [HOW_TO_READ], figures=figures, details=[numbers])]
 
 
 def slice_tables(slices: pl.DataFrame, tasks: Sequence[Task]) -> list[Table]:
     """One for each kind of slice, of the frame of `measure_slices`."""
-    return [
-        Table(
-            [*HEADS, f"{of_kind['candidate'][0]} minus baseline"],
-            [
-                slice_row(of_slice.to_dicts(), task)
-                for task in tasks
-                for of_slice in in_headline(of_kind, task).partition_by("slice", maintain_order=True)
-            ],
-            title=kind,
-            notes=[MEANINGS.get(kind, MEANING_OF_CATEGORY)],
-        )
-        for (kind,), of_kind in slices.partition_by("kind", maintain_order=True, as_dict=True).items()
-    ]
-
-
-def slice_row(rows: list[dict], task: Task) -> list[str]:
-    """`rows` of the frame, one for each baseline."""
-    first = rows[0]
-    against = [against_text(row) for row in rows if row["baseline"] and not math.isnan(first["value"])]
-    return [
-        first["slice"],
-        task.name,
-        f"{first['rows']:,}",
-        count_text(first["users"]),
-        labels_in_words(first),
-        labelled(KINDS[task.kind].headline),
-        format_value(first["value"]),
-        "; ".join(against) or first["note"],
-    ]
-
-
-def count_text(number: int | None) -> str:
-    return MISSING if number is None else f"{number:,}"
+    labels = {task.name: labelled(KINDS[task.kind].headline) for task in tasks}
+    tables = []
+    for (kind,), of_kind in slices.partition_by("kind", maintain_order=True, as_dict=True).items():
+        by_slice = [
+            rows.to_dicts()
+            for task in tasks
+            for rows in in_headline(of_kind, task).partition_by("slice", maintain_order=True)
+        ]
+        columns = {
+            "slice": itemgetter("slice"),
+            "task": itemgetter("task"),
+            "test rows": count_of("rows"),
+            "users": count_of("users"),
+            "positives or mean": labels_in_words,
+            "metric": lambda row: labels[row["task"]],
+            "value": lambda row: format_value(row["value"]),
+            f"{of_kind['candidate'][0]} minus baseline": itemgetter("against"),
+        }
+        rows = [of_slice[0] | {"against": against_text(of_slice)} for of_slice in by_slice]
+        notes = [MEANINGS.get(kind, MEANING_OF_CATEGORY)]
+        tables.append(Table.of(rows, columns, title=kind, notes=notes))
+    return tables
 
 
 def labels_in_words(row: dict) -> str:
     """'1,418 (20.0 %)' positives, or the mean label."""
     if row["positives"] is not None:
-        return f"{row['positives']:,} ({row['mean_label']:.1%})".replace("%", "\u00a0%")
+        return f"{row['positives']:,} ({percent(row['mean_label'], 1)})"
     return MISSING if row["mean_label"] is None else f"mean {format_value(row['mean_label'])}"
 
 
-def against_text(row: dict) -> str:
-    note = f" ({row['note']})" if row["note"] else ""
-    cell = marked(row["difference"], row["low"], row["high"], row["verdict"])
-    return f"{cell.text} {row['baseline']}{note}"
+def count_of(column: str) -> Callable[[dict], str]:
+    return lambda row: format_value(row[column], 0)
+
+
+def against_text(rows: Sequence[dict]) -> str:
+    """Of one slice, against each baseline; why not, where there is nothing to compare."""
+    if math.isnan(rows[0]["value"]) or rows[0]["baseline"] is None:
+        return rows[0]["note"]
+    notes = [f" ({row['note']})" if row["note"] else "" for row in rows]
+    return "; ".join(
+        f"{marked(row).text} {row['baseline']}{note}" for row, note in zip(rows, notes, strict=True)
+    )
 
 
 def slice_figures(slices: pl.DataFrame, tasks: Sequence[Task]) -> list[ReportFigure]:
@@ -121,19 +111,10 @@ def slice_figure(drawn: pl.DataFrame, task: Task) -> ReportFigure:
     figure, axes = new_figure(1.2 + INCHES_A_SLICE * len(height))
     axes.axvline(0, color=LIGHT["ink"], linewidth=0.8)
     baselines = sorted(drawn["baseline"].unique(maintain_order=True), key=lambda name: name != SINGLE_TASK)
-    for place, (baseline, style) in enumerate(zip(baselines, STYLES, strict=False)):
-        rows = drawn.filter(pl.col("baseline") == baseline)
+    for place, baseline in enumerate(baselines):
+        rows = drawn.filter(baseline=baseline)
         places = [height[row] + 0.18 - 0.36 * place for row in rows.select("kind", "slice").rows()]
-        draw_interval(
-            axes,
-            places,
-            rows["difference"],
-            rows["low"],
-            rows["high"],
-            across=True,
-            label=f"against {baseline}",
-            **style,
-        )
+        draw_intervals(axes, places, rows, across=True, style=place, label=f"against {baseline}")
     axes.set_yticks(
         list(height.values()), [shortened(f"{kind}: {name}", LONGEST_NAME) for kind, name in height]
     )
