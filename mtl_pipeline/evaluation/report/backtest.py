@@ -92,7 +92,10 @@ def task_section(result: BacktestResult, task: Task) -> Section:
 
 def task_sentence(result: BacktestResult, task: Task, row: dict[str, Any]) -> str:
     """What the windows say together about the candidate and one baseline, on the headline metric."""
-    whom = row["baseline"] if row["baseline"] != BEST_BASELINE else best_in_words(result, task)
+    whom = row["baseline"]
+    if whom == BEST_BASELINE:
+        best = in_headline(result.scores.comparisons, task).filter("best_baseline")["baseline"]
+        whom = f"the {BEST_BASELINE} ({join_words(best.unique(maintain_order=True).to_list())})"
     total = result.windows.height
     sentence = (
         f"On {task.name}, {CANDIDATE} is better than {whom} in {row['better']} of {counted(total, result.unit)}, "
@@ -101,12 +104,6 @@ def task_sentence(result: BacktestResult, task: Task, row: dict[str, Any]) -> st
     if unscored := total - row["better"] - row["worse"] - row["undecided"]:
         sentence += f" Nothing can be said of {unscored}."
     return sentence
-
-
-def best_in_words(result: BacktestResult, task: Task) -> str:
-    """'the best baseline (boosted_trees)'."""
-    lines = in_headline(result.scores.comparisons, task).filter("best_baseline")
-    return f"the {BEST_BASELINE} ({join_words(lines['baseline'].unique(maintain_order=True).to_list())})"
 
 
 def window_heads(result: BacktestResult) -> list[str]:

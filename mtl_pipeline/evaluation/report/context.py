@@ -32,8 +32,3 @@ class ReportContext:
     """Whether the model becomes champion."""
     past: Sequence[Record] = ()
     """Every evaluation on record, oldest first, this one last."""
-
-    def part(self, name: str) -> pl.DataFrame | None:
-        """None where there is nothing to show."""
-        frame = self.parts.get(name)
-        return None if frame is None or frame.is_empty() else frame

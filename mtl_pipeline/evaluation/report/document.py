@@ -6,9 +6,8 @@ A section knows no markup, and each of the two writers knows every part, so that
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mtl_pipeline.evaluation.report.figures.canvas import ReportFigure
 
@@ -35,13 +34,6 @@ class Table:
     """How to read it, and why a value is missing."""
     highlighted: str = ""
     """What the first cell says of the rows that stand out."""
-
-    @classmethod
-    def of(
-        cls, rows: Iterable[Any], columns: Mapping[str, Callable[[Any], Cell | str]], **others: Any
-    ) -> Table:
-        """A line for each of `rows`. `columns`: head → its cell of a row."""
-        return cls(list(columns), [[cell(row) for cell in columns.values()] for row in rows], **others)
 
     @property
     def cells(self) -> list[list[Cell]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 import polars as pl
 
-from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.document import Cell, Section, Table
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
 
@@ -17,37 +18,27 @@ HOW_TO_READ = (
 )
 
 
-def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
+def sections(evaluation: Evaluation, experts: pl.DataFrame) -> list[Section]:
     """Nothing without a mixture of two experts or more."""
-    experts = context.part("experts")
-    if experts is None or experts["expert"].max() == 1:
+    if experts["expert"].max() == 1:
         return []
-    details = [Section("Weight of each expert", [HOW_TO_READ], tables=[experts_table(experts)])]
-    return [Section("Experts", points=[favourites(experts)], details=details)]
-
-
-def favourites(experts: pl.DataFrame) -> str:
-    """'watched listens most to expert 1; liked to expert 2 (its own).'"""
-    most = [rows.row(rows["weight"].arg_max() or 0, named=True) for rows in by_task(experts)]
-    clauses = [f"{row['task']} to {expert_name(row)}" for row in most]
-    return f"Each task listens most to one expert: {'; '.join(clauses)}."
-
-
-def by_task(experts: pl.DataFrame) -> list[pl.DataFrame]:
-    return experts.partition_by("task", maintain_order=True)
+    by_task = [rows.to_dicts() for rows in experts.partition_by("task", maintain_order=True)]
+    most = [max(rows, key=itemgetter("weight")) for rows in by_task]
+    favourites = "; ".join(f"{row['task']} to {expert_name(row)}" for row in most)
+    heads = ["task", *map(expert_name, by_task[0])]
+    table = Table(heads, [[rows[0]["task"], *map(weight_cell, rows)] for rows in by_task])
+    details = [Section("Weight of each expert", [HOW_TO_READ], tables=[table])]
+    return [
+        Section("Experts", points=[f"Each task listens most to one expert: {favourites}."], details=details)
+    ]
 
 
 def expert_name(row: dict) -> str:
     return f"expert {row['expert']}" + (f" ({row['owner']} only)" if row["owner"] else "")
 
 
-def experts_table(experts: pl.DataFrame) -> Table:
-    """Empty where a task cannot read the expert, which is another task's own."""
-    heads = ["task", *map(expert_name, by_task(experts)[0].to_dicts())]
-    return Table(heads, [[rows["task"][0], *map(weight_cell, rows.to_dicts())] for rows in by_task(experts)])
-
-
 def weight_cell(row: dict) -> Cell:
+    """Empty where the task cannot read the expert, which is another task's own."""
     if row["owner"] not in (None, row["task"]):
         return Cell("")
     text = f"{row['weight']:.2f} ± {row['standard_deviation']:.2f}"

@@ -16,7 +16,6 @@ from mtl_pipeline.evaluation.formatting import (
     join_words,
     shortened,
 )
-from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.document import Section, Table
 from mtl_pipeline.evaluation.report.figures.canvas import LONGEST_NAME, ReportFigure, new_figure
 from mtl_pipeline.evaluation.report.figures.palette import LIGHT
@@ -41,9 +40,9 @@ HOW_TO_READ = (
 )
 
 
-def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
-    importance, tasks = context.part("importance"), evaluation.tasks
-    if importance is None or not (figures := importance_figures(importance, tasks)):
+def sections(evaluation: Evaluation, importance: pl.DataFrame) -> list[Section]:
+    tasks = evaluation.tasks
+    if not (figures := importance_figures(importance, tasks)):
         return []
     tables = [importance_table(importance, tasks)]
     numbers = Section("In figures and numbers", [HOW_TO_READ], tables=tables, figures=figures)
@@ -70,7 +69,7 @@ def features(groups: pl.DataFrame) -> pl.DataFrame:
 
 
 def importance_sentences(importance: pl.DataFrame, tasks: Sequence[Task]) -> list[str]:
-    """'watched (ROC-AUC 0.862): all history matters most (0.201 lost); of single features …'"""
+    """'watched (ROC-AUC 0.862): most is lost without all history (0.201); of single features, without …'"""
     return [
         importance_sentence(groups, task) + infinite_sentence(importance, task)
         for task, groups in by_task(importance, tasks)
@@ -79,10 +78,9 @@ def importance_sentences(importance: pl.DataFrame, tasks: Sequence[Task]) -> lis
 
 def infinite_sentence(importance: pl.DataFrame, task: Task) -> str:
     """Of groups without which a prediction is as wrong as can be, say a count of a thousand digits."""
-    groups = importance.filter(pl.col("importance").is_infinite(), task=task.name)["group"]
-    if groups.is_empty():
-        return ""
-    return f" {KINDS[task.kind].headline.label} is infinite without {join_words(groups.to_list())}, which is not drawn."
+    groups = importance.filter(pl.col("importance").is_infinite(), task=task.name)["group"].to_list()
+    label = KINDS[task.kind].headline.label
+    return f" {label} is infinite without {join_words(groups)}, which is not drawn." if groups else ""
 
 
 def importance_sentence(groups: pl.DataFrame, task: Task) -> str:
@@ -92,18 +90,13 @@ def importance_sentence(groups: pl.DataFrame, task: Task) -> str:
         return f"{start}: no feature clearly matters."
     wholes, singles = named(families(clear).head(1)), named(features(clear).head(NAMED))
     most = f"most is lost without {wholes[0]}; " if wholes else ""
-    single = (
-        f"of single features, without {join_words(singles)}"
-        if singles
-        else "no single feature clearly matters"
-    )
-    return f"{start}: {most}{single}."
+    if not singles:
+        return f"{start}: {most}no single feature clearly matters."
+    return f"{start}: {most}of single features, without {join_words(singles)}."
 
 
 def named(groups: pl.DataFrame) -> list[str]:
-    return [
-        f"{group} ({format_value(lost)})" for group, lost in groups.select("group", "importance").iter_rows()
-    ]
+    return [f"{row['group']} ({format_value(row['importance'])})" for row in groups.to_dicts()]
 
 
 def importance_figures(importance: pl.DataFrame, tasks: Sequence[Task]) -> list[ReportFigure]:
@@ -162,10 +155,8 @@ def importance_table(importance: pl.DataFrame, tasks: Sequence[Task]) -> Table:
     measured = by_task(importance, tasks)
     shown: dict[str, None] = {}
     for part in (families, features):
-        shares = pl.concat(
-            part(groups).select("group", share=pl.col("importance") / groups["importance"].max())
-            for _, groups in measured
-        )
+        share = pl.col("importance") / pl.max("importance")
+        shares = pl.concat(part(groups.with_columns(share=share)) for _, groups in measured)
         largest = (
             shares.group_by("group").agg(pl.max("share")).sort("share", "group", descending=[True, False])
         )

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 import polars as pl
 
 from mtl_pipeline.evaluation.formatting import format_value, shortened
-from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.document import Section, Table
 from mtl_pipeline.evaluation.studies.largest_errors import MOST_OF_ONE_USER, ROWS_SHOWN
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
@@ -26,10 +25,7 @@ HOW_TO_READ = (
 )
 
 
-def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
-    errors = context.part("largest_errors")
-    if errors is None:
-        return []
+def sections(evaluation: Evaluation, errors: pl.DataFrame) -> list[Section]:
     details = [Section("Row by row", tables=error_tables(errors, evaluation.tasks))]
     return [Section("Largest errors", [HOW_TO_READ], details=details)]
 
@@ -50,12 +46,9 @@ def error_table(rows: pl.DataFrame, task: Task) -> Table:
         "user": ("user_id", lambda row: f"{row['user_id']}{NEW if row['new_user'] else ''}"),
         "item": ("item_id", lambda row: f"{row['item_id']}{NEW if row['new_item'] else ''}"),
     }
-    shown = {head: cell for head, (column, cell) in columns.items() if has_values(rows, column)}
-    return Table.of(rows.to_dicts(), shown, title=task.name)
-
-
-def has_values(rows: pl.DataFrame, column: str) -> bool:
-    return column in rows.columns and rows[column].null_count() < len(rows)
+    filled = {column.name for column in rows if column.null_count() < len(rows)}
+    shown = {head: cell for head, (column, cell) in columns.items() if column in filled}
+    return Table(list(shown), [[cell(row) for cell in shown.values()] for row in rows.to_dicts()], task.name)
 
 
 def label_in_words(row: dict, task: Task) -> str:

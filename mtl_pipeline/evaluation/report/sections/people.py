@@ -7,7 +7,6 @@ from itertools import zip_longest
 import polars as pl
 
 from mtl_pipeline.evaluation.formatting import MISSING, shortened
-from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.document import Cell, Section, Table
 from mtl_pipeline.evaluation.studies.people import ITEMS_SHOWN
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
@@ -15,10 +14,7 @@ from mtl_pipeline.evaluation.studies.scoring import Evaluation
 LONGEST_TEXT = 60
 
 
-def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
-    people = context.part("people")
-    if people is None:
-        return []
+def sections(evaluation: Evaluation, people: pl.DataFrame) -> list[Section]:
     goal = people["goal"][0]
     how = (
         f"On the left the last {ITEMS_SHOWN} items of the training rows where {goal} happened; on the right those of "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import polars as pl
 
-from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.document import Section, Table
 from mtl_pipeline.evaluation.report.tables import model_table
 from mtl_pipeline.evaluation.report.wording import marked
@@ -18,10 +17,7 @@ LOGGED_ONLY = (
 )
 
 
-def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
-    ranking = context.part("ranking")
-    if ranking is None:
-        return []
+def sections(evaluation: Evaluation, ranking: pl.DataFrame) -> list[Section]:
     frames = ranking.partition_by("list", maintain_order=True)
     tables = [list_table(frame, evaluation.candidate) for frame in frames]
     return [Section("Ranked lists", [LOGGED_ONLY], tables=tables)]

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import polars as pl
 
 from mtl_pipeline.evaluation.formatting import MOST_DECIMALS, decimals_for, format_value
-from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.document import Section, Table
 from mtl_pipeline.evaluation.report.wording import labelled, notes_of
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
@@ -20,10 +19,7 @@ FEW_SEEDS = 5
 SPREAD = ("mean", "standard_deviation", "lowest", "highest")
 
 
-def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
-    seeds = context.part("seeds")
-    if seeds is None:
-        return []
+def sections(evaluation: Evaluation, seeds: pl.DataFrame) -> list[Section]:
     how = (
         f"The same networks, trained on the same examples with {evaluation.seeds} seeds: what the first weights, the "
         "order of the rows and the hiding of ids do by chance. Of two models that differ by no more than this, one "

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from operator import itemgetter
+from collections.abc import Sequence
 
 import polars as pl
 
 from mtl_pipeline.evaluation.formatting import MISSING, format_value, percent, shortened
-from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.document import Section, Table
 from mtl_pipeline.evaluation.report.figures.canvas import (
     LONGEST_NAME,
@@ -39,13 +37,11 @@ HOW_TO_READ = (
     "baseline that is best on validation rows. Of many slices about one in twenty excludes zero without any true "
     "difference: take one as a question to look into, not as an answer."
 )
+HEADS = ("slice", "task", "test rows", "users", "positives or mean", "metric", "value")
 INCHES_A_SLICE = 0.2
 
 
-def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
-    slices = context.part("slices")
-    if slices is None:
-        return []
+def sections(evaluation: Evaluation, slices: pl.DataFrame) -> list[Section]:
     numbers = Section("All slices in numbers", tables=slice_tables(slices, evaluation.tasks))
     figures = slice_figures(slices, evaluation.tasks)
     return [Section("Slices", [HOW_TO_READ], figures=figures, details=[numbers])]
@@ -53,28 +49,33 @@ def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
 
 def slice_tables(slices: pl.DataFrame, tasks: Sequence[Task]) -> list[Table]:
     """One for each kind of slice, of the frame of `measure_slices`."""
-    labels = {task.name: labelled(KINDS[task.kind].headline) for task in tasks}
-    tables = []
-    for (kind,), of_kind in slices.partition_by("kind", maintain_order=True, as_dict=True).items():
-        by_slice = [
-            rows.to_dicts()
-            for task in tasks
-            for rows in in_headline(of_kind, task).partition_by("slice", maintain_order=True)
-        ]
-        columns = {
-            "slice": itemgetter("slice"),
-            "task": itemgetter("task"),
-            "test rows": count_of("rows"),
-            "users": count_of("users"),
-            "positives or mean": labels_in_words,
-            "metric": lambda row: labels[row["task"]],
-            "value": lambda row: format_value(row["value"]),
-            f"{of_kind['candidate'][0]} minus baseline": itemgetter("against"),
-        }
-        rows = [of_slice[0] | {"against": against_text(of_slice)} for of_slice in by_slice]
-        notes = [MEANINGS.get(kind, MEANING_OF_CATEGORY)]
-        tables.append(Table.of(rows, columns, title=kind, notes=notes))
-    return tables
+    return [
+        Table(
+            [*HEADS, f"{of_kind['candidate'][0]} minus baseline"],
+            [
+                slice_row(of_slice.to_dicts(), task)
+                for task in tasks
+                for of_slice in in_headline(of_kind, task).partition_by("slice", maintain_order=True)
+            ],
+            title=of_kind["kind"][0],
+            notes=[MEANINGS.get(of_kind["kind"][0], MEANING_OF_CATEGORY)],
+        )
+        for of_kind in slices.partition_by("kind", maintain_order=True)
+    ]
+
+
+def slice_row(rows: list[dict], task: Task) -> list[str]:
+    """`rows` of the frame, one for each baseline."""
+    first = rows[0]
+    return [
+        first["slice"],
+        task.name,
+        *(format_value(first[name], 0) for name in ("rows", "users")),
+        labels_in_words(first),
+        labelled(KINDS[task.kind].headline),
+        format_value(first["value"]),
+        first["note"] if math.isnan(first["value"]) or not first["baseline"] else against_text(rows),
+    ]
 
 
 def labels_in_words(row: dict) -> str:
@@ -84,15 +85,8 @@ def labels_in_words(row: dict) -> str:
     return MISSING if row["mean_label"] is None else f"mean {format_value(row['mean_label'])}"
 
 
-def count_of(column: str) -> Callable[[dict], str]:
-    return lambda row: format_value(row[column], 0)
-
-
-def against_text(rows: Sequence[dict]) -> str:
-    """Of one slice, against each baseline; why not, where there is nothing to compare."""
-    if math.isnan(rows[0]["value"]) or rows[0]["baseline"] is None:
-        return rows[0]["note"]
-    notes = [f" ({row['note']})" if row["note"] else "" for row in rows]
+def against_text(rows: list[dict]) -> str:
+    notes = [row["note"] and f" ({row['note']})" for row in rows]
     return "; ".join(
         f"{marked(row).text} {row['baseline']}{note}" for row, note in zip(rows, notes, strict=True)
     )
@@ -115,9 +109,8 @@ def slice_figure(drawn: pl.DataFrame, task: Task) -> ReportFigure:
         rows = drawn.filter(baseline=baseline)
         places = [height[row] + 0.18 - 0.36 * place for row in rows.select("kind", "slice").rows()]
         draw_intervals(axes, places, rows, across=True, style=place, label=f"against {baseline}")
-    axes.set_yticks(
-        list(height.values()), [shortened(f"{kind}: {name}", LONGEST_NAME) for kind, name in height]
-    )
+    names = [shortened(f"{kind}: {name}", LONGEST_NAME) for kind, name in height]
+    axes.set_yticks(list(height.values()), names)
     axes.tick_params(axis="y", labelsize=8)
     axes.margins(y=0.02)
     axes.set_xlabel(f"{metric.label}, {candidate} minus baseline")

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import itemgetter
 
 import polars as pl
 
 from mtl_pipeline.evaluation.formatting import format_value
 from mtl_pipeline.evaluation.inference.intervals import BETTER, INCOMPARABLE, UNDECIDED, WORSE
-from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.document import Section, Table
-from mtl_pipeline.evaluation.report.sections.slices import count_of, labels_in_words
+from mtl_pipeline.evaluation.report.sections.slices import labels_in_words
 from mtl_pipeline.evaluation.report.wording import clauses, labelled, marked, notes_of, outcome_of
 from mtl_pipeline.evaluation.studies.scoring import Evaluation, in_headline
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.spec import Task
 
+HEADS = (
+    *("task", "part", "test rows", "users", "items", "positives or mean"),
+    *("metric", "with text", "without", "difference"),
+)
 
-def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
-    text = context.part("text")
-    if text is None:
-        return []
+
+def sections(evaluation: Evaluation, text: pl.DataFrame) -> list[Section]:
     how = (
         f"{evaluation.candidate} against without_text, the same network on the same features but no text vectors, "
         f"neither of items nor of users, each trained with {evaluation.seeds} seeds. Values are means over the seeds, "
@@ -39,21 +39,20 @@ def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
 
 
 def text_table(text: pl.DataFrame, tasks: Sequence[Task]) -> Table:
-    labels = {task.name: labelled(KINDS[task.kind].headline) for task in tasks}
-    rows = [row for task in tasks for row in in_headline(text, task).to_dicts()]
-    columns = {
-        "task": itemgetter("task"),
-        "part": itemgetter("part"),
-        "test rows": count_of("rows"),
-        "users": count_of("users"),
-        "items": count_of("items"),
-        "positives or mean": labels_in_words,
-        "metric": lambda row: labels[row["task"]],
-        "with text": lambda row: format_value(row["with_text"]),
-        "without": lambda row: format_value(row["without_text"]),
-        "difference": marked,
-    }
-    return Table.of(rows, columns, notes=notes_of(rows, "task", "part"))
+    shown = [(task, row) for task in tasks for row in in_headline(text, task).to_dicts()]
+    rows = [
+        [
+            task.name,
+            row["part"],
+            *(format_value(row[name], 0) for name in ("rows", "users", "items")),
+            labels_in_words(row),
+            labelled(KINDS[task.kind].headline),
+            *(format_value(row[name]) for name in ("with_text", "without_text")),
+            marked(row),
+        ]
+        for task, row in shown
+    ]
+    return Table(HEADS, rows, notes=notes_of((row for _, row in shown), "task", "part"))
 
 
 def text_sentences(text: pl.DataFrame, tasks: Sequence[Task], candidate: str) -> list[str]:
