@@ -91,13 +91,10 @@ class TuningResult:
     @property
     def numbers(self) -> dict[str, float]:
         """The scores that a plot over runs can show."""
-        best = {
-            f"best score of {name}": trial["score"]
-            for name in self.architectures
-            if (trial := self.best_of(name))
-        }
-        present = {} if self.present_score is None else {"present score": self.present_score}
-        return {"best score": self.ranked["score"][0]} | present | best
+        scores = {"best score": self.ranked["score"][0], "present score": self.present_score}
+        for name in self.architectures:
+            scores[f"best score of {name}"] = (self.best_of(name) or {}).get("score")
+        return {name: score for name, score in scores.items() if score is not None}
 
 
 def tuning_report(result: TuningResult) -> Document:
@@ -124,14 +121,14 @@ def search_figures(result: TuningResult) -> list[ReportFigure]:
     with warnings.catch_warnings(), matplotlib.rc_context():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         history = drawn(plot_optimization_history(list(result.studies.values())))
-        figures = [
-            ReportFigure("Scores of the complete trials", "Lower is better; 1 is a constant answer.", history)
-        ]
-        for name, study in result.studies.items():
-            if result.best_of(name) and study.best_params:
-                caption = "Each complete trial by the value of each setting."
-                figures.append(ReportFigure(f"Settings of {name}", caption, drawn(plot_slice(study))))
-    return figures
+        slices = {
+            f"Settings of {name}": drawn(plot_slice(study))
+            for name, study in result.studies.items()
+            if result.best_of(name) and study.best_params
+        }
+    first = ReportFigure("Scores of the complete trials", "Lower is better; 1 is a constant answer.", history)
+    caption = "Each complete trial by the value of each setting."
+    return [first, *(ReportFigure(title, caption, figure) for title, figure in slices.items())]
 
 
 def drawn(axes: Any) -> Figure:
@@ -153,9 +150,8 @@ def overall_sentence(result: TuningResult) -> str:
     lowest = score_text(best["score"])
     if best["present"]:
         return f"No trial has a lower validation score than the present settings ({lowest})."
-    which = (
-        f"The lowest validation score, {lowest}, is that of trial {best['trial']} of {best['architecture']}"
-    )
+    trial = f"trial {best['trial']} of {best['architecture']}"
+    which = f"The lowest validation score, {lowest}, is that of {trial}"
     if present is None:
         return f"Training with the present settings diverged. {which}."
     lower = percent(1 - best["score"] / present, 2)
@@ -187,14 +183,9 @@ def comparison_table(result: TuningResult) -> Table:
         else [name, "every trial diverged", *[MISSING] * (3 + len(result.task_scores))]
         for name, trial in [*present, *best]
     ]
-    heads = [
-        "",
-        "trial",
-        "score",
-        "minus present",
-        *(name.removeprefix("score/") for name in result.task_scores),
-    ]
-    return Table([*heads, "parameters"], rows, "Lowest validation scores, all tasks and each task")
+    tasks = [name.removeprefix("score/") for name in result.task_scores]
+    heads = ["", "trial", "score", "minus present", *tasks, "parameters"]
+    return Table(heads, rows, "Lowest validation scores, all tasks and each task")
 
 
 def budgets_table(result: TuningResult) -> Table:
@@ -251,6 +242,4 @@ def difference_text(score: float | None, present: float | None) -> str:
 
 
 def setting_text(value: Any) -> str:
-    if value is None:
-        return MISSING
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return MISSING if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -91,12 +91,10 @@ class Canvas:
         }
 
 
-def new_figure(
-    height: float = HEIGHT, rows: int = 1, columns: int = 1, **settings: Any
-) -> tuple[Figure, Any]:
+def new_figure(height: float = HEIGHT, rows: int = 1, columns: int = 1, **more: Any) -> tuple[Figure, Any]:
     """A figure and its axes, or an array of the axes of its panels, which share their x axis."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    return figure, figure.subplots(rows, columns, sharex=True, **settings)
+    return figure, figure.subplots(rows, columns, sharex=True, **more)
 
 
 def two_panels() -> tuple[Figure, Axes, Axes]:

@@ -42,7 +42,6 @@ TrainingLog = Sequence[Mapping[str, float]]
 """One entry per validation round: `epoch`, `train_loss/<task>`, `validation_loss/<task>`, `weight/<task>`, and
 `gradient_cosine/<task>~<other task>` of tasks that still learn."""
 
-
 MOST_NUMBERED = 10
 """A confusion matrix of more classes has no room for numbers."""
 MOST_ALPHA = 0.5
@@ -121,18 +120,15 @@ def calibration(canvas: Canvas, rows: TaskRows) -> ReportFigure:
     histogram.hist(np.clip(rows.predictions[canvas.candidate], *ends), bins=40, range=ends, **BARS)
     histogram.set_xlabel("predicted probability" if event else f"predicted {canvas.task.name} (label units)")
     add_legend(figure, axes)
-    ours = by_model[canvas.candidate].rows
+    sizes = by_model[canvas.candidate].rows
+    each = " to ".join(f"{size:,}" for size in sorted({sizes.min(), sizes.max()}))
     caption = (
-        f"On the diagonal what is predicted happens, on average. {canvas.candidate}: {len(ours)} quantile bins of "
-        f"{rows_per_bin(ours)} rows each. Below: how many test rows {canvas.candidate} gives each prediction."
+        f"On the diagonal what is predicted happens, on average. {canvas.candidate}: {len(sizes)} quantile bins of "
+        f"{each} rows each. Below: how many test rows {canvas.candidate} gives each prediction."
     )
     if raw:
         caption += f" Dotted: {canvas.candidate} before it was calibrated on validation rows."
     return ReportFigure("Calibration", caption, figure)
-
-
-def rows_per_bin(rows: np.ndarray) -> str:
-    return f"{rows.min():,}" if rows.min() == rows.max() else f"{rows.min():,} to {rows.max():,}"
 
 
 def predicted_against_actual(canvas: Canvas, rows: TaskRows) -> ReportFigure:

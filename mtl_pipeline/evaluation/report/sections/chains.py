@@ -19,24 +19,24 @@ def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
 
 
 def chain_section(frame: pl.DataFrame, evaluation: Evaluation) -> Section:
-    chain = frame["chain"][0]
     how = (
         f"The chance that all of it happens, the product of the predictions, over the {frame['rows'][0]:,} test rows "
         "where the first label was observed."
     )
     metrics = [KINDS["binary"].metric(name) for name in WHOLE_CHAIN]
     table = model_table(frame, metrics, candidate=evaluation.candidate)
+    chain = frame["chain"][0]
     details = [Section("Models side by side", means_over_seeds(evaluation, chain), tables=[table])]
     return Section(f"Whole chain: {chain}", [how], details=details)
 
 
 def means_over_seeds(evaluation: Evaluation, chain: str) -> list[str]:
     """Of the candidate; nothing where there is one seed. The means of tasks stand with the seed runs."""
-    compared = evaluation.chain_comparisons.filter(chain=chain).unique("metric", maintain_order=True)
-    if evaluation.seeds == 1 or compared.is_empty():
+    compared = (
+        evaluation.chain_comparisons.filter(chain=chain).unique("metric", maintain_order=True).to_dicts()
+    )
+    labels = {metric.name: metric.label for metric in KINDS["binary"].metrics}
+    means = [f"{labels[row['metric']]} {format_value(row['candidate_value'])}" for row in compared]
+    if evaluation.seeds == 1 or not means:
         return []
-    means = [
-        f"{KINDS['binary'].metric(row['metric']).label} {format_value(row['candidate_value'])}"
-        for row in compared.iter_rows(named=True)
-    ]
     return [f"{evaluation.candidate} on average over {evaluation.seeds} seeds: {join_words(means)}."]

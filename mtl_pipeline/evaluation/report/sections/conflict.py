@@ -24,7 +24,6 @@ SMALLEST_RANGE = 0.2
 Pairs = dict[str, tuple[np.ndarray, np.ndarray]]
 """'watched ~ liked' → epochs, cosines."""
 
-
 HOW_TO_READ = (
     "Cosine near 1: the tasks want the same change of what they share. Near 0: they neither help nor hinder each "
     "other. Below 0: what one learns, the other has to unlearn. Tasks with few observed rows have noisy gradients, "

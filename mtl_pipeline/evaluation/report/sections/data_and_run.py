@@ -11,26 +11,25 @@ from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.document import Section, Table
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
 
-DATA = {
-    "rows_by_split": ("Rows by split", "split", "rows"),
-    "split_boundaries": ("Split boundaries", "boundary", "time"),
-    "label_rates": ("Label means", "label", "mean"),
-    "late_labels": ("Labels later than their split", "split and task", "labels"),
-    "rejected_rows": ("Rejected rows", "reason", "rows"),
+FACTS = {
+    "Data": {
+        "rows_by_split": ("Rows by split", "split", "rows"),
+        "split_boundaries": ("Split boundaries", "boundary", "time"),
+        "label_rates": ("Label means", "label", "mean"),
+        "late_labels": ("Labels later than their split", "split and task", "labels"),
+        "rejected_rows": ("Rejected rows", "reason", "rows"),
+    },
+    "Versions and fingerprints": {
+        "versions": ("Versions", "package", "version"),
+        "fingerprints": ("Fingerprints", "artifact", "fingerprint"),
+    },
 }
-"""Fact → title and heads of its table."""
-RUN = {
-    "versions": ("Versions", "package", "version"),
-    "fingerprints": ("Fingerprints", "artifact", "fingerprint"),
-}
+"""Section → fact → title and heads of its table."""
 
 
 def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
-    parts = [
-        Section("Data", tables=fact_tables(context.facts, DATA)),
-        Section("Versions and fingerprints", tables=fact_tables(context.facts, RUN)),
-        Section("Configuration", code=context.configuration),
-    ]
+    parts = [Section(title, tables=fact_tables(context.facts, words)) for title, words in FACTS.items()]
+    parts.append(Section("Configuration", code=context.configuration))
     shown = [part for part in parts if part.tables or part.code]
     return [Section("Data and run", details=shown)] if shown else []
 

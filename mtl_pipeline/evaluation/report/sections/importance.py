@@ -31,7 +31,6 @@ CLEAR = 2
 """An importance of so many spreads is named in a sentence."""
 INCHES_A_BAR = 0.25
 
-
 HOW_TO_READ = (
     "One feature at a time is shuffled among test rows, so that it says nothing any more, and the task's headline "
     "metric is measured again. Features that know the same stand in for each other: each alone then seems to matter "

@@ -17,7 +17,6 @@ LONGEST_TEXT = 120
 SMALLEST_SHOWN = 1e-4
 NEW = ", new"
 
-
 HOW_TO_READ = (
     f"The {ROWS_SHOWN} test rows of each task with the largest loss, after calibration, at most {MOST_OF_ONE_USER} of "
     "one user. Look for wrong labels and odd rows first, then for what the model cannot know; new users and items were "

@@ -101,7 +101,11 @@ def slice_figures(slices: pl.DataFrame, tasks: Sequence[Task]) -> list[ReportFig
 def slice_figure(drawn: pl.DataFrame, task: Task) -> ReportFigure:
     """A line for each slice, a dot with its interval for each baseline."""
     candidate, metric = drawn["candidate"][0], KINDS[task.kind].headline
-    height = heights(drawn.select("kind", "slice").unique(maintain_order=True).rows())
+    slices = drawn.select("kind", "slice").unique(maintain_order=True)
+    gaps = slices["kind"].rle_id()  # of a line between kinds, from the top down
+    height = {
+        row: -float(place + gap) for place, (row, gap) in enumerate(zip(slices.rows(), gaps, strict=True))
+    }
     figure, axes = new_figure(1.2 + INCHES_A_SLICE * len(height))
     axes.axvline(0, color=LIGHT["ink"], linewidth=0.8)
     baselines = sorted(drawn["baseline"].unique(maintain_order=True), key=lambda name: name != SINGLE_TASK)
@@ -121,9 +125,3 @@ def slice_figure(drawn: pl.DataFrame, task: Task) -> ReportFigure:
         "Slices too small to score are not drawn."
     )
     return ReportFigure(f"{task.name} by slice", caption, figure)
-
-
-def heights(slices: list[tuple[str, str]]) -> dict[tuple[str, str], float]:
-    """From the top down, with a gap of a line between kinds."""
-    kinds = list(dict.fromkeys(kind for kind, _ in slices))
-    return {row: -place - kinds.index(row[0]) for place, row in enumerate(slices)}

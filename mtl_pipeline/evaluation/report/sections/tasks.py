@@ -36,15 +36,11 @@ def task_section(evaluation: Evaluation, context: ReportContext, task: Task) -> 
     scores = evaluation.metrics.filter(task=task.name, split="test")
     rows, users = scores.select("rows", "users").row(0)
     of_users = "" if users is None else f" of {users:,} users"
-    return Section(
-        task.name,
-        [f"{task.kind}: {rows:,} test rows{of_users}, where this label was observed."],
-        tables=[metrics_table(evaluation, task, scores)],
-        details=[
-            *calibration_section(evaluation, context, task),
-            *([Section("Figures", figures=figures)] if figures else []),
-        ],
-    )
+    details = calibration_section(evaluation, context, task)
+    if figures:
+        details.append(Section("Figures", figures=figures))
+    how = f"{task.kind}: {rows:,} test rows{of_users}, where this label was observed."
+    return Section(task.name, [how], tables=[metrics_table(evaluation, task, scores)], details=details)
 
 
 def metrics_table(evaluation: Evaluation, task: Task, scores: pl.DataFrame) -> Table:
@@ -72,24 +68,19 @@ def calibration_section(evaluation: Evaluation, context: ReportContext, task: Ta
     if changed.is_empty() and how is None:
         return []
     measures = [KINDS[task.kind].metric(name) for name in KINDS[task.kind].calibration_measures]
-    rows = [
-        [
-            name,
-            *(f"{format_value(row['before'])} → {format_value(row['after'])}" for row in of_model.to_dicts()),
-        ]
-        for (name,), of_model in changed.partition_by("model", maintain_order=True, as_dict=True).items()
-    ]
     heads = ["model", *(f"{labelled(measure)}, before → after" for measure in measures)]
-    return [
-        Section(
-            "Before and after calibration",
-            [
-                *([f"Calibration of {evaluation.candidate}: {how}."] if how else []),
-                *calibration_sentence(changed.filter(model=evaluation.candidate), task),
-            ],
-            tables=[Table(heads, rows, notes=[SAME_RULE])] if rows else [],
-        )
+    rows = [
+        [of_model[0]["model"], *map(before_after, of_model)]
+        for of_model in (frame.to_dicts() for frame in changed.partition_by("model", maintain_order=True))
     ]
+    sentences = [f"Calibration of {evaluation.candidate}: {how}."] if how else []
+    sentences += calibration_sentence(changed.filter(model=evaluation.candidate), task)
+    tables = [Table(heads, rows, notes=[SAME_RULE])] if rows else []
+    return [Section("Before and after calibration", sentences, tables=tables)]
+
+
+def before_after(row: dict) -> str:
+    return f"{format_value(row['before'])} → {format_value(row['after'])}"
 
 
 def calibration_sentence(changed: pl.DataFrame, task: Task) -> list[str]:

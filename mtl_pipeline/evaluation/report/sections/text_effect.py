@@ -15,10 +15,7 @@ from mtl_pipeline.evaluation.studies.scoring import Evaluation, in_headline
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.spec import Task
 
-HEADS = (
-    *("task", "part", "test rows", "users", "items", "positives or mean"),
-    *("metric", "with text", "without", "difference"),
-)
+HEADS = ("task", "part", "test rows", "users", "items", "positives or mean", "metric", "with text", "without")
 
 
 def sections(evaluation: Evaluation, text: pl.DataFrame) -> list[Section]:
@@ -52,7 +49,7 @@ def text_table(text: pl.DataFrame, tasks: Sequence[Task]) -> Table:
         ]
         for task, row in shown
     ]
-    return Table(HEADS, rows, notes=notes_of((row for _, row in shown), "task", "part"))
+    return Table([*HEADS, "difference"], rows, notes=notes_of((row for _, row in shown), "task", "part"))
 
 
 def text_sentences(text: pl.DataFrame, tasks: Sequence[Task], candidate: str) -> list[str]:
