@@ -73,7 +73,6 @@ def sections_of(evaluation: Evaluation, context: ReportContext, module: Any, nam
 
 def report_texts(document: Document) -> dict[str, str]:
     """Parts of the report as Markdown, for an asset's metadata; without those that are empty."""
-    texts = {"report": [section for name in SUMMARY for section in document.parts[name]]} | {
-        name: document.parts[name] for name in METADATA
-    }
+    texts = {"report": [section for name in SUMMARY for section in document.parts[name]]}
+    texts |= {name: list(document.parts[name]) for name in METADATA}
     return {name: to_markdown(sections) for name, sections in texts.items() if sections}

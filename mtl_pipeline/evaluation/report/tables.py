@@ -45,8 +45,6 @@ def metric_column(scores: pl.DataFrame, metric: Metric) -> list[Cell]:
     texts = [format_value(value) for value in scores["value"]]
     ranks = metric.ranks_models & scores["value"].is_not_nan() & (scores["model"] != CEILING)
     best = format_value(
-        (pl.Series.max if metric.higher_is_better else pl.Series.min)(scores["value"].filter(ranks))
+        (max if metric.higher_is_better else min)(scores["value"].filter(ranks), default=None)
     )
-    return [
-        Cell(text, BEST if ranked and text == best else "") for text, ranked in zip(texts, ranks, strict=True)
-    ]
+    return [Cell(text, BEST if may and text == best else "") for text, may in zip(texts, ranks, strict=True)]

@@ -76,9 +76,8 @@ class TuningResult:
     @property
     def ranked(self) -> pl.DataFrame:
         """The complete trials, lowest score first; of equal ones, the present settings."""
-        return self.trials.filter(state="complete").sort(
-            "score", "present", descending=[False, True], maintain_order=True
-        )
+        complete = self.trials.filter(state="complete")
+        return complete.sort("score", "present", descending=[False, True], maintain_order=True)
 
     @property
     def present_score(self) -> float | None:

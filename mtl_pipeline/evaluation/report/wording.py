@@ -56,10 +56,8 @@ def marked(row: Row, interval: Sequence[str] = ("low", "high")) -> Cell:
 
 def notes_of(rows: Iterable[Row], *names: str) -> list[str]:
     """'liked, linear: only one class': each note once, after what the columns `names` say of its row."""
-    noted = (row for row in rows if row["note"])
-    return list(
-        dict.fromkeys(f"{', '.join(str(row[name]) for name in names)}: {row['note']}" for row in noted)
-    )
+    noted = [(", ".join(str(row[name]) for name in names), row["note"]) for row in rows if row["note"]]
+    return [f"{where}: {note}" for where, note in dict.fromkeys(noted)]
 
 
 def clauses(phrases: Mapping[str, str], outcomes: Mapping[str, str]) -> list[str]:
@@ -91,12 +89,10 @@ def verdict_sentence(where: str, candidate: str, outcomes: Mapping[str, str]) ->
 def overall_sentence(candidate: str, by_task: Iterable[Mapping[str, str]]) -> str:
     """'In 12 comparisons with baselines on the tasks' headline metrics, multi_task is better in 9, worse in 1, …'"""
     pairs = [pair for outcomes in by_task for pair in outcomes.items()]
-    sentences = [
-        count_sentence("baselines", candidate, [outcome for model, outcome in pairs if model != CHAMPION])
-    ]
-    if champion := [outcome for model, outcome in pairs if model == CHAMPION]:
-        sentences.append(count_sentence("the champion", "it", champion))
-    return " ".join(sentences)
+    baselines = [outcome for model, outcome in pairs if model != CHAMPION]
+    champion = [outcome for model, outcome in pairs if model == CHAMPION]
+    first = count_sentence("baselines", candidate, baselines)
+    return f"{first} {count_sentence('the champion', 'it', champion)}" if champion else first
 
 
 def count_sentence(whom: str, candidate: str, outcomes: Sequence[str]) -> str:

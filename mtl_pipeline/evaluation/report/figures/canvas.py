@@ -48,9 +48,12 @@ STYLE: dict[Any, Any] = {
     "legend.fontsize": 9,
     "lines.linewidth": 1.4,
 }
-BARS = {"color": LIGHT["accent"], "alpha": 0.55, "linewidth": 0}
+BARS: dict[str, Any] = {"color": LIGHT["accent"], "alpha": 0.55, "linewidth": 0}
 """Of a strip that counts rows."""
-INTERVALS = ({"fmt": "o", "color": LIGHT["accent"]}, {"fmt": "D", "color": LIGHT["baseline-1"]})
+INTERVALS: tuple[dict[str, Any], ...] = (
+    {"fmt": "o", "color": LIGHT["accent"]},
+    {"fmt": "D", "color": LIGHT["baseline-1"]},
+)
 """Of differences from the first and the second baseline of a figure."""
 
 

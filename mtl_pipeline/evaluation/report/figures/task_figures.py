@@ -90,12 +90,10 @@ def ranking_figures(canvas: Canvas, rows: TaskRows) -> list[ReportFigure]:
         display.plot(trade_axes, curve_kwargs=style, **last)
     add_legend(roc, roc_axes)
     add_legend(trade, trade_axes)
-    caption = (
-        f"Higher and further right is better; guessing gives the share of positive rows, {base_rate:.3f}."
-    )
+    guessing = f"guessing gives the share of positive rows, {base_rate:.3f}."
     return [
         ReportFigure("ROC curve", "Higher and further left is better; the diagonal is guessing.", roc),
-        ReportFigure("Precision and recall", caption, trade),
+        ReportFigure("Precision and recall", f"Higher and further right is better; {guessing}", trade),
     ]
 
 
@@ -214,7 +212,7 @@ def f1_by_class(canvas: Canvas, rows: TaskRows) -> ReportFigure:
     axes.set_ylabel(f"{canvas.task.name} (test rows)")
     add_legend(figure, axes)
     caption = (
-        "Further right is better. In brackets the test rows of the class: where they are few, F1 is rough."
+        "Further right is better. In brackets the test rows of the class; where they are few, F1 is rough."
     )
     return ReportFigure("F1 by class", caption, figure)
 

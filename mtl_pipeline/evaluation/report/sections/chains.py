@@ -32,11 +32,9 @@ def chain_section(frame: pl.DataFrame, evaluation: Evaluation) -> Section:
 
 def means_over_seeds(evaluation: Evaluation, chain: str) -> list[str]:
     """Of the candidate; nothing where there is one seed. The means of tasks stand with the seed runs."""
-    compared = (
-        evaluation.chain_comparisons.filter(chain=chain).unique("metric", maintain_order=True).to_dicts()
-    )
+    compared = evaluation.chain_comparisons.filter(chain=chain).unique("metric", maintain_order=True)
     labels = {metric.name: metric.label for metric in KINDS["binary"].metrics}
-    means = [f"{labels[row['metric']]} {format_value(row['candidate_value'])}" for row in compared]
+    means = [f"{labels[row['metric']]} {format_value(row['candidate_value'])}" for row in compared.to_dicts()]
     if evaluation.seeds == 1 or not means:
         return []
     return [f"{evaluation.candidate} on average over {evaluation.seeds} seeds: {join_words(means)}."]

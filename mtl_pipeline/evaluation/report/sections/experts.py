@@ -25,12 +25,11 @@ def sections(evaluation: Evaluation, experts: pl.DataFrame) -> list[Section]:
     by_task = [rows.to_dicts() for rows in experts.partition_by("task", maintain_order=True)]
     most = [max(rows, key=itemgetter("weight")) for rows in by_task]
     favourites = "; ".join(f"{row['task']} to {expert_name(row)}" for row in most)
+    how = f"Each task listens most to one expert: {favourites}."
     heads = ["task", *map(expert_name, by_task[0])]
     table = Table(heads, [[rows[0]["task"], *map(weight_cell, rows)] for rows in by_task])
     details = [Section("Weight of each expert", [HOW_TO_READ], tables=[table])]
-    return [
-        Section("Experts", points=[f"Each task listens most to one expert: {favourites}."], details=details)
-    ]
+    return [Section("Experts", points=[how], details=details)]
 
 
 def expert_name(row: dict) -> str:

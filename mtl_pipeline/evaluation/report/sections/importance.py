@@ -156,10 +156,9 @@ def importance_table(importance: pl.DataFrame, tasks: Sequence[Task]) -> Table:
     for part in (families, features):
         share = pl.col("importance") / pl.max("importance")
         shares = pl.concat(part(groups.with_columns(share=share)) for _, groups in measured)
-        largest = (
-            shares.group_by("group").agg(pl.max("share")).sort("share", "group", descending=[True, False])
-        )
-        shown |= dict.fromkeys(largest["group"].head(MOST_FEATURES))
+        largest = shares.group_by("group").agg(pl.max("share"))
+        ranked = largest.sort("share", "group", descending=[True, False])
+        shown |= dict.fromkeys(ranked["group"].head(MOST_FEATURES))
     cells = [cells_of(groups) for _, groups in measured]
     heads = ["shuffled", *(f"{task.name}: {cost_of(task)}" for task, _ in measured)]
     return Table(heads, [[group, *(of_task.get(group, MISSING) for of_task in cells)] for group in shown])

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.dates import date2num
@@ -28,9 +29,9 @@ CAPTION = (
 
 
 def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
-    return (
-        [Section("Past evaluations", figures=[history_figure(context.past)])] if len(context.past) > 1 else []
-    )
+    if len(context.past) < 2:
+        return []
+    return [Section("Past evaluations", figures=[history_figure(context.past)])]
 
 
 def history_figure(records: Sequence[Record]) -> ReportFigure:
@@ -56,16 +57,9 @@ def draw_task(axes: Axes, records: Sequence[Record], task: TaskRecord) -> None:
     axes.plot(times, ours, color=LIGHT["accent"], marker=".", linewidth=2, label=candidate)
     if not all(map(math.isnan, alone)):
         axes.plot(times, alone, color=LIGHT["baseline-2"], linestyle=DASHED, label=SINGLE_TASK)
-    axes.plot(
-        times,
-        [value if record.promoted else math.nan for value, record in zip(ours, records, strict=True)],
-        linestyle="none",
-        marker="^",
-        label="promoted",
-        markersize=8,
-        markerfacecolor="none",
-        markeredgecolor=LIGHT["ink"],
-    )
+    promoted = [value if record.promoted else math.nan for value, record in zip(ours, records, strict=True)]
+    hollow: dict[str, Any] = {"markersize": 8, "markerfacecolor": "none", "markeredgecolor": LIGHT["ink"]}
+    axes.plot(times, promoted, "^", label="promoted", **hollow)
     axes.set_title(f"{task.task}, {labelled(metric)}")
 
 

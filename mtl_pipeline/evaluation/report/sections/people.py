@@ -31,9 +31,8 @@ def people_table(people: pl.DataFrame) -> Table:
         before, top = (lists.filter(part=part).to_dicts() for part in ("before", "top"))
         for place, (liked, shown) in enumerate(zip_longest(before, top)):
             name = "" if place else str(user)
-            rows.append(
-                [name, item_name(liked) if liked else "", *(shown_cells(shown) if shown else ["", "", ""])]
-            )
+            top_cells = shown_cells(shown) if shown else ["", "", ""]
+            rows.append([name, item_name(liked) if liked else "", *top_cells])
     return Table(["user", "liked before", "put first in the test rows", "probability", "happened"], rows)
 
 
@@ -42,5 +41,5 @@ def item_name(row: dict) -> str:
 
 
 def shown_cells(row: dict) -> list[Cell | str]:
-    happened = {None: MISSING, 1: Cell("✓", "better")}.get(row["label"], "")
-    return [item_name(row), f"{row['prediction']:.3f}", happened]
+    outcomes: dict[float | None, Cell | str] = {None: MISSING, 1: Cell("✓", "better")}
+    return [item_name(row), f"{row['prediction']:.3f}", outcomes.get(row["label"], "")]

@@ -86,10 +86,10 @@ def labels_in_words(row: dict) -> str:
 
 
 def against_text(rows: list[dict]) -> str:
-    notes = [row["note"] and f" ({row['note']})" for row in rows]
-    return "; ".join(
-        f"{marked(row).text} {row['baseline']}{note}" for row, note in zip(rows, notes, strict=True)
-    )
+    """'+0.012 [+0.008, +0.016] ✓ linear; −0.003 single_task (no interval: …)'"""
+    texts = [f"{marked(row).text} {row['baseline']}" for row in rows]
+    noted = [f" ({row['note']})" if row["note"] else "" for row in rows]
+    return "; ".join(text + note for text, note in zip(texts, noted, strict=True))
 
 
 def slice_figures(slices: pl.DataFrame, tasks: Sequence[Task]) -> list[ReportFigure]:
@@ -103,9 +103,7 @@ def slice_figure(drawn: pl.DataFrame, task: Task) -> ReportFigure:
     candidate, metric = drawn["candidate"][0], KINDS[task.kind].headline
     slices = drawn.select("kind", "slice").unique(maintain_order=True)
     gaps = slices["kind"].rle_id()  # of a line between kinds, from the top down
-    height = {
-        row: -float(place + gap) for place, (row, gap) in enumerate(zip(slices.rows(), gaps, strict=True))
-    }
+    height = dict(zip(slices.rows(), (-float(place + gap) for place, gap in enumerate(gaps)), strict=True))
     figure, axes = new_figure(1.2 + INCHES_A_SLICE * len(height))
     axes.axvline(0, color=LIGHT["ink"], linewidth=0.8)
     baselines = sorted(drawn["baseline"].unique(maintain_order=True), key=lambda name: name != SINGLE_TASK)

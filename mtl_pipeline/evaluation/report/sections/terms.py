@@ -27,10 +27,8 @@ MODELS = {
 
 
 def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
-    kinds = {task.kind: set(evaluation.metric_names(task.name)) for task in evaluation.tasks}
-    shown = [
-        metric for kind, names in kinds.items() for metric in KINDS[kind].metrics if metric.name in names
-    ]
+    names = {task.kind: set(evaluation.metric_names(task.name)) for task in evaluation.tasks}
+    shown = [metric for kind in names for metric in KINDS[kind].metrics if metric.name in names[kind]]
     shown += LIST_METRICS if len(context.parts.get("ranking", ())) else ()
     models = [model for task in evaluation.tasks for model in evaluation.models(task.name)]
     return terms_sections(shown, models, concepts(evaluation))
