@@ -1,4 +1,4 @@
-"""A search for settings as a document: verdict in words first, with what it is not worth yet."""
+"""A search for settings as a document: the verdict in words first, and why it is no gain yet."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ TERMS = {
     "present": "the settings of defs.yaml; each architecture's trial 0 has them",
     "complete": "trained until validation improved no more, or to the limit",
     "pruned": "stopped early, since its best round lay above the median of the complete trials at that round; the "
-    "score is what it had come to",
+    "score is its best until then",
     "diverged": "its validation loss left the finite numbers",
     "importance": "share of the variance of the complete trials' scores that a setting explains alone (functional "
     "ANOVA, of a random forest fitted to the trials); rough for few trials",

@@ -28,7 +28,7 @@ from mtl_pipeline.spec import Task
 
 PARTS = {"train": "baseline-0", "validation": "baseline-1", "test": "accent"}
 MOST_UPRIGHT = 4
-"""With more windows their dates are written aslant."""
+"""With more windows the dates are slanted."""
 
 
 def windows_figure(result: BacktestResult) -> ReportFigure:

@@ -32,7 +32,7 @@ BASELINES = [name for name in COLOURS if name.startswith("baseline-")]
 DASHED = (0, (5, 2))
 DOTTED = (0, (1, 1.5))
 DASHES = [DASHED, DOTTED, (0, (5, 2, 1, 2)), (0, (8, 1.5))]
-"""Line styles of the baselines, so that no model is told by its colour alone; the candidate's line is solid."""
+"""Line styles of the baselines, so that no model is told apart by colour alone; the candidate's line is solid."""
 
 
 def colour_names(models: list[str], candidate: str) -> dict[str, str]:

@@ -73,8 +73,8 @@ def kind_figures(canvas: Canvas, rows: TaskRows) -> list[ReportFigure]:
 
 def of_each(rows: TaskRows, measure: Callable[[np.ndarray, np.ndarray], Any]) -> dict[str, Any]:
     """Model → what `measure` finds from labels and predictions."""
-    found = in_threads(lambda predicted: measure(rows.labels, predicted), rows.predictions.values())
-    return dict(zip(rows.predictions, found, strict=True))
+    measured = in_threads(lambda predicted: measure(rows.labels, predicted), rows.predictions.values())
+    return dict(zip(rows.predictions, measured, strict=True))
 
 
 def ranking_figures(canvas: Canvas, rows: TaskRows) -> list[ReportFigure]:

@@ -70,6 +70,6 @@ def value_of(record: Record, task: TaskRecord, model: str, metric: str) -> float
 
 
 def when(iso: str) -> float:
-    """In UTC, as a number: matplotlib would else show the reader's own zone."""
+    """In UTC, as a number: otherwise matplotlib shows the reader's own time zone."""
     time = datetime.fromisoformat(iso)
     return float(date2num(time.astimezone(UTC).replace(tzinfo=None) if time.tzinfo else time))

@@ -59,7 +59,8 @@ def seeds_sentence(evaluation: Evaluation) -> str:
     sentences = [
         f"Here each difference is the mean over {evaluation.seeds} seeds: {evaluation.candidate} with each seed "
         "against the baseline with the same seed, where it has one. Its interval covers seeds too.",
-        "The tables of models, whole chains, ranked lists and slices show the one model that is put forward.",
+        "The means themselves stand under Over seeds, those of a whole chain in its own section; the tables of models, "
+        "whole chains, ranked lists and slices show the one model that is put forward.",
     ]
     if CHAMPION in evaluation.comparisons["baseline"]:
         sentences.append("The champion is compared with that one.")
