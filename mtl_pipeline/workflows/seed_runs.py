@@ -72,7 +72,7 @@ def usable_seed_runs(
     if changed:
         what = " and ".join(OTHERWISE[name] for name in changed)
         return None, (
-            f"There are seed runs with {len(summary.seeds)} seeds, but {what}, so they are left out. "
-            f"`make report PIPELINE={paths.pipeline}` makes them again."
+            f"There are seed runs with {len(summary.seeds)} seeds, but {what}, so they are left out: "
+            f"materialize seed_runs of {paths.pipeline}, then its evaluation."
         )
     return with_seed_runs(predictions, replicas, summary.seeds), ""

@@ -159,7 +159,10 @@ def test_two_seeds_from_run_config_reach_the_report(nightly: Project) -> None:
     changed = Project(nightly.pipeline, define_pipeline(PIPELINE, other), nightly.instance)
     changed.run_or_fail("model", "evaluation")
     why = "of an older model and with other settings"
-    assert f"There are seed runs with 2 seeds, but {why}, so they are left out." in report(changed)
+    assert (
+        f"There are seed runs with 2 seeds, but {why}, so they are left out: materialize seed_runs of "
+        in report(changed)
+    )
     assert "The baselines were not trained with the seed of the model, so a difference" in report(changed)
     assert "The baselines were not trained with the seed of the model" in str(
         changed.metadata("evaluation")["beware"]
