@@ -19,14 +19,15 @@ from mtl_pipeline.evaluation.report.document import Document
 from mtl_pipeline.evaluation.report.evaluation import evaluation_report, report_texts
 from mtl_pipeline.evaluation.report.html import to_html
 from mtl_pipeline.evaluation.report.markdown import to_markdown
+from mtl_pipeline.evaluation.studies.frames import frame
 from mtl_pipeline.evaluation.studies.history import append_record, make_record, read_records, with_record
 from mtl_pipeline.evaluation.studies.people import lists_of_people
 from mtl_pipeline.evaluation.studies.ranked_lists import list_scores, measure_ranking
-from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate
-from mtl_pipeline.evaluation.studies.seeds import SEEDS_SCHEMA, compare_over_seeds, measure_seeds
+from mtl_pipeline.evaluation.studies.scoring import FRAMES, Evaluation, evaluate
+from mtl_pipeline.evaluation.studies.seeds import SEEDS, compare_over_seeds, measure_seeds
 from mtl_pipeline.evaluation.studies.slice_scores import measure_slices
 from mtl_pipeline.evaluation.studies.slices import read_cold, read_slices
-from mtl_pipeline.evaluation.studies.text_effect import TEXT_SCHEMA, measure_text
+from mtl_pipeline.evaluation.studies.text_effect import TEXT, measure_text
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.learning.training.calibrator import load_calibration
 from mtl_pipeline.learning.training.provenance import outdated_text, refuse_other_examples, unequal_training
@@ -42,7 +43,6 @@ from mtl_pipeline.workflows.predictions import wide_predictions
 from mtl_pipeline.workflows.seed_runs import usable_seed_runs
 
 VERSIONED = ("dagster", "duckdb", "polars", "scikit-learn", "lightgbm", "torch", "transformers")
-FRAMES = ("metrics", "comparisons", "thresholds", "calibration", "whole_chains", "chain_comparisons")
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def measure_parts(
         examples = pl.scan_parquet(folder / "examples.parquet")
         people = lists_of_people(predictions, examples, spec.tasks, candidate=candidate, seed=spec.seed)
     return {
-        "slices": measure_slices(predictions, slices, measured, bootstrap_samples=samples),
+        "slices": measure_slices(predictions, slices, measured),
         "ranking": measure_ranking(
             predictions, spec.tasks, candidate=candidate, bootstrap_samples=samples, seed=spec.seed
         ),
@@ -164,7 +164,7 @@ def measure_over_seeds(
     seed runs were left out, if they were."""
     seed_runs, left_out = usable_seed_runs(paths, spec, predictions)
     if seed_runs is None:
-        empty = {"seeds": pl.DataFrame(schema=SEEDS_SCHEMA), "text": pl.DataFrame(schema=TEXT_SCHEMA)}
+        empty = {"seeds": frame(SEEDS), "text": frame(TEXT)}
         return measured, empty, left_out
     frames = {
         "seeds": measure_seeds(measured, seed_runs),
@@ -186,8 +186,8 @@ def publish_evaluation(
         decision.write(folder / "decision.json")
         for name in FRAMES:
             getattr(measured, name).write_parquet(folder / f"{name}.parquet")
-        for name, frame in parts.items():
-            frame.write_parquet(folder / f"{name}.parquet")
+        for name, part in parts.items():
+            part.write_parquet(folder / f"{name}.parquet")
 
 
 def main_metrics(measured: Evaluation) -> dict[str, float]:

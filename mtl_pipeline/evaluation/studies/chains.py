@@ -65,13 +65,11 @@ def chain_prediction(model: str, chain: Sequence[Task]) -> pl.Expr:
     )
 
 
-def chain_rows(predictions: pl.DataFrame, chain: Sequence[Task], candidate: str, split: str) -> TaskRows:
-    """Labels and probabilities of the whole chain, for the models that predict every link of it.
-
-    A row whose end is not known is left out.
-    """
+def chain_rows(predictions: pl.DataFrame, chain: Sequence[Task], candidate: str) -> TaskRows:
+    """Labels and probabilities of the whole chain on test rows, for the models that predict every link of it. A row
+    whose end is not known is left out."""
     first = pl.col(label_column(chain[0].name))
-    rows = predictions.lazy().filter(pl.col("split") == split, first.is_not_null())
+    rows = predictions.lazy().filter(pl.col("split") == "test", first.is_not_null())
     models = [
         model
         for model in model_names(predictions, chain[-1].name, candidate)
@@ -83,4 +81,4 @@ def chain_rows(predictions: pl.DataFrame, chain: Sequence[Task], candidate: str,
     ceiling = prediction_column(CEILING, "chain")
     if CEILING in models and frame[ceiling].null_count():
         models.remove(CEILING)
-    return task_rows(frame, "chain", models, split)
+    return task_rows(frame, "chain", models, "test")
