@@ -19,14 +19,14 @@ from mtl_pipeline.evaluation.report.document import Document
 from mtl_pipeline.evaluation.report.evaluation import evaluation_report, report_texts
 from mtl_pipeline.evaluation.report.html import to_html
 from mtl_pipeline.evaluation.report.markdown import to_markdown
-from mtl_pipeline.evaluation.studies.frames import frame
+from mtl_pipeline.evaluation.studies.frames import published
 from mtl_pipeline.evaluation.studies.history import append_record, make_record, read_records, with_record
 from mtl_pipeline.evaluation.studies.people import lists_of_people
 from mtl_pipeline.evaluation.studies.ranked_lists import list_scores, measure_ranking
 from mtl_pipeline.evaluation.studies.scoring import FRAMES, Evaluation, evaluate
 from mtl_pipeline.evaluation.studies.seeds import SEEDS, compare_over_seeds, measure_seeds
 from mtl_pipeline.evaluation.studies.slice_scores import measure_slices
-from mtl_pipeline.evaluation.studies.slices import read_cold, read_slices
+from mtl_pipeline.evaluation.studies.slices import cold_of, slices_of
 from mtl_pipeline.evaluation.studies.text_effect import TEXT, measure_text
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.learning.training.calibrator import load_calibration
@@ -143,9 +143,9 @@ def measure_parts(
     """The published frames `slices`, `ranking` and `people`: the test rows in parts, as each user's list, and the lists
     of a few users; and those that explain the model."""
     samples, candidate = spec.evaluation.bootstrap_samples, measured.candidate
-    slices = read_slices(paths, spec)
     with reading(paths.examples) as folder:
         examples = pl.scan_parquet(folder / "examples.parquet")
+        slices = slices_of(examples, spec)
         people = lists_of_people(predictions, examples, spec.tasks, candidate=candidate, seed=spec.seed)
     return {
         "slices": measure_slices(predictions, slices, measured),
@@ -164,12 +164,11 @@ def measure_over_seeds(
     seed runs were left out, if they were."""
     seed_runs, left_out = usable_seed_runs(paths, spec, predictions)
     if seed_runs is None:
-        empty = {"seeds": frame(SEEDS), "text": frame(TEXT)}
+        empty = {"seeds": published(SEEDS), "text": published(TEXT)}
         return measured, empty, left_out
-    frames = {
-        "seeds": measure_seeds(measured, seed_runs),
-        "text": measure_text(measured, seed_runs, read_cold(paths, spec)),
-    }
+    with reading(paths.examples) as folder:
+        cold = cold_of(pl.scan_parquet(folder / "examples.parquet"), spec)
+    frames = {"seeds": measure_seeds(measured, seed_runs), "text": measure_text(measured, seed_runs, cold)}
     return compare_over_seeds(measured, seed_runs), frames, left_out
 
 

@@ -36,7 +36,7 @@ from mtl_pipeline.evaluation.inference.intervals import (
     percentile_interval,
     verdict,
 )
-from mtl_pipeline.evaluation.studies.frames import COMPARED, frame
+from mtl_pipeline.evaluation.studies.frames import COMPARED, published
 from mtl_pipeline.evaluation.studies.scoring import evaluate, in_headline
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.metrics.metric import Metric
@@ -120,7 +120,7 @@ def score_window(
     return WindowScores(
         metrics=measured.metrics.select(number, pl.all()),
         comparisons=measured.comparisons.with_columns(number, is_best).select(COMPARISONS),
-        resamples=frame(RESAMPLES, resamples),
+        resamples=published(RESAMPLES, resamples),
     )
 
 
@@ -189,7 +189,7 @@ def pool_windows(scores: WindowScores, tasks: Sequence[Task], *, resampled: str)
             best = compared.filter("best_baseline").with_columns(pooled=pl.lit(BEST_BASELINE))
             for lines in pl.concat([single, best]).partition_by("pooled", maintain_order=True):
                 pooled.append(pool(lines.to_dicts(), KINDS[task.kind].metric(metric), resamples, resampled))
-    return frame(POOLED, pooled)
+    return published(POOLED, pooled)
 
 
 def pool(lines: list[dict], metric: Metric, resamples: Mapping[tuple, dict], resampled: str) -> dict:

@@ -22,6 +22,6 @@ COMPARED = ("difference", "low", "high", "verdict", "note")
 """Candidate minus baseline, its interval, and what follows from it."""
 
 
-def frame(columns: Sequence[str], rows: Iterable[Mapping[str, Any]] = ()) -> pl.DataFrame:
+def published(columns: Sequence[str], rows: Iterable[Mapping[str, Any]] = ()) -> pl.DataFrame:
     """Values that a row lacks are null; values that are no column are left out."""
     return pl.DataFrame(list(rows), schema={name: TYPES.get(name, pl.Float64()) for name in columns})

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import polars as pl
 
-from mtl_pipeline.evaluation.studies.frames import frame
+from mtl_pipeline.evaluation.studies.frames import published
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.predictions import as_floats, label_column, plain_prediction_column
 from mtl_pipeline.spec import Task
@@ -25,9 +25,11 @@ def measure_importance(permuted: Iterable[pl.DataFrame], tasks: Sequence[Task]) 
     nothing shuffled. NaN where the rows cannot define the metric.
     """
     headlines = {task.name: KINDS[task.kind].headline for task in tasks}
-    scores = frame((*IMPORTANCE, "value"), (row for rows in permuted for row in headline_scores(rows, tasks)))
+    scores = published(
+        (*IMPORTANCE, "value"), (row for rows in permuted for row in headline_scores(rows, tasks))
+    )
     if scores.is_empty():
-        return frame(IMPORTANCE)
+        return published(IMPORTANCE)
     sign = {name: 1.0 if headline.higher_is_better else -1.0 for name, headline in headlines.items()}
     intact = scores.filter(pl.col("group").is_null()).select("task", intact="value")
     importance = (

@@ -25,7 +25,7 @@ def largest_errors(
     `place` counts from 1; `prediction` is what the model says after calibration, for classes the probability of the
     one that came; `likeliest` the number of the most probable class (null without classes); `loss` the first of the
     kind's `compared_losses`; `new_user` and `new_item`: not in the training split, by the columns User and Item of
-    `slices` (see `read_slices`), null without them. user_id, item_id and timestamp as far as `predictions` has them.
+    `slices` (see `slices_of`), null without them. user_id, item_id and timestamp as far as `predictions` has them.
     """
     absent = {kind: pl.lit(None, pl.String) for kind in (USERS, ITEMS) if kind not in slices.columns}
     new = slices.with_columns(**absent).select(

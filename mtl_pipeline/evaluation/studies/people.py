@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from mtl_pipeline.evaluation.studies.chains import chain_label, chain_name, chain_prediction
-from mtl_pipeline.evaluation.studies.frames import frame
+from mtl_pipeline.evaluation.studies.frames import published
 from mtl_pipeline.evaluation.studies.ranked_lists import ranked_chains
 from mtl_pipeline.spec import Task
 
@@ -36,7 +36,7 @@ def lists_of_people(
     """
     chains = ranked_chains(tasks)
     if not chains or not {"user_id", "item_id"} <= set(predictions.columns):
-        return frame(PEOPLE)
+        return published(PEOPLE)
     chain = chains[-1]
     goal = pl.lit(chain_name(chain)).alias("goal")
     reached = pl.all_horizontal(pl.col(task.name) == 1 for task in chain)

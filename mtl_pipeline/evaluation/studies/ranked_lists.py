@@ -26,7 +26,7 @@ import polars as pl
 from mtl_pipeline.evaluation.inference import intervals
 from mtl_pipeline.evaluation.inference.comparing import FEWEST_CLUSTERS, too_few_clusters_note
 from mtl_pipeline.evaluation.studies.chains import chain_name, chain_rows, whole_chains
-from mtl_pipeline.evaluation.studies.frames import frame
+from mtl_pipeline.evaluation.studies.frames import published
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.metrics.metric import Metric
 from mtl_pipeline.metrics.threads import in_threads
@@ -79,7 +79,7 @@ def measure_ranking(
         for chain in (ranked_chains(tasks) if has_users(predictions) else [])
         for row in score_lists(chain_rows(predictions, chain, candidate), candidate, bootstrap_samples, seed)
     ]
-    return frame(RANKING, rows)
+    return published(RANKING, rows)
 
 
 def ranked_chains(tasks: Sequence[Task]) -> list[list[Task]]:

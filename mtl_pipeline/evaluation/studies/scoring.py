@@ -10,7 +10,7 @@ import polars as pl
 
 from mtl_pipeline.evaluation.inference.comparing import compare
 from mtl_pipeline.evaluation.studies.chains import chain_name, chain_rows, whole_chains
-from mtl_pipeline.evaluation.studies.frames import COMPARED, frame
+from mtl_pipeline.evaluation.studies.frames import COMPARED, published
 from mtl_pipeline.kinds import KINDS, Measured
 from mtl_pipeline.metrics.metric import CEILING_SHARE, NO_ROWS, Score, ceiling_share
 from mtl_pipeline.metrics.threads import in_threads
@@ -132,7 +132,7 @@ def evaluate(
     parts = [score_task(predictions, task, *settings) for task in tasks]
     parts += [score_chain(predictions, chain, *settings) for chain in whole_chains(tasks)]
     frames = {
-        name: frame(columns, (row for part in parts for row in part.get(name, ())))
+        name: published(columns, (row for part in parts for row in part.get(name, ())))
         for name, columns in FRAMES.items()
     }
     return Evaluation(

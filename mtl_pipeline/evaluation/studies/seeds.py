@@ -18,15 +18,10 @@ import numpy as np
 import polars as pl
 
 from mtl_pipeline.evaluation.inference.comparing import compare, mean_score
+from mtl_pipeline.evaluation.studies import scoring
 from mtl_pipeline.evaluation.studies.chains import chain_name, chain_rows, whole_chains
-from mtl_pipeline.evaluation.studies.frames import frame
-from mtl_pipeline.evaluation.studies.scoring import (
-    FRAMES,
-    Evaluation,
-    chain_scores,
-    score_models,
-    score_splits,
-)
+from mtl_pipeline.evaluation.studies.frames import published
+from mtl_pipeline.evaluation.studies.scoring import Evaluation, chain_scores, score_models, score_splits
 from mtl_pipeline.metrics.metric import Score
 from mtl_pipeline.predictions import (
     CHAMPION,
@@ -40,18 +35,8 @@ from mtl_pipeline.predictions import (
 )
 from mtl_pipeline.spec import Task
 
-SEEDS = (
-    "task",
-    "model",
-    "metric",
-    "seeds",
-    "mean",
-    "standard_deviation",
-    "lowest",
-    "highest",
-    "values",
-    "note",
-)
+SPREAD = ("seeds", "mean", "standard_deviation", "lowest", "highest", "values", "note")
+SEEDS = ("task", "model", "metric", *SPREAD)
 
 
 @dataclass(frozen=True)
@@ -106,8 +91,8 @@ def compare_over_seeds(evaluation: Evaluation, seed_runs: SeedRuns) -> Evaluatio
     ]
     return replace(
         evaluation,
-        comparisons=frame(FRAMES["comparisons"], tasks),
-        chain_comparisons=frame(FRAMES["chain_comparisons"], chains),
+        comparisons=published(scoring.FRAMES["comparisons"], tasks),
+        chain_comparisons=published(scoring.FRAMES["chain_comparisons"], chains),
         seeds=len(seed_runs.seeds),
     )
 
@@ -127,12 +112,9 @@ def compare_chain(evaluation: Evaluation, seed_runs: SeedRuns, chain: Sequence[T
     """Rows of the frame `chain_comparisons`."""
     single_seed = evaluation.chain_comparisons.filter(chain=chain_name(chain))
     fits = fits_compared(evaluation, seed_runs, single_seed)
-    others = [
-        column
-        for column in seed_runs.predictions.columns
-        if predicting_model(column) not in (None, *distinct(fits))
-    ]
-    rows = chain_rows(seed_runs.predictions.drop(others), chain, fits[evaluation.candidate][0])
+    kept, frame = (None, *distinct(fits)), seed_runs.predictions
+    columns = [column for column in frame.columns if predicting_model(column) in kept]
+    rows = chain_rows(frame.select(columns), chain, fits[evaluation.candidate][0])
     return compare_fits(evaluation, single_seed, chain[-1], rows, chain_scores(rows), fits)
 
 
@@ -176,7 +158,7 @@ def measure_seeds(evaluation: Evaluation, seed_runs: SeedRuns) -> pl.DataFrame:
         for model, metric in itertools.product(seed_runs.models, measured[fits[0]].scores):
             scores = [measured[fit].scores[metric] for fit in seed_runs.fits(model)]
             rows.append({"task": task.name, "model": model, "metric": metric} | spread(scores))
-    return frame(SEEDS, rows)
+    return published(SEEDS, rows)
 
 
 def spread(scores: Sequence[Score]) -> dict:

@@ -19,7 +19,7 @@ from scipy import sparse
 
 from mtl_pipeline.evaluation.inference import intervals
 from mtl_pipeline.evaluation.inference.comparing import FEWEST_CLUSTERS, judge, too_few_clusters_note
-from mtl_pipeline.evaluation.studies.frames import COMPARED, frame
+from mtl_pipeline.evaluation.studies.frames import COMPARED, published
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.metrics.ranking import roc_auc_by_group, score_levels
@@ -73,7 +73,7 @@ class Membership:
 
 def measure_slices(predictions: pl.DataFrame, slices: pl.DataFrame, evaluation: Evaluation) -> pl.DataFrame:
     """One row for each kind of slice, slice, task, compared metric and baseline, of the wide predictions frame and
-    the frame of `read_slices`.
+    the frame of `slices_of`.
 
     The baselines are `single_task` and, of the others, the one best on validation rows. What is null or NaN, see
     `compare_in_slices`.
@@ -94,7 +94,7 @@ def measure_slices(predictions: pl.DataFrame, slices: pl.DataFrame, evaluation: 
                 members = membership(kinds[kind].filter(observed))
                 lines = compare_in_slices(rows, members, task, fits, evaluation)
                 scored += [{"kind": kind} | line for line in lines]
-    return frame(SLICES, sorted(scored, key=lambda row: kinds.columns.index(row["kind"])))
+    return published(SLICES, sorted(scored, key=lambda row: kinds.columns.index(row["kind"])))
 
 
 def slice_baselines(evaluation: Evaluation, task: Task) -> list[str]:

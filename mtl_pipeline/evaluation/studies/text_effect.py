@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from mtl_pipeline.evaluation.studies.frames import frame
+from mtl_pipeline.evaluation.studies.frames import published
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
 from mtl_pipeline.evaluation.studies.seeds import SeedRuns
 from mtl_pipeline.evaluation.studies.slice_scores import compare_in_slices, membership, observed_rows
@@ -38,13 +38,13 @@ TEXT = (
 
 def measure_text(evaluation: Evaluation, seed_runs: SeedRuns, cold: pl.DataFrame) -> pl.DataFrame:
     """The published frame `text`: a row for each task, part of the test rows and compared metric; empty without
-    networks that were trained without text. `cold` is the frame of `read_cold`.
+    networks that were trained without text. `cold` is the frame of `cold_of`.
 
     Values are means over the seeds, differences those with text minus without. What is null or NaN, see
     `compare_in_slices`.
     """
     if WITHOUT_TEXT not in seed_runs.models:
-        return frame(TEXT)
+        return published(TEXT)
     test = seed_runs.predictions.filter(pl.col("split") == "test")
     parts = test.select("example_id").join(
         parts_of_rows(cold), on="example_id", how="left", maintain_order="left"
@@ -54,7 +54,7 @@ def measure_text(evaluation: Evaluation, seed_runs: SeedRuns, cold: pl.DataFrame
         observed = test[label_column(task.name)].is_not_null()
         if observed.any():
             rows += measure_task(evaluation, seed_runs, task, test.filter(observed), parts.filter(observed))
-    return frame(TEXT, rows)
+    return published(TEXT, rows)
 
 
 def parts_of_rows(cold: pl.DataFrame) -> pl.DataFrame:
