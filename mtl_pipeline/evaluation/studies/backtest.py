@@ -222,7 +222,7 @@ def pool(lines: list[dict], metric: Metric, resamples: Mapping[tuple, dict], res
     }
 
 
-def mean_interval(resamples: Sequence[Mapping[str, list[float] | None]], resampled: str) -> Interval:
+def mean_interval(resamples: Sequence[dict], resampled: str) -> Interval:
     """Of the mean difference over these windows, from a row of `resamples` each."""
     differences = np.mean([row["differences"] for row in resamples], axis=0)
     by_window = [np.array(row["influences"]) for row in resamples if row["influences"] is not None]

@@ -12,6 +12,7 @@ from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.predictions import as_floats, label_column, prediction_column
 from mtl_pipeline.spec import Task
 
+IDENTITY = ("example_id", "user_id", "item_id", "timestamp")
 ROWS_SHOWN = 10
 MOST_OF_ONE_USER = 2
 """So that one odd user does not fill the list."""
@@ -20,10 +21,10 @@ MOST_OF_ONE_USER = 2
 def largest_errors(
     predictions: pl.DataFrame, tasks: Sequence[Task], slices: pl.DataFrame, *, candidate: str
 ) -> pl.DataFrame:
-    """Of each task the ROWS_SHOWN test rows with the largest loss, largest first, at most MOST_OF_ONE_USER of a user.
+    """For each task the ROWS_SHOWN test rows with the largest loss, largest first, at most MOST_OF_ONE_USER of a user.
 
     `place` counts from 1; `prediction` is what the model says after calibration, for classes the probability of the
-    one that came; `likeliest` the number of the most probable class (null without classes); `loss` the first of the
+    true one; `likeliest` the number of the most probable class (null without classes); `loss` the first of the
     kind's `compared_losses`; `new_user` and `new_item`: not in the training split, by the columns User and Item of
     `slices` (see `slices_of`), null without them. user_id, item_id and timestamp as far as `predictions` has them.
     """
@@ -36,17 +37,11 @@ def largest_errors(
 
 
 def worst_rows(predictions: pl.DataFrame, task: Task, candidate: str) -> pl.DataFrame:
-    kind, label, prediction = (
-        KINDS[task.kind],
-        label_column(task.name),
-        prediction_column(candidate, task.name),
-    )
-    known = [
-        name for name in ("example_id", "user_id", "item_id", "timestamp") if name in predictions.columns
-    ]
-    test = predictions.lazy().filter(pl.col("split") == "test", pl.col(label).is_not_null())
-    rows = test.select(*known, label, prediction).collect()
-    labels, predicted = as_floats(rows[label]), as_floats(rows[prediction])
+    kind, columns = KINDS[task.kind], (label_column(task.name), prediction_column(candidate, task.name))
+    known = [name for name in IDENTITY if name in predictions.columns]
+    test = predictions.lazy().filter(pl.col("split") == "test", pl.col(columns[0]).is_not_null())
+    rows = test.select(*known, *columns).collect()
+    labels, predicted = (as_floats(rows[column]) for column in columns)
     losses = next(iter(kind.compared_losses(labels, predicted).values()))
     likeliest: pl.Series | pl.Expr = pl.lit(None, pl.Int64).alias("likeliest")
     if kind.has_classes:

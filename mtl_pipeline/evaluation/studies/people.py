@@ -14,7 +14,7 @@ from mtl_pipeline.spec import Task
 USERS_SHOWN = 5
 ITEMS_SHOWN = 5
 FEWEST_BEFORE = 3
-"""A user who liked fewer items in training says little of their taste."""
+"""Fewer items that a user liked in training say little about their taste."""
 
 PEOPLE = ("user_id", "goal", "part", "item_id", "prediction", "label")
 

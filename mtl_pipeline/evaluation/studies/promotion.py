@@ -191,7 +191,7 @@ def line_of(
 
 
 def objection(line: TaskComparison) -> str | None:
-    """What one line says against the challenger."""
+    """What one comparison says against the challenger, if anything."""
     if line.outcome not in REFUSED:
         return None
     whose = "the champion" if line.against == CHAMPION else f"the earlier champion {short(line.against)}"

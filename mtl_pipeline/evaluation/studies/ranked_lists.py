@@ -9,11 +9,11 @@ hit at rank r, else 0, and P hits among all rows of the user:
 - HitRate@k = 1 where there is a hit among the first k, else 0.
 - MRR = 1 / rank of the first hit, wherever it is (Voorhees 1999, "The TREC-8 question answering track report").
 
-Each is averaged over the users who have a hit at all, every user counting the same. Scores are compared as
-float32, as the models give them; rows that tie stand in a random order that `seed` fixes, the same for every model.
+Each is averaged over the users who have a hit at all, every user counting the same. Scores are compared as float32, as
+the models give them; tied rows are put in a random order that `seed` fixes, the same for every model.
 
-The lists hold what was logged or sampled, not the catalogue, so the values compare models with each other on
-these rows and nothing else (Krichene & Rendle 2020, "On sampled metrics for item recommendation").
+The lists hold what was logged or sampled, not the catalogue, so the values compare models on these rows and say nothing
+else (Krichene & Rendle 2020, "On sampled metrics for item recommendation").
 """
 
 from __future__ import annotations

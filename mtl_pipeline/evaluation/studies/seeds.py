@@ -1,4 +1,4 @@
-"""The candidate against its baselines over several seeds: what one seed did by chance is no verdict.
+"""The candidate against its baselines over several seeds, so that no verdict rests on the chance of one.
 
 The candidate with seed i is compared with a baseline with seed i, or with the one model of a baseline that has no seed,
 on the same test rows; what is reported is the mean of these differences over the seeds.

@@ -13,7 +13,7 @@ from mtl_pipeline.evaluation.studies.frames import published
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
 from mtl_pipeline.evaluation.studies.seeds import SeedRuns
 from mtl_pipeline.evaluation.studies.slice_scores import compare_in_slices, membership, observed_rows
-from mtl_pipeline.predictions import WITHOUT_TEXT, has_users, label_column, prediction_column
+from mtl_pipeline.predictions import WITHOUT_TEXT, label_column
 from mtl_pipeline.spec import Task
 
 ALL_ROWS, COLD_ITEMS, OTHER_ITEMS = "all test rows", "cold items", "other items"
@@ -71,10 +71,7 @@ def measure_task(
 ) -> list[dict]:
     """Rows of the published frame."""
     fits = {model: seed_runs.fits(model) for model in (evaluation.candidate, WITHOUT_TEXT)}
-    names = [fit for own in fits.values() for fit in own]
-    columns = [label_column(task.name), *(prediction_column(fit, task.name) for fit in names)]
-    users = ["user_id"] if has_users(observed) else []
-    rows = observed_rows(observed.select(*users, *columns), task, names, evaluation.seed)
+    rows = observed_rows(observed, task, [fit for own in fits.values() for fit in own], evaluation.seed)
     items = count_items(observed, parts)
     return [
         row
