@@ -19,7 +19,7 @@ from mtl_pipeline.evaluation.report.html import to_html
 from mtl_pipeline.evaluation.report.markdown import to_markdown
 from mtl_pipeline.evaluation.studies.history import append_record, make_record, read_records, with_record
 from mtl_pipeline.evaluation.studies.ranked_lists import list_scores
-from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate
+from mtl_pipeline.evaluation.studies.scoring import FRAMES, Evaluation, evaluate
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.learning.training.calibrator import load_calibration
 from mtl_pipeline.learning.training.provenance import outdated_text, refuse_other_examples, unequal_training
@@ -34,7 +34,6 @@ from mtl_pipeline.workflows.measure import measure_over_seeds, measure_parts
 from mtl_pipeline.workflows.predictions import wide_predictions
 
 VERSIONED = ("dagster", "duckdb", "polars", "scikit-learn", "lightgbm", "torch", "transformers")
-FRAMES = ("metrics", "comparisons", "thresholds", "calibration", "whole_chains", "chain_comparisons")
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,16 @@ import time
 
 import polars as pl
 
+from mtl_pipeline.evaluation.studies.frames import published
 from mtl_pipeline.evaluation.studies.importance import measure_importance
 from mtl_pipeline.evaluation.studies.largest_errors import largest_errors
 from mtl_pipeline.evaluation.studies.people import lists_of_people
 from mtl_pipeline.evaluation.studies.ranked_lists import measure_ranking
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
-from mtl_pipeline.evaluation.studies.seeds import SEEDS_SCHEMA, compare_over_seeds, measure_seeds
+from mtl_pipeline.evaluation.studies.seeds import SEEDS, compare_over_seeds, measure_seeds
 from mtl_pipeline.evaluation.studies.slice_scores import measure_slices
-from mtl_pipeline.evaluation.studies.slices import read_cold, read_slices
-from mtl_pipeline.evaluation.studies.text_effect import TEXT_SCHEMA, measure_text
+from mtl_pipeline.evaluation.studies.slices import cold_of, slices_of
+from mtl_pipeline.evaluation.studies.text_effect import TEXT, measure_text
 from mtl_pipeline.learning.explain.experts import expert_use
 from mtl_pipeline.learning.explain.importance import permuted_predictions
 from mtl_pipeline.learning.explain.probing import open_probe
@@ -32,12 +33,12 @@ def measure_parts(
     """The published frames `slices`, `ranking` and `people`: scores on parts of the test rows and on each user's list,
     and the lists of a few users; and `importance`, `experts` and `largest_errors`, which explain the model."""
     samples, candidate = spec.evaluation.bootstrap_samples, measured.candidate
-    slices = read_slices(paths, spec)
     with reading(paths.examples) as folder:
         examples = pl.scan_parquet(folder / "examples.parquet")
+        slices = slices_of(examples, spec)
         people = lists_of_people(predictions, examples, spec.tasks, candidate=candidate, seed=spec.seed)
     frames = {
-        "slices": measure_slices(predictions, slices, measured, bootstrap_samples=samples),
+        "slices": measure_slices(predictions, slices, measured),
         "ranking": measure_ranking(
             predictions, spec.tasks, candidate=candidate, bootstrap_samples=samples, seed=spec.seed
         ),
@@ -62,12 +63,11 @@ def measure_over_seeds(
     seed runs were left out, if they were."""
     seed_runs, left_out = usable_seed_runs(paths, spec, predictions)
     if seed_runs is None:
-        empty = {"seeds": pl.DataFrame(schema=SEEDS_SCHEMA), "text": pl.DataFrame(schema=TEXT_SCHEMA)}
+        empty = {"seeds": published(SEEDS), "text": published(TEXT)}
         return measured, empty, left_out
-    frames = {
-        "seeds": measure_seeds(measured, seed_runs),
-        "text": measure_text(measured, seed_runs, read_cold(paths, spec)),
-    }
+    with reading(paths.examples) as folder:
+        cold = cold_of(pl.scan_parquet(folder / "examples.parquet"), spec)
+    frames = {"seeds": measure_seeds(measured, seed_runs), "text": measure_text(measured, seed_runs, cold)}
     return compare_over_seeds(measured, seed_runs), frames, left_out
 
 

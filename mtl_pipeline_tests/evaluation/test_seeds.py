@@ -11,19 +11,19 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.evaluation.inference.intervals import mean_statistic, percentile_interval, resample
+from mtl_pipeline.evaluation.inference.intervals import (
+    mean_statistic,
+    percentile_interval,
+    resample,
+    resample_seeds,
+    small_sample_stretch,
+)
 from mtl_pipeline.evaluation.report.sections.chains import means_over_seeds
 from mtl_pipeline.evaluation.report.sections.joint_training import joint_sentence
 from mtl_pipeline.evaluation.report.sections.seeds import seeds_table, spread_in_words
 from mtl_pipeline.evaluation.report.sections.verdict import differences, intervals_sentence
 from mtl_pipeline.evaluation.studies.scoring import evaluate
-from mtl_pipeline.evaluation.studies.seeds import (
-    SeedRuns,
-    compare_over_seeds,
-    measure_seeds,
-    resample_seeds,
-    small_sample_stretch,
-)
+from mtl_pipeline.evaluation.studies.seeds import SeedRuns, compare_over_seeds, measure_seeds
 from mtl_pipeline.spec import Task
 from mtl_pipeline_tests.evaluation.seeded import one, seeded_predictions
 
