@@ -33,7 +33,6 @@ def plan_entity(profile: Profile, key: Column, taken: set[str], *, whole: bool) 
             place_column(plan, column, free_name(snake_case(column.name), entity, names), texts)
     if texts:
         plan.deliver("text", text_expression(texts), "read by the encoder")
-        plan.text = True
     return plan
 
 

@@ -31,34 +31,25 @@ def infer_plan(paths: PipelinePaths, files: Mapping[str, Path], named: Mapping[s
         profiles = {table: profile_file(connection, paths, table, path) for table, path in files.items()}
         if empty := [profile for profile in profiles.values() if not profile.rows]:
             raise UserError(f"{empty[0].path} has no rows below its header: nothing can be told from it")
-        return propose(connection, paths.pipeline, profiles, named)
-
-
-def propose(
-    connection: duckdb.DuckDBPyConnection,
-    name: str,
-    profiles: Mapping[str, Profile],
-    named: Mapping[str, str],
-) -> PipelinePlan:
-    interactions = profiles["interactions"]
-    roles, keys = find_roles(connection, profiles, named)
-    plan, labels = plan_interactions(connection, interactions, roles)
-    tables = {}
-    taken = {task.name for task in labels.tasks} | plan.names
-    for table in (table for table in ENTITIES if table in profiles):
-        whole = id_of(table) in roles.whole
-        tables[table] = plan_entity(profiles[table], keys[id_of(table)], taken, whole=whole)
-        taken |= tables[table].names - {"text"}
-    return PipelinePlan(
-        name=name,
-        tables={**tables, "interactions": plan},
-        ids=list(roles.ids),
-        key=list(roles.ids)
-        if labels.merged
-        else find_interaction_key(connection, interactions, roles.ids, roles.time),
-        timed=roles.time is not None,
-        labels=labels,
-    )
+        interactions = profiles["interactions"]
+        roles, keys = find_roles(connection, profiles, named)
+        plan, labels = plan_interactions(connection, interactions, roles)
+        tables = {}
+        taken = {task.name for task in labels.tasks} | plan.names
+        for table in (table for table in ENTITIES if table in profiles):
+            whole = id_of(table) in roles.whole
+            tables[table] = plan_entity(profiles[table], keys[id_of(table)], taken, whole=whole)
+            taken |= tables[table].names - {"text"}
+        return PipelinePlan(
+            name=paths.pipeline,
+            tables={**tables, "interactions": plan},
+            ids=list(roles.ids),
+            key=list(roles.ids)
+            if labels.merged
+            else find_interaction_key(connection, interactions, roles.ids, roles.time),
+            timed=roles.time is not None,
+            labels=labels,
+        )
 
 
 def find_roles(

@@ -68,9 +68,8 @@ def plan_interactions(
         labels = label_events(plan, event)
     else:
         labels = label_columns(connection, plan, rest, roles)
-    for column in rest:
-        if snake_case(column.name) not in plan.names:
-            place_candidate(plan, column)
+    for column in [column for column in rest if snake_case(column.name) not in plan.names]:
+        place_candidate(plan, column)
     if roles.ids:
         plan.categorical, plan.numeric = [], []  # without ids, there would be nothing else to learn from
     return plan, labels

@@ -43,7 +43,7 @@ def find_shared_key(
         for ours in candidates
         for theirs in entity.columns.values()
         if theirs.unique and not is_time(ours)
-        if (share := share_matched(connection, interactions, ours, entity, theirs)) > 0
+        if (share := share_matched(connection, ours, entity.table, theirs)) > 0
     ]
     certain = [pair for pair in pairs if pair[0][0] or pair[0][1] or pair[0][2] > 0.5]
     if not certain:
@@ -84,19 +84,13 @@ def is_time(column: Column) -> bool:
     return column.time_format is not None and bool(set(TIME_WORDS) & set(column.words))
 
 
-def share_matched(
-    connection: duckdb.DuckDBPyConnection,
-    interactions: Profile,
-    ours: Column,
-    entity: Profile,
-    theirs: Column,
-) -> float:
-    """Share of the distinct values of `ours` that `theirs` has."""
+def share_matched(connection: duckdb.DuckDBPyConnection, ours: Column, table: str, theirs: Column) -> float:
+    """Share of the distinct values of `ours`, of interactions, that a column of the other table has."""
     (matched,) = fetch_one(
         connection,
         f"SELECT count(*) FROM (SELECT DISTINCT {quote_identifier(ours.name)} AS value "
-        f"FROM raw_{interactions.table}) SEMI JOIN (SELECT {quote_identifier(theirs.name)} AS value "
-        f"FROM raw_{entity.table}) USING (value)",
+        f"FROM raw_interactions) SEMI JOIN (SELECT {quote_identifier(theirs.name)} AS value "
+        f"FROM raw_{table}) USING (value)",
     )
     return matched / max(ours.distinct, 1)
 
@@ -111,6 +105,6 @@ def find_interaction_key(
         return list(ids)
     columns = quote_identifiers(column.name for column in ids.values())
     (distinct,) = fetch_one(
-        connection, f"SELECT count(*) FROM (SELECT DISTINCT {columns} FROM raw_{interactions.table})"
+        connection, f"SELECT count(*) FROM (SELECT DISTINCT {columns} FROM raw_interactions)"
     )
     return list(ids) if len(ids) == 2 and distinct >= 0.98 * interactions.rows else [*ids, "timestamp"]

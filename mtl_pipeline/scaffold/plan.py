@@ -39,7 +39,6 @@ class TablePlan:
     numeric: list[str] = field(default_factory=list)
     times: list[str] = field(default_factory=list)
     """TIMESTAMP columns that are no features."""
-    text: bool = False
     candidates: list[str] = field(default_factory=list)
     """Columns that may be labels or features: only their owner knows."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mtl_pipeline.simulation.clock import DAYS, Times
+from mtl_pipeline.simulation.clock import DAYS
 from mtl_pipeline.simulation.population import Items, Users
 
 PERSONAL_SHARE = 0.5
@@ -31,7 +31,10 @@ class Shown:
     """int8, from 1: place on the slate"""
     device: np.ndarray
     """int8 index into DEVICES"""
-    times: Times
+    milliseconds: np.ndarray
+    """int64 since 1970, strictly ascending"""
+    hour: np.ndarray
+    """int8 of the day"""
 
     def __len__(self) -> int:
         return len(self.user)
@@ -80,8 +83,10 @@ class Exposure:
             end=end,
         )
 
-    def draw(self, rng: np.random.Generator, offer: DayOffer, times: Times) -> Shown:
-        rows = len(times.hour)
+    def draw(
+        self, rng: np.random.Generator, offer: DayOffer, milliseconds: np.ndarray, hour: np.ndarray
+    ) -> Shown:
+        rows = len(hour)
         lengths = rng.integers(SHORTEST_SLATE, LONGEST_SLATE + 1, size=rows // SHORTEST_SLATE + 1)
         starts = np.cumsum(lengths) - lengths
         starts = starts[starts < rows]
@@ -94,7 +99,8 @@ class Exposure:
             item=self.draw_items(rng, offer, user),
             position=(np.arange(1, rows + 1) - np.repeat(starts, lengths)).astype(np.int8),
             device=np.repeat(device.astype(np.int8), lengths),
-            times=times,
+            milliseconds=milliseconds,
+            hour=hour,
         )
 
     def draw_items(self, rng: np.random.Generator, offer: DayOffer, user: np.ndarray) -> np.ndarray:

@@ -105,7 +105,7 @@ class News(Scenario):
 
     def context(self, shown: Shown) -> Columns:
         """Full hours since the article was published."""
-        age = (shown.times.milliseconds - self.published[shown.item]) // HOUR_MS
+        age = (shown.milliseconds - self.published[shown.item]) // HOUR_MS
         return {"age_hours": age.astype(np.int16)}
 
     def logits(self, shown: Shown, history: History, context: Columns) -> Logits:
@@ -119,4 +119,4 @@ class News(Scenario):
 
     def reported(self, shown: Shown) -> np.ndarray:
         # Comments close at night, so nothing is known of them then.
-        return shown.times.hour >= 6
+        return shown.hour >= 6

@@ -30,9 +30,7 @@ class Defect:
 
     def spoil(self, header: Sequence[str], row: Sequence[str]) -> list[str]:
         spoilt = [self.changes.get(column, value) for column, value in zip(header, row, strict=True)]
-        if self.columns_more < 0:
-            return spoilt[: self.columns_more]
-        return spoilt + ["1"] * self.columns_more
+        return [*spoilt, "1"][: len(spoilt) + self.columns_more]
 
 
 def value_defect(column: str, value: str, reason: str, **others: str) -> Defect:

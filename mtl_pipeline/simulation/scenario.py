@@ -153,7 +153,7 @@ class Scenario(ABC):
         """What the users do with what they are shown."""
         context = self.context(shown)
         click, conversion, third = self.logits(shown, history, context)
-        circumstances = ((shown.position - np.int16(1)) * 3 + shown.device) * 24 + shown.times.hour
+        circumstances = ((shown.position - np.int16(1)) * 3 + shown.device) * 24 + shown.hour
         click, conversion = sigmoid(click + CIRCUMSTANCES_EFFECT[circumstances]), sigmoid(conversion)
         clicked = happens(rng, click)
         converted = clicked & happens(rng, conversion)

@@ -12,22 +12,23 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.publishing import publish_file
 from mtl_pipeline.simulation.clock import draw_times, rows_per_day
 from mtl_pipeline.simulation.exposure import Exposure
 from mtl_pipeline.simulation.history import History
+from mtl_pipeline.simulation.news import News
 from mtl_pipeline.simulation.planting import Planter, structural_defects, to_line
 from mtl_pipeline.simulation.scenario import Scenario
-from mtl_pipeline.simulation.scenarios import SCENARIOS
+from mtl_pipeline.simulation.shop import Shop
+from mtl_pipeline.simulation.social import Social
 from mtl_pipeline.simulation.writing import Block, to_csv, write_logs
 
+SCENARIOS: dict[str, type[Scenario]] = {world.name: world for world in (Shop, Social, News)}
 VERSION = 2
 """Raise it whenever the same seed gives other files."""
 FEWEST, MOST = 10_000, 100_000_000
@@ -96,7 +97,7 @@ def simulate(
         paths = {name: stack.enter_context(publish_file(folder / name)) for name in FILES}
         paths[SUMMARY].write_text(json.dumps(asdict(summary), indent=2) + "\n")
         for name, stream in (("users.csv", USERS), ("items.csv", ITEMS)):
-            write_entities(paths[f"raw/{name}"], partial(world.rows, name), planters[name], seed, stream)
+            write_entities(paths[f"raw/{name}"], world, name, planters[name], seed, stream)
         write_logs(
             paths["raw/interactions.csv"],
             paths[TRUTH],
@@ -158,18 +159,12 @@ def planted_rows(file: str, planter: Planter) -> Iterator[PlantedRows]:
         yield PlantedRows(file, column, reason, rows)
 
 
-def write_entities(
-    path: Path,
-    rows: Callable[[np.random.Generator, np.ndarray], pl.DataFrame],
-    planter: Planter,
-    seed: int,
-    stream: int,
-) -> None:
+def write_entities(path: Path, world: Scenario, name: str, planter: Planter, seed: int, stream: int) -> None:
     with path.open("wb") as file:
         file.write(to_line(planter.header))
         for first in range(0, planter.rows, CHUNK_ROWS):
             rng = generator(seed, stream, first)
-            chunk = rows(rng, np.arange(first, min(first + CHUNK_ROWS, planter.rows)))
+            chunk = world.rows(name, rng, np.arange(first, min(first + CHUNK_ROWS, planter.rows)))
             file.write(planter.plant(rng, to_csv(chunk), first))
 
 
@@ -184,7 +179,7 @@ def draw_blocks(world: Scenario, interactions: int, seed: int) -> Iterator[Block
         for start in range(0, day_rows, BLOCK_ROWS):
             rng = generator(seed, IMPRESSIONS, day, start)
             times = draw_times(rng, day, day_rows, start, min(BLOCK_ROWS, day_rows - start))
-            shown = exposure.draw(rng, offer, times)
+            shown = exposure.draw(rng, offer, *times)
             outcomes = world.outcomes(rng, shown, history)
             clicked, converted, _ = (label == 1 for label in outcomes.labels.values())
             history.note(shown, clicked, converted)

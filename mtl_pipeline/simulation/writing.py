@@ -71,7 +71,7 @@ def interaction_rows(block: Block, header: Iterable[str]) -> pl.DataFrame:
     columns: list[np.ndarray | pl.Series] = [
         shown.user + 1,
         shown.item + 1,
-        shown.times.milliseconds,
+        shown.milliseconds,
         shown.position,
         pl.Series(DEVICES).gather(shown.device),
         *block.outcomes.context.values(),
@@ -88,7 +88,7 @@ def truth_rows(block: Block) -> pa.Table:
         {
             "user_id": shown.user + np.int32(1),
             "item_id": shown.item + np.int32(1),
-            "timestamp": pa.array(shown.times.milliseconds * 1000).cast(pa.timestamp("us")),
+            "timestamp": pa.array(shown.milliseconds * 1000).cast(pa.timestamp("us")),
             **block.outcomes.truth,
         }
     )
