@@ -9,8 +9,6 @@ from pathlib import Path
 
 from mtl_pipeline.errors import UserError
 
-CHECKOUT = Path(__file__).resolve().parents[1]
-"""The checkout that this package is part of, unless it was installed."""
 ROOT_VARIABLE = "MTL_PIPELINE_ROOT"
 COMMON_SQL = Path(__file__).parent / "warehouse" / "sql"
 """Folder: the SQL that all pipelines share."""
@@ -28,7 +26,7 @@ def find_project() -> Path:
     Raises UserError where there is none.
     """
     here = Path.cwd()
-    for folder in (CHECKOUT, here, *here.parents):
+    for folder in (Path(__file__).resolve().parents[1], here, *here.parents):
         if dagster_project(folder):
             return folder
     raise UserError(
@@ -39,7 +37,7 @@ def find_project() -> Path:
 
 def in_checkout() -> bool:
     """Whether this package is part of a checkout, whose Makefile can run a pipeline."""
-    return (CHECKOUT / "Makefile").is_file()
+    return (Path(__file__).resolve().parents[1] / "Makefile").is_file()
 
 
 def dagster_project(folder: Path) -> dict[str, str]:

@@ -18,7 +18,7 @@ from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.spec import Task
 
 PREDICTED = pl.col("^(prediction|uncalibrated)/.*$")
-"""What models predicted, also as it was before calibration."""
+"""What models predicted, before and after calibration."""
 CEILING = "ceiling"
 """The model that answers with a simulator's true probabilities: nothing predicts better."""
 CONSTANT = "constant"
@@ -105,20 +105,16 @@ def model_names(predictions: pl.DataFrame, task: str, candidate: str) -> list[st
 
 
 def check_predictions(predictions: pl.DataFrame, task: Task, models: list[str]) -> None:
-    """Refuse what no metric may hide: NaN, infinite, missing or impossible predictions.
+    """Refuse what no metric may hide: NaN, infinite, missing or impossible predictions. Raises UserError.
 
-    All rows are looked at, also those whose label is not observed; the ceiling is only known where it is.
-    Raises UserError naming task and model.
+    Looks at all rows, also those whose label is not observed; the ceiling is known only where it is.
     """
     for model in models:
         check_type(predictions, task, model)
         values = prediction_values(task, model)
-        rows = (
-            predictions.filter(pl.col(label_column(task.name)).is_not_null())
-            if model == CEILING
-            else predictions
-        )
-        where = f"task {task.name}, model {model}"
+        rows, where = predictions, f"task {task.name}, model {model}"
+        if model == CEILING:
+            rows = rows.filter(pl.col(label_column(task.name)).is_not_null())
         refuse_rows(
             rows.filter(pl.any_horizontal(value.is_null() | ~value.is_finite() for value in values)),
             rows.height,
@@ -140,12 +136,12 @@ def prediction_values(task: Task, model: str) -> list[pl.Expr]:
 
 def check_type(predictions: pl.DataFrame, task: Task, model: str) -> None:
     name = prediction_column(model, task.name)
-    found = predictions.schema[name]
-    classes = found.shape[0] if isinstance(found, pl.Array) else 0
+    dtype = predictions.schema[name]
+    classes = dtype.shape[0] if isinstance(dtype, pl.Array) else 0
     if classes != len(task.classes):
         wanted = f"an Array of {len(task.classes)} probabilities" if task.classes else "one number"
         raise UserError(
-            f"task {task.name}, model {model}: column {name} holds {found}; a {task.kind} task needs {wanted} "
+            f"task {task.name}, model {model}: column {name} holds {dtype}; a {task.kind} task needs {wanted} "
             "in each row. Materialize the model and the baselines again."
         )
 

