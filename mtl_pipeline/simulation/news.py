@@ -17,7 +17,7 @@ from mtl_pipeline.simulation.exposure import Shown
 from mtl_pipeline.simulation.history import History
 from mtl_pipeline.simulation.language import levels_of
 from mtl_pipeline.simulation.planting import interaction_defects, value_defect
-from mtl_pipeline.simulation.scenario import Columns, Logits, Scenario
+from mtl_pipeline.simulation.scenario import Arrays, Columns, Scenario, happens, observed_where, sigmoid
 
 BAIT_SHARE = 0.25
 REGIONS = ["coast", "highlands", "capital", "islands", "north", "south"]
@@ -108,7 +108,7 @@ class News(Scenario):
         age = (shown.milliseconds - self.published[shown.item]) // HOUR_MS
         return {"age_hours": age.astype(np.int16)}
 
-    def logits(self, shown: Shown, history: History, context: Columns) -> Logits:
+    def logits(self, shown: Shown, history: History, context: Columns) -> Arrays:
         item, affinity = shown.item, self.affinity(shown)
         habit, loyalty, trend = history.so_far(shown)
         age = context["age_hours"].astype(np.float32)
@@ -117,6 +117,9 @@ class News(Scenario):
         comment = -2.4 + 0.3 * affinity + self.comment_pull[item] + 1.1 * self.subscriber[shown.user]
         return click, share, comment
 
-    def reported(self, shown: Shown) -> np.ndarray:
+    def third(self, rng: np.random.Generator, shown: Shown, logit: np.ndarray, happened: Arrays) -> Arrays:
+        clicked, _ = happened
+        comment = sigmoid(logit)
         # Comments close at night, so nothing is known of them then.
-        return shown.hour >= 6
+        known = clicked & (shown.hour >= 6)
+        return observed_where(known, happens(rng, comment)), comment

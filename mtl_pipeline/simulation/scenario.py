@@ -26,8 +26,8 @@ CIRCUMSTANCES_EFFECT = (POSITION_EFFECT[:, None, None] + (DEVICE_EFFECT[:, None]
 
 Columns = dict[str, np.ndarray]
 """By name, each [rows]."""
-Logits = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Of the three tasks, float32 [rows]; of a rating, the opinion instead."""
+Arrays = tuple[np.ndarray, ...]
+"""Each [rows]."""
 
 
 @dataclass(frozen=True)
@@ -106,24 +106,12 @@ class Scenario(ABC):
         return {}
 
     @abstractmethod
-    def logits(self, shown: Shown, history: History, context: Columns) -> Logits:
-        """What the outcomes follow from, but for what position, device and hour add to clicks."""
+    def logits(self, shown: Shown, history: History, context: Columns) -> Arrays:
+        """What each task's outcome follows from, float32; position, device and hour are added to that of clicks."""
 
-    def third_task(
-        self,
-        rng: np.random.Generator,
-        shown: Shown,
-        logit: np.ndarray,
-        clicked: np.ndarray,
-        converted: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Labels and truth of the third task, as in `Outcomes`: it may follow a click, where that is reported."""
-        probability = sigmoid(logit)
-        return observed_where(clicked & self.reported(shown), happens(rng, probability)), probability
-
-    def reported(self, shown: Shown) -> np.ndarray:
-        """bool [rows]: where the third task is observed after a click."""
-        return np.ones(len(shown), dtype=bool)
+    @abstractmethod
+    def third(self, rng: np.random.Generator, shown: Shown, logit: np.ndarray, happened: Arrays) -> Arrays:
+        """Labels and truth of the third task, as in `Outcomes`; `happened` are the first two, as bool."""
 
     @property
     def headers(self) -> dict[str, tuple[str, ...]]:
@@ -157,7 +145,7 @@ class Scenario(ABC):
         click, conversion = sigmoid(click + CIRCUMSTANCES_EFFECT[circumstances]), sigmoid(conversion)
         clicked = happens(rng, click)
         converted = clicked & happens(rng, conversion)
-        label, truth = self.third_task(rng, shown, third, clicked, converted)
+        label, truth = self.third(rng, shown, third, (clicked, converted))
         labels = (clicked.astype(np.int8), observed_where(clicked, converted), label)
         return Outcomes(
             context,
@@ -178,14 +166,14 @@ class Scenario(ABC):
         """`opening`, `first` to `fourth` word, of which the item's second topic has its share, and `tone`."""
         words = self.vocabulary
         main, second = self.items.main_topic[index], self.items.second_topic[index]
-        topics = [np.where(self.items.second_words[index] >= wanted, second, main) for wanted in (4, 3, 2, 1)]
+        topics = {
+            place: np.where(self.items.second_words[index] >= wanted, second, main)
+            for place, wanted in (("first", 4), ("second", 3), ("third", 2), ("fourth", 1))
+        }
         return pl.DataFrame(
             {
                 "opening": words.draw(rng, "openings", len(index)),
-                "first": words.draw_from_each(rng, "words", topics[0]),
-                "second": words.draw_from_each(rng, "words", topics[1]),
-                "third": words.draw_from_each(rng, "words", topics[2]),
-                "fourth": words.draw_from_each(rng, "words", topics[3]),
+                **{place: words.draw_from_each(rng, "words", topic) for place, topic in topics.items()},
                 "tone": words.draw_from_each(rng, "tone", self.tone[index]),
             }
         )

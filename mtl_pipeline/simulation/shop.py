@@ -15,7 +15,7 @@ from mtl_pipeline.simulation.exposure import Shown
 from mtl_pipeline.simulation.history import History
 from mtl_pipeline.simulation.language import levels_of
 from mtl_pipeline.simulation.planting import interaction_defects, value_defect
-from mtl_pipeline.simulation.scenario import NOT_OBSERVED, Columns, Logits, Scenario, happens, sigmoid
+from mtl_pipeline.simulation.scenario import NOT_OBSERVED, Arrays, Columns, Scenario, happens, sigmoid
 
 BAIT_SHARE = 0.25
 RATING_SPREAD = 0.5
@@ -91,7 +91,7 @@ class Shop(Scenario):
             description=pl.format("{} {}, {} and {}; {}.", "opening", "second", "third", "fourth", "tone"),
         )
 
-    def logits(self, shown: Shown, history: History, context: Columns) -> Logits:
+    def logits(self, shown: Shown, history: History, context: Columns) -> Arrays:
         item, affinity = shown.item, self.affinity(shown)
         habit, loyalty, trend = history.so_far(shown)
         price = self.thrift[shown.user] * self.dearness[item]
@@ -100,16 +100,10 @@ class Shop(Scenario):
         opinion = self.opinion[item] + 0.35 * affinity
         return click, purchase, opinion
 
-    def third_task(
-        self,
-        rng: np.random.Generator,
-        shown: Shown,
-        logit: np.ndarray,
-        clicked: np.ndarray,
-        converted: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def third(self, rng: np.random.Generator, shown: Shown, logit: np.ndarray, happened: Arrays) -> Arrays:
+        _, bought = happened
         # Whether there is a rating depends on what is seen, never on the rating itself.
-        rated = converted & happens(rng, RATED_ON_DEVICE[shown.device])
+        rated = bought & happens(rng, RATED_ON_DEVICE[shown.device])
         stars = np.full(len(shown), NOT_OBSERVED, dtype=np.int8)
         stars[rated] = draw_stars(rng, logit[rated])
         return stars, expected_stars(logit)

@@ -15,7 +15,7 @@ from mtl_pipeline.simulation.exposure import DEVICES, Shown
 from mtl_pipeline.simulation.history import History
 from mtl_pipeline.simulation.language import levels_of
 from mtl_pipeline.simulation.planting import interaction_defects, value_defect
-from mtl_pipeline.simulation.scenario import Columns, Logits, Scenario
+from mtl_pipeline.simulation.scenario import Arrays, Columns, Scenario, happens, observed_where, sigmoid
 
 BAIT_SHARE = 0.3
 MEDIA = ["text", "photo", "video"]
@@ -97,7 +97,7 @@ class Social(Scenario):
         parts = ("opening", "first", "second", "third", "fourth", "tone")
         return words.select(text=pl.format("{} {}, {}, {} and {}; {}{}", *parts, bait))
 
-    def logits(self, shown: Shown, history: History, context: Columns) -> Logits:
+    def logits(self, shown: Shown, history: History, context: Columns) -> Arrays:
         item, affinity = shown.item, self.affinity(shown)
         habit, loyalty, trend = history.so_far(shown)
         click = -2.5 + 1.1 * affinity + self.click_pull[item] + 0.8 * habit + 0.25 * trend
@@ -105,6 +105,9 @@ class Social(Scenario):
         comment = -2.2 + 0.2 * affinity + self.comment_pull[item] + self.talkative[shown.user] - 0.4 * loyalty
         return click, like, comment
 
-    def reported(self, shown: Shown) -> np.ndarray:
+    def third(self, rng: np.random.Generator, shown: Shown, logit: np.ndarray, happened: Arrays) -> Arrays:
+        clicked, _ = happened
+        comment = sigmoid(logit)
         # The tablet's app does not report comments.
-        return shown.device != DEVICES.index("tablet")
+        known = clicked & (shown.device != DEVICES.index("tablet"))
+        return observed_where(known, happens(rng, comment)), comment
