@@ -1,4 +1,4 @@
-"""What the training labels say before anything is learned: their scale, and the best constant answer."""
+"""What the training labels say before anything is learned: their scale, and the best constant answers."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ def label_scale(labels: Tensor, tasks: Sequence[Task]) -> LabelScale:
 
 
 def labelled_rows(rows: Rows, columns: list[int], scale: LabelScale) -> Rows:
-    """The rows with at least one of the tasks observed, labels of these tasks only, standardised."""
+    """The rows on which at least one of the tasks is observed, with the labels of these tasks only, standardised."""
     labels = (rows.labels[:, columns] - torch.tensor(scale.mean)) / torch.tensor(scale.standard_deviation)
     return replace(rows, labels=labels)[(~labels.isnan()).any(1)]
 
 
 def start_at_base_rates(network: MultiTaskNetwork, labels: Tensor, tasks: Sequence[Task]) -> None:
-    """Start each tower at the answer of its base rate, so that training need not find it first."""
+    """Start each tower at its base rate, so that training need not find it first."""
     for column, (tower, task) in enumerate(zip(network.towers, tasks, strict=True)):
         tower.get_parameter("1.bias").data.copy_(constant_outputs(labels[:, column], task))
 
 
 def constant_losses(train: Tensor, validation: Tensor, tasks: Sequence[Task]) -> np.ndarray:
-    """Validation loss of each task for the best constant answer of the training split: float [tasks]."""
+    """Validation loss of each task for the best constant answer of the training split: float [tasks], never 0."""
     answers = torch.cat([constant_outputs(train[:, column], task) for column, task in enumerate(tasks)])
     losses = task_losses(answers.expand(len(validation), -1), validation, tasks).cpu().numpy()
     return np.where(losses > 0, losses, 1.0)
 
 
 def constant_outputs(labels: Tensor, task: Task) -> Tensor:
-    """What the network would have to give for every row to answer with the base rate: float32 [outputs]."""
+    """The outputs of a network that answers every row with the base rate: float32 [outputs]."""
     return KINDS[task.kind].constant_logits(labels[~labels.isnan()], task)

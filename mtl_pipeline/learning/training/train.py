@@ -27,10 +27,10 @@ class TrainingSummary:
     rounds: int
     best_epoch: float
     best_validation_score: float
-    """Mean over tasks of validation loss / loss of the training mean; below 1 = something was learned."""
+    """Mean over tasks of validation loss / loss of a constant answer; below 1, something was learned."""
     validation_losses: dict[str, float]
     calibration: dict[str, str]
-    """By task the method, and why that one."""
+    """By task, the method and why it was chosen."""
     parameters: int
     device: str
     seconds: float
@@ -51,11 +51,9 @@ def train_ranker(
     validation = fit.ranker.predict_uncalibrated(dataset.validation)
     fit.ranker.calibration = fit_calibration(spec, dataset.validation_labels, validation)
     with publish_folder(target) as folder:
-        save_ranker(folder, fit.ranker, fit.shape, spec, dataset.slots, dataset.text)
+        save_ranker(folder, fit.ranker, fit.shape, spec, dataset)
         write_trained_with(folder, dataset, spec)
         write_seen(folder, spec, dataset.split("train", "validation"))
-        dataset.statistics.write_parquet(folder / "statistics.parquet")
-        dataset.vocabulary.write_parquet(folder / "vocabulary.parquet")
         (folder / "training_log.json").write_text(json.dumps(fit.log, indent=1) + "\n")
         fingerprint = model_fingerprint(folder)
     epochs = fit.log[-1]["epoch"]
@@ -65,7 +63,7 @@ def train_ranker(
         best_epoch=fit.best["epoch"],
         best_validation_score=fit.best["score"],
         validation_losses={task.name: fit.best[f"validation_loss/{task.name}"] for task in spec.tasks},
-        calibration={task: str(found) for task, found in fit.ranker.calibration.items()},
+        calibration={task: str(calibrator) for task, calibrator in fit.ranker.calibration.items()},
         parameters=sum(parameter.numel() for parameter in fit.ranker.network.parameters()),
         device=str(dataset.device),
         seconds=round(fit.seconds, 2),
