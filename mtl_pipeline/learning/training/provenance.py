@@ -1,9 +1,7 @@
-"""What a model, or the baselines, were trained with: kept beside them, so that nothing old is measured beside something
-new.
+"""What the model and the baselines were trained with: kept beside them, so that old is not measured against new.
 
-Predictions are joined with the examples by the number of a row, so those of other examples would be measured against
-labels that are not theirs, without a sign. And a network for one task alone is of equal size, and trained alike, only
-as long as both were trained with the same settings.
+Predictions are joined with the examples by row number, so those of other examples would silently be measured against
+the labels of other rows. And networks can be compared only as long as they were trained with the same settings.
 """
 
 from __future__ import annotations
@@ -18,7 +16,6 @@ from mtl_pipeline.publishing import folder_fingerprint, reading
 from mtl_pipeline.spec import PipelineSpec
 
 FILE = "trained_with.json"
-TRAINED = ("model", "baselines")
 
 
 def write_trained_with(folder: Path, dataset: Dataset, spec: PipelineSpec) -> None:
@@ -32,25 +29,25 @@ def trained_with(dataset: Dataset, spec: PipelineSpec) -> dict:
 
 
 def read_trained_with(folder: Path) -> dict:
+    """Raises UserError when nothing is published at `folder`."""
     with reading(folder) as version:
         return json.loads((version / FILE).read_text())
 
 
 def differing(one: dict, other: dict) -> list[str]:
-    """In words, what differs or is not known of both."""
+    """In words, what differs, or is known of one only."""
     names = dict.fromkeys([*one, *other])
     return [
         name.replace("_", " ")
         for name in names
-        if name not in one or name not in other or one[name] != other[name]
+        if (name in one, one.get(name)) != (name in other, other.get(name))
     ]
 
 
 def refuse_other_training(paths: PipelinePaths, dataset: Dataset, spec: PipelineSpec) -> None:
     """Raises UserError unless model and baselines were trained as they would be now."""
     now = trained_with(dataset, spec)
-    for asset in TRAINED:
-        folder = trained_folder(paths, asset)
+    for folder in (paths.model, paths.baselines):
         if others := differing(now, read_trained_with(folder)):
             raise UserError(
                 f"{folder} was not trained with the present {', '.join(others)}, so that networks with further "
@@ -62,28 +59,19 @@ def refuse_other_examples(paths: PipelinePaths) -> None:
     """Raises UserError unless model and baselines were trained on the examples as they are now."""
     with reading(paths.examples) as folder:
         examples = folder_fingerprint(folder)
-    for asset in TRAINED:
-        folder = trained_folder(paths, asset)
+    for folder in (paths.model, paths.baselines):
         if read_trained_with(folder).get("examples") != examples:
             raise UserError(
                 f"{folder} was made from other examples than {paths.examples} holds now, or does not say from which: "
-                f"they cannot be measured together, so materialize {asset} again"
+                f"they cannot be measured together, so materialize {folder.name} again"
             )
 
 
 def unequal_training(paths: PipelinePaths) -> list[str]:
-    """In words, what the baselines were trained with otherwise than the model."""
-    model, baselines = (read_trained_with(trained_folder(paths, asset)) for asset in TRAINED)
-    return differing(model, baselines)
+    """In words, which inputs and settings of the baselines' training differ from the model's."""
+    return differing(read_trained_with(paths.model), read_trained_with(paths.baselines))
 
 
 def outdated_text(paths: PipelinePaths, spec: PipelineSpec) -> bool:
     """Whether the baselines were trained with other text vectors than the model reads now."""
     return read_trained_with(paths.baselines).get("text_vectors") != TextVectors.read(paths, spec).contents
-
-
-def trained_folder(paths: PipelinePaths, asset: str) -> Path:
-    folder: Path = getattr(paths, asset)
-    if not folder.is_dir():
-        raise UserError(f"{folder} does not exist yet: materialize {asset} first")
-    return folder
