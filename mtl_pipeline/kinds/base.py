@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
-from mtl_pipeline.metrics.metric import CEILING_SHARE, Metric, Score
+from mtl_pipeline.metrics.metric import CEILING_SHARE, NO_ROWS, Metric, Score
 
 if TYPE_CHECKING:
     import polars as pl
-    from sklearn.base import BaseEstimator
     from torch import Tensor
 
 SMALLEST_RATE = 1e-6
@@ -30,11 +29,8 @@ class DeclaredTask(Protocol):
     @property
     def loss_name(self) -> str: ...
 
-    @property
-    def positive_weight(self) -> float: ...
-
-    @property
-    def classes(self) -> Sequence[str]: ...
+    positive_weight: float
+    classes: list[str]
 
 
 @dataclass(frozen=True)
@@ -161,9 +157,9 @@ class TaskKind(ABC):
     def compared_losses(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
         """Compared metric → (rows,) what its mean is taken of; the squared errors for RMSE."""
 
-    @abstractmethod
-    def scores(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, Score]:
-        """Every metric of at least one row."""
+    def further_scores(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, Score]:
+        """The metrics of at least one row that `compared_losses` does not give."""
+        return {}
 
     def measure(
         self,
@@ -175,8 +171,10 @@ class TaskKind(ABC):
     ) -> Measured:
         """Every metric. `users` (rows,) int, where they are known."""
         if len(labels) == 0:
-            return Measured(self.undefined("no row with an observed label"))
-        return Measured(self.scores(labels, predicted))
+            return Measured({metric.name: Score(math.nan, NO_ROWS) for metric in self.metrics})
+        means = {name: Score(mean) for name, mean in self.measured_means(labels, predicted).items()}
+        scores = means | self.further_scores(labels, predicted)
+        return Measured({metric.name: scores[metric.name] for metric in self.metrics})
 
     def measured_means(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
         """The `compared_losses` of at least one row as metrics."""
@@ -194,9 +192,6 @@ class TaskKind(ABC):
         """The headline metric of at least one row."""
         return self.measured_means(labels, predicted)[self.compared[0]]
 
-    def undefined(self, reason: str, without: Sequence[str] = ()) -> dict[str, Score]:
-        return {metric.name: Score(math.nan, reason) for metric in self.metrics if metric.name not in without}
-
     def metric(self, name: str) -> Metric:
         return next(metric for metric in (*self.metrics, CEILING_SHARE) if metric.name == name)
 
@@ -211,7 +206,8 @@ class TaskKind(ABC):
         return labels.mean(dtype=np.float64)
 
     @abstractmethod
-    def linear_model(self) -> BaseEstimator: ...
+    def linear_model(self) -> Any:
+        """A scikit-learn estimator."""
 
     def fitted_predictions(self, estimator: Any, inputs: np.ndarray, classes: int) -> np.ndarray:
         """Predictions, float64, of an estimator fitted to labels."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from mtl_pipeline.kinds.base import SMALLEST_RATE, DeclaredTask
 from mtl_pipeline.kinds.multiclass import Multiclass
-from mtl_pipeline.metrics.metric import ACCURACY, LOG_LOSS, Metric, Score
+from mtl_pipeline.metrics.metric import ACCURACY, LOG_LOSS, Metric, Score, defined_or
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -86,7 +86,7 @@ class Ordinal(Multiclass):
     def constant_logits(self, labels: Tensor, task: DeclaredTask) -> Tensor:
         import torch
 
-        shares = torch.bincount(labels.long(), minlength=len(task.classes)).clamp(min=0.5) / len(labels)
+        shares = labels.long().bincount(minlength=len(task.classes)).clamp(min=0.5) / len(labels)
         more = 1 - (shares / shares.sum()).cumsum(0)[:-1]
         log_odds = more.logit(eps=SMALLEST_RATE)
         steps = (log_odds[:-1] - log_odds[1:]).clamp(min=SMALLEST_RATE)
@@ -108,19 +108,18 @@ class Ordinal(Multiclass):
             "log_loss": class_log_losses(labels, predicted),
         }
 
-    def scores(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, Score]:
+    def further_scores(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, Score]:
         from sklearn.metrics import cohen_kappa_score
 
         median = (predicted.cumsum(axis=1) < 0.5 * predicted.sum(axis=1, keepdims=True)).sum(axis=1)
         classes = np.arange(predicted.shape[1])
-        one_class = labels.min() == labels.max()
-        reason = f"only one class: every observed label is class {labels[0]:.0f}" if one_class else ""
-        kappa = (
-            cohen_kappa_score(labels, median, labels=classes, weights="quadratic") if not reason else np.nan
-        )
-        return {name: Score(value) for name, value in self.measured_means(labels, predicted).items()} | {
+        kappa = np.nan
+        if labels.min() < labels.max():
+            kappa = cohen_kappa_score(labels, median, labels=classes, weights="quadratic")
+        only_one = f"only one class: every observed label is class {labels[0]:.0f}"
+        return {
             "class_distance": Score(float(np.abs(median - labels).mean())),
-            "weighted_kappa": Score(float(kappa), reason),
+            "weighted_kappa": defined_or(kappa, only_one),
             "accuracy": Score(float((predicted.argmax(axis=1) == labels).mean())),
         }
 

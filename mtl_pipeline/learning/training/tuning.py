@@ -103,7 +103,9 @@ def tune(paths: PipelinePaths, spec: PipelineSpec, *, trials: int, log: Log = pr
     dataset = Dataset(paths, spec)
     fingerprint = search_fingerprint(dataset, spec)
     storage = optuna.storages.RDBStorage(f"sqlite:///{paths.tuning_study / 'study.db'}")
-    studies = {name: open_study(storage, f"{fingerprint}/{name}") for name in spec.tuning.architectures}
+    studies: dict[str, optuna.Study] = {
+        name: open_study(storage, f"{fingerprint}/{name}") for name in spec.tuning.architectures
+    }
     resumed = sum(min(trials, len(counted_trials(study))) for study in studies.values())
     if resumed:
         log(f"{resumed} trials are there already")
@@ -217,7 +219,7 @@ def trials_frame(compared: dict[str, list[FrozenTrial]], spec: PipelineSpec) -> 
     """
     spaces = {architecture: search_space(spec, architecture) for architecture in compared}
     declared = settings_of(spec)
-    schema = {
+    schema: dict[str, Any] = {
         "architecture": pl.String,
         "trial": pl.Int64,
         "state": pl.Enum(["complete", "pruned", "diverged"]),
