@@ -174,16 +174,16 @@ class Binary(TaskKind):
             scores["gauc"] = defined_or(gauc, "no user has both a positive and a negative row")
         return Measured(scores, threshold)
 
-    def calibration_scores(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    def values(self, labels: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> dict[str, float]:
         from mtl_pipeline.metrics.curves import calibration_error
-
-        error = calibration_error(labels, predicted, CALIBRATION_BINS)
-        return {"ece": error, "log_loss": self.measured_means(labels, predicted)["log_loss"]}
-
-    def headline_value(self, labels: np.ndarray, predicted: np.ndarray) -> float:
         from mtl_pipeline.metrics.thresholds import ranking_scores
 
-        return ranking_scores(labels, predicted)[self.headline.name].value
+        values = self.measured_means(labels, predicted)
+        if "ece" in names:
+            values["ece"] = calibration_error(labels, predicted, CALIBRATION_BINS)
+        if "roc_auc" in names:
+            values["roc_auc"] = ranking_scores(labels, predicted)["roc_auc"].value
+        return {name: values[name] for name in names}
 
     def linear_model(self) -> Any:
         from sklearn.linear_model import LogisticRegression

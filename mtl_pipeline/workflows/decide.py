@@ -20,7 +20,7 @@ from mtl_pipeline.errors import UserError
 from mtl_pipeline.evaluation.studies import promotion
 from mtl_pipeline.evaluation.studies.promotion import Earlier, against_earlier
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
-from mtl_pipeline.learning.data.seen import unseen
+from mtl_pipeline.learning.training.provenance import unseen
 from mtl_pipeline.learning.training.ranker import predict_examples
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import CHAMPION, PREDICTED

@@ -260,7 +260,8 @@ def calibration_rows(
 
     def before(model: str) -> dict[str, float] | None:
         found = before_calibration(predictions, task.name, model, split)
-        return KINDS[task.kind].calibration_scores(*found) if found and len(found[0]) else None
+        kind = KINDS[task.kind]
+        return kind.values(*found, kind.calibration_measures) if found and len(found[0]) else None
 
     models = [model for model in scores if model != CEILING]
     return [

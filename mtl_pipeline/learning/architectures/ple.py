@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl_pipeline.learning.architectures.base import Mixture
-from mtl_pipeline.learning.architectures.experts import Experts, mix
+from mtl_pipeline.learning.architectures.layers import Experts, mix
 from mtl_pipeline.spec import PLESettings
 
 

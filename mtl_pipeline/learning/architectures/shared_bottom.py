@@ -6,7 +6,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from mtl_pipeline.learning.architectures.base import Architecture
-from mtl_pipeline.learning.architectures.mlp import MLP
+from mtl_pipeline.learning.architectures.layers import MLP
 from mtl_pipeline.spec import SharedBottomSettings
 
 

@@ -26,16 +26,17 @@ from mtl_pipeline.learning.balancing import BALANCERS, Balancer
 from mtl_pipeline.learning.balancing.base import observed_shares
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.data.encoding import Rows
-from mtl_pipeline.learning.training.base_rates import (
-    constant_losses,
-    label_scale,
-    labelled_rows,
-    start_at_base_rates,
-)
 from mtl_pipeline.learning.training.callbacks.base import Callback, Run
 from mtl_pipeline.learning.training.callbacks.task_early_stopping import MEAN, TaskEarlyStopping
 from mtl_pipeline.learning.training.callbacks.weight_averaging import WeightAveraging
-from mtl_pipeline.learning.training.losses import loss_sums, task_losses
+from mtl_pipeline.learning.training.losses import (
+    constant_losses,
+    label_scale,
+    labelled_rows,
+    loss_sums,
+    start_at_base_rates,
+    task_losses,
+)
 from mtl_pipeline.learning.training.optimizers import make_optimizers
 from mtl_pipeline.learning.training.ranker import ROWS_AT_ONCE, Ranker
 from mtl_pipeline.spec import PipelineSpec, Task

@@ -1,4 +1,5 @@
-"""What the model and the baselines were trained with: kept beside them, so that old is not measured against new.
+"""What the model and the baselines were trained with, and on which rows: kept beside them, so that old is not measured
+against new, nor a model on rows that it saw.
 
 Predictions are joined with the examples by row number, so those of other examples would silently be measured against
 the labels of other rows. And networks can be compared only as long as they were trained with the same settings.
@@ -9,17 +10,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import polars as pl
+
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.data.dataset import Dataset, TextVectors
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import folder_fingerprint, reading
 from mtl_pipeline.spec import PipelineSpec
 
-FILE = "trained_with.json"
+TRAINED_WITH, SEEN = "trained_with.json", "seen.json"
 
 
 def write_trained_with(folder: Path, dataset: Dataset, spec: PipelineSpec) -> None:
-    (folder / FILE).write_text(json.dumps(trained_with(dataset, spec), indent=2) + "\n")
+    (folder / TRAINED_WITH).write_text(json.dumps(trained_with(dataset, spec), indent=2) + "\n")
 
 
 def trained_with(dataset: Dataset, spec: PipelineSpec) -> dict:
@@ -31,7 +34,7 @@ def trained_with(dataset: Dataset, spec: PipelineSpec) -> dict:
 def read_trained_with(folder: Path) -> dict:
     """Raises UserError when nothing is published at `folder`."""
     with reading(folder) as version:
-        return json.loads((version / FILE).read_text())
+        return json.loads((version / TRAINED_WITH).read_text())
 
 
 def differing(one: dict, other: dict) -> list[str]:
@@ -75,3 +78,26 @@ def unequal_training(paths: PipelinePaths) -> list[str]:
 def outdated_text(paths: PipelinePaths, spec: PipelineSpec) -> bool:
     """Whether the baselines were trained with other text vectors than the model reads now."""
     return read_trained_with(paths.baselines).get("text_vectors") != TextVectors.read(paths, spec).contents
+
+
+def write_seen(folder: Path, spec: PipelineSpec, rows: pl.DataFrame) -> None:
+    """Note beside a model the time of its latest training or validation row, and how rows were split."""
+    last = rows["timestamp"].max() if "timestamp" in rows.columns else None
+    seen = {"split": spec.split.model_dump(mode="json"), "until": last.isoformat() if last else None}  # type: ignore[union-attr]
+    (folder / SEEN).write_text(json.dumps(seen, indent=1) + "\n")
+
+
+def unseen(folder: Path, spec: PipelineSpec) -> pl.Expr:
+    """Whether a validation or test row surely took no part in the training of the model in `folder`. Only rows that
+    neither of two models saw can say which is better.
+
+    Where the same hash still splits the rows, no row changes its split. Otherwise rows must be later than all that
+    the model saw; without times nothing is sure.
+    """
+    seen = json.loads((folder / SEEN).read_text())
+    if spec.split.hash_by and seen["split"] == spec.split.model_dump(mode="json"):
+        return pl.lit(True)
+    if seen["until"] is None:
+        return pl.lit(False)
+    until = pl.lit(seen["until"]).str.to_datetime(time_unit="us")
+    return (pl.col("timestamp").cast(pl.Datetime("us")) > until).fill_null(False)

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from mtl_pipeline.champions import model_fingerprint
 from mtl_pipeline.learning.data.dataset import Dataset
-from mtl_pipeline.learning.data.seen import write_seen
 from mtl_pipeline.learning.training.calibration import fit_calibration
 from mtl_pipeline.learning.training.callbacks.gradient_conflict import GradientConflict
 from mtl_pipeline.learning.training.loop import Log, fit_network, passes_per_epoch
-from mtl_pipeline.learning.training.provenance import write_trained_with
+from mtl_pipeline.learning.training.provenance import write_seen, write_trained_with
 from mtl_pipeline.learning.training.ranker import save_ranker
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import ensure_writable, publish_folder

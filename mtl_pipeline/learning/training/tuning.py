@@ -17,7 +17,7 @@ import json
 import textwrap
 import time
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -71,21 +71,18 @@ class Search:
     """Trials made by earlier runs."""
 
 
-@dataclass
 class Watch(Callback):
-    """Follows the rounds of one trial, and stops it where the pruner says so."""
+    """Follows the rounds of one trial, and stops it when the pruner says so."""
 
-    trial: optuna.Trial
-    rounds: int = 0
-    score: float = float("inf")
-    """Of the best round so far."""
-    relative: list[float] = field(default_factory=list)
-    """The same by task."""
+    def __init__(self, trial: optuna.Trial) -> None:
+        self.trial, self.rounds = trial, 0
+        # Of the best round so far: the score, and the same by task.
+        self.score, self.relative = float("inf"), list[float]()
 
     def after_validation(self, relative: np.ndarray) -> None:
         self.rounds += 1
         if relative.mean() < self.score:
-            self.score, self.relative = float(relative.mean()), [float(score) for score in relative]
+            self.score, self.relative = float(relative.mean()), relative.astype(float).tolist()
         self.trial.report(self.score, self.rounds)
         if self.trial.should_prune():
             raise optuna.TrialPruned
