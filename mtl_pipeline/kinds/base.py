@@ -1,6 +1,6 @@
-"""What the pipeline has to know of a kind of task. Each kind is a file of its own, and a line in `KINDS`.
+"""What the pipeline has to know about a kind of task. Each kind is a file of its own, and a line in `KINDS`.
 
-torch, scikit-learn and scipy are imported where they are used: a declaration is read without them.
+torch, scikit-learn and scipy are imported where they are used: reading a declaration does not need them.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Measured:
     scores: dict[str, Score]
     """Metric → score."""
     threshold: Score | None = None
-    """The one that the scores are at, of a kind that is decided by one."""
+    """That of the scores, for kinds that have one."""
 
 
 class TaskKind(ABC):
@@ -73,9 +73,9 @@ class TaskKind(ABC):
     says: ClassVar[str]
     """What the label is, for people."""
     losses: ClassVar[tuple[str, ...]]
-    """Names of the losses that it may be trained with; the first one is the default."""
+    """Names of the losses that it may be trained with, the default first."""
     calibrations: ClassVar[tuple[str, ...]]
-    """Methods of calibration that are tried, see learning's calibration."""
+    """Methods of calibration to try, see learning's calibration."""
     metrics: ClassVar[tuple[Metric, ...]]
     summarised: ClassVar[tuple[str, ...]]
     """Names of the metrics that the terminal shows, the headline first."""
@@ -94,7 +94,7 @@ class TaskKind(ABC):
     tree_objective: ClassVar[str]
     """What LightGBM calls the loss that boosted trees are fitted with."""
     telling: ClassVar[str]
-    """The metric that is undefined where the test rows say nothing of the task."""
+    """The metric that is undefined where the test rows say nothing about the task."""
     margin: ClassVar[float] = 0.005
     """How much worse than the champion a challenger may be in the headline."""
     margin_is_relative: ClassVar[bool] = True
@@ -104,7 +104,7 @@ class TaskKind(ABC):
     is_event: ClassVar[bool] = False
     """Whether it happens or not: others may be `given` it, and probabilities along such a chain multiply."""
     counts_events: ClassVar[bool] = False
-    """Whether a label above 0 says that something happened, which its `given` task then must have, too."""
+    """Whether a label above 0 says that something happened, so that its `given` task must have happened too."""
     is_ordered: ClassVar[bool] = True
     """Whether a higher prediction means more, so that items can be ranked by it."""
     is_standardised: ClassVar[bool] = False
@@ -118,7 +118,7 @@ class TaskKind(ABC):
     # What the network gives, and what that means
 
     def logits(self, classes: int) -> int:
-        """Numbers that the network gives for a row, of a task with so many declared classes."""
+        """How many numbers the network gives for a row of a task with so many declared classes."""
         return 1
 
     @abstractmethod
@@ -138,7 +138,7 @@ class TaskKind(ABC):
         return True
 
     def shown(self, predictions: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-        """What stands beside a recommendation, [rows], and may be named by its score where `is_ordered`."""
+        """What is shown beside a recommendation, [rows]; its score may name it where `is_ordered`."""
         return predictions
 
     # What may stand in the data
@@ -155,7 +155,7 @@ class TaskKind(ABC):
 
     @abstractmethod
     def compared_losses(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
-        """Compared metric → (rows,) what its mean is taken of; the squared errors for RMSE."""
+        """Compared metric → (rows,) the losses that it is the mean of; for RMSE the squared errors."""
 
     def further_scores(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, Score]:
         """The metrics of at least one row that `compared_losses` does not give."""
@@ -178,9 +178,8 @@ class TaskKind(ABC):
 
     def measured_means(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
         """The `compared_losses` of at least one row as metrics."""
-        means = {
-            name: float(losses.mean()) for name, losses in self.compared_losses(labels, predicted).items()
-        }
+        losses = self.compared_losses(labels, predicted)
+        means = {name: float(of_rows.mean()) for name, of_rows in losses.items()}
         return {name: math.sqrt(mean) if name == "rmse" else mean for name, mean in means.items()}
 
     def values(self, labels: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> dict[str, float]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mtl_pipeline.kinds.base import SMALLEST_RATE, DeclaredTask, Fault, LabelRule, Measured, TaskKind
+from mtl_pipeline.metrics.losses import log_losses
 from mtl_pipeline.metrics.metric import ACCURACY, LOG_LOSS, Metric, Score, defined_or
 
 if TYPE_CHECKING:
@@ -126,8 +127,6 @@ class Binary(TaskKind):
 
     def compared_losses(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
         """Without ROC-AUC, which is not a mean over rows."""
-        from mtl_pipeline.metrics.losses import log_losses
-
         return {"log_loss": log_losses(labels, predicted)}
 
     def measure(

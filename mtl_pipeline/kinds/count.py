@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mtl_pipeline.kinds.base import SMALLEST_RATE, DeclaredTask, Fault, LabelRule, TaskKind
+from mtl_pipeline.metrics.losses import SMALLEST_COUNT, poisson_deviances
 from mtl_pipeline.metrics.metric import MAE, RMSE, Metric, Score, defined_or
 
 if TYPE_CHECKING:
@@ -80,14 +81,10 @@ class Count(TaskKind):
         )
 
     def compared_losses(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
-        from mtl_pipeline.metrics.losses import poisson_deviances
-
         return {"poisson_deviance": poisson_deviances(labels, predicted), "mae": np.abs(predicted - labels)}
 
     def further_scores(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, Score]:
         from sklearn import metrics
-
-        from mtl_pipeline.metrics.losses import SMALLEST_COUNT
 
         varied = labels.min() < labels.max()
         positive = np.maximum(predicted, SMALLEST_COUNT)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mtl_pipeline.kinds.base import SMALLEST_RATE, DeclaredTask, Fault, LabelRule, TaskKind
+from mtl_pipeline.metrics.losses import class_log_losses
 from mtl_pipeline.metrics.metric import ACCURACY, LOG_LOSS, Metric, Score, defined_or
 
 if TYPE_CHECKING:
@@ -96,8 +97,6 @@ class Multiclass(TaskKind):
         yield Fault(unequal, "predictions do not add up to 1 over the classes", remedy)
 
     def compared_losses(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
-        from mtl_pipeline.metrics.losses import class_log_losses
-
         return {
             "log_loss": class_log_losses(labels, predicted),
             "accuracy": (predicted.argmax(axis=1) == labels).astype(np.float64),

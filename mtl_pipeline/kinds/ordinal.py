@@ -9,6 +9,7 @@ import numpy as np
 
 from mtl_pipeline.kinds.base import SMALLEST_RATE, DeclaredTask
 from mtl_pipeline.kinds.multiclass import Multiclass
+from mtl_pipeline.metrics.losses import class_log_losses, ranked_probability_losses
 from mtl_pipeline.metrics.metric import ACCURACY, LOG_LOSS, Metric, Score, defined_or
 
 if TYPE_CHECKING:
@@ -18,9 +19,8 @@ if TYPE_CHECKING:
 class Ordinal(Multiclass):
     """The network predicts the log odds of more than the first class, of more than the second, and so on: a cumulative
     link model (McCullagh 1980, https://doi.org/10.1111/j.2517-6161.1980.tb01109.x) whose thresholds may differ from row
-    to row. The first logit is free; each of the others says by how much the next one lies below, as softplus, so that
-    the log odds fall strictly and every class keeps a probability.
-    """
+    to row. The first logit is free; the softplus of each other one is the step down to the next log odds, so that these
+    fall strictly and every class keeps a probability."""
 
     name = "ordinal"
     says = "one of `classes`, which are listed from the least to the most"
@@ -60,8 +60,8 @@ class Ordinal(Multiclass):
         return classes - 1
 
     def row_losses(self, logits: Tensor, labels: Tensor, task: DeclaredTask) -> Tensor:
-        """Negative log probability of the class that came, by σ(a) - σ(b) = σ(a) · σ(-b) · (1 - exp(b - a)); where the
-        step a - b is softplus(x), the last factor is σ(x). No difference is taken that could vanish."""
+        """Negative log probability of the true class, by σ(a) - σ(b) = σ(a) · σ(-b) · (1 - exp(b - a)); where the step
+        a - b is softplus(x), the last factor is σ(x). No difference is taken that could vanish."""
         from torch.nn import functional
 
         above = functional.logsigmoid(log_odds := falling(logits))  # log P(more than class k)
@@ -101,12 +101,8 @@ class Ordinal(Multiclass):
         return predictions @ (np.arange(len(classes)) if values is None else values)
 
     def compared_losses(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
-        from mtl_pipeline.metrics.losses import class_log_losses, ranked_probability_losses
-
-        return {
-            "ranked_probability_score": ranked_probability_losses(labels, predicted),
-            "log_loss": class_log_losses(labels, predicted),
-        }
+        scores = ranked_probability_losses(labels, predicted)
+        return {"ranked_probability_score": scores, "log_loss": class_log_losses(labels, predicted)}
 
     def further_scores(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, Score]:
         from sklearn.metrics import cohen_kappa_score

@@ -11,8 +11,7 @@ from torch.nn import functional
 
 
 class MLP(nn.Sequential):
-    """A multilayer perceptron, with ReLU and dropout behind each layer: float32 [rows, widths[0]] → float32 [rows,
-    widths[-1]]."""
+    """A multilayer perceptron, ReLU and dropout behind each layer: float32 [rows, widths[0]] → [rows, widths[-1]]."""
 
     def __init__(self, widths: Sequence[int], dropout: float = 0.0) -> None:
         layers: list[nn.Module] = []
@@ -52,6 +51,5 @@ class Experts(nn.Module):
 
 
 def mix(experts: Tensor, weights: Tensor) -> list[Tensor]:
-    """What each task reads, float32 [rows, hidden]: its mixture of the experts, float32 [experts, rows, hidden], with
-    weights float32 [rows, tasks, experts]."""
+    """Experts float32 [experts, rows, hidden] and weights [rows, tasks, experts] → mixture by task, [rows, hidden]."""
     return list(torch.einsum("rte,erh->trh", weights, experts))

@@ -18,8 +18,7 @@ class MultiTaskNetwork(nn.Module):
     """A representation of the inputs, the architecture that makes of it what each task reads, and a tower per task."""
 
     def __init__(self, model: Model, shape: NetworkShape, texts: Mapping[str, Tensor]) -> None:
-        """`texts`: float32 [rows, dimension] by `users` and `items`, where they have text, in the order of
-        `Rows.text`."""
+        """`texts`: float32 [rows, dimension] by `users` and `items`, where they have text, numbered by `Rows.text`."""
         super().__init__()
         self.representation = Representation(model, shape, texts)
         self.architecture = ARCHITECTURES[model.architecture](

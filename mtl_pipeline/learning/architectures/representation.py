@@ -116,8 +116,7 @@ class Interaction(nn.Module):
 
 
 class Representation(nn.Module):
-    """Embeds the inputs. Ids and texts are optional; where both a user and an item are there, their interaction is an
-    input too."""
+    """Embeds the inputs. Ids and texts are optional; with a user and an item, their interaction is an input too."""
 
     def __init__(self, model: Model, shape: NetworkShape, texts: Mapping[str, Tensor]) -> None:
         """`texts`: as in MultiTaskNetwork."""
@@ -163,12 +162,10 @@ class Representation(nn.Module):
 
     @contextmanager
     def texts_kept(self, rows: int) -> Iterator[None]:
-        """Within, each text is projected once for all batches, where there are no more texts than `rows` in them.
-
-        For inference only: the weights must not change as long as the `with` block lasts.
-        """
-        projections = [module for module in self.texts.values() if isinstance(module, TextProjection)]
-        kept = [projection for projection in projections if len(projection.vectors) <= rows]
+        """Within, each text is projected once for all batches, where these have more `rows` than there are texts. For
+        inference only: the weights must not change meanwhile."""
+        texts = [text for text in self.texts.values() if isinstance(text, TextProjection)]
+        kept = [text for text in texts if len(text.vectors) <= rows]
         for projection in kept:
             projection.kept = projection.project(projection.vectors)
         try:

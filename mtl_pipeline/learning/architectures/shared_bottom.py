@@ -1,5 +1,4 @@
-"""Shared bottom: hard parameter sharing (Caruana, Machine Learning 28, 1997,
-https://doi.org/10.1023/A:1007379606734)."""
+"""Hard parameter sharing (Caruana, Machine Learning 28, 1997, https://doi.org/10.1023/A:1007379606734)."""
 
 from __future__ import annotations
 

@@ -29,10 +29,7 @@ def boosted_answers(
     validation: tuple[np.ndarray, np.ndarray],
     rows: np.ndarray,
 ) -> np.ndarray:
-    """Fit trees and predict `rows`: float64 [rows], or [rows, classes]. `validation`: inputs and observed labels.
-
-    Where training has one label only, or there are no inputs, the answer is constant.
-    """
+    """Fit trees and predict `rows`, as `linear_answers`. `validation`: inputs and observed labels."""
     if len(np.unique(labels)) == 1 or inputs.shape[1] == 0:
         return constant_answers(task, labels, len(rows))
     parameters = {

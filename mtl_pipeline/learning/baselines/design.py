@@ -16,10 +16,7 @@ MOST_CATEGORIES = 100
 
 
 class DesignMatrix:
-    """Numerics, one-hot categories, components of the text vectors.
-
-    The components are those of the vectors of the training split's users and items.
-    """
+    """Numerics, one-hot categories, and principal components of the text vectors of training's users and items."""
 
     def __init__(self, dataset: Dataset, spec: PipelineSpec) -> None:
         self.fields: list[CategoricalField] = dataset.encoder.fields

@@ -68,8 +68,7 @@ class FeatureEncoder:
         slots: dict[str, int],
         text_ids: dict[str, pl.Series],
     ) -> None:
-        """`slots`: by list-valued feature; `text_ids`: by `user_id` and `item_id`, where they have text, the ids in the
-        order of their text vectors."""
+        """`slots`: by list-valued feature; `text_ids`: by `user_id` and `item_id`, ids in order of their vectors."""
         self.tasks = [task.name for task in spec.tasks]
         self.ids = list(spec.ids)
         self.statistics = statistics

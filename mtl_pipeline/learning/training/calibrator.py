@@ -59,8 +59,7 @@ class Calibrator:
                 return softmax(self.slope * log_probabilities(predictions), axis=1)
             case "line":
                 return self.slope * predictions.astype(np.float64) + self.intercept
-            case _:
-                return predictions
+        return predictions
 
 
 def calibrate(

@@ -126,10 +126,8 @@ def fit_network(
 def batches_by_round(
     train: Rows, epochs: int, batch_size: int
 ) -> Iterator[tuple[float, list[tuple[Tensor, Rows]]]]:
-    """By validation round the epochs done after it, and its batches: row numbers, and the rows themselves.
-
-    Each epoch goes through the rows in a new random order.
-    """
+    """By validation round the epochs done after it, and its batches: row numbers, and the rows themselves. Each epoch
+    has a new random order."""
     passes = passes_per_epoch(len(train), batch_size)
     for epoch in range(epochs):
         order = torch.cat([torch.randperm(len(train)) for _ in range(passes)]).to(train.ids.device)
@@ -168,8 +166,7 @@ def train_on(
 
 
 def validate(run: Run, validation: Rows, constant: np.ndarray, callbacks: Sequence[Callback]) -> np.ndarray:
-    """Mean validation loss of each task: float [tasks], 0 where no label is observed. Raises Diverged when one is not
-    finite."""
+    """Mean validation loss of each task: float [tasks], 0 where no label is observed. May raise Diverged."""
     with ExitStack() as stack:
         for callback in callbacks:
             stack.enter_context(callback.validating())
@@ -204,8 +201,7 @@ def round_log(
 
 
 def passes_per_epoch(rows: int, batch_size: int) -> int:
-    """How often an epoch goes through the rows: once, unless they fill too few batches to learn from between
-    two validation rounds."""
+    """How often an epoch goes through the rows: once, unless they fill too few batches for its validation rounds."""
     return max(1, math.ceil(ROUNDS_PER_EPOCH * LEAST_STEPS_PER_ROUND * batch_size / rows))
 
 

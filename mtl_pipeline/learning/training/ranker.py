@@ -1,8 +1,4 @@
-"""The trained ranker, and the folder that it is saved in.
-
-Besides the files of `save_ranker` the folder holds training_log.json, trained_with.json (see provenance) and seen.json
-(see seen).
-"""
+"""The trained ranker, and the folder that it is saved in, beside training_log.json and the files of provenance."""
 
 from __future__ import annotations
 
@@ -167,11 +163,8 @@ def meaning(task: Task) -> tuple:
 def predict_examples(
     paths: PipelinePaths, spec: PipelineSpec, folder: Path, *, name: str = CANDIDATE
 ) -> pl.DataFrame:
-    """Labels and the saved model's predictions for all validation and test examples.
-
-    Columns: example_id, ids, timestamp, further columns of the interaction key, split, label/<task>, and those of
-    `published_columns`.
-    """
+    """The saved model's predictions for all validation and test examples: example_id, ids, timestamp, further columns
+    of the interaction key, split, label/<task>, and the columns of `published_columns`."""
     ranker, encoder = load_ranker(folder, spec, TextVectors.read(paths, spec))
     with reading(paths.examples) as version:
         examples = pl.read_parquet(version / "examples.parquet").filter(pl.col("split") != "train")

@@ -6,8 +6,8 @@ single_task    a network of the same size for each task alone, as among the base
 without_text   as multi_task, on the same features but without text vectors; where the pipeline has text
 
 A seed decides the initial weights, the order of the rows and which ids are hidden. Examples stay as they are, sampled
-negatives included. The other baselines have no seed (where there are more than baselines.FITTED_ROWS rows, the seed
-draws those that are fitted; that is not repeated here).
+negatives included; the other baselines do not depend on it (except for which FITTED_ROWS of many rows they are fitted
+on, which is not repeated here).
 """
 
 from __future__ import annotations

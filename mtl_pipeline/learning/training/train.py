@@ -40,10 +40,8 @@ class TrainingSummary:
 def train_ranker(
     paths: PipelinePaths, spec: PipelineSpec, *, target: Path, log: Log = print
 ) -> TrainingSummary:
-    """Train the multi-task ranker and publish it at `target`.
-
-    Raises UserError when examples or text vectors are missing or damaged, or `target` cannot be written.
-    """
+    """Train the multi-task ranker and publish it at `target`. Raises UserError when examples or text vectors are
+    missing or damaged, or `target` cannot be written."""
     ensure_writable(target)
     dataset = Dataset(paths, spec)
     fit = fit_network(dataset, spec, spec.tasks, log, [GradientConflict()])
@@ -55,7 +53,7 @@ def train_ranker(
         write_seen(folder, spec, dataset.split("train", "validation"))
         (folder / "training_log.json").write_text(json.dumps(fit.log, indent=1) + "\n")
         fingerprint = model_fingerprint(folder)
-    epochs = fit.log[-1]["epoch"]
+    rows_trained = fit.rows * passes_per_epoch(fit.rows, spec.training.batch_size) * fit.log[-1]["epoch"]
     return TrainingSummary(
         rows=fit.rows,
         rounds=len(fit.log),
@@ -66,8 +64,6 @@ def train_ranker(
         parameters=sum(parameter.numel() for parameter in fit.ranker.network.parameters()),
         device=str(dataset.device),
         seconds=round(fit.seconds, 2),
-        rows_per_second=round(
-            fit.rows * passes_per_epoch(fit.rows, spec.training.batch_size) * epochs / fit.seconds
-        ),
+        rows_per_second=round(rows_trained / fit.seconds),
         fingerprint=fingerprint,
     )

@@ -40,10 +40,7 @@ class GradientConflict(Callback):
             self.rows = sampled_rows(run.train, most, run.seed)
 
     def after_round(self, entry: dict[str, float]) -> None:
-        """The cosine of each pair of tasks that still learn, by `gradient_cosine/<task>~<other task>`.
-
-        A pair is left out while one of the two has no gradient.
-        """
+        """Adds `gradient_cosine/<task>~<other task>` for each pair of tasks that still learn and have gradients."""
         network, tasks = self.run.network, self.run.tasks
         learning = [column for column in range(len(tasks)) if column not in self.run.frozen]
         if len(learning) < 2:
