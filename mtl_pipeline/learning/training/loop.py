@@ -68,11 +68,7 @@ class Fit:
 
 
 def fit_network(
-    dataset: Dataset,
-    spec: PipelineSpec,
-    tasks: Sequence[Task],
-    log: Log,
-    callbacks: Sequence[Callback] = (),
+    dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task], log: Log, callbacks: Sequence[Callback] = ()
 ) -> Fit:
     """Train a network for some of the tasks; the best round on validation wins.
 

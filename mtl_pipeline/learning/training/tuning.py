@@ -111,12 +111,12 @@ def tune(paths: PipelinePaths, spec: PipelineSpec, *, trials: int, log: Log = pr
             if len(counted_trials(study)) == position:
                 made = run_trial(study, dataset, spec, architecture, position)
                 log(f"{architecture}, trial {position} of 0 to {trials - 1}: {describe_trial(made)}")
-    compared = {architecture: counted_trials(study)[:trials] for architecture, study in studies.items()}
+    compared = {name: in_memory(counted_trials(study)[:trials], name) for name, study in studies.items()}
     return Search(
         fingerprint=fingerprint,
         trials=trials_frame(compared, spec),
         importance=importance_frame(compared, spec),
-        studies={architecture: study_of(trials, architecture) for architecture, trials in compared.items()},
+        studies=compared,
         best=best_settings(compared, fingerprint),
         resumed=resumed,
     )
@@ -207,7 +207,7 @@ def describe_trial(trial: FrozenTrial) -> str:
     return f"{score}, {outcome['state']} after {outcome['rounds']} rounds, {outcome['seconds']:.0f} s"
 
 
-def trials_frame(compared: dict[str, list[FrozenTrial]], spec: PipelineSpec) -> pl.DataFrame:
+def trials_frame(compared: dict[str, optuna.Study], spec: PipelineSpec) -> pl.DataFrame:
     """A row per trial: architecture, trial, state, whether it is the present one, score and score/<task>, its settings,
     rounds, seconds and parameters.
 
@@ -229,12 +229,12 @@ def trials_frame(compared: dict[str, list[FrozenTrial]], spec: PipelineSpec) -> 
         "parameters": pl.Int64,
     }
     rows = []
-    for architecture, trials in compared.items():
-        for position, trial in enumerate(trials):
+    for architecture, study in compared.items():
+        for trial in study.trials:
             outcome = trial.user_attrs["outcome"]
             values = outcome["model"] | outcome["training"]
-            row = outcome | {"architecture": architecture, "trial": position}
-            row["present"] = position == 0 and architecture == spec.model.architecture
+            row = outcome | {"architecture": architecture, "trial": trial.number}
+            row["present"] = trial.number == 0 and architecture == spec.model.architecture
             row |= {f"score/{task}": score for task, score in outcome["scores"].items()}
             row |= {name: shown_value(values[name]) for name in spaces[architecture]}
             rows.append({name: row.get(name) for name in schema})
@@ -245,33 +245,30 @@ def shown_value(value: Any) -> Any:
     return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
-def importance_frame(compared: dict[str, list[FrozenTrial]], spec: PipelineSpec) -> pl.DataFrame:
+def importance_frame(compared: dict[str, optuna.Study], spec: PipelineSpec) -> pl.DataFrame:
     rows = []
-    for architecture, trials in compared.items():
+    for architecture, study in compared.items():
         settings = list(search_space(spec, architecture))
-        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         # Optuna leaves out a trial whose settings are not all in the space, as the declared ones may not be.
         scores = {trial.value for trial in complete if trial.params.keys() >= set(settings)}
         if len(complete) >= COMPLETE_FOR_IMPORTANCE and len(scores) > 1:
-            shares = optuna.importance.get_param_importances(
-                study_of(complete, architecture),
-                evaluator=optuna.importance.FanovaImportanceEvaluator(seed=spec.seed),
-                params=settings,
-            )
+            evaluator = optuna.importance.FanovaImportanceEvaluator(seed=spec.seed)
+            shares = optuna.importance.get_param_importances(study, evaluator=evaluator, params=settings)
             rows += [(architecture, setting, share) for setting, share in shares.items()]
     schema = {"architecture": pl.String, "setting": pl.String, "importance": pl.Float64}
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def study_of(trials: list[FrozenTrial], architecture: str) -> optuna.Study:
-    """In memory, with these trials only."""
-    study = optuna.create_study(study_name=architecture)
+def in_memory(trials: list[FrozenTrial], name: str) -> optuna.Study:
+    """A study of these trials only."""
+    study = optuna.create_study(study_name=name)
     study.add_trials(trials)
     return study
 
 
-def best_settings(compared: dict[str, list[FrozenTrial]], fingerprint: str) -> str:
-    outcomes = [trial.user_attrs["outcome"] for trials in compared.values() for trial in trials]
+def best_settings(compared: dict[str, optuna.Study], fingerprint: str) -> str:
+    outcomes = [trial.user_attrs["outcome"] for study in compared.values() for trial in study.trials]
     complete = [outcome for outcome in outcomes if outcome["state"] == "complete"]
     if not complete:
         raise UserError(
