@@ -71,7 +71,7 @@ class TaskKind(ABC):
 
     name: ClassVar[str]
     says: ClassVar[str]
-    """What the label is, for people."""
+    """What the label is, in words."""
     losses: ClassVar[tuple[str, ...]]
     """Names of the losses that it may be trained with, the default first."""
     calibrations: ClassVar[tuple[str, ...]]

@@ -30,20 +30,20 @@ class Ordinal(Multiclass):
             "ranked probability score",
             False,
             "mean squared gap between predicted and observed cumulative probabilities, over the thresholds between "
-            "classes: a class far from the one that came costs more than its neighbour; 0 is perfect",
+            "classes: a class far from the true one costs more than its neighbour; 0 is perfect",
         ),
         LOG_LOSS,
         Metric(
             "class_distance",
             "class distance",
             False,
-            "mean number of classes between the predicted median and the one that came; 0 is perfect",
+            "mean number of classes between the predicted median and the true one; 0 is perfect",
         ),
         Metric(
             "weighted_kappa",
             "weighted kappa",
             True,
-            "agreement of the predicted median with the class that came, beyond chance, by quadratic weights; 0 is "
+            "agreement of the predicted median with the true class, beyond chance, by quadratic weights; 0 is "
             "guessing, 1 is perfect",
         ),
         ACCURACY,

@@ -30,7 +30,7 @@ class NetworkShape:
 
 
 class IdEmbedding(nn.Module):
-    """An embedding per known id. In training some ids are hidden, which teaches row 0 to stand for strangers."""
+    """An embedding per known id. In training some ids are hidden, which teaches row 0 to stand for unknown ids."""
 
     def __init__(self, size: int, dimension: int, hide: float) -> None:
         super().__init__()

@@ -39,12 +39,12 @@ class TextVectors:
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """Fingerprint of the encoder behind each set of vectors."""
+        """Fingerprint of the encoder of each set of vectors."""
         return {table: vectors.metadata["encoder_fingerprint"] for table, vectors in self.tables.items()}
 
     @property
     def contents(self) -> dict[str, str]:
-        """Fingerprint of each set of vectors itself."""
+        """Fingerprint of the vectors themselves."""
         return {
             table: content_fingerprint(vectors.ids, vectors.vectors) for table, vectors in self.tables.items()
         }
@@ -67,7 +67,7 @@ class Dataset:
         return self.examples.filter(pl.col("split").is_in(names))
 
     def without_text(self) -> Dataset:
-        """The same examples, encoded alike, for a network that is given no text vectors."""
+        """The same examples, encoded in the same way, for a network that gets no text vectors."""
         blind = copy.copy(self)
         blind.text = TextVectors({})
         return blind

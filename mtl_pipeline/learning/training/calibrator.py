@@ -35,7 +35,7 @@ class Calibrator:
 
     method: Literal["platt", "isotonic", "temperature", "line", "none"]
     reason: str = ""
-    """Why this method, for people."""
+    """Why this method, in words."""
     slope: float = 1.0
     intercept: float = 0.0
     knots: tuple[tuple[float, float], ...] = ()

@@ -1,4 +1,4 @@
-"""The validation and test rows, on which every model that is compared predicts and is calibrated alike."""
+"""The validation and test rows: every compared model predicts them and is calibrated in the same way."""
 
 from __future__ import annotations
 

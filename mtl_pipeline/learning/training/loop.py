@@ -112,7 +112,7 @@ def fit_network(
         for callback in callbacks:
             callback.after_round(rounds[-1])
         if len(run.frozen) == len(tasks) and epoch.is_integer():
-            break  # not earlier: what is distilled from a task's best round is at times better than that round
+            break  # not earlier: what is distilled from a task's best round is sometimes better than that round
     seconds = time.perf_counter() - started
     network.load_state_dict(early_stopping.best_weights[MEAN])
     ranker = Ranker(network, list(tasks), scale)
