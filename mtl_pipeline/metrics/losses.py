@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import xlogy
 
 SMALLEST_COUNT = float(np.finfo(np.float64).eps)
 """Expected counts are clipped here, as probabilities are: expecting zero where something happened would be infinitely
@@ -19,6 +18,8 @@ def log_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 def poisson_deviances(counts: np.ndarray, expected: np.ndarray) -> np.ndarray:
     """Deviance of each row; its mean is scikit-learn's `mean_poisson_deviance`."""
+    from scipy.special import xlogy  # here, for kinds of task are declared without scipy
+
     positive = np.maximum(expected, SMALLEST_COUNT)
     return 2 * (xlogy(counts, counts / positive) - counts + positive)
 

@@ -25,7 +25,7 @@ from mtl_pipeline.evaluation.studies import promotion
 from mtl_pipeline.evaluation.studies.promotion import Earlier, against_earlier
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
 from mtl_pipeline.learning.data.dataset import TextVectors
-from mtl_pipeline.learning.data.seen import unseen
+from mtl_pipeline.learning.training.provenance import unseen
 from mtl_pipeline.learning.training.ranker import load_ranker, predict_examples
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import CHAMPION, PREDICTED

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mtl_pipeline.learning.architectures import ARCHITECTURES
-from mtl_pipeline.learning.architectures.experts import Experts
+from mtl_pipeline.learning.architectures.layers import Experts
 from mtl_pipeline.learning.architectures.mmoe import MMoE
 from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.architectures.ple import PLE

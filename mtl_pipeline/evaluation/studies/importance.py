@@ -53,14 +53,14 @@ def headline_scores(rows: pl.DataFrame, tasks: Sequence[Task]) -> Iterator[dict]
     for task in tasks:
         label = label_column(task.name)
         if rows.height and label in rows.columns:
-            kind = KINDS[task.kind]
+            kind, headline = KINDS[task.kind], KINDS[task.kind].headline.name
             labels, predicted = (
                 as_floats(rows[name]) for name in (label, plain_prediction_column(task.name))
             )
             yield {
                 **rows.select("family", "group", "is_family").row(0, named=True),
                 "task": task.name,
-                "metric": kind.headline.name,
-                "value": kind.headline_value(labels, predicted),
+                "metric": headline,
+                "value": kind.values(labels, predicted, [headline])[headline],
                 "rows": rows.height,
             }

@@ -227,8 +227,8 @@ def calibration_rows(
     """`scores` are those after calibration."""
 
     def before(model: str) -> dict[str, float] | None:
-        rows = before_calibration(predictions, task.name, model, split)
-        return KINDS[task.kind].calibration_scores(*rows) if rows and len(rows[0]) else None
+        rows, kind = before_calibration(predictions, task.name, model, split), KINDS[task.kind]
+        return kind.values(*rows, kind.calibration_measures) if rows and len(rows[0]) else None
 
     models = [model for model in scores if model != CEILING]
     return [
