@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import dagster as dg
-import numpy as np
 import polars as pl
 import pytest
 import yaml
@@ -15,33 +14,8 @@ from mtl_pipeline.paths import ROOT_VARIABLE, PipelinePaths
 from mtl_pipeline.scaffold import scaffold_pipeline
 from mtl_pipeline.simulation import simulate
 from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline_tests.components.people import PEOPLE, PEOPLE_SQL, write_people
 from mtl_pipeline_tests.conftest import SMALL_SETTINGS
-
-PEOPLE_SQL = """
-SELECT person, TRY_CAST(rich AS INTEGER) AS rich, degree, TRY_CAST(jobs AS INTEGER) AS jobs,
-    TRY_CAST(hours AS DOUBLE) AS hours, town, TRY_CAST(age AS INTEGER) AS age, source_file, source_line,
-    CASE WHEN TRY_CAST(age AS INTEGER) IS NULL THEN reject('age', 'not a whole number') END AS rejection
-FROM raw_interactions
-"""
-PEOPLE = {
-    "raw": {"users": None, "items": None},
-    "ids": [],
-    "interaction_key": ["person"],
-    "split": {"hash_by": ["person"]},
-    "features": {"interactions": {"categorical": ["town"], "numeric": ["age"]}},
-    "tasks": [
-        {"name": "rich", "kind": "binary", "loss": "focal"},
-        {"name": "degree", "kind": "multiclass", "classes": ["none", "bachelor", "master"]},
-        {
-            "name": "schooling",
-            "kind": "ordinal",
-            "label": "degree",
-            "classes": ["none", "bachelor", "master"],
-        },
-        {"name": "jobs", "kind": "count"},
-        {"name": "hours", "kind": "regression", "loss": "huber"},
-    ],
-}
 
 
 @pytest.fixture
@@ -61,25 +35,6 @@ def run(name: str, spec: PipelineSpec) -> set[str]:
         )
     assert result.success, [str(event.step_failure_data.error) for event in result.get_step_failure_events()]
     return {key.path[-1] for event in result.get_asset_materialization_events() if (key := event.asset_key)}
-
-
-def write_people(path: Path, rows: int = 3_000) -> None:
-    """All labels follow from age and town, with noise."""
-    rng = np.random.default_rng(0)
-    age, town = rng.integers(18, 80, rows), rng.integers(5, size=rows)
-    level = (age - 49) / 18 + town - 2 + rng.normal(0, 0.5, rows)
-    path.parent.mkdir(parents=True)
-    pl.DataFrame(
-        {
-            "person": [f"p{number}" for number in range(rows)],
-            "rich": (level > 1).astype(int),
-            "degree": np.array(["none", "bachelor", "master"])[np.digitize(level, [-1, 1])],
-            "jobs": rng.poisson(np.exp(level / 3)),
-            "hours": 40 + 5 * level,
-            "town": [f"town {number}" for number in town],
-            "age": age,
-        }
-    ).write_csv(path)
 
 
 def test_every_kind_of_task_without_users_items_text_or_time(root: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline_tests.warehouse.oracle import read
-from mtl_pipeline_tests.warehouse.test_scan import Scanned
+from mtl_pipeline_tests.warehouse.scanned import Scanned
 
 ROWS = 800_000
 AS_IT_IS = """

@@ -54,7 +54,9 @@ class LabelScale:
     __pydantic_config__ = ConfigDict(allow_inf_nan=False)
 
     mean: list[float]
-    standard_deviation: Annotated[list[float], Field(validation_alias=AliasChoices("standard_deviation", "deviation"))]
+    standard_deviation: Annotated[
+        list[float], Field(validation_alias=AliasChoices("standard_deviation", "deviation"))
+    ]
     """Models of earlier releases call it `deviation`."""
 
 
