@@ -73,7 +73,9 @@ def test_every_kind_of_task_without_users_items_text_or_time(root: Path) -> None
     assert not {"user_id", "item_id", "item_text"} & set(errors.columns)
 
 
-def test_one_task_alone_has_no_conflict_and_is_explained_all_the_same(root: Path) -> None:
+def test_one_task_alone_has_no_conflict_and_is_explained_all_the_same(
+    root: Path, without_figures: None
+) -> None:
     paths = PipelinePaths(root, "people")
     write_people(paths.raw / "interactions.csv", rows=1_000)
     paths.sql.mkdir(parents=True)
@@ -90,15 +92,19 @@ def test_one_task_alone_has_no_conflict_and_is_explained_all_the_same(root: Path
     assert "Task conflict" not in report
 
 
-def test_a_scaffolded_pipeline_runs_to_recommendations_without_any_python(root: Path, tmp_path: Path) -> None:
+def test_a_scaffolded_pipeline_runs_to_recommendations_without_any_python(
+    root: Path, tmp_path: Path, without_figures: None
+) -> None:
     simulated = tmp_path / "simulated"
-    simulate("shop", simulated, interactions=20_000, seed=1, dirty=False)
+    simulate("shop", simulated, interactions=10_000, seed=1, dirty=False)
     files = {table: simulated / "raw" / f"{table}.csv" for table in ("users", "items", "interactions")}
     defs = tmp_path / "defs" / "orders"
     scaffold_pipeline(PipelinePaths(root, "orders"), defs, files)
 
     declared = yaml.safe_load((defs / "defs.yaml").read_text())["attributes"]
-    spec = PipelineSpec.model_validate(declared | SMALL_SETTINGS)
+    spec = PipelineSpec.model_validate(
+        declared | SMALL_SETTINGS | {"training": {"epochs": 2, "batch_size": 512}}
+    )
     assert {"click", "purchase", "rating"} <= {task.name for task in spec.tasks}
     made = run("orders", spec)
     assert made >= {"users", "items", "interactions", "model", "evaluation", "recommendations"}
