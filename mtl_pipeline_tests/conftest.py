@@ -24,6 +24,26 @@ USERS, ITEMS, INTERACTIONS = 60, 80, 1_500
 GENRES = ["Action", "Comedy", "Drama", "Horror"]
 OCCUPATIONS = ["artist", "lawyer", "student"]
 
+LONGEST_FIRST = [
+    "components/test_promotion.py",
+    "components/test_ui.py",
+    "components/test_scenarios.py",
+    "components/test_instance.py",
+    "components/test_shapes.py",
+    "learning/test_tuning.py",
+    "components/test_seed_runs.py",
+    "faults/test_faults.py",
+    "warehouse/test_nothing_from_the_future.py",
+    "workflows/test_own_project.py",
+]
+"""Files of tests that take longest: workers of pytest-xdist begin with them, so that none works on alone at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {REPOSITORY / "mtl_pipeline_tests" / file: place for place, file in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
 SMALL_SETTINGS: dict = {
     "model": {"id_dimension": 4, "categorical_dimension": 2, "text_dimension": 4, "experts": 2}
     | {"hidden": [16], "tower": [8]},
