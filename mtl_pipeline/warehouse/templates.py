@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 import jinja2
@@ -37,14 +38,20 @@ def render_sql(path: Path, /, **values: object) -> str:
 
     Raises jinja2.UndefinedError where the template needs a value that was not given.
     """
-    environment = ImmutableSandboxedEnvironment(
-        loader=jinja2.FileSystemLoader(path.parent), undefined=jinja2.StrictUndefined, autoescape=False
+    return environment(path.parent).get_template(path.name).render(**values)
+
+
+@lru_cache(maxsize=16)
+def environment(folder: Path) -> ImmutableSandboxedEnvironment:
+    """Kept, for it compiles a template once and again only after its file has changed."""
+    made = ImmutableSandboxedEnvironment(
+        loader=jinja2.FileSystemLoader(folder), undefined=jinja2.StrictUndefined, autoescape=False
     )
-    environment.filters.update(
+    made.filters.update(
         identifier=quote_identifier,
         identifiers=quote_identifiers,
         listed=listed_identifiers,
         literal=quote_literal,
         literals=quote_literals,
     )
-    return environment.get_template(path.name).render(**values)
+    return made

@@ -15,7 +15,7 @@ from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.checks import CheckResult, run_checks
 from mtl_pipeline.warehouse.checks.leaks import leak_checks
 from mtl_pipeline.warehouse.features.examples import build_examples
-from mtl_pipeline_tests.warehouse.test_examples import SHOP, SHOP_LOG, prepare
+from mtl_pipeline_tests.warehouse.shops import SHOP, SHOP_LOG, prepare
 
 VISITS = 2_000
 CONTEXT = {"interactions": {"categorical": ["device"], "numeric": ["position"]}}

@@ -45,7 +45,7 @@ def history(events: list[tuple[int, int, int, int]], directory: Path) -> pl.Data
         return connection.sql(f"SELECT * FROM {table} ORDER BY user_id, item_id").pl()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(earlier=EVENTS, later=EVENTS)
 def test_later_events_change_no_feature(
     tmp_path_factory, earlier: list[tuple[int, int, int, int]], later: list[tuple[int, int, int, int]]
@@ -87,7 +87,7 @@ def test_labels_count_from_the_time_they_were_known(tmp_path: Path) -> None:
     assert counts == [(0.0,), (1.0,)]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     events=st.lists(
         st.tuples(
