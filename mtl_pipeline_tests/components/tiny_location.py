@@ -6,7 +6,7 @@ from unittest.mock import patch
 
 import dagster as dg
 
-from mtl_pipeline.components import raw_files
+from mtl_pipeline.components.assets import raw_files
 from mtl_pipeline.components.pipeline import define_pipeline
 from mtl_pipeline.definitions import EXECUTOR
 from mtl_pipeline.paths import project_root
