@@ -33,8 +33,8 @@ from mtl_pipeline.evaluation.inference.intervals import (
     resample,
 )
 from mtl_pipeline.predictions import TaskRows
-from mtl_pipeline.simulation.scenarios import SCENARIOS
-from mtl_pipeline.simulation.simulate import WORLD, draw_blocks, generator
+from mtl_pipeline.simulation.simulate import draw_blocks
+from mtl_pipeline.simulation.simulate import draw_world as simulate_world
 
 METRICS = ("roc_auc", "log_loss")
 TRUTH, MODEL = "truth", "model"
@@ -65,11 +65,8 @@ class World:
 
 
 def draw_world(interactions: int, newest: float = 0.1, *, seed: int = 0, scenario: str = "shop") -> World:
-    """Users and items in the simulator's own proportions; of the rows the newest share, as in a test split."""
-    world = SCENARIOS[scenario]()
-    world.populate(generator(seed, WORLD), round(0.25 * interactions**0.8), round(0.6 * interactions**0.7))
-    world.prepare()
-    blocks = list(draw_blocks(world, interactions, seed))
+    """The newest share of a simulated log, as in a test split."""
+    blocks = list(draw_blocks(simulate_world(scenario, interactions, seed), interactions, seed))
     users = np.concatenate([block.shown.user for block in blocks])
     truth = np.concatenate([block.outcomes.truth["click"] for block in blocks]).astype(np.float64)
     kept = slice(len(truth) - round(newest * len(truth)), None)

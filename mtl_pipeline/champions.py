@@ -2,8 +2,8 @@
 
 `model/` holds the newest model, the challenger. A promotion copies it to `champions/<fingerprint>/` and then
 adds a line to `champion.jsonl`, which is replaced by a rename. Each line names the champion from then on, so
-the last line is the pointer and the lines are its history: the two cannot contradict each other, and whoever
-is killed at any moment leaves the champion that was there before, or the new one, whole.
+the last line is the pointer and all of them are its history: the two cannot contradict each other, and a
+process killed at any moment leaves either the old champion or the new one, whole.
 """
 
 from __future__ import annotations
@@ -11,44 +11,39 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from functools import wraps
 from pathlib import Path
-from typing import Concatenate, Literal, ParamSpec, TypeVar
+from typing import Literal
 
 from pydantic import ConfigDict, TypeAdapter
 
-from mtl_pipeline.errors import UserError
+from mtl_pipeline.errors import UserError, in_short
 from mtl_pipeline.json_lines import read_lines, write_lines
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import folder_fingerprint, hidden_folder, locked, reading, remove_unused
 
 FINGERPRINT = re.compile("[0-9a-f]{64}")
 NOT_DECISIVE = {"training_log.json", "trained_with.json"}
-"""Files of a model that say how it came to be, not what it predicts."""
+"""Files of a model that say how it was made, not what it predicts."""
 WITHOUT_CHAMPION = (
     "materialize model and evaluation, so that a sound one takes its place, or go back (make rollback)"
 )
-SHOWN_DIGITS = 12
 PREVIOUS = "previous"
 """In place of a fingerprint: the champion before."""
-Action = Literal["promoted", "kept", "rolled back"]
-Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
+STRICT = ConfigDict(extra="forbid")
 
 
 @dataclass(frozen=True)
 class Entry:
     """One line of the history."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = STRICT
 
     time: str
     """ISO, UTC."""
-    action: Action
+    action: Literal["promoted", "kept", "rolled back"]
     champion: str | None
     """Fingerprint of the champion from then on; None where no model has been good enough yet."""
     model: str
@@ -64,6 +59,8 @@ ENTRY = TypeAdapter(Entry)
 @dataclass(frozen=True)
 class TaskComparison:
     """Challenger against another model on one task, on test rows that neither was trained on."""
+
+    __pydantic_config__ = STRICT
 
     task: str
     metric: str
@@ -93,27 +90,28 @@ class TaskComparison:
 
 @dataclass(frozen=True)
 class Decision:
-    """What the evaluation found: whether the challenger becomes champion. Nothing is done yet."""
+    """What the evaluation decided: whether the challenger becomes champion. Nothing is done yet."""
+
+    __pydantic_config__ = STRICT
 
     name: str
     """Unique, so that a decision is carried out once."""
     challenger: str
     """Fingerprint."""
     champion: str | None
-    """Fingerprint of the champion that it was compared with, or that could not be compared."""
+    """Fingerprint of the champion at that time, whether it could be compared or not."""
     promote: bool
     usable: bool
     """Whether the champion that stays can predict for this pipeline as it is declared now."""
     reasons: list[str]
     comparisons: list[TaskComparison]
     window: str = ""
-    """On which test rows the two were compared."""
+    """Which test rows the two were compared on."""
     references: list[str] = field(default_factory=list)
     """Fingerprints of the earlier champions among `comparisons`: they stay on disk."""
 
     @property
     def verdict(self) -> str:
-        """In a few words."""
         if self.promote:
             return "The challenger becomes the champion."
         if self.challenger == self.champion:
@@ -130,21 +128,22 @@ class Decision:
         """Raises UserError when there is none, or none that can be read."""
         with reading(path.parent) as folder:
             try:
-                values = json.loads((folder / path.name).read_text())
-                comparisons = [TaskComparison(**line) for line in values["comparisons"]]
-                return cls(**values | {"comparisons": comparisons})
-            except (OSError, ValueError, TypeError, KeyError) as error:
+                return DECISION.validate_json((folder / path.name).read_bytes())
+            except (OSError, ValueError) as error:
                 raise UserError(
-                    f"{path} is of another version of this project: materialize evaluation again ({error})"
+                    f"{path} is of another version of this project: materialize evaluation again ({in_short(error)})"
                 ) from error
 
 
+DECISION = TypeAdapter(Decision)
+
+
 def short(fingerprint: str) -> str:
-    return fingerprint[:SHOWN_DIGITS]
+    return fingerprint[:12]
 
 
 def model_fingerprint(folder: Path) -> str:
-    """SHA-256 (hex) over every file of a model that decides what it predicts: not how it came to be."""
+    """SHA-256 (hex) over the files of a model that decide what it predicts."""
     return folder_fingerprint(folder, without=NOT_DECISIVE)
 
 
@@ -154,7 +153,7 @@ def read_history(paths: PipelinePaths) -> list[Entry]:
 
 
 def parse_entry(line: bytes) -> Entry:
-    """Raises ValueError where the line is none, or names as champion what is no fingerprint but, it may be, a path."""
+    """Raises ValueError where the line is not an entry, or its champion not a fingerprint: it could be a path."""
     entry = ENTRY.validate_json(line, strict=True)
     if entry.champion is not None and not FINGERPRINT.fullmatch(entry.champion):
         raise ValueError(f"{entry.champion!r} is no fingerprint of a model")
@@ -204,68 +203,53 @@ def rolled_back_at(history: list[Entry], fingerprint: str) -> str | None:
     return None
 
 
-def alone(
-    work: Callable[Concatenate[PipelinePaths, Parameters], Result],
-) -> Callable[Concatenate[PipelinePaths, Parameters], Result]:
-    """One process at a time changes a pipeline's champion; others wait."""
-
-    @wraps(work)
-    def wrapped(paths: PipelinePaths, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-        with locked(paths.champion_history):
-            return work(paths, *args, **kwargs)
-
-    return wrapped
-
-
-@alone
 def carry_out(paths: PipelinePaths, decision: Decision, *, keep: int) -> Entry:
-    """Promote the challenger, or put on record why not. A decision is carried out once: again, nothing changes.
+    """Promote the challenger, or record why not. A decision is carried out once: again, nothing changes.
 
-    The newest `keep` champions stay on disk, and the references that the decision names. Raises UserError when the
-    models are no longer those that were compared.
+    On disk stay the newest `keep` champions, the references that the decision names, and what somebody is reading.
+    Raises UserError when the models are no longer those that were compared.
     """
-    history = read_history(paths)
-    for entry in history:
-        if entry.decision == decision.name:
-            return entry
-    if current_champion(history) != decision.champion:
-        raise UserError("the champion has changed since the evaluation: materialize evaluation again")
-    if decision.promote or decision.challenger == decision.champion:
-        keep_version(paths, decision.challenger)  # also one that is kept, but damaged
-    entry = Entry(
-        time=now(),
-        action="promoted" if decision.promote else "kept",
-        champion=decision.challenger if decision.promote else decision.champion,
-        model=decision.challenger,
-        reasons=decision.reasons,
-        decision=decision.name,
-    )
-    append(paths, history, entry)
-    if decision.promote:
-        remove_old_versions(paths, {*reigns([*history, entry])[-keep:], *decision.references})
-    return entry
+    with locked(paths.champion_history):
+        history = read_history(paths)
+        for entry in history:
+            if entry.decision == decision.name:
+                return entry
+        if current_champion(history) != decision.champion:
+            raise UserError("the champion has changed since the evaluation: materialize evaluation again")
+        if decision.promote or decision.challenger == decision.champion:
+            keep_version(paths, decision.challenger)  # also a champion that was kept, but is damaged
+        entry = Entry(
+            time=now(),
+            action="promoted" if decision.promote else "kept",
+            champion=decision.challenger if decision.promote else decision.champion,
+            model=decision.challenger,
+            reasons=decision.reasons,
+            decision=decision.name,
+        )
+        append(paths, history, entry)
+        if decision.promote:
+            kept = {*reigns([*history, entry])[-keep:], *decision.references}
+            for folder in paths.champions.iterdir():  # also what killed runs have left
+                if folder.name not in kept:
+                    remove_unused(folder, paths.model)
+        return entry
 
 
-@alone
 def roll_back(paths: PipelinePaths, to: str | None = None) -> Entry:
     """Make an earlier champion the champion again: the one before, or the one whose fingerprint begins with `to`.
 
     Raises UserError when there is nothing to go back to.
     """
-    history = read_history(paths)
-    champion = current_champion(history)
-    if champion is None:
-        raise UserError(f"{paths.pipeline} has no champion yet: there is nothing to go back to")
-    target = named_version(paths, history, to) if to else version_before(paths, history)
-    entry = Entry(
-        time=now(),
-        action="rolled back",
-        champion=target,
-        model=champion,
-        reasons=[f"Rolled back from {short(champion)} to {short(target)} by hand."],
-    )
-    append(paths, history, entry)
-    return entry
+    with locked(paths.champion_history):
+        history = read_history(paths)
+        champion = current_champion(history)
+        if champion is None:
+            raise UserError(f"{paths.pipeline} has no champion yet: there is nothing to go back to")
+        target = named_version(paths, history, to) if to else version_before(paths, history)
+        reason = f"Rolled back from {short(champion)} to {short(target)} by hand."
+        entry = Entry(now(), "rolled back", champion=target, model=champion, reasons=[reason])
+        append(paths, history, entry)
+        return entry
 
 
 def version_before(paths: PipelinePaths, history: list[Entry]) -> str:
@@ -280,17 +264,16 @@ def version_before(paths: PipelinePaths, history: list[Entry]) -> str:
 
 
 def named_version(paths: PipelinePaths, history: list[Entry], beginning: str) -> str:
+    """The one champion that is whole and whose fingerprint begins so, but for the current one."""
+    champion = current_champion(history)
     known = [name for name in reigns(history) if is_whole(paths, name)]
-    found = [name for name in known if name.startswith(beginning)]
-    if len(found) != 1 or found[0] == current_champion(history):
-        state = (
-            "the champion already"
-            if len(found) == 1
-            else "no single model that was champion and is kept whole"
-        )
-        others = ", ".join(short(name) for name in known if name != current_champion(history)) or "none"
-        raise UserError(f"{beginning} is {state}; one may go back to: {others}")
-    return found[0]
+    matches = [name for name in known if name.startswith(beginning)]
+    if len(matches) == 1 and matches != [champion]:
+        return matches[0]
+    ambiguous = "no single model that was champion and is kept whole"
+    state = "the champion already" if matches == [champion] else ambiguous
+    others = ", ".join(short(name) for name in known if name != champion) or "none"
+    raise UserError(f"{beginning} is {state}; one may go back to: {others}")
 
 
 def earlier_champions(paths: PipelinePaths, history: list[Entry], reference: str = "best") -> list[str]:
@@ -299,13 +282,13 @@ def earlier_champions(paths: PipelinePaths, history: list[Entry], reference: str
     if reference == "best":
         return [name for name in succession(history)[:-1] if (paths.champions / name).is_dir()]
     known = [name for name in reigns(history) if (paths.champions / name).is_dir()]
-    found = [name for name in known if name.startswith(reference)]
-    if len(found) != 1:
+    matches = [name for name in known if name.startswith(reference)]
+    if len(matches) != 1:
         raise UserError(
             f"promotion.reference names {reference}, which is no single champion that is kept; it may name: "
             f"{', '.join(map(short, known)) or 'none yet'}, or best"
         )
-    return found
+    return matches
 
 
 def succession(history: list[Entry]) -> list[str]:
@@ -346,13 +329,6 @@ def keep_version(paths: PipelinePaths, fingerprint: str) -> None:
             )
         shutil.rmtree(target, ignore_errors=True)
         copy.rename(target)
-
-
-def remove_old_versions(paths: PipelinePaths, kept: Collection[str]) -> None:
-    """All champions but those `kept` and what somebody reads, and leftovers of runs that were killed."""
-    for folder in paths.champions.glob("*"):
-        if folder.name not in kept:
-            remove_unused(folder, paths.model)
 
 
 def append(paths: PipelinePaths, history: list[Entry], entry: Entry) -> None:

@@ -1,8 +1,8 @@
-"""Checksums that are written with each artifact, and compared when it is opened: what has decayed is never used.
+"""Checksums that are written with each artifact and compared when it is opened, so that nothing damaged is used.
 
 A folder holds them in the file SHA256SUMS, as `sha256sum` writes it and `sha256sum -c` reads it. A Parquet file that
-is published alone has one in its metadata, of all that stands before and behind it. Parquet's own checksums of pages
-would leave out the metadata, in which a flipped bit moves whole columns.
+is published alone has one in its metadata, of everything before and after it. Parquet's own page checksums would
+leave out the metadata, where a flipped bit moves whole columns.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ BLOCK = 1 << 20
 
 
 def write_checksums(folder: Path) -> None:
-    """Write down what the files of a folder are now."""
     (folder / CHECKSUMS).write_bytes(checksums(folder))
 
 
@@ -32,7 +31,7 @@ def verify_checksums(folder: Path, published: Path) -> None:
     """Raises UserError unless the folder holds exactly the files that it was published with, at `published`."""
     again = f"materialize {published.name} again"
     try:
-        written, found = (folder / CHECKSUMS).read_bytes(), checksums(folder)
+        written, actual = (folder / CHECKSUMS).read_bytes(), checksums(folder)
     except FileNotFoundError as error:
         raise UserError(
             f"{published} holds no {CHECKSUMS}, so nobody can say whether it is whole (earlier versions of this "
@@ -40,8 +39,8 @@ def verify_checksums(folder: Path, published: Path) -> None:
         ) from error
     except OSError as error:
         raise UserError(f"{published} cannot be read ({error}): {again}") from error
-    if written != found:
-        differing = set(written.splitlines()) ^ set(found.splitlines())
+    if written != actual:
+        differing = set(written.splitlines()) ^ set(actual.splitlines())
         names = sorted({line[66:].decode(errors="replace") for line in differing} or {CHECKSUMS})
         raise UserError(
             f"{published} is damaged: {', '.join(names)} not as published, going by {CHECKSUMS}: {again}"
@@ -50,27 +49,28 @@ def verify_checksums(folder: Path, published: Path) -> None:
 
 def checksums(folder: Path) -> bytes:
     """A line for each file: its SHA-256 (hex), two spaces, its name."""
-    lines = []
-    for path in sorted(folder.iterdir()):
-        if path.name != CHECKSUMS:
-            with path.open("rb") as file:
-                lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.name}\n")
-    return "".join(lines).encode()
+    files = sorted(path for path in folder.iterdir() if path.name != CHECKSUMS)
+    return "".join(f"{file_sha256(path).hex()}  {path.name}\n" for path in files).encode()
+
+
+def file_sha256(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def seal(path: Path) -> None:
-    """Write into a Parquet file whose metadata hold UNSEALED what the file is, so that it vouches for itself."""
+    """Write its own checksum into a Parquet file whose metadata hold UNSEALED."""
     with path.open("r+b") as file:
-        place, _, found = sealed(file)
+        place, _, checksum = sealed(file)
         file.seek(place)
-        file.write(found)
+        file.write(checksum)
 
 
 def verify_seal(file: BinaryIO, path: Path) -> None:
-    """Raises UserError unless an open file, that of `path`, is as it was sealed. Reads all of it, in little memory."""
+    """Raises UserError unless the open file of `path` is as it was sealed. Reads all of it, in little memory."""
     again = f"materialize {asset_of(path)} again"
     try:
-        _, written, found = sealed(file)
+        _, written, actual = sealed(file)
         file.seek(0)
     except ValueError as error:
         raise UserError(
@@ -79,7 +79,7 @@ def verify_seal(file: BinaryIO, path: Path) -> None:
         ) from error
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error}): {again}") from error
-    if written != found:
+    if written != actual:
         raise UserError(f"{path} is damaged: it is not as it was published, going by its checksum: {again}")
 
 
@@ -92,7 +92,7 @@ def verify_file(path: Path) -> None:
 
 
 def sealed(file: BinaryIO) -> tuple[int, bytes, bytes]:
-    """Where the checksum (hex) stands, what it says, and what it should: SHA-256 of all before and behind it.
+    """Where the checksum (hex) is, what it says, and what it should say: SHA-256 of everything before and after it.
 
     Raises ValueError where there is none.
     """

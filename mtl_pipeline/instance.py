@@ -3,9 +3,9 @@
 python -m mtl_pipeline.instance
 
 Dagster would show a run whose process was killed as started for ever: nobody watches a run from the command line, and
-Dagster's launcher for one machine cannot say whether a run's process is still there. The first event of a run holds the
-number of its process. While the UI is open its daemon asks the launcher below, see run_monitoring in dagster.yaml.
-It takes for granted that all runs of an instance are made on one machine, in one namespace of processes.
+Dagster's launcher for one machine cannot say whether a run's process is still there. The first event of a run holds its
+process id. While the UI is open, its daemon asks the launcher below (see run_monitoring in dagster.yaml).
+This assumes that all runs of an instance are on one machine, in one process namespace.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, Wor
 UNFINISHED = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 CLOCK_MAY_HAVE_MOVED_SECONDS = 60
 TRAINING_POOL = "training"
-"""Of the assets that train."""
+"""The pool of the assets that train."""
 LOST = "The process of this run is gone: it was killed, or the machine was restarted. What it had published stays."
 
 
@@ -38,12 +38,9 @@ class WatchfulRunLauncher(DefaultRunLauncher):
 
 
 def fail_lost_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Ids of the runs that were lost."""
-    lost = [
-        run.run_id
-        for run in instance.get_runs(filters=dg.RunsFilter(statuses=UNFINISHED))
-        if is_lost(instance, run)
-    ]
+    """Report runs that were lost as failed; returns their ids."""
+    unfinished = instance.get_runs(filters=dg.RunsFilter(statuses=UNFINISHED))
+    lost = [run.run_id for run in unfinished if is_lost(instance, run)]
     # Looked up again: a run may have ended, and its process with it, in the meantime.
     ended = [run for run_id in lost if (run := instance.get_run_by_id(run_id)) and not run.is_finished]
     for run in ended:
@@ -52,19 +49,15 @@ def fail_lost_runs(instance: dg.DagsterInstance) -> list[str]:
 
 
 def is_lost(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    """Whether a run has started in a process that is there no longer."""
+    """Whether a run has started in a process that no longer exists."""
     started = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_START)
-    return any(
-        entry.dagster_event is not None
-        and entry.dagster_event.pid is not None
-        and not is_alive(entry.dagster_event.pid, entry.timestamp)
-        for entry in started
-    )
+    events = [(entry.dagster_event, entry.timestamp) for entry in started]
+    return any(event and event.pid is not None and not is_alive(event.pid, time) for event, time in events)
 
 
 def is_alive(process: int, since: float) -> bool:
-    """Whether the process that had this number at a time (seconds since 1970) is still there: one that started later
-    is another, and a zombie is none. Where the system has no /proc, nobody knows: it is."""
+    """Whether the process that had this id at a time (seconds since 1970) still exists: one that started later is
+    another one, and a zombie does not count. Without /proc nobody can tell, so it counts as alive."""
     if not Path("/proc/self/stat").is_file():
         return True
     try:

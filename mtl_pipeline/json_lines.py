@@ -1,7 +1,7 @@
-"""Histories: a file of JSON, a line for each thing that happened, each line with a checksum of itself.
+"""Histories: files with a line of JSON for each thing that happened, each line with its own checksum.
 
-The checksum is the last of a line's values, `sha256`, of the line without it. A line that has none is one of an earlier
-version of this project, or was mended by hand.
+The checksum is the line's last value, `sha256`, of the line without it. A line without one was written by an earlier
+version of this project, or corrected by hand.
 """
 
 from __future__ import annotations
@@ -23,16 +23,15 @@ Parsed = TypeVar("Parsed")
 def write_lines(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
     """Publish the lines at `path`. Raises ValueError for NaN, which JSON does not know."""
     with publish_file(path) as file:
-        file.write_bytes(
-            b"".join(with_checksum(json.dumps(line, allow_nan=False).encode()) for line in lines)
-        )
+        dumped = (json.dumps(line, allow_nan=False).encode() for line in lines)
+        file.write_bytes(b"".join(map(with_checksum, dumped)))
 
 
 def read_lines(path: Path, parse: Callable[[bytes], Parsed], otherwise: str) -> list[Parsed]:
     """Oldest first; empty where there is no file.
 
-    `parse` raises ValueError for a line that is none of its kind; so do blank lines, half-written and damaged ones,
-    as a UserError that names the line. `otherwise`: what happens without the line, for people.
+    `parse` raises ValueError for a line that it cannot read. Raises UserError, which names the line and says by
+    `otherwise` what happens without it, for such a line and for a damaged one.
     """
     if not path.is_file():
         return []

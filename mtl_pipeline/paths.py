@@ -57,6 +57,16 @@ def defs_folder() -> Path:
     return project / "src" / inside if (project / "src" / inside.parts[0]).is_dir() else project / inside
 
 
+class InData:
+    """A file or folder of a pipeline, below its data folder."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, paths: PipelinePaths, owner: type) -> Path:
+        return paths.data / self.name
+
+
 @dataclass(frozen=True)
 class PipelinePaths:
     """Paths of one pipeline. Nothing is created here."""
@@ -69,84 +79,38 @@ class PipelinePaths:
         return self.root / "data" / self.pipeline
 
     @property
-    def raw(self) -> Path:
-        return self.data / "raw"
-
-    @property
-    def truth(self) -> Path:
-        """True probabilities of a simulated pipeline: the interactions' key and a column per task. May be absent."""
-        return self.data / "truth.parquet"
-
-    @property
     def sql(self) -> Path:
         return self.root / "sql" / self.pipeline
-
-    @property
-    def warehouse(self) -> Path:
-        return self.data / "warehouse.duckdb"
 
     def embeddings(self, table: str) -> Path:
         """Text vectors of `users` or `items`."""
         return self.data / "embeddings" / f"{table}.parquet"
 
-    @property
-    def examples(self) -> Path:
-        """Folder: `examples.parquet`, `statistics.parquet`, `vocabulary.parquet`."""
-        return self.data / "examples"
-
-    @property
-    def model(self) -> Path:
-        """Folder of the newest model, the challenger: weights, `config.json`, `calibration.json`,
-        `statistics.parquet`, `vocabulary.parquet`, `training_log.json`, `seen.json`."""
-        return self.data / "model"
-
-    @property
-    def champions(self) -> Path:
-        """Folder: one model folder for each of the last champions, named by its fingerprint."""
-        return self.data / "champions"
-
-    @property
-    def champion_history(self) -> Path:
-        """Who was champion since when, and why; the last line names the champion (see champions)."""
-        return self.data / "champion.jsonl"
-
-    @property
-    def baselines(self) -> Path:
-        """Folder: `predictions.parquet`, and what they were trained with."""
-        return self.data / "baselines"
-
-    @property
-    def seed_runs(self) -> Path:
-        """Folder: `predictions.parquet` of the networks trained with further seeds, and `summary.json`."""
-        return self.data / "seed_runs"
-
-    @property
-    def evaluation(self) -> Path:
-        """Folder: `report.html`, `report.md`, `metrics.parquet` and further frames, `decision.json`."""
-        return self.data / "evaluation"
-
-    @property
-    def tuning(self) -> Path:
-        """Folder: `trials.parquet`, `best.yaml`, `report.html` and `report.md` of the last search."""
-        return self.data / "tuning"
-
-    @property
-    def tuning_study(self) -> Path:
-        """Folder: `study.db`, which grows with every trial of every search, and `study.lock`."""
-        return self.data / "tuning_study"
-
-    @property
-    def evaluation_history(self) -> Path:
-        """What each evaluation found, a line of JSON for each model and version of the examples (see
-        evaluation.studies.history)."""
-        return self.data / "evaluation_history.jsonl"
-
-    @property
-    def backtest(self) -> Path:
-        """Folder: `report.html`, `report.md`, `windows.parquet`, `metrics.parquet`, `comparisons.parquet`,
-        `pooled.parquet`."""
-        return self.data / "backtest"
-
-    @property
-    def recommendations(self) -> Path:
-        return self.data / "recommendations.parquet"
+    raw = InData("raw")
+    warehouse = InData("warehouse.duckdb")
+    truth = InData("truth.parquet")
+    """True probabilities of a simulated pipeline: the interactions' key and a column per task. May be absent."""
+    examples = InData("examples")
+    """Folder: `examples.parquet`, `statistics.parquet`, `vocabulary.parquet`."""
+    model = InData("model")
+    """Folder of the newest model, the challenger: weights, `config.json`, `calibration.json`, `statistics.parquet`,
+    `vocabulary.parquet`, `training_log.json`, `seen.json`."""
+    champions = InData("champions")
+    """Folder: one model folder for each of the last champions, named by its fingerprint."""
+    champion_history = InData("champion.jsonl")
+    """Who was champion since when, and why; the last line names the champion (see champions)."""
+    baselines = InData("baselines")
+    """Folder: `predictions.parquet`, and what they were trained with."""
+    seed_runs = InData("seed_runs")
+    """Folder: `predictions.parquet` of the networks trained with further seeds, and `summary.json`."""
+    evaluation = InData("evaluation")
+    """Folder: `report.html`, `report.md`, `metrics.parquet` and further frames, `decision.json`."""
+    evaluation_history = InData("evaluation_history.jsonl")
+    """Results of each evaluation, a line of JSON per model and version of the examples (evaluation.studies.history)."""
+    backtest = InData("backtest")
+    """Folder: `report.html`, `report.md`, and `windows`, `metrics`, `comparisons` and `pooled` as Parquet."""
+    tuning = InData("tuning")
+    """Folder: `trials.parquet`, `best.yaml`, `report.html` and `report.md` of the last search."""
+    tuning_study = InData("tuning_study")
+    """Folder: `study.db`, which grows with every trial of every search, and `study.lock`."""
+    recommendations = InData("recommendations.parquet")

@@ -18,7 +18,7 @@ from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.spec import Task
 
 PREDICTED = pl.col("^(prediction|uncalibrated)/.*$")
-"""What models predicted, also as it was before calibration."""
+"""What models predicted, before and after calibration."""
 CEILING = "ceiling"
 """The model that answers with a simulator's true probabilities: nothing predicts better."""
 CONSTANT = "constant"
@@ -105,20 +105,16 @@ def model_names(predictions: pl.DataFrame, task: str, candidate: str) -> list[st
 
 
 def check_predictions(predictions: pl.DataFrame, task: Task, models: list[str]) -> None:
-    """Refuse what no metric may hide: NaN, infinite, missing or impossible predictions.
+    """Refuse what no metric may hide: NaN, infinite, missing or impossible predictions. Raises UserError.
 
-    All rows are looked at, also those whose label is not observed; the ceiling is only known where it is.
-    Raises UserError naming task and model.
+    Looks at all rows, also those whose label is not observed; the ceiling is known only where it is.
     """
     for model in models:
         check_type(predictions, task, model)
         values = prediction_values(task, model)
-        rows = (
-            predictions.filter(pl.col(label_column(task.name)).is_not_null())
-            if model == CEILING
-            else predictions
-        )
-        where = f"task {task.name}, model {model}"
+        rows, where = predictions, f"task {task.name}, model {model}"
+        if model == CEILING:
+            rows = rows.filter(pl.col(label_column(task.name)).is_not_null())
         refuse_rows(
             rows.filter(pl.any_horizontal(value.is_null() | ~value.is_finite() for value in values)),
             rows.height,
@@ -140,12 +136,12 @@ def prediction_values(task: Task, model: str) -> list[pl.Expr]:
 
 def check_type(predictions: pl.DataFrame, task: Task, model: str) -> None:
     name = prediction_column(model, task.name)
-    found = predictions.schema[name]
-    classes = found.shape[0] if isinstance(found, pl.Array) else 0
+    dtype = predictions.schema[name]
+    classes = dtype.shape[0] if isinstance(dtype, pl.Array) else 0
     if classes != len(task.classes):
         wanted = f"an Array of {len(task.classes)} probabilities" if task.classes else "one number"
         raise UserError(
-            f"task {task.name}, model {model}: column {name} holds {found}; a {task.kind} task needs {wanted} "
+            f"task {task.name}, model {model}: column {name} holds {dtype}; a {task.kind} task needs {wanted} "
             "in each row. Materialize the model and the baselines again."
         )
 
@@ -173,23 +169,17 @@ def refuse_rows(wrong: pl.DataFrame, rows: int, where: str, what: str, remedy: s
 
 def task_rows(predictions: pl.DataFrame, task: str, models: list[str], split: str) -> TaskRows:
     """The observed rows of `split` as arrays."""
+    rows, cluster = observed_rows(predictions, task, split), pl.row_index()
+    if has_users(predictions):
+        rows, cluster = rows.sort("user_id", maintain_order=True), pl.col("user_id").rle_id()
     columns = [label_column(task), *(prediction_column(model, task) for model in models)]
-    users = ["user_id"] if has_users(predictions) else []
-    observed = predictions.lazy().filter(pl.col("split") == split, pl.col(columns[0]).is_not_null())
-    rows = observed.select(*users, *columns).collect()
-    labels, *predicted = (as_floats(rows[column]) for column in columns)
-    if not users:
-        clusters = np.arange(rows.height)
-    else:
-        clusters = rows["user_id"].rank("dense").to_numpy().astype(np.int64) - 1
-        order = np.argsort(clusters, kind="stable")
-        clusters, labels = clusters[order], labels[order]
-        predicted = [values[order] for values in predicted]
+    frame = rows.select(cluster.alias("cluster"), *columns).collect()
+    labels, *predicted = (as_floats(frame[column]) for column in columns)
     return TaskRows(
         labels=labels,
-        clusters=clusters,
-        cluster_count=int(clusters[-1]) + 1 if len(clusters) else 0,
-        has_users=bool(users),
+        clusters=frame["cluster"].to_numpy().astype(np.int64),
+        cluster_count=frame["cluster"].n_unique(),
+        has_users=has_users(predictions),
         predictions=dict(zip(models, predicted, strict=True)),
     )
 
@@ -202,9 +192,12 @@ def before_calibration(
     label, column = label_column(task), uncalibrated_column(model, task)
     if column not in predictions.columns:
         return None
-    rows = predictions.lazy().filter(pl.col("split") == split, pl.col(label).is_not_null())
-    observed = rows.select(label, column).collect()
-    return as_floats(observed[label]), as_floats(observed[column])
+    rows = observed_rows(predictions, task, split).select(label, column).collect()
+    return as_floats(rows[label]), as_floats(rows[column])
+
+
+def observed_rows(predictions: pl.DataFrame, task: str, split: str) -> pl.LazyFrame:
+    return predictions.lazy().filter(pl.col("split") == split, pl.col(label_column(task)).is_not_null())
 
 
 def as_floats(column: pl.Series) -> np.ndarray:

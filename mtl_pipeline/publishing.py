@@ -1,13 +1,13 @@
-"""Atomic publishing: a reader sees the old output or the new one, never half of either, and nothing that has decayed.
+"""Atomic publishing: a reader sees the old output or the new one, never half of either, and nothing damaged.
 
-A published folder is a hidden sibling, its version, and `target` a symbolic link to it, which a rename swaps. Three
-locks, which the system lets go of when their holder dies, keep versions from being lost or left behind:
+What is published is a hidden sibling folder, the version; `target` is a symbolic link to it, which a rename swaps.
+Three locks, which the system releases when their holder dies, keep versions from being lost or left behind:
 
-a writer    holds its unfinished version alone, until the link names it
+a writer    holds an exclusive lock on its unfinished version, until the link names it
 a reader    shares a lock on the version that it reads, for as long as it reads (`reading`)
-sweeping    after each publishing deletes every version that is not current and that nobody holds
+sweeping    after each publication deletes every version that is not current and that nobody holds
 
-Of two writers the last swap wins. Where a copy has replaced the link by a real folder, that folder is the version.
+Of two writers, the last to swap wins. Where a copy has replaced the link by a real folder, that folder is the version.
 Each version carries the checksums of its files (see `checksums`), which are compared when it is opened.
 """
 
@@ -27,18 +27,15 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mtl_pipeline.checksums import CHECKSUMS, verify_checksums, write_checksums
+from mtl_pipeline.checksums import CHECKSUMS, file_sha256, verify_checksums, write_checksums
 from mtl_pipeline.errors import UserError
 
 DISK_IS_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
-"""Polars, DuckDB and others say it by exceptions of their own."""
+"""Polars, DuckDB and others raise exceptions of their own with these words."""
 LEAST_ROOM = 1 << 20
 DESCRIPTORS = Path("/proc/self/fd")
 PATIENCE_SECONDS = 0.2
-"""A link that takes the place of a real folder is missing for an instant."""
-
-Verify = Callable[[Path, Path], None]
-"""(version, target): raises UserError where the version is not what was published at the target."""
+"""When a link replaces a real folder, neither is there for an instant."""
 
 
 @contextmanager
@@ -68,29 +65,26 @@ def publish_folder(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def reading(target: Path, verify: Verify = verify_checksums) -> Iterator[Path]:
+def reading(target: Path, verify: Callable[[Path, Path], None] = verify_checksums) -> Iterator[Path]:
     """Yield the version that `target` names now: verified, and there until the `with` block ends.
 
-    Raises UserError when there is none, or when it is damaged.
+    Raises UserError when there is none, and when `verify(version, target)` finds that it is damaged.
     """
-    session = SESSION.get()
-    if session is None:
-        with current_version(target) as version:
+    with ExitStack() as until_the_end:
+        session = SESSION.get() or Session(until_the_end)
+        key = target.absolute()
+        if key not in session.versions:
+            version = session.stack.enter_context(current_version(target))
             verify(version, target)
-            yield version
-        return
-    if target.absolute() not in session.versions:
-        version = session.stack.enter_context(current_version(target))
-        verify(version, target)
-        session.versions[target.absolute()] = version
-    yield session.versions[target.absolute()]
+            session.versions[key] = version
+        yield session.versions[key]
 
 
 @contextmanager
 def one_version_each() -> Iterator[None]:
-    """Within, whoever reads a folder again reads the version of the first time, which is verified once.
+    """Within, every read of a folder gets the version that the first one got, which is verified once.
 
-    So what is made in many steps is made from one version of each of its inputs, whatever is published meanwhile.
+    So what takes many steps is made from one version of each of its inputs, whatever is published meanwhile.
     """
     with ExitStack() as stack:
         token = SESSION.set(Session(stack))
@@ -103,7 +97,7 @@ def one_version_each() -> Iterator[None]:
 @dataclass(frozen=True)
 class Session:
     stack: ExitStack
-    """Holds the versions."""
+    """Keeps the versions open."""
     versions: dict[Path, Path] = field(default_factory=dict)
     """By absolute path of their target."""
 
@@ -112,28 +106,25 @@ SESSION: ContextVar[Session | None] = ContextVar("session", default=None)
 
 
 def folder_fingerprint(folder: Path, *, without: Collection[str] = ()) -> str:
-    """SHA-256 (hex) over the names and contents of the files in a folder, but for those named in `without`.
+    """SHA-256 (hex) over the names and contents of the files in a folder, except those named in `without`.
 
-    Of a link it is that of the version that is read, and raises UserError as `reading` does.
+    Follows a link to the current version, and then raises UserError as `reading` does.
     """
     digest = hashlib.sha256()
     is_target = folder.is_symlink() and folder.parent != DESCRIPTORS
     with reading(folder) if is_target else nullcontext(folder) as version:
         for path in sorted(version.iterdir()):
             if path.name not in (*without, CHECKSUMS):
-                digest.update(path.name.encode() + b"\0")
-                with path.open("rb") as file:
-                    digest.update(hashlib.file_digest(file, "sha256").digest())
+                digest.update(path.name.encode() + b"\0" + file_sha256(path))
     return digest.hexdigest()
 
 
-def ensure_writable(target: Path, bytes_needed: int | None = None) -> None:
-    """Find out before an hour of work whether its output can be published at `target`.
+def ensure_writable(target: Path) -> None:
+    """Find out before an hour of work whether as much as is published at `target` now can be published again.
 
-    `bytes_needed` is by default as much as is published there now. Raises UserError when the disk is full or must
-    not be written.
+    Raises UserError when the disk is full or must not be written.
     """
-    needed = max(LEAST_ROOM, published_bytes(target) if bytes_needed is None else bytes_needed)
+    needed = max(LEAST_ROOM, published_bytes(target))
     with hidden_folder(target) as folder:
         (folder / "probe").write_bytes(bytes(LEAST_ROOM))
         disk = os.statvfs(folder)
@@ -148,10 +139,7 @@ def published_bytes(target: Path) -> int:
 
 @contextmanager
 def locked(target: Path) -> Iterator[None]:
-    """One process at a time, others wait: for a file that is read, changed and replaced.
-
-    The system lets go of the lock when its holder dies.
-    """
+    """One process at a time, others wait: for a file that is read, changed and replaced."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.with_name(f".{target.name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -160,9 +148,9 @@ def locked(target: Path) -> Iterator[None]:
 
 @contextmanager
 def hidden_folder(target: Path) -> Iterator[Path]:
-    """Yield a new folder beside `target` that is held alone, and is gone afterwards unless `target` names it then.
+    """Yield a new, exclusively held folder beside `target`, which is deleted afterwards unless `target` names it then.
 
-    Sweeps leftovers of runs that were killed. Raises UserError when the disk is full or must not be written.
+    Sweeps leftovers of killed runs. Raises UserError when the disk is full or must not be written.
     """
     with ExitStack() as stack:
         folder = new_folder(target, stack)
@@ -179,7 +167,7 @@ def hidden_folder(target: Path) -> Iterator[Path]:
 
 
 def new_folder(target: Path, stack: ExitStack) -> Path:
-    """A new folder beside `target`, held alone for as long as the stack lasts."""
+    """A new folder beside `target`, held exclusively for as long as the stack lasts."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         while True:
@@ -206,7 +194,7 @@ def current_version(target: Path) -> Iterator[Path]:
         while True:
             version = target.resolve()
             descriptor = stack.enter_context(held(version, fcntl.LOCK_SH))
-            # Whoever deletes holds a version alone and leaves the current one: it is whole if it is current now.
+            # Deleting takes an exclusive lock and spares the current version: if this one is current now, it is whole.
             if descriptor is not None and target.resolve() == version:
                 break
             stack.close()
@@ -219,18 +207,17 @@ def current_version(target: Path) -> Iterator[Path]:
 
 
 def swap(link: Path, target: Path) -> None:
-    """Put a link in the place of another, or of the real folder that a copy has made of it."""
+    """Replace a link, or the real folder that a copy has made of it, by another link."""
     while True:
         try:
-            os.replace(link, target)
-            return
+            return os.replace(link, target)
         except IsADirectoryError:
             with suppress(FileNotFoundError):
                 os.replace(target, hidden_sibling(target))
 
 
 def sweep(target: Path) -> None:
-    """Delete what was published at `target` before, or was never finished, and is in nobody's hands."""
+    """Delete earlier and unfinished versions of `target` that nobody holds."""
     ours = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{32}}(\.link)?")
     for sibling in target.parent.iterdir():
         if ours.fullmatch(sibling.name):
@@ -264,18 +251,15 @@ def held(path: Path, operation: int) -> Iterator[int | None]:
             descriptor = os.open(path, os.O_RDONLY)
             stack.callback(os.close, descriptor)
             fcntl.flock(descriptor, operation)
-            found = descriptor if os.path.samestat(os.fstat(descriptor), path.stat()) else None
+            still_there = os.path.samestat(os.fstat(descriptor), path.stat())
         except (FileNotFoundError, BlockingIOError):
-            found = None
-        yield found
+            still_there = False
+        yield descriptor if still_there else None
 
 
 @contextmanager
 def only_one(lock: Path, busy: str) -> Iterator[None]:
-    """Hold a lock file, which the system releases when the process ends in whatever way.
-
-    Raises UserError, which says what is `busy`, where another process holds it.
-    """
+    """Hold a lock file. Raises UserError, which says what is `busy`, where another process holds it."""
     lock.touch()
     with held(lock, fcntl.LOCK_EX | fcntl.LOCK_NB) as descriptor:
         if descriptor is None:

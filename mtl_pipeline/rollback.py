@@ -12,24 +12,18 @@ import sys
 import dagster as dg
 
 from mtl_pipeline.champions import PREVIOUS, read_history, short
-from mtl_pipeline.components.champion import rollback_config
+from mtl_pipeline.components.assets.champion import rollback_config
 from mtl_pipeline.definitions import defs
 from mtl_pipeline.paths import PipelinePaths, project_root
 
 
 def run_rollback(pipeline: str, to: str) -> bool:
-    """Launch the job here and now, recorded where `DAGSTER_HOME` says. Whether all of it succeeded."""
+    """Run the job here and now, recorded where `DAGSTER_HOME` says. Returns whether all of it succeeded."""
     job = defs().resolve_job_def(f"{pipeline}_rollback")
-    with (
-        dg.DagsterInstance.get()
-        if "DAGSTER_HOME" in os.environ
-        else dg.DagsterInstance.ephemeral() as instance
-    ):
-        result = job.execute_in_process(
-            instance=instance,
-            run_config=rollback_config(pipeline, to),
-            raise_on_error=False,
-        )
+    lasting = "DAGSTER_HOME" in os.environ
+    with dg.DagsterInstance.get() if lasting else dg.DagsterInstance.ephemeral() as instance:
+        config = rollback_config(pipeline, to)
+        result = job.execute_in_process(instance=instance, run_config=config, raise_on_error=False)
     for failure in result.get_step_failure_events():
         data = failure.step_failure_data.user_failure_data
         print(data.description if data else failure.step_failure_data.error, file=sys.stderr)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic.json_schema import GenerateJsonSchema
+
 from mtl_pipeline.paths import project_root
 from mtl_pipeline.spec import PipelineSpec
 
@@ -60,9 +62,19 @@ class Section:
     keys: list[Key]
 
 
+class WithoutTitles(GenerateJsonSchema):
+    """Pydantic repeats each key as its title, which editors then show instead of the description."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+    def model_schema(self, schema: Any) -> dict[str, Any]:
+        return {key: value for key, value in super().model_schema(schema).items() if key != "title"}
+
+
 def defs_schema() -> dict[str, Any]:
     """The JSON schema of a whole defs.yaml."""
-    attributes = without_titles(PipelineSpec.model_json_schema())
+    attributes = PipelineSpec.model_json_schema(schema_generator=WithoutTitles)
     definitions = attributes.pop("$defs")
     of_dagster = {"description": "Dagster's own; see its documentation of components."}
     return {
@@ -74,26 +86,9 @@ def defs_schema() -> dict[str, Any]:
         "properties": {
             "type": {"const": COMPONENT_TYPE, "description": "What the folder declares: a pipeline."},
             "attributes": attributes,
-            "requirements": of_dagster,
-            "post_processing": of_dagster,
-            "template_vars_module": of_dagster,
+            **dict.fromkeys(("requirements", "post_processing", "template_vars_module"), of_dagster),
         },
         "$defs": definitions,
-    }
-
-
-def without_titles(schema: dict[str, Any]) -> dict[str, Any]:
-    """Pydantic repeats each key as its title, which editors then show instead of the description."""
-    return {
-        key: {name: without_titles(value) for name, value in part.items()}
-        if key in ("properties", "$defs")
-        else [without_titles(item) if isinstance(item, dict) else item for item in part]
-        if isinstance(part, list)
-        else without_titles(part)
-        if isinstance(part, dict) and key != "default"
-        else part
-        for key, part in schema.items()
-        if key != "title"
     }
 
 
@@ -109,25 +104,19 @@ def read_section(model: dict[str, Any], definitions: dict[str, Any], path: str) 
         read_key(name, part, definitions, path, name in required)
         for name, part in model["properties"].items()
     ]
-    return Section(path, flowing(model.get("description", "")), keys)
+    return Section(path, one_line(model), keys)
 
 
 def read_key(name: str, part: dict[str, Any], definitions: dict[str, Any], path: str, required: bool) -> Key:
     here = f"{path}.{name}" if path else name
-    core = without_null(part)
-    mapping, suffix = core, ""
-    if core.get("type") == "array":
-        mapping, suffix = core["items"], "[]"
+    mapping = next((option for option in part.get("anyOf", []) if option.get("type") != "null"), part)
+    if mapping.get("type") == "array":
+        here, mapping = f"{here}[]", mapping["items"]
     section = None
     if "$ref" in mapping:
-        model = definitions[mapping["$ref"].rpartition("/")[2]]
-        section = read_section(model, definitions, here + suffix)
-    meaning = flowing(part.get("description", "")) or (section.meaning if section else "")
+        section = read_section(definitions[mapping["$ref"].rpartition("/")[2]], definitions, here)
+    meaning = one_line(part) or (section.meaning if section else "")
     return Key(name, type_in_words(part), required, part.get("default"), meaning, section)
-
-
-def without_null(part: dict[str, Any]) -> dict[str, Any]:
-    return next((option for option in part.get("anyOf", []) if option.get("type") != "null"), part)
 
 
 def type_in_words(part: dict[str, Any]) -> str:
@@ -145,14 +134,9 @@ def type_in_words(part: dict[str, Any]) -> str:
     return f"{'name' if 'pattern' in part else part['type']} {limits}".strip()
 
 
-def flowing(text: str) -> str:
-    """A docstring as one line."""
-    return " ".join(text.split())
-
-
-def reference() -> str:
-    """The page docs/defs.md."""
-    return "\n".join([INTRODUCTION, *section_lines(spec_sections())])
+def one_line(part: dict[str, Any]) -> str:
+    """The description of a key or a mapping."""
+    return " ".join(part.get("description", "").split())
 
 
 def section_lines(section: Section) -> Iterator[str]:
@@ -184,17 +168,13 @@ def changed(key: Key, name: str, value: Any) -> bool:
     return not isinstance(value, dict) and own.get(name) != value
 
 
-def write_schema(root: Path) -> list[Path]:
-    """Write the schema and the page below `root`; returns their paths."""
-    schema = json.dumps(defs_schema(), indent=2, ensure_ascii=False) + "\n"
-    written = []
-    for name, text in {SCHEMA_FILE: schema, REFERENCE_FILE: reference()}.items():
-        path = root / name
-        path.write_text(text)
-        written.append(path)
-    return written
+def write_schema(root: Path) -> None:
+    """Write the schema and the page below `root`."""
+    schema = json.dumps(defs_schema(), indent=2, ensure_ascii=False)
+    (root / SCHEMA_FILE).write_text(schema + "\n")
+    (root / REFERENCE_FILE).write_text("\n".join([INTRODUCTION, *section_lines(spec_sections())]))
 
 
 if __name__ == "__main__":
-    for path in write_schema(project_root()):
-        print(f"wrote {path}")
+    write_schema(project_root())
+    print(f"wrote {SCHEMA_FILE} and {REFERENCE_FILE} in {project_root()}")

@@ -1,5 +1,5 @@
-"""The closing words of `make demo`: metrics per task against the baselines, whether the model was promoted,
-seconds per asset, and where the report is.
+"""What `make demo` prints last: metrics per task against the baselines, whether the model was promoted, seconds per
+asset, and where the report is.
 
 python -m mtl_pipeline.summary movielens
 """
@@ -39,33 +39,14 @@ def print_metrics(paths: PipelinePaths) -> None:
     with reading(paths.evaluation) as folder:
         metrics = pl.read_parquet(folder / "metrics.parquet").filter(pl.col("split") == "test")
         comparisons = pl.read_parquet(folder / "comparisons.parquet")
-    with markdown_tables(decimals=4):
-        for rows in metrics.partition_by("task", maintain_order=True):
-            task, kind = str(rows["task"][0]), str(rows["kind"][0])
-            print(f"\n{task} on {int(rows['rows'][0]):,} test rows")
-            table = rows.filter(pl.col("metric").is_in([*KINDS[kind].summarised, CEILING_SHARE.name])).pivot(
-                "metric", index="model", values="value"
-            )
-            print(table)
-            print(
-                comparisons.filter(
-                    (pl.col("task") == task) & (pl.col("metric") == KINDS[kind].headline.name)
-                ).select(
-                    "metric",
-                    pl.col("baseline").alias("multi_task against"),
-                    "difference",
-                    "low",
-                    "high",
-                    "verdict",
-                    "seeds",
-                )
-            )
-
-
-def print_promotion(paths: PipelinePaths) -> None:
-    """Print what the evaluation decided about the newest model."""
-    decision = Decision.read(paths.evaluation / "decision.json")
-    print("\n" + "\n- ".join([decision.verdict, *decision.reasons]))
+    against = pl.col("baseline").alias("multi_task against")
+    for rows in metrics.partition_by("task", maintain_order=True):
+        task, kind = str(rows["task"][0]), KINDS[str(rows["kind"][0])]
+        print(f"\n{task} on {int(rows['rows'][0]):,} test rows")
+        shown = rows.filter(pl.col("metric").is_in([*kind.summarised, CEILING_SHARE.name]))
+        print(shown.pivot("metric", index="model", values="value"))
+        headline = comparisons.filter(pl.col("task") == task, pl.col("metric") == kind.headline.name)
+        print(headline.select("metric", against, "difference", "low", "high", "verdict", "seeds"))
 
 
 def print_timings(paths: PipelinePaths) -> None:
@@ -74,9 +55,7 @@ def print_timings(paths: PipelinePaths) -> None:
         return
     with dg.DagsterInstance.get() as instance:
         timings = seconds_per_asset(instance, paths.pipeline)
-    with markdown_tables(decimals=1):
-        print(f"\nseconds per asset, {timings['seconds'].sum():.0f} in all")
-        print(timings)
+    print(f"\nseconds per asset, {timings['seconds'].sum():.0f} in all\n{timings}")
 
 
 def main() -> int:
@@ -86,9 +65,12 @@ def main() -> int:
     if not (paths.evaluation / "metrics.parquet").is_file():
         print(f"{paths.evaluation} holds no evaluation: materialize the pipeline first", file=sys.stderr)
         return 1
-    print_metrics(paths)
-    print_promotion(paths)
-    print_timings(paths)
+    with markdown_tables(decimals=4):
+        print_metrics(paths)
+    decision = Decision.read(paths.evaluation / "decision.json")
+    print("\n" + "\n- ".join([decision.verdict, *decision.reasons]))
+    with markdown_tables(decimals=1):
+        print_timings(paths)
     print(f"\nReport: {paths.evaluation / 'report.html'}")
     if paths.recommendations.exists():
         print(f"Recommendations: {paths.recommendations}")

@@ -6,11 +6,11 @@ One row for each row of a table, in its order:
     vector     fixed_size_list<float32>[dimension]
     text_hash  16 bytes: which text the vector stands for
 
-The file's metadata says where the vectors come from: `encoder_fingerprint` (hex) and `encoder` (JSON), and what the
-whole file is: `checksum`, see `checksums`.
+The file's metadata holds where the vectors come from, `encoder_fingerprint` (hex) and `encoder` (JSON), and the
+`checksum` of the whole file (see `checksums`).
 
-Vectors are neither compressed nor dictionary-encoded: random mantissas do not shrink, and trying costs
-most of the time. Values are declared non-nullable, which makes reading three to four times as fast.
+Vectors are neither compressed nor dictionary-encoded: random mantissas do not shrink, and trying takes most of the
+time. Values are declared non-nullable, which makes reading three to four times as fast.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def write_vectors(
 
 
 def read_vectors(path: Path) -> Vectors:
-    """All of the file at `path`, one row group at a time, after it was compared with its checksum.
+    """All of the file at `path`, one row group at a time, after comparing it with its checksum.
 
     Raises UserError when the file is missing or damaged.
     """
@@ -89,9 +89,7 @@ def read_vectors(path: Path) -> Vectors:
                 vectors[start : start + len(chunk)] = chunk.flatten().to_numpy().reshape(-1, dimension)
                 start += len(chunk)
         metadata = {key.decode(): value.decode() for key, value in file.schema_arrow.metadata.items()}
-    return Vectors(
-        ids, vectors, hashes, {key: value for key, value in metadata.items() if key not in UNSEALED}
-    )
+    return Vectors(ids, vectors, hashes, {key: metadata[key] for key in metadata if key not in UNSEALED})
 
 
 def content_fingerprint(ids: pa.Array, vectors: np.ndarray) -> str:
@@ -103,5 +101,5 @@ def content_fingerprint(ids: pa.Array, vectors: np.ndarray) -> str:
 
 def file_fingerprint(path: Path) -> str:
     """`content_fingerprint` of the file at `path`. Raises UserError as `read_vectors` does."""
-    found = read_vectors(path)
-    return content_fingerprint(found.ids, found.vectors)
+    ids, vectors, *_ = read_vectors(path)
+    return content_fingerprint(ids, vectors)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import fcntl
+import os
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TextIO
 
 import numpy as np
 import pytest
@@ -20,6 +23,26 @@ PIPELINE = "movielens"
 USERS, ITEMS, INTERACTIONS = 60, 80, 1_500
 GENRES = ["Action", "Comedy", "Drama", "Horror"]
 OCCUPATIONS = ["artist", "lawyer", "student"]
+
+LONGEST_FIRST = [
+    "components/test_promotion.py",
+    "components/test_ui.py",
+    "components/test_scenarios.py",
+    "components/test_instance.py",
+    "components/test_shapes.py",
+    "learning/test_tuning.py",
+    "components/test_seed_runs.py",
+    "faults/test_faults.py",
+    "warehouse/test_nothing_from_the_future.py",
+    "workflows/test_own_project.py",
+]
+"""Files of tests that take longest: workers of pytest-xdist begin with them, so that none works on alone at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {REPOSITORY / "mtl_pipeline_tests" / file: place for place, file in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
 
 SMALL_SETTINGS: dict = {
     "model": {"id_dimension": 4, "categorical_dimension": 2, "text_dimension": 4, "experts": 2}
@@ -60,8 +83,6 @@ class TinyPipeline:
     """A project root of its own: `sql/` as in the checkout, small raw files, small model."""
 
     root: Path
-    planted_lines: list[tuple[PlantedRow, int]] = field(default_factory=list)
-    """Each planted row with its line number."""
 
     @property
     def paths(self) -> PipelinePaths:
@@ -71,6 +92,12 @@ class TinyPipeline:
     def spec(self) -> PipelineSpec:
         declared = yaml.safe_load((REPOSITORY / f"mtl_pipeline/defs/{PIPELINE}/defs.yaml").read_text())
         return PipelineSpec.model_validate(declared["attributes"] | SMALL_SETTINGS)
+
+    @property
+    def planted_lines(self) -> list[tuple[PlantedRow, int]]:
+        """Each planted row with its line number."""
+        files = {path.name: path.read_text().splitlines() for path in self.paths.raw.iterdir()}
+        return [(row, files[row.file].index(row.content) + 1) for row in PLANTED_ROWS]
 
 
 @pytest.fixture
@@ -88,15 +115,35 @@ def write_tiny_pipeline(root: Path) -> TinyPipeline:
     for name, rows in tiny_tables().items():
         with (raw / name).open("w", newline="") as file:
             csv.writer(file, lineterminator="\n").writerows(rows)
-    return TinyPipeline(root, list(plant_rows(raw)))
-
-
-def plant_rows(raw: Path) -> Iterator[tuple[PlantedRow, int]]:
     for planted in PLANTED_ROWS:
-        path = raw / planted.file
-        with path.open("a") as file:
+        with (raw / planted.file).open("a") as file:
             file.write(planted.content + "\n")
-        yield planted, len(path.read_text().splitlines())
+    return TinyPipeline(root)
+
+
+MakeOnce = Callable[[str, Callable[[Path], object]], Path]
+"""The folder of this name, which the first to ask for it makes: it is for all tests of a run, so only to be read."""
+
+
+@pytest.fixture(scope="session")
+def make_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
+    """The workers of pytest-xdist share these folders: while one makes a folder, others wait that need it too."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "made_once"
+    shared.mkdir(exist_ok=True)
+
+    def folder(name: str, make: Callable[[Path], object]) -> Path:
+        whole, half = shared / name, shared / f"{name}.half"
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not whole.exists():
+                shutil.rmtree(half, ignore_errors=True)
+                half.mkdir()
+                make(half)
+                half.rename(whole)
+        return whole
+
+    return folder
 
 
 def tiny_tables() -> dict[str, list[list]]:
@@ -129,3 +176,40 @@ def tiny_tables() -> dict[str, list[list]]:
             ),
         ],
     }
+
+
+@pytest.fixture
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports whose figures are empty: to draw them takes half of an evaluation of a small pipeline."""
+    from matplotlib.figure import Figure
+
+    def save(figure: Figure, file: TextIO, **settings: object) -> None:
+        file.write('<svg xmlns="http://www.w3.org/2000/svg"/>')
+
+    monkeypatch.setattr(Figure, "savefig", save)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
+    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (binary and driver):
+        pytest.skip("needs chromium and chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1600,1000"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    started = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield started
+    started.quit()
+
+
+@pytest.fixture
+def browser(chromium: Any) -> Any:
+    """Selenium's driver of the one browser, with nothing left of the test before."""
+    for name in ("clearDeviceMetricsOverride", "setEmulatedMedia"):
+        chromium.execute_cdp_cmd(f"Emulation.{name}", {})
+    chromium.get("about:blank")
+    chromium.get_log("browser")
+    return chromium

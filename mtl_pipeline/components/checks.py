@@ -1,20 +1,20 @@
-"""From checks written in SQL to Dagster's asset checks."""
+"""Dagster's asset checks, from checks that are written in SQL."""
 
 from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from mtl_pipeline.components.context import PipelineContext, clear_failures
+from mtl_pipeline.components.context import PipelineContext, clear_failures, latest_materialization
 from mtl_pipeline.components.metadata import markdown_table
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.warehouse.checks import Check, CheckResult, run_checks
 
 ROWS_READ = "rows read"
-"""In the metadata of a table."""
+"""Metadata of a table."""
 
 
 def asset_checks(pipeline: PipelineContext, asset: str, checks: Sequence[Check]) -> dg.AssetChecksDefinition:
-    """All checks of one asset, run in one step after it; those of a table know how many rows it was made from."""
+    """All checks of one asset, run in one step after it. Those of a table know how many rows were read to make it."""
     key = pipeline.key(asset)
     specs = [
         dg.AssetCheckSpec(check.name, asset=key, description=check.explanation, blocking=check.blocking)
@@ -24,41 +24,38 @@ def asset_checks(pipeline: PipelineContext, asset: str, checks: Sequence[Check])
     @dg.multi_asset_check(name=f"{pipeline.name}__{asset}_checks", specs=specs)
     def run(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         with clear_failures():
-            known = (
-                {"rows_read": latest_metadata(context, key, ROWS_READ)}
-                if asset in pipeline.spec.tables
-                else {}
-            )
-            results = run_checks(pipeline.paths, checks, known)
+            is_table = asset in pipeline.spec.tables
+            variables = {"rows_read": rows_read(context.instance, key)} if is_table else {}
+            results = run_checks(pipeline.paths, checks, variables)
         for result in results:
             yield as_dagster_result(key, result)
 
     return run
 
 
+def rows_read(instance: dg.DagsterInstance, key: dg.AssetKey) -> int:
+    """As the table's latest materialization reported."""
+    latest = latest_materialization(instance, key)
+    if latest is None or ROWS_READ not in latest.metadata:
+        raise UserError(
+            f"{key.to_user_string()}: materialize it before its checks; no '{ROWS_READ}' is on record"
+        )
+    rows = latest.metadata[ROWS_READ].value
+    assert isinstance(rows, int), f"{ROWS_READ} is a count"
+    return rows
+
+
 def as_dagster_result(key: dg.AssetKey, result: CheckResult) -> dg.AssetCheckResult:
-    metadata: dict[str, dg.MetadataValue] = {
-        "offences": dg.MetadataValue.int(result.offences),
-        "query": dg.MetadataValue.md(f"```sql\n{result.check.offences.strip()}\n```"),
-    }
-    if not result.passed:
-        metadata["first offences"] = markdown_table(result.sample)
+    check = result.check
     return dg.AssetCheckResult(
         asset_key=key,
-        check_name=result.check.name,
+        check_name=check.name,
         passed=result.passed,
-        severity=dg.AssetCheckSeverity.ERROR if result.check.blocking else dg.AssetCheckSeverity.WARN,
-        description=None if result.passed else f"{result.offences:,} offences. {result.check.explanation}",
-        metadata=metadata,
+        severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
+        description=None if result.passed else f"{result.offences:,} offences. {check.explanation}",
+        metadata={
+            "offences": result.offences,
+            "query": dg.MetadataValue.md(f"```sql\n{check.offences.strip()}\n```"),
+            **({} if result.passed else {"first offences": markdown_table(result.sample)}),
+        },
     )
-
-
-def latest_metadata(context: dg.AssetCheckExecutionContext, key: dg.AssetKey, name: str) -> int:
-    """A number that the asset's latest materialization reported."""
-    event = context.instance.get_latest_materialization_event(key)
-    materialization = event.asset_materialization if event else None
-    if materialization is None or name not in materialization.metadata:
-        raise UserError(f"{key.to_user_string()}: materialize it before its checks; no '{name}' is on record")
-    value = materialization.metadata[name].value
-    assert isinstance(value, int), f"{name} is a count"
-    return value

@@ -1,8 +1,9 @@
-"""What every asset of a pipeline shares: its name, specification, paths, and how assets are declared."""
+"""What every asset of a pipeline shares: its name, specification and paths, and how it is declared."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
 
@@ -28,52 +29,36 @@ class PipelineContext:
         return dg.AssetKey([self.name, asset])
 
     @property
-    def studies_group(self) -> str:
-        """The group of assets that are made only when asked for."""
-        return f"{self.name}_studies"
-
-    @property
     def embeddings(self) -> list[str]:
         """The assets that hold text vectors."""
         return [embeddings_name(table) for table in self.spec.text_tables]
 
     def asset(
-        self,
-        *,
-        reads: Iterable[str],
-        kinds: set[str],
-        code_version: str,
-        name: str | None = None,
-        group: str | None = None,
-        description: str | None = None,
-        trains: bool = False,
+        self, *, reads: Iterable[str], study: bool = False, trains: bool = False, **declared: Any
     ) -> Callable[[AssetBody], dg.AssetsDefinition]:
-        """`dg.asset` with this pipeline's key prefix and, unless another is given, its group.
+        """`dg.asset` with this pipeline's key prefix and group; a `study`, made only when asked for, has a group apart.
 
-        All of its steps read one version of each published folder, the one that was there when the first of them came.
-        Of the runs with an asset that `trains`, as many go side by side as dagster.yaml says.
-
-        The function's name and docstring become the asset's name and description, unless given.
+        All steps of the asset read the same version of each published folder: the current one when it was first opened.
+        How many runs with an asset that `trains` may go on at once is set in dagster.yaml.
         """
+        declare = dg.asset(
+            key_prefix=self.name,
+            group_name=f"{self.name}_studies" if study else self.name,
+            deps=[self.key(asset) for asset in reads],
+            pool=TRAINING_POOL if trains else None,
+            **declared,
+        )
+        return lambda body: declare(clear_failures()(one_version_each()(body)))
 
-        def decorate(body: AssetBody) -> dg.AssetsDefinition:
-            return dg.asset(
-                name=name,
-                key_prefix=self.name,
-                group_name=group or self.name,
-                deps=[self.key(asset) for asset in reads],
-                kinds=kinds,
-                code_version=code_version,
-                description=description,
-                pool=TRAINING_POOL if trains else None,
-            )(clear_failures()(one_version_each()(body)))
 
-        return decorate
+def latest_materialization(instance: dg.DagsterInstance, key: dg.AssetKey) -> dg.AssetMaterialization | None:
+    event = instance.get_latest_materialization_event(key)
+    return event.asset_materialization if event else None
 
 
 @contextmanager
 def clear_failures() -> Iterator[None]:
-    """Show an error that the user can mend by its message, and do not retry it."""
+    """Show an error that the user can fix by its message alone, and do not retry it."""
     try:
         yield
     except UserError as error:

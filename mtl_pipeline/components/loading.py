@@ -3,8 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Any, get_args
 
 import dagster as dg
 import yaml
@@ -30,7 +29,7 @@ def load_pipelines(folder: Path) -> dg.Definitions:
     """The definitions of all folders below the `defs` folder of a project.
 
     Raises UserError where a defs.yaml cannot be used: file, line, what is wrong, what is allowed.
-    Dagster's own error says so too, but under two hundred lines of its frames.
+    Dagster's own error says so too, but below two hundred lines of stack traces.
     """
     for file in sorted(folder.glob("**/defs.yaml")):
         refuse_unclear_yaml(file)
@@ -59,12 +58,13 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def explain(error: BaseException) -> str | None:
-    if isinstance(error, UserError):
-        return str(error)
-    if isinstance(error, yaml.MarkedYAMLError):
-        return f"not valid YAML: {error}"
-    if isinstance(error, ValidationError):
-        return "\n".join(explain_value(details) for details in error.errors())
+    match error:
+        case UserError():
+            return str(error)
+        case yaml.MarkedYAMLError():
+            return f"not valid YAML: {error}"
+        case ValidationError():
+            return "\n".join(explain_value(details) for details in error.errors())
     return None
 
 
@@ -73,12 +73,11 @@ def explain_value(details: Any) -> str:
 
     Dagster puts the place in the first part of `loc`: `attributes.<path> at <file>:<line>`.
     """
-    location = str(details["loc"][0]) if details["loc"] else ""
-    path, _, place = location.partition(" at ")
-    keys = [int(key) if key.isdigit() else key for key in path.split(".") if key]
+    path, _, place = str(next(iter(details["loc"]), "")).partition(" at ")
     error = details.get("ctx", {}).get("error")
     if isinstance(error, SpecError):
-        keys += error.place
+        path = f"{path}.{error.place}"
+    keys = [int(key) if key.isdigit() else key for key in path.split(".") if key]
     file = Path(place.rpartition(":")[0])
     if file.is_file():
         place = f"{file}:{line_of(file, keys)}"
@@ -107,21 +106,15 @@ def keys_allowed(path: Sequence[str | int]) -> list[str]:
     """The keys of the mapping at `path` in a defs.yaml."""
     if not path:
         return FILE_KEYS
-    model: type[BaseModel] = PipelineSpec
+    model: type[BaseModel] | None = PipelineSpec
     for key in path[1:]:
-        if isinstance(key, int):
-            continue
-        nested = nested_model(model.model_fields[key].annotation)
-        if nested is None:
-            return []
-        model = nested
-    return list(model.model_fields)
+        if model and isinstance(key, str):
+            model = nested_model(model.model_fields[key].annotation)
+    return list(model.model_fields) if model else []
 
 
 def nested_model(annotation: Any) -> type[BaseModel] | None:
     """The model inside `Model`, `Model | None`, `list[Model]` or `Annotated[Model, …]`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    if get_origin(annotation) in (list, Union, UnionType, Annotated):
-        return next(filter(None, map(nested_model, get_args(annotation))), None)
-    return None
+    return next(filter(None, map(nested_model, get_args(annotation))), None)

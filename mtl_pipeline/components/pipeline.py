@@ -1,27 +1,27 @@
 """The component: one folder below defs/ becomes one pipeline."""
 
 import re
-from typing import Any, Self
+from typing import Self
 
 import dagster as dg
 from pydantic import BaseModel
 
-from mtl_pipeline.components.backtest import backtest_asset
-from mtl_pipeline.components.baselines import baselines_asset
-from mtl_pipeline.components.champion import champion_asset, champion_asset_checks, rollback_job
+from mtl_pipeline.components.assets.backtest import backtest_asset
+from mtl_pipeline.components.assets.baselines import baselines_asset
+from mtl_pipeline.components.assets.champion import champion_asset, champion_asset_checks, rollback_job
+from mtl_pipeline.components.assets.embeddings import embedding_asset
+from mtl_pipeline.components.assets.evaluation import evaluation_asset
+from mtl_pipeline.components.assets.examples import examples_asset
+from mtl_pipeline.components.assets.model import model_asset
+from mtl_pipeline.components.assets.raw_files import raw_file_asset, raw_file_sensor
+from mtl_pipeline.components.assets.recommendations import recommendations_asset
+from mtl_pipeline.components.assets.seed_runs import seed_runs_asset
+from mtl_pipeline.components.assets.tables import rejected_rows_asset, table_asset
+from mtl_pipeline.components.assets.tuning import tuning_asset
 from mtl_pipeline.components.checks import asset_checks
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.declaration import check_declaration
-from mtl_pipeline.components.embeddings import embedding_assets
-from mtl_pipeline.components.evaluation import evaluation_asset
-from mtl_pipeline.components.examples import examples_asset
-from mtl_pipeline.components.model import model_asset
-from mtl_pipeline.components.raw_files import raw_file_assets, raw_file_sensor
-from mtl_pipeline.components.recommendations import recommendations_asset
 from mtl_pipeline.components.scaffolding import PipelineScaffolder
-from mtl_pipeline.components.seed_runs import seed_runs_asset
-from mtl_pipeline.components.tables import table_assets
-from mtl_pipeline.components.tuning import tuning_asset
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths, project_root
 from mtl_pipeline.spec import NAME_PATTERN, PipelineSpec
@@ -63,7 +63,7 @@ class MultiTaskPipeline(dg.Component):
 
 
 def define_pipeline(name: str, spec: PipelineSpec) -> dg.Definitions:
-    """The definitions of a pipeline of the project that is at work."""
+    """The definitions of a pipeline of the current project."""
     return define_assets(PipelineContext(name, spec, PipelinePaths(project_root(), name)))
 
 
@@ -72,46 +72,40 @@ def define_assets(pipeline: PipelineContext) -> dg.Definitions:
     which are made only when asked for."""
     spec = pipeline.spec
     assets: list[dg.AssetsDefinition | dg.SourceAsset] = [
-        *raw_file_assets(pipeline),
-        *table_assets(pipeline),
-        *embedding_assets(pipeline),
+        *(raw_file_asset(pipeline, table) for table in spec.tables),
+        *(table_asset(pipeline, table) for table in spec.tables),
+        rejected_rows_asset(pipeline),
+        *(embedding_asset(pipeline, table) for table in spec.text_tables),
         examples_asset(pipeline),
         model_asset(pipeline),
         baselines_asset(pipeline),
         evaluation_asset(pipeline),
         champion_asset(pipeline),
+        *([recommendations_asset(pipeline)] if spec.recommends else []),
     ]
-    checks = [
-        *(
-            asset_checks(pipeline, asset, rules)
-            for asset, rules in checks_by_asset(pipeline.paths, spec).items()
-        ),
-        champion_asset_checks(pipeline),
-    ]
-    if spec.recommends:
-        assets.append(recommendations_asset(pipeline))
     studies = [tuning_asset(pipeline), backtest_asset(pipeline)]
     (assets if runs_seeds_nightly(spec) else studies).append(seed_runs_asset(pipeline))
+    checks = checks_by_asset(pipeline.paths, spec)
     job = dg.define_asset_job(
         pipeline.name,
         # Selecting the group would leave the raw files out.
         selection=dg.AssetSelection.assets(*(asset.key for asset in assets)),
         description="Observes the raw files and makes everything that follows from them.",
     )
-    return dg.Definitions(
-        assets=[*assets, *studies],
-        asset_checks=checks,
-        jobs=[job, rollback_job(pipeline)],
-        schedules=[nightly_schedule(pipeline, job)],
-        sensors=[raw_file_sensor(pipeline)],
-    )
-
-
-def nightly_schedule(pipeline: PipelineContext, job: Any) -> dg.ScheduleDefinition:
-    return dg.ScheduleDefinition(
+    schedule = dg.ScheduleDefinition(
         name=f"{pipeline.name}_nightly",
         job=job,
-        cron_schedule=pipeline.spec.schedule.cron,
-        execution_timezone=pipeline.spec.schedule.timezone,
+        cron_schedule=spec.schedule.cron,
+        execution_timezone=spec.schedule.timezone,
         default_status=dg.DefaultScheduleStatus.STOPPED,
+    )
+    return dg.Definitions(
+        assets=[*assets, *studies],
+        asset_checks=[
+            *(asset_checks(pipeline, asset, rules) for asset, rules in checks.items()),
+            champion_asset_checks(pipeline),
+        ],
+        jobs=[job, rollback_job(pipeline)],
+        schedules=[schedule],
+        sensors=[raw_file_sensor(pipeline)],
     )

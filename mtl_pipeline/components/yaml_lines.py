@@ -11,7 +11,7 @@ from mtl_pipeline.errors import UserError
 def refuse_unclear_yaml(path: Path) -> None:
     """Raise UserError, with file and line, where a file is empty, no text, no mapping, or has a key twice.
 
-    YAML would take the last of two values without a word. What is not YAML at all is left to its reader.
+    YAML would silently take the last of two values. What is not YAML at all is left to its reader.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -27,14 +27,12 @@ def refuse_unclear_yaml(path: Path) -> None:
         raise UserError(
             f"{path}:1: declares nothing: start with `type:` and `attributes:`, or delete the folder"
         )
-    for key, first_line in repeated_keys(nodes, set()):
-        raise UserError(
-            f"{path}:{key.start_mark.line + 1}: {key.value} stands here and in line {first_line + 1}; delete one"
-        )
+    for key, line, first_line in repeated_keys(nodes, set()):
+        raise UserError(f"{path}:{line}: {key} stands here and in line {first_line}; delete one")
 
 
-def repeated_keys(nodes: Sequence[yaml.Node], seen: set[int]) -> Iterator[tuple[yaml.ScalarNode, int]]:
-    """Each key that its mapping has already, and the line (from 0) of the first. `seen` keeps aliases from circling."""
+def repeated_keys(nodes: Sequence[yaml.Node], seen: set[int]) -> Iterator[tuple[str, int, int]]:
+    """Each key that its mapping already has, its line and that of the first. `seen` keeps aliases from circling."""
     for node in nodes:
         if id(node) in seen:
             continue
@@ -44,9 +42,10 @@ def repeated_keys(nodes: Sequence[yaml.Node], seen: set[int]) -> Iterator[tuple[
         elif isinstance(node, yaml.MappingNode):
             lines: dict[str, int] = {}
             for key, _ in node.value:
-                if str(key.value) in lines:
-                    yield key, lines[str(key.value)]
-                lines.setdefault(str(key.value), key.start_mark.line)
+                name, line = str(key.value), key.start_mark.line + 1
+                if name in lines:
+                    yield name, line, lines[name]
+                lines.setdefault(name, line)
             yield from repeated_keys([value for _, value in node.value], seen)
 
 
@@ -59,21 +58,18 @@ def line_of(path: Path, keys: Sequence[str | int]) -> int | None:
     if not isinstance(node, yaml.MappingNode):
         return None
     line = node.start_mark.line
-    for key in keys:
-        step = child(node, key)
-        if step is None:
+    for key in map(str, keys):
+        inside = children(node)
+        if key not in inside:
             break
-        line, node = step
+        line, node = inside[key]
     return line + 1
 
 
-def child(node: yaml.Node, key: str | int) -> tuple[int, yaml.Node] | None:
-    """The line (from 0) at which a mapping has `key`, or a sequence its item, and the value."""
+def children(node: yaml.Node) -> dict[str, tuple[int, yaml.Node]]:
+    """What a mapping or sequence holds, by key or position: the line (from 0) where each starts, and its value."""
     if isinstance(node, yaml.MappingNode):
-        return next(
-            ((name.start_mark.line, value) for name, value in node.value if name.value == str(key)), None
-        )
-    if isinstance(node, yaml.SequenceNode) and str(key).isdigit() and int(key) < len(node.value):
-        item = node.value[int(key)]
-        return item.start_mark.line, item
-    return None
+        return {str(key.value): (key.start_mark.line, value) for key, value in node.value}
+    if isinstance(node, yaml.SequenceNode):
+        return {str(position): (item.start_mark.line, item) for position, item in enumerate(node.value)}
+    return {}

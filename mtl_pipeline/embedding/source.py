@@ -1,13 +1,13 @@
-"""Where the encoder's files are: in an installed package, on the Hugging Face hub, or in a folder.
+"""The encoder's files, in an installed package, on the Hugging Face hub or in a folder, and its fingerprint.
 
 Only safetensors weights count: pickled ones (`pytorch_model.bin`) can run code when they are read.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
-from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -32,6 +32,9 @@ DEFINITION_FILES = (
 """What else decides the vectors: the architecture and the tokenizer."""
 VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 """A tokenizer has one of these. Without any, transformers makes up an empty vocabulary."""
+DTYPE = "float32"
+RECIPE = 1
+"""Raise it when a change in this package gives other vectors for the same files and settings."""
 
 
 @dataclass(frozen=True)
@@ -61,32 +64,27 @@ def find_encoder_files(encoder: Encoder) -> EncoderFiles:
 
 def package_folder(package: str) -> Path:
     """The package's `model/` folder. The package is not imported: it may drag in much that is not needed."""
-    found = installed_package(package)
-    if found is None:
+    source = f"package: {package}"
+    try:
+        installed = find_spec(package)
+    except (ModuleNotFoundError, ValueError):
+        installed = None
+    if installed is None:
         raise encoder_error(
-            f"package: {package}",
+            source,
             "no Python package of this name is installed. Install it (pip install "
             f"{package.replace('_', '-')}), correct the name, or name a hub id or folder instead",
         )
-    folders = [Path(location) / "model" for location in found.submodule_search_locations or []]
-    for folder in folders:
-        if folder.is_dir():
+    for location in installed.submodule_search_locations or []:
+        if (folder := Path(location) / "model").is_dir():
             return folder
     raise encoder_error(
-        f"package: {package}",
-        "the package carries no model/ folder. Name a package that does, a hub id or a folder",
+        source, "the package carries no model/ folder. Name a package that does, a hub id or a folder"
     )
 
 
-def installed_package(package: str) -> ModuleSpec | None:
-    try:
-        return find_spec(package)
-    except (ModuleNotFoundError, ValueError):
-        return None
-
-
 def local_folder(name: str) -> Path:
-    """A relative folder is meant from the project's root: Dagster's working directory varies."""
+    """A relative folder starts at the project's root: Dagster's working directory varies."""
     folder = project_root() / Path(name).expanduser()
     if not folder.is_dir():
         raise encoder_error(
@@ -101,38 +99,31 @@ def hub_folder(hub_id: str, revision: str | None) -> Path:
     """The hub's snapshot in the local cache. `HF_HUB_OFFLINE=1` uses what the cache holds."""
     from huggingface_hub import snapshot_download
 
+    wanted = [WEIGHTS_FILE, WEIGHTS_INDEX, WEIGHTS_SHARDS, *DEFINITION_FILES]
     try:
         return Path(
-            snapshot_download(
-                hub_id,
-                revision=revision,
-                allow_patterns=[WEIGHTS_FILE, WEIGHTS_INDEX, WEIGHTS_SHARDS, *DEFINITION_FILES],
-                ignore_patterns=["*/*"],
-            )
+            snapshot_download(hub_id, revision=revision, allow_patterns=wanted, ignore_patterns=["*/*"])
         )
     except Exception as error:  # errors of the hub, of HTTP and of its storage share no other base
-        wanted = f"{hub_id} at revision {revision}" if revision else hub_id
+        at_revision = f" at revision {revision}" if revision else ""
         raise encoder_error(
             f"hub: {hub_id}",
-            f"{wanted} is not in the local cache and could not be fetched: {first_line(error)} "
+            f"{hub_id}{at_revision} is not in the local cache and could not be fetched: {first_line(error)} "
             "Check the id and revision, the network and HF_HUB_OFFLINE, or name a package or a folder",
         ) from error
 
 
 def files_in(folder: Path, source: str, commit: str | None = None) -> EncoderFiles:
+    def matching(patterns: tuple[str, ...]) -> tuple[Path, ...]:
+        return tuple(sorted({path for pattern in patterns for path in folder.glob(pattern)}))
+
     if not (folder / "config.json").is_file():
         raise encoder_error(source, f"{folder} holds no config.json. Name a model written by save_pretrained")
-    if not matching(folder, VOCABULARY_FILES):
+    if not matching(VOCABULARY_FILES):
         raise encoder_error(
             source, f"{folder} holds no tokenizer.json. Write it there with tokenizer.save_pretrained"
         )
-    return EncoderFiles(
-        source, folder, weights_in(folder, source), matching(folder, DEFINITION_FILES), commit
-    )
-
-
-def matching(folder: Path, patterns: tuple[str, ...]) -> tuple[Path, ...]:
-    return tuple(sorted({path for pattern in patterns for path in folder.glob(pattern)}))
+    return EncoderFiles(source, folder, weights_in(folder, source), matching(DEFINITION_FILES), commit)
 
 
 def weights_in(folder: Path, source: str) -> tuple[Path, ...]:
@@ -151,6 +142,28 @@ def weights_in(folder: Path, source: str) -> tuple[Path, ...]:
             source, f"{folder} lacks weights file(s) {', '.join(missing)}. Fetch or copy the model again"
         )
     return shards
+
+
+def encoder_fingerprint(files: EncoderFiles, encoder: Encoder) -> str:
+    """SHA-256 (hex) over the content of weights, config and tokenizer, and the settings that matter.
+
+    Not in it, because they move a vector by rounding only: device, batch size, and the versions of torch
+    and transformers. A library upgrade would otherwise embed everything again. Where a model comes from is
+    not in it either: the same files from a package, the hub or a folder are the same encoder.
+    """
+    identity = {
+        "files": {path.name: file_sha256(path) for path in (*files.weights, *files.definition)},
+        "pooling": encoder.pooling,
+        "max_tokens": encoder.max_tokens,
+        "dtype": DTYPE,
+        "recipe": RECIPE,
+    }
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def encoder_error(source: str, problem: str) -> UserError:

@@ -1,7 +1,7 @@
-"""Texts as token ids: tokenized once, kept flat, handed out in batches of like length.
+"""Texts as token ids: tokenized once, kept flat, handed out in batches of similar length.
 
 A batch costs its longest text times its size, so texts sorted by length waste almost nothing on padding.
-The longest batch comes first: memory that does not suffice fails at once, not after an hour.
+The longest batch comes first: if memory is too small, it fails at once, not after an hour.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class TokenizedTexts:
 
 
 def tokenize(tokenizer: PreTrainedTokenizerBase, texts: pa.Array, max_tokens: int) -> TokenizedTexts:
-    """Tokenize `texts` (strings [n]), each cut to `max_tokens` with its special tokens."""
+    """Tokenize `texts` (strings [n]), each cut to `max_tokens` including its special tokens."""
     parts: list[np.ndarray] = [np.empty(0, dtype=np.int32)]
     lengths: list[int] = []
     for start in range(0, len(texts), TEXTS_PER_CALL):
@@ -68,10 +68,7 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, texts: pa.Array, max_tokens: in
         lengths.extend(map(len, encoded))
         parts.extend(np.asarray(ids, dtype=np.int32) for ids in encoded)
     starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-    return TokenizedTexts(np.concatenate(parts), starts.astype(np.int64), pad_id(tokenizer))
-
-
-def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Models of the GPT kind have no padding token; any will do under the mask, by custom the last one."""
-    candidates = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
-    return next(candidate for candidate in candidates if candidate is not None)
+    # Models of the GPT kind have no padding token; any will do under the mask, by custom the end of the text.
+    pads = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
+    pad_id = next(pad for pad in pads if pad is not None)
+    return TokenizedTexts(np.concatenate(parts), starts.astype(np.int64), pad_id)

@@ -22,14 +22,25 @@ def decimals_for(size: float) -> int:
     return 3
 
 
-def format_value(value: float) -> str:
-    if math.isnan(value):
+def format_value(value: float | None, decimals: int | None = None) -> str:
+    if value is None or math.isnan(value):
         return MISSING
-    return f"{value:,.{decimals_for(abs(value))}f}".replace("-", "−")
+    shown = decimals_for(abs(value)) if decimals is None else decimals
+    return f"{value:,.{shown}f}".replace("-", "−")
+
+
+def percent(share: float, decimals: int = 0) -> str:
+    """'83 %', which no line break splits."""
+    return f"{share:.{decimals}%}".replace("%", "\u00a0%").replace("-", "−")
+
+
+def counted(number: int, what: str) -> str:
+    """'1 window', '1,024 windows'."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def format_signed(value: float, decimals: int) -> str:
-    """With its sign, a true minus; plain zero only for zero itself."""
+    """With its sign, a true minus; zero has none."""
     return f"{value:+,.{decimals}f}".replace("-", "−") if value else f"{0:.{decimals}f}"
 
 
@@ -42,12 +53,8 @@ def format_difference(difference: float, low: float, high: float) -> tuple[str, 
     smallest = min(ends, default=1)
     while decimals < MOST_DECIMALS and round(smallest, decimals) == 0:
         decimals += 1
-    if math.isnan(low):
-        return format_signed(difference, decimals), MISSING
-    return (
-        format_signed(difference, decimals),
-        f"[{format_signed(low, decimals)}, {format_signed(high, decimals)}]",
-    )
+    middle, *interval = (format_signed(value, decimals) for value in (difference, low, high))
+    return middle, MISSING if math.isnan(low) else f"[{', '.join(interval)}]"
 
 
 def join_words(words: list[str]) -> str:

@@ -1,6 +1,6 @@
-"""What the pipeline has to know of a kind of task. Each kind is a file of its own, and a line in `KINDS`.
+"""What the pipeline has to know about a kind of task. Each kind is a file of its own, and a line in `KINDS`.
 
-torch, scikit-learn and scipy are imported where they are used: a declaration is read without them.
+torch, scikit-learn and scipy are imported where they are used: reading a declaration does not need them.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
-from mtl_pipeline.metrics.metric import CEILING_SHARE, Metric, Score
+from mtl_pipeline.metrics.metric import CEILING_SHARE, NO_ROWS, Metric, Score
 
 if TYPE_CHECKING:
     import polars as pl
-    from sklearn.base import BaseEstimator
     from torch import Tensor
 
 SMALLEST_RATE = 1e-6
@@ -30,11 +29,8 @@ class DeclaredTask(Protocol):
     @property
     def loss_name(self) -> str: ...
 
-    @property
-    def positive_weight(self) -> float: ...
-
-    @property
-    def classes(self) -> Sequence[str]: ...
+    positive_weight: float
+    classes: list[str]
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,7 @@ class Measured:
     scores: dict[str, Score]
     """Metric → score."""
     threshold: Score | None = None
-    """The one that the scores are at, of a kind that is decided by one."""
+    """That of the scores, for kinds that have one."""
 
 
 class TaskKind(ABC):
@@ -75,11 +71,11 @@ class TaskKind(ABC):
 
     name: ClassVar[str]
     says: ClassVar[str]
-    """What the label is, for people."""
+    """What the label is, in words."""
     losses: ClassVar[tuple[str, ...]]
-    """Names of the losses that it may be trained with; the first one is the default."""
+    """Names of the losses that it may be trained with, the default first."""
     calibrations: ClassVar[tuple[str, ...]]
-    """Methods of calibration that are tried, see learning's calibration."""
+    """Methods of calibration to try, see learning's calibration."""
     metrics: ClassVar[tuple[Metric, ...]]
     summarised: ClassVar[tuple[str, ...]]
     """Names of the metrics that the terminal shows, the headline first."""
@@ -98,7 +94,7 @@ class TaskKind(ABC):
     tree_objective: ClassVar[str]
     """What LightGBM calls the loss that boosted trees are fitted with."""
     telling: ClassVar[str]
-    """The metric that is undefined where the test rows say nothing of the task."""
+    """The metric that is undefined where the test rows say nothing about the task."""
     margin: ClassVar[float] = 0.005
     """How much worse than the champion a challenger may be in the headline."""
     margin_is_relative: ClassVar[bool] = True
@@ -108,7 +104,7 @@ class TaskKind(ABC):
     is_event: ClassVar[bool] = False
     """Whether it happens or not: others may be `given` it, and probabilities along such a chain multiply."""
     counts_events: ClassVar[bool] = False
-    """Whether a label above 0 says that something happened, which its `given` task then must have, too."""
+    """Whether a label above 0 says that something happened, so that its `given` task must have happened too."""
     is_ordered: ClassVar[bool] = True
     """Whether a higher prediction means more, so that items can be ranked by it."""
     is_standardised: ClassVar[bool] = False
@@ -122,7 +118,7 @@ class TaskKind(ABC):
     # What the network gives, and what that means
 
     def logits(self, classes: int) -> int:
-        """Numbers that the network gives for a row, of a task with so many declared classes."""
+        """How many numbers the network gives for a row of a task with so many declared classes."""
         return 1
 
     @abstractmethod
@@ -142,7 +138,7 @@ class TaskKind(ABC):
         return True
 
     def shown(self, predictions: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-        """What stands beside a recommendation, [rows], and may be named by its score where `is_ordered`."""
+        """What is shown beside a recommendation, [rows]; its score may name it where `is_ordered`."""
         return predictions
 
     # What may stand in the data
@@ -159,11 +155,11 @@ class TaskKind(ABC):
 
     @abstractmethod
     def compared_losses(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
-        """Compared metric → (rows,) what its mean is taken of; the squared errors for RMSE."""
+        """Compared metric → (rows,) the losses that it is the mean of; for RMSE the squared errors."""
 
-    @abstractmethod
-    def scores(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, Score]:
-        """Every metric of at least one row."""
+    def further_scores(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, Score]:
+        """The metrics of at least one row that `compared_losses` does not give."""
+        return {}
 
     def measure(
         self,
@@ -175,27 +171,21 @@ class TaskKind(ABC):
     ) -> Measured:
         """Every metric. `users` (rows,) int, where they are known."""
         if len(labels) == 0:
-            return Measured(self.undefined("no row with an observed label"))
-        return Measured(self.scores(labels, predicted))
+            return Measured({metric.name: Score(math.nan, NO_ROWS) for metric in self.metrics})
+        means = {name: Score(mean) for name, mean in self.measured_means(labels, predicted).items()}
+        scores = means | self.further_scores(labels, predicted)
+        return Measured({metric.name: scores[metric.name] for metric in self.metrics})
 
     def measured_means(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
         """The `compared_losses` of at least one row as metrics."""
-        means = {
-            name: float(losses.mean()) for name, losses in self.compared_losses(labels, predicted).items()
-        }
+        losses = self.compared_losses(labels, predicted)
+        means = {name: float(of_rows.mean()) for name, of_rows in losses.items()}
         return {name: math.sqrt(mean) if name == "rmse" else mean for name, mean in means.items()}
 
-    def calibration_scores(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-        """`calibration_measures` of at least one row, with the values that `measure` gives."""
+    def values(self, labels: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> dict[str, float]:
+        """Some of `compared` and `calibration_measures` of at least one row, as `measure` gives them, but faster."""
         means = self.measured_means(labels, predicted)
-        return {name: means[name] for name in self.calibration_measures}
-
-    def headline_value(self, labels: np.ndarray, predicted: np.ndarray) -> float:
-        """The headline metric of at least one row."""
-        return self.measured_means(labels, predicted)[self.compared[0]]
-
-    def undefined(self, reason: str, without: Sequence[str] = ()) -> dict[str, Score]:
-        return {metric.name: Score(math.nan, reason) for metric in self.metrics if metric.name not in without}
+        return {name: means[name] for name in names}
 
     def metric(self, name: str) -> Metric:
         return next(metric for metric in (*self.metrics, CEILING_SHARE) if metric.name == name)
@@ -211,7 +201,8 @@ class TaskKind(ABC):
         return labels.mean(dtype=np.float64)
 
     @abstractmethod
-    def linear_model(self) -> BaseEstimator: ...
+    def linear_model(self) -> Any:
+        """A scikit-learn estimator."""
 
     def fitted_predictions(self, estimator: Any, inputs: np.ndarray, classes: int) -> np.ndarray:
         """Predictions, float64, of an estimator fitted to labels."""

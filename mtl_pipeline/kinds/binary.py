@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mtl_pipeline.kinds.base import SMALLEST_RATE, DeclaredTask, Fault, LabelRule, Measured, TaskKind
-from mtl_pipeline.metrics.metric import ACCURACY, LOG_LOSS, NO_ROWS, Metric, Score, defined_or
+from mtl_pipeline.metrics.losses import log_losses
+from mtl_pipeline.metrics.metric import ACCURACY, LOG_LOSS, Metric, Score, defined_or
 
 if TYPE_CHECKING:
     import polars as pl
-    from sklearn.base import BaseEstimator
     from torch import Tensor
-
-    from mtl_pipeline.metrics.thresholds import ThresholdCounts
 
 FOCAL_GAMMA = 2.0
 CALIBRATION_BINS = 15
@@ -101,16 +99,15 @@ class Binary(TaskKind):
     label_rule = LabelRule("0, 1", "other values have no cross-entropy", "{label}::DOUBLE IN (0, 1)")
 
     def row_losses(self, logits: Tensor, labels: Tensor, task: DeclaredTask) -> Tensor:
-        """Cross-entropy; `focal`: times (1 - probability of the truth)^2, which turns attention to the hard rows
+        """Cross-entropy; `focal`: times (1 - probability of the truth)^2, which draws attention to the hard rows
         (Lin et al., ICCV 2017, https://arxiv.org/abs/1708.02002)."""
-        import torch
         from torch.nn import functional
 
         weight = None if task.positive_weight == 1 else logits.new_tensor(task.positive_weight)
         losses = functional.binary_cross_entropy_with_logits(
             logits[:, 0], labels, pos_weight=weight, reduction="none"
         )
-        return losses * (1 - torch.exp(-losses)) ** FOCAL_GAMMA if task.loss_name == "focal" else losses
+        return losses * (1 - (-losses).exp()) ** FOCAL_GAMMA if task.loss_name == "focal" else losses
 
     def predictions(self, logits: Tensor) -> Tensor:
         return logits[:, 0].sigmoid()
@@ -129,9 +126,7 @@ class Binary(TaskKind):
         )
 
     def compared_losses(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
-        """Without ROC-AUC, which is no mean over rows."""
-        from mtl_pipeline.metrics.losses import log_losses
-
+        """Without ROC-AUC, which is not a mean over rows."""
         return {"log_loss": log_losses(labels, predicted)}
 
     def measure(
@@ -142,76 +137,57 @@ class Binary(TaskKind):
         threshold: Score | None = None,
         users: np.ndarray | None = None,
     ) -> Measured:
-        """Without a threshold it is the one with the best F1 on these rows; GAUC is left out without users."""
+        """Without a threshold it is the one with the best F1 on these rows; without users there is no GAUC."""
+        from scipy.special import xlogy
+        from sklearn import metrics
+
+        from mtl_pipeline.metrics.curves import calibration_error
         from mtl_pipeline.metrics.ranking import grouped_roc_auc, score_levels
-        from mtl_pipeline.metrics.thresholds import best_f1_threshold, threshold_counts
+        from mtl_pipeline.metrics.thresholds import best_f1_threshold, ranking_scores, threshold_counts
 
         counts = threshold_counts(labels, predicted) if len(labels) else None
         threshold = threshold or best_f1_threshold(labels, predicted, counts)
         if counts is None:
-            return Measured(
-                self.undefined(NO_ROWS, without=() if users is not None else ("gauc",)), threshold
-            )
-        scores = self.scores_at(labels, predicted, threshold.value, counts)
+            undefined = super().measure(labels, predicted).scores
+            if users is None:
+                del undefined["gauc"]
+            return Measured(undefined, threshold)
+        called_positive = predicted >= threshold.value
+        precision, recall, f1, _ = metrics.precision_recall_fscore_support(
+            labels, called_positive, average="binary", zero_division=math.nan
+        )
+        scores = ranking_scores(labels, predicted, counts) | {
+            "brier": Score(float(metrics.brier_score_loss(labels, predicted, labels=[0, 1]))),
+            "ece": Score(calibration_error(labels, predicted, CALIBRATION_BINS)),
+            "f1": defined_or(f1, "no positive row and none predicted"),
+            "precision": defined_or(precision, "no row predicted positive"),
+            "recall": defined_or(recall, "no positive row"),
+            "accuracy": Score(float(metrics.accuracy_score(labels, called_positive))),
+        }
+        rate = float(labels.mean())
+        entropy = float(-xlogy(rate, rate) - xlogy(1 - rate, 1 - rate))
+        normalised = scores["log_loss"].value / entropy if entropy else math.nan
+        scores["normalised_entropy"] = defined_or(normalised, scores["roc_auc"].note)
         if users is not None:
             gauc = grouped_roc_auc(labels, score_levels(predicted).level, users)
             scores["gauc"] = defined_or(gauc, "no user has both a positive and a negative row")
         return Measured(scores, threshold)
 
-    def scores(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, Score]:
-        return self.measure(labels, predicted).scores
-
-    def scores_at(
-        self, labels: np.ndarray, probabilities: np.ndarray, threshold: float, counts: ThresholdCounts
-    ) -> dict[str, Score]:
-        """Every metric but GAUC."""
-        from sklearn import metrics
-
+    def values(self, labels: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> dict[str, float]:
         from mtl_pipeline.metrics.curves import calibration_error
         from mtl_pipeline.metrics.thresholds import ranking_scores
 
-        predicted = probabilities >= threshold
-        precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-            labels, predicted, average="binary", zero_division=math.nan
-        )
-        scores = ranking_scores(labels, probabilities, counts) | {
-            "brier": Score(float(metrics.brier_score_loss(labels, probabilities, labels=[0, 1]))),
-            "ece": Score(calibration_error(labels, probabilities, CALIBRATION_BINS)),
-            "f1": defined_or(f1, "no positive row and none predicted"),
-            "precision": defined_or(precision, "no row predicted positive"),
-            "recall": defined_or(recall, "no positive row"),
-            "accuracy": Score(float(metrics.accuracy_score(labels, predicted))),
-        }
-        base_entropy = entropy(float(labels.mean()))
-        scores["normalised_entropy"] = (
-            Score(scores["log_loss"].value / base_entropy)
-            if base_entropy
-            else Score(math.nan, scores["roc_auc"].note)
-        )
-        return scores
+        values = self.measured_means(labels, predicted)
+        if "ece" in names:
+            values["ece"] = calibration_error(labels, predicted, CALIBRATION_BINS)
+        if "roc_auc" in names:
+            values["roc_auc"] = ranking_scores(labels, predicted)["roc_auc"].value
+        return {name: values[name] for name in names}
 
-    def calibration_scores(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-        from mtl_pipeline.metrics.curves import calibration_error
-
-        error = calibration_error(labels, predicted, CALIBRATION_BINS)
-        return {"ece": error, "log_loss": self.measured_means(labels, predicted)["log_loss"]}
-
-    def headline_value(self, labels: np.ndarray, predicted: np.ndarray) -> float:
-        from mtl_pipeline.metrics.thresholds import ranking_scores
-
-        return ranking_scores(labels, predicted)[self.headline.name].value
-
-    def linear_model(self) -> BaseEstimator:
+    def linear_model(self) -> Any:
         from sklearn.linear_model import LogisticRegression
 
         return LogisticRegression(max_iter=500)
 
     def fitted_predictions(self, estimator: Any, inputs: np.ndarray, classes: int) -> np.ndarray:
         return estimator.predict_proba(inputs)[:, 1].astype(np.float64)
-
-
-def entropy(rate: float) -> float:
-    """Log-loss, in nats per row, of always answering the rate of positives."""
-    from scipy.special import xlogy
-
-    return float(-xlogy(rate, rate) - xlogy(1 - rate, 1 - rate))

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mtl_pipeline.kinds.base import SMALLEST_RATE, DeclaredTask, Fault, LabelRule, TaskKind
-from mtl_pipeline.metrics.metric import MAE, RMSE, Metric, Score
+from mtl_pipeline.metrics.losses import SMALLEST_COUNT, poisson_deviances
+from mtl_pipeline.metrics.metric import MAE, RMSE, Metric, Score, defined_or
 
 if TYPE_CHECKING:
     import polars as pl
-    from sklearn.base import BaseEstimator
     from torch import Tensor
 
 
@@ -60,10 +60,8 @@ class Count(TaskKind):
 
     def row_losses(self, logits: Tensor, labels: Tensor, task: DeclaredTask) -> Tensor:
         """Half the Poisson deviance, rate - y·log(rate) + y·log(y) - y: 0 where the rate equals the count."""
-        import torch
-
         log_rates = logits[:, 0]
-        return log_rates.exp() - labels * log_rates + torch.xlogy(labels, labels) - labels
+        return log_rates.exp() - labels * log_rates + labels.xlogy(labels) - labels
 
     def predictions(self, logits: Tensor) -> Tensor:
         return logits[:, 0].exp()
@@ -83,27 +81,20 @@ class Count(TaskKind):
         )
 
     def compared_losses(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
-        from mtl_pipeline.metrics.losses import poisson_deviances
-
         return {"poisson_deviance": poisson_deviances(labels, predicted), "mae": np.abs(predicted - labels)}
 
-    def scores(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, Score]:
+    def further_scores(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, Score]:
         from sklearn import metrics
 
-        from mtl_pipeline.metrics.losses import SMALLEST_COUNT
-
-        positive = np.maximum(predicted, SMALLEST_COUNT)
         varied = labels.min() < labels.max()
+        positive = np.maximum(predicted, SMALLEST_COUNT)
+        d2 = metrics.d2_tweedie_score(labels, positive, power=1) if varied else math.nan
         return {
-            "poisson_deviance": Score(float(metrics.mean_poisson_deviance(labels, positive))),
-            "d2": Score(float(metrics.d2_tweedie_score(labels, positive, power=1)))
-            if varied
-            else Score(math.nan, "every observed count is the same"),
+            "d2": defined_or(d2, "every observed count is the same"),
             "rmse": Score(float(metrics.root_mean_squared_error(labels, predicted))),
-            "mae": Score(float(metrics.mean_absolute_error(labels, predicted))),
         }
 
-    def linear_model(self) -> BaseEstimator:
+    def linear_model(self) -> Any:
         from sklearn.linear_model import PoissonRegressor
 
         return PoissonRegressor(alpha=1e-4, max_iter=500)

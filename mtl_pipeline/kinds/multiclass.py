@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mtl_pipeline.kinds.base import SMALLEST_RATE, DeclaredTask, Fault, LabelRule, TaskKind
-from mtl_pipeline.metrics.metric import ACCURACY, LOG_LOSS, Metric, Score
+from mtl_pipeline.metrics.losses import class_log_losses
+from mtl_pipeline.metrics.metric import ACCURACY, LOG_LOSS, Metric, Score, defined_or
 
 if TYPE_CHECKING:
     import polars as pl
-    from sklearn.base import BaseEstimator
     from torch import Tensor
 
 MOST_ROUNDING = 1e-3
@@ -73,9 +73,7 @@ class Multiclass(TaskKind):
         return logits.softmax(1)
 
     def constant_logits(self, labels: Tensor, task: DeclaredTask) -> Tensor:
-        import torch
-
-        shares = torch.bincount(labels.long(), minlength=len(task.classes)) / len(labels)
+        shares = labels.long().bincount(minlength=len(task.classes)) / len(labels)
         return shares.clamp(min=SMALLEST_RATE).log()
 
     def is_number(self, classes: Sequence[str]) -> bool:
@@ -92,26 +90,19 @@ class Multiclass(TaskKind):
     def prediction_faults(self, values: Sequence[pl.Expr]) -> Iterator[Fault]:
         import polars as pl
 
-        yield Fault(
-            pl.any_horizontal(~value.is_between(0, 1) for value in values),
-            "predictions are outside [0, 1]",
-            f"A {self.name} task needs probabilities; apply the softmax to the model's output",
-        )
-        yield Fault(
-            (pl.sum_horizontal(values) - 1).abs() > MOST_ROUNDING,
-            "predictions do not add up to 1 over the classes",
-            f"A {self.name} task needs probabilities; apply the softmax to the model's output",
-        )
+        remedy = f"A {self.name} task needs probabilities; apply the softmax to the model's output"
+        outside = pl.any_horizontal(~value.is_between(0, 1) for value in values)
+        yield Fault(outside, "predictions are outside [0, 1]", remedy)
+        unequal = (pl.sum_horizontal(values) - 1).abs() > MOST_ROUNDING
+        yield Fault(unequal, "predictions do not add up to 1 over the classes", remedy)
 
     def compared_losses(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
-        from mtl_pipeline.metrics.losses import class_log_losses
-
         return {
             "log_loss": class_log_losses(labels, predicted),
             "accuracy": (predicted.argmax(axis=1) == labels).astype(np.float64),
         }
 
-    def scores(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, Score]:
+    def further_scores(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, Score]:
         from sklearn import metrics
 
         from mtl_pipeline.metrics.thresholds import threshold_counts
@@ -121,25 +112,20 @@ class Multiclass(TaskKind):
         _, recall, f1, _ = metrics.precision_recall_fscore_support(
             labels, most_probable, labels=occurring, zero_division=0
         )
-        scaled = predicted / predicted.sum(axis=1, keepdims=True)
-        scores = {
-            "log_loss": Score(float(metrics.log_loss(labels, scaled, labels=np.arange(predicted.shape[1])))),
-            "accuracy": Score(float(metrics.accuracy_score(labels, most_probable))),
+        roc_aucs = [math.nan]
+        if len(occurring) > 1:
+            roc_aucs = [threshold_counts(labels == place, predicted[:, place]).roc_auc for place in occurring]
+        only_one = f"only one class: every observed label is class {occurring[0]}"
+        return {
             "balanced_accuracy": Score(float(recall.mean())),
             "macro_f1": Score(float(f1.mean())),
+            "macro_roc_auc": defined_or(float(np.mean(roc_aucs)), only_one),
         }
-        if len(occurring) < 2:
-            reason = f"only one class: every observed label is class {occurring[0]}"
-            return scores | {"macro_roc_auc": Score(math.nan, reason)}
-        one_against_rest = [
-            threshold_counts(labels == place, predicted[:, place]).roc_auc for place in occurring
-        ]
-        return scores | {"macro_roc_auc": Score(float(np.mean(one_against_rest)))}
 
     def constant_prediction(self, labels: np.ndarray, classes: int) -> np.ndarray:
         return np.bincount(labels.astype(np.int64), minlength=classes) / len(labels)
 
-    def linear_model(self) -> BaseEstimator:
+    def linear_model(self) -> Any:
         from sklearn.linear_model import LogisticRegression
 
         return LogisticRegression(max_iter=500)

@@ -9,7 +9,8 @@ import numpy as np
 
 from mtl_pipeline.kinds.base import SMALLEST_RATE, DeclaredTask
 from mtl_pipeline.kinds.multiclass import Multiclass
-from mtl_pipeline.metrics.metric import ACCURACY, LOG_LOSS, Metric, Score
+from mtl_pipeline.metrics.losses import class_log_losses, ranked_probability_losses
+from mtl_pipeline.metrics.metric import ACCURACY, LOG_LOSS, Metric, Score, defined_or
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,9 +19,8 @@ if TYPE_CHECKING:
 class Ordinal(Multiclass):
     """The network predicts the log odds of more than the first class, of more than the second, and so on: a cumulative
     link model (McCullagh 1980, https://doi.org/10.1111/j.2517-6161.1980.tb01109.x) whose thresholds may differ from row
-    to row. The first logit is free; each of the others says by how much the next one lies below, as softplus, so that
-    the log odds fall strictly and every class keeps a probability.
-    """
+    to row. The first logit is free; the softplus of each other one is the step down to the next log odds, so that these
+    fall strictly and every class keeps a probability."""
 
     name = "ordinal"
     says = "one of `classes`, which are listed from the least to the most"
@@ -30,20 +30,20 @@ class Ordinal(Multiclass):
             "ranked probability score",
             False,
             "mean squared gap between predicted and observed cumulative probabilities, over the thresholds between "
-            "classes: a class far from the one that came costs more than its neighbour; 0 is perfect",
+            "classes: a class far from the true one costs more than its neighbour; 0 is perfect",
         ),
         LOG_LOSS,
         Metric(
             "class_distance",
             "class distance",
             False,
-            "mean number of classes between the predicted median and the one that came; 0 is perfect",
+            "mean number of classes between the predicted median and the true one; 0 is perfect",
         ),
         Metric(
             "weighted_kappa",
             "weighted kappa",
             True,
-            "agreement of the predicted median with the class that came, beyond chance, by quadratic weights; 0 is "
+            "agreement of the predicted median with the true class, beyond chance, by quadratic weights; 0 is "
             "guessing, 1 is perfect",
         ),
         ACCURACY,
@@ -60,8 +60,8 @@ class Ordinal(Multiclass):
         return classes - 1
 
     def row_losses(self, logits: Tensor, labels: Tensor, task: DeclaredTask) -> Tensor:
-        """Negative log probability of the class that came, by σ(a) - σ(b) = σ(a) · σ(-b) · (1 - exp(b - a)); where the
-        step a - b is softplus(x), the last factor is σ(x). No difference is taken that could vanish."""
+        """Negative log probability of the true class, by σ(a) - σ(b) = σ(a) · σ(-b) · (1 - exp(b - a)); where the step
+        a - b is softplus(x), the last factor is σ(x). No difference is taken that could vanish."""
         from torch.nn import functional
 
         above = functional.logsigmoid(log_odds := falling(logits))  # log P(more than class k)
@@ -86,7 +86,7 @@ class Ordinal(Multiclass):
     def constant_logits(self, labels: Tensor, task: DeclaredTask) -> Tensor:
         import torch
 
-        shares = torch.bincount(labels.long(), minlength=len(task.classes)).clamp(min=0.5) / len(labels)
+        shares = labels.long().bincount(minlength=len(task.classes)).clamp(min=0.5) / len(labels)
         more = 1 - (shares / shares.sum()).cumsum(0)[:-1]
         log_odds = more.logit(eps=SMALLEST_RATE)
         steps = (log_odds[:-1] - log_odds[1:]).clamp(min=SMALLEST_RATE)
@@ -101,26 +101,21 @@ class Ordinal(Multiclass):
         return predictions @ (np.arange(len(classes)) if values is None else values)
 
     def compared_losses(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
-        from mtl_pipeline.metrics.losses import class_log_losses, ranked_probability_losses
+        scores = ranked_probability_losses(labels, predicted)
+        return {"ranked_probability_score": scores, "log_loss": class_log_losses(labels, predicted)}
 
-        return {
-            "ranked_probability_score": ranked_probability_losses(labels, predicted),
-            "log_loss": class_log_losses(labels, predicted),
-        }
-
-    def scores(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, Score]:
+    def further_scores(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, Score]:
         from sklearn.metrics import cohen_kappa_score
 
         median = (predicted.cumsum(axis=1) < 0.5 * predicted.sum(axis=1, keepdims=True)).sum(axis=1)
         classes = np.arange(predicted.shape[1])
-        one_class = labels.min() == labels.max()
-        reason = f"only one class: every observed label is class {labels[0]:.0f}" if one_class else ""
-        kappa = (
-            cohen_kappa_score(labels, median, labels=classes, weights="quadratic") if not reason else np.nan
-        )
-        return {name: Score(value) for name, value in self.measured_means(labels, predicted).items()} | {
+        kappa = np.nan
+        if labels.min() < labels.max():
+            kappa = cohen_kappa_score(labels, median, labels=classes, weights="quadratic")
+        only_one = f"only one class: every observed label is class {labels[0]:.0f}"
+        return {
             "class_distance": Score(float(np.abs(median - labels).mean())),
-            "weighted_kappa": Score(float(kappa), reason),
+            "weighted_kappa": defined_or(kappa, only_one),
             "accuracy": Score(float((predicted.argmax(axis=1) == labels).mean())),
         }
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mtl_pipeline.kinds.base import DeclaredTask, Fault, LabelRule, TaskKind
-from mtl_pipeline.metrics.metric import MAE, RMSE, Metric, Score
+from mtl_pipeline.metrics.metric import MAE, RMSE, Metric, Score, defined_or
 
 if TYPE_CHECKING:
     import polars as pl
-    from sklearn.base import BaseEstimator
     from torch import Tensor
 
 HUBER_DELTA = 1.0
@@ -53,14 +52,10 @@ class Regression(TaskKind):
     def row_losses(self, logits: Tensor, labels: Tensor, task: DeclaredTask) -> Tensor:
         from torch.nn import functional
 
+        if task.loss_name == "huber":
+            return functional.huber_loss(logits[:, 0], labels, delta=HUBER_DELTA, reduction="none")
         errors = logits[:, 0] - labels
-        match task.loss_name:
-            case "squared_error":
-                return errors**2
-            case "absolute_error":
-                return errors.abs()
-            case _:
-                return functional.huber_loss(logits[:, 0], labels, delta=HUBER_DELTA, reduction="none")
+        return errors.abs() if task.loss_name == "absolute_error" else errors**2
 
     def predictions(self, logits: Tensor) -> Tensor:
         return logits[:, 0]
@@ -74,21 +69,17 @@ class Regression(TaskKind):
     def compared_losses(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
         return {"rmse": (predicted - labels) ** 2, "mae": np.abs(predicted - labels)}
 
-    def scores(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, Score]:
+    def further_scores(self, labels: np.ndarray, predicted: np.ndarray) -> dict[str, Score]:
         from sklearn import metrics
 
-        mse = float(metrics.mean_squared_error(labels, predicted))
         varied = labels.min() < labels.max()
+        r2 = metrics.r2_score(labels, predicted) if varied else math.nan
         return {
-            "rmse": Score(math.sqrt(mse)),
-            "mse": Score(mse),
-            "mae": Score(float(metrics.mean_absolute_error(labels, predicted))),
-            "r2": Score(float(metrics.r2_score(labels, predicted)))
-            if varied
-            else Score(math.nan, "every observed label is the same"),
+            "mse": Score(float(((predicted - labels) ** 2).mean())),
+            "r2": defined_or(r2, "every observed label is the same"),
         }
 
-    def linear_model(self) -> BaseEstimator:
+    def linear_model(self) -> Any:
         from sklearn.linear_model import Ridge
 
         return Ridge(alpha=1.0)

@@ -42,9 +42,8 @@ def recommend(
     target: Path,
     log: Log = print,
 ) -> RecommendationsSummary:
-    """Score the candidates with the model in folder `model` and publish each user's best: user_id, item_id,
-    rank, score, every task's prediction (of a multiclass task the most probable class), and
-    `<task>_entire_space` for binary tasks that are conditional on another.
+    """Score the candidates with the model in folder `model` and publish each user's best: user_id, item_id, rank,
+    score, and the columns of `prediction_columns`.
 
     Raises UserError when `recommendations.score` is no SQL expression over the predictions.
     """
@@ -60,10 +59,8 @@ def recommend(
         best.append(best_per_user(ranked, score, spec.recommendations.per_user))
         scored += len(frame)
         log(f"{scored:,} candidates scored")
-    result = pl.concat(best)
-    result = result.select(
-        "user_id", "item_id", "rank", "score", pl.exclude("user_id", "item_id", "rank", "score")
-    )
+    first = ["user_id", "item_id", "rank", "score"]
+    result = pl.concat(best).select(*first, pl.exclude(first))
     with publish_file(target) as temporary:
         result.write_parquet(temporary, metadata=UNSEALED)
         seal(temporary)
@@ -80,7 +77,8 @@ def recommend(
 
 
 def prediction_columns(predictions: Mapping[str, np.ndarray], spec: PipelineSpec) -> list[pl.Series]:
-    """What a score may name, and what stands beside each recommendation."""
+    """What a score may name and what is shown beside each recommendation: every task's prediction (of a multiclass task
+    the most probable class), and `<task>_entire_space` for binary tasks that are conditional on another."""
     columns = []
     for task in spec.tasks:
         values = predictions[task.name]
@@ -92,8 +90,8 @@ def prediction_columns(predictions: Mapping[str, np.ndarray], spec: PipelineSpec
 
 
 def default_score(spec: PipelineSpec) -> str:
-    """The expected number of goals that an item reaches: the sum of the probabilities, over the entire space,
-    of the binary tasks that no other binary task is conditional on; without any, the first task."""
+    """The expected number of goals that an item reaches: the sum of the probabilities, over the entire space, of the
+    binary tasks that no other binary task is conditional on; without any, the first ordered task."""
     binary = [task for task in spec.tasks if KINDS[task.kind].is_event]
     steps = {task.given for task in binary}
     goals = [task.name for task in binary if task.name not in steps]
@@ -104,7 +102,7 @@ def default_score(spec: PipelineSpec) -> str:
 
 
 def best_per_user(predictions: pl.DataFrame, score: str, per_user: int) -> pl.DataFrame:
-    """The rows with the highest score of each user, with `rank` from 1; ties go to the smaller item id."""
+    """Each user's rows with the highest scores, with `rank` from 1; ties go to the smaller item id."""
     try:
         scored = predictions.with_columns(pl.sql_expr(score).cast(pl.Float64).alias("score"))
     except pl.exceptions.PolarsError as error:

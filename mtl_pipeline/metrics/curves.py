@@ -17,7 +17,7 @@ MOST_LABEL_VALUES = 12
 
 @dataclass(frozen=True)
 class Reliability:
-    """Rows in bins of predicted probability, or expected count, about equally many in each; ties stay together."""
+    """Rows in bins of predicted probability or expected count, about equally many in each; ties stay together."""
 
     predicted: np.ndarray
     """(bins,) mean prediction."""
@@ -56,9 +56,9 @@ def roc_points(counts: ThresholdCounts) -> Curve:
 
 
 def precision_recall_points(counts: ThresholdCounts) -> Curve:
-    """Recall and precision, from the first positive row that is found."""
-    found = counts.true_positives > 0
-    return thin(counts.recall[found], counts.precision[found])
+    """Recall and precision, from the threshold that finds the first positive row."""
+    some = counts.true_positives > 0
+    return thin(counts.recall[some], counts.precision[some])
 
 
 def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = 10) -> Reliability:
@@ -75,8 +75,8 @@ def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = 10) -
 
 def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int) -> float:
     """Mean gap between predicted probability and observed share, over bins of equally many rows."""
-    found = reliability(labels, probabilities, bins)
-    return float(np.average(np.abs(found.predicted - found.observed), weights=found.rows))
+    curve = reliability(labels, probabilities, bins)
+    return float(np.average(np.abs(curve.predicted - curve.observed), weights=curve.rows))
 
 
 def label_groups(labels: np.ndarray, most: int = MOST_LABEL_VALUES) -> LabelGroups:
@@ -95,7 +95,7 @@ def group_means(groups: LabelGroups, values: np.ndarray) -> np.ndarray:
 
 
 def confusion(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """(classes, classes): of the rows of each class, the share taken for each; NaN for a class without rows."""
+    """(classes, classes): of the rows of each class, the share predicted as each; NaN for a class without rows."""
     classes = np.arange(probabilities.shape[1])
     counts = sklearn_metrics.confusion_matrix(labels, probabilities.argmax(axis=1), labels=classes)
     rows = counts.sum(axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Rows in the order of their scores: what ROC-AUC, per user and resampled, needs to know of them."""
+"""Rows in order of their scores: what ROC-AUC needs, per user and resampled."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Levels:
 
 
 def score_levels(scores: np.ndarray) -> Levels:
-    """One sort, of `scores` (rows,)."""
+    """Of `scores` (rows,), which are sorted once."""
     order = np.argsort(scores)
     ordered = scores[order]
     starts = (
@@ -32,7 +32,7 @@ def score_levels(scores: np.ndarray) -> Levels:
 
 
 def group_bins(levels: Levels, most: int) -> np.ndarray:
-    """(levels,) int32: the bin of each level. One level a bin where they are few, else about equally many rows."""
+    """(levels,) int32: the bin of each level. Few levels get a bin each, more share bins of about equally many rows."""
     count = len(levels.rows)
     if count <= most:
         return np.arange(count, dtype=np.int32)
@@ -62,9 +62,9 @@ def grouped_roc_auc(labels: np.ndarray, level: np.ndarray, groups: np.ndarray) -
 def roc_auc_by_group(key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """ROC-AUC (NaN where a group has one label only) and rows of each group that occurs, in ascending order.
 
-    `key` (rows,) int64, ascending, at least one row: group << 32 | level << 1 | label. A group's ROC-AUC is
-    Mann-Whitney's: ranks of its positive rows, ties at their mean rank. Everything that it needs is packed into
-    one integer a row, so that a single sort brings groups and ranks together.
+    `key` (rows,) int64, ascending, at least one row: group << 32 | level << 1 | label, packed into one integer so that
+    a single sort gives both groups and ranks. A group's ROC-AUC is Mann-Whitney's, from the ranks of its positive rows,
+    ties at their mean rank.
     """
     place = np.flatnonzero(np.r_[True, key[1:] >> 1 != key[:-1] >> 1])
     ends = np.r_[place[1:], len(key)]

@@ -1,6 +1,6 @@
 """Binary predictions at every threshold, ROC-AUC and PR-AUC from them, and the threshold with the best F1.
 
-All of it comes from one call of scikit-learn that counts the rows at every threshold: it sorts, which is what costs.
+All of it comes from one call of scikit-learn that counts the rows at every threshold: sorting is the expensive part.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class ThresholdCounts:
     false_positives: np.ndarray
     true_positives: np.ndarray
     thresholds: np.ndarray
-    """(thresholds,) float64, falling; a row is called positive when its probability is at least that."""
+    """(thresholds,) float64, descending; a row is called positive when its probability is at least that."""
 
     @property
     def precision(self) -> np.ndarray:
@@ -60,11 +60,8 @@ def threshold_counts(labels: np.ndarray, probabilities: np.ndarray) -> Threshold
 def best_f1_threshold(
     labels: np.ndarray, probabilities: np.ndarray, counts: ThresholdCounts | None = None
 ) -> Score:
-    """The threshold with the highest F1; a row is positive when its probability is at least that.
-
-    Of several equally good thresholds the lowest. 0.5, with a note, when the rows hold no positive label.
-    `counts` spares counting once more.
-    """
+    """The threshold with the highest F1, the lowest of several equally good ones; a row is called positive when its
+    probability is at least that. 0.5, with a note, when no label is positive. `counts` saves counting again."""
     if not labels.any():
         return Score(DEFAULT_THRESHOLD, "no positive validation row to choose a threshold on")
     counts = counts or threshold_counts(labels, probabilities)
@@ -77,7 +74,7 @@ def ranking_scores(
     labels: np.ndarray, probabilities: np.ndarray, counts: ThresholdCounts | None = None
 ) -> dict[str, Score]:
     """ROC-AUC, PR-AUC and log-loss, which need no threshold."""
-    # The mean of what the bootstrap resamples: scikit-learn's log_loss to the last digit, in a thirtieth of its time.
+    # The mean of what the bootstrap resamples: scikit-learn's log_loss to the last digit, thirty times as fast.
     scores = {"log_loss": Score(float(log_losses(labels, probabilities).mean()))}
     if labels.min() == labels.max():
         reason = f"only one class: every observed label is {labels[0]:.0f}"

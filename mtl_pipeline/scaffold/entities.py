@@ -4,84 +4,69 @@ from __future__ import annotations
 
 from mtl_pipeline.scaffold.keys import is_time
 from mtl_pipeline.scaffold.plan import (
-    Selected,
     TablePlan,
     free_name,
     reference,
-    select_boolean,
-    select_category,
-    select_days,
-    select_id,
-    select_list,
-    select_number,
-    select_time,
+    time_arguments,
 )
 from mtl_pipeline.scaffold.profile import Column, Profile, snake_case
 from mtl_pipeline.spec import RESERVED_COLUMNS
 from mtl_pipeline.warehouse.templates import quote_literal
 
 CODES = {"code", "zip", "postcode", "occupation", "category", "type", "class", "group", "genre", "brand"}
-"""Words in the names of numbers that are no quantities."""
+"""Words in the names of numbers that are not quantities."""
 TITLES = {"title", "name", "headline", "subject", "label"}
-LONGEST_CATEGORY = 60
-"""Mean number of characters."""
 SHORTEST_TEXT = 3
 """Mean number of characters: codes such as DE say nothing to the encoder."""
 
 
 def plan_entity(profile: Profile, key: Column, taken: set[str], *, whole: bool) -> TablePlan:
-    """`taken` are the names of labels and of other tables' features, which no feature may have; `whole` says
+    """`taken` are names that no feature may have, those of labels and of other tables' features; `whole` says
     whether the ids are numbers."""
     plan = TablePlan(profile.table, profile.path.name, list(profile.columns))
     entity = profile.table.removesuffix("s")
-    select_id(plan, key, f"{entity}_id", whole=whole)
+    plan.select_id(key, f"{entity}_id", whole=whole)
     texts: list[Column] = []
     for column in profile.columns.values():
         if column is not key:
-            place_column(plan, column, feature_name(column, entity, taken | plan.names), texts)
+            names = taken | plan.names | RESERVED_COLUMNS | {"text"}
+            place_column(plan, column, free_name(snake_case(column.name), entity, names), texts)
     if texts:
-        plan.selected.append(Selected(text_expression(texts), "text", "read by the encoder"))
-        plan.text = True
+        plan.deliver("text", text_expression(texts), "read by the encoder")
     return plan
-
-
-def feature_name(column: Column, entity: str, taken: set[str]) -> str:
-    return free_name(snake_case(column.name), entity, taken | RESERVED_COLUMNS | {"text"})
 
 
 def place_column(plan: TablePlan, column: Column, name: str, texts: list[Column]) -> None:
     """Make a column a feature, a part of the text, or leave it out for a reason."""
+    code = bool(CODES & set(column.words))
     if reason := useless(column):
         plan.unused[column.name] = reason
     elif column.separator:
-        select_list(plan, column, name)
+        parts = f"string_split({reference(column.name)}, {quote_literal(column.separator)})"
+        plan.deliver(name, f"list_transform({parts}, lambda part: trim(part))")
         plan.categorical.append(name)
         texts.append(column)
     elif is_time(column) and plan.table == "items":
-        select_time(plan, column, name, required=False)
+        plan.select_time(column, name, optional=True)
         plan.times.append(name)
     elif is_time(column):
-        select_days(plan, column, name)
+        plan.read(name, "moment", time_arguments(column), "days since 1970", form="epoch({}) / 86400")
         plan.numeric.append(name)
-    elif column.numeric and not CODES & set(column.words):
-        (select_boolean if column.boolean else select_number)(plan, column, name)
-        plan.numeric.append(name)
-    elif column.distinct <= column.present / 2 and column.length <= LONGEST_CATEGORY:
-        select_category(plan, column, name)
-        plan.categorical.append(name)
+    elif column.numeric and not code:
+        plan.select_number(column, name)
+    elif column.category:
+        plan.select_category(column, name)
         if not column.numeric and column.length >= SHORTEST_TEXT:
             texts.append(column)
-    elif column.numeric or column.time_format or column.length < SHORTEST_TEXT or CODES & set(column.words):
+    elif column.numeric or column.time_format or column.length < SHORTEST_TEXT or code:
         plan.unused[column.name] = "a code or time of its own for nearly each row"
     else:
         texts.append(column)
 
 
 def useless(column: Column) -> str | None:
-    if column.present == 0:
-        return "empty"
-    if column.distinct == 1:
-        return "always the same"
+    if column.constant:
+        return column.constant
     if column.mostly(column.links):
         return "links"
     if "agent" in column.words:

@@ -57,14 +57,13 @@ def history(plan: PipelinePlan) -> Iterator[str]:
     """What users did and items met with before: a count of the first task, means of the others."""
     if not plan.timed:
         return
-    first, *others = plan.tasks
+    first, *others = plan.labels.tasks
     for column in plan.ids:
         if first.kind == "binary":
             yield f"{{by: [{column}], statistic: count, label: {first.name}}}"
             if column == "item_id":
                 yield f"{{by: [{column}], statistic: count, label: {first.name}, within_days: 30}}"
-        rated = plan.tasks if not plan.negatives else others
-        for task in rated:
+        for task in others if plan.labels.negatives else plan.labels.tasks:
             yield f"{{by: [{column}], statistic: mean, label: {task.name}}}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
@@ -10,7 +10,7 @@ import duckdb
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.scaffold.entities import plan_entity
-from mtl_pipeline.scaffold.interactions import Labels, Roles, plan_interactions
+from mtl_pipeline.scaffold.interactions import Roles, plan_interactions
 from mtl_pipeline.scaffold.keys import find_id, find_interaction_key, find_shared_key, find_time
 from mtl_pipeline.scaffold.plan import PipelinePlan
 from mtl_pipeline.scaffold.profile import Column, Profile, profile_file
@@ -31,64 +31,50 @@ def infer_plan(paths: PipelinePaths, files: Mapping[str, Path], named: Mapping[s
         profiles = {table: profile_file(connection, paths, table, path) for table, path in files.items()}
         if empty := [profile for profile in profiles.values() if not profile.rows]:
             raise UserError(f"{empty[0].path} has no rows below its header: nothing can be told from it")
-        return propose(connection, paths.pipeline, profiles, named)
-
-
-def propose(
-    connection: duckdb.DuckDBPyConnection,
-    name: str,
-    profiles: Mapping[str, Profile],
-    named: Mapping[str, str],
-) -> PipelinePlan:
-    interactions = profiles["interactions"]
-    roles, keys = find_roles(connection, profiles, named)
-    plan, labels, candidates = plan_interactions(connection, interactions, roles)
-    tables = {}
-    taken = {task.name for task in labels.tasks} | plan.names
-    for table in (table for table in ENTITIES if table in profiles):
-        tables[table] = plan_entity(profiles[table], keys[table], taken, whole=id_of(table) in roles.whole)
-        taken |= tables[table].names - {"text"}
-    return PipelinePlan(
-        name=name,
-        tables={**tables, "interactions": plan},
-        ids=list(roles.ids),
-        key=interaction_key(connection, interactions, roles, labels),
-        timed=roles.time is not None,
-        tasks=labels.tasks,
-        negatives=labels.negatives,
-        merged=labels.merged,
-        candidates=candidates,
-    )
+        interactions = profiles["interactions"]
+        roles, keys = find_roles(connection, profiles, named)
+        plan, labels = plan_interactions(connection, interactions, roles)
+        tables = {}
+        taken = {task.name for task in labels.tasks} | plan.names
+        for table in (table for table in ENTITIES if table in profiles):
+            whole = id_of(table) in roles.whole
+            tables[table] = plan_entity(profiles[table], keys[id_of(table)], taken, whole=whole)
+            taken |= tables[table].names - {"text"}
+        return PipelinePlan(
+            name=paths.pipeline,
+            tables={**tables, "interactions": plan},
+            ids=list(roles.ids),
+            key=list(roles.ids)
+            if labels.merged
+            else find_interaction_key(connection, interactions, roles.ids, roles.time),
+            timed=roles.time is not None,
+            labels=labels,
+        )
 
 
 def find_roles(
     connection: duckdb.DuckDBPyConnection, profiles: Mapping[str, Profile], named: Mapping[str, str]
 ) -> tuple[Roles, dict[str, Column]]:
-    """The roles of the columns of interactions, and the keys of the other tables."""
+    """The roles of the columns of interactions, and the keys of the other tables by role."""
     interactions = profiles["interactions"]
     chosen = {role: named_column(interactions, column) for role, column in named.items()}
     ids: dict[str, Column] = {}
     keys: dict[str, Column] = {}
+    # What the values of a table prove goes before what a name suggests.
     for table in sorted(ENTITIES, key=lambda table: table not in profiles):
         role = id_of(table)
-        taken = {column.name for column in (*chosen.values(), *ids.values())}
+        free = without(interactions, *chosen.values(), *ids.values())
         if table in profiles:
-            only = {role: chosen[role]} if role in chosen else {}
-            ours, keys[table] = find_shared_key(
-                connection, narrowed(interactions, only.get(role)), profiles[table], taken - names(only)
-            )
-            ids[role] = ours
-        elif role in chosen:
-            ids[role] = chosen[role]
-        elif column := find_id(interactions, table, taken):
+            candidates = [chosen[role]] if role in chosen else free
+            ids[role], keys[role] = find_shared_key(connection, interactions, profiles[table], candidates)
+        elif column := chosen.get(role) or find_id(free, table):
             ids[role] = column
-    ids = {role: ids[role] for role in ("user_id", "item_id") if role in ids}
-    time = chosen.get("timestamp") or find_time(interactions, names(ids))
-    referred = {id_of(table): key for table, key in keys.items()}
+    ids = {role: ids[role] for role in map(id_of, ENTITIES) if role in ids}
+    time = chosen.get("timestamp") or find_time(without(interactions, *ids.values()))
     whole = frozenset(
         role
         for role, column in ids.items()
-        if all(one.mostly(one.whole) for one in (column, referred.get(role, column)))
+        if all(one.mostly(one.whole) for one in (column, keys.get(role, column)))
     )
     return Roles(ids, whole, time), keys
 
@@ -97,36 +83,11 @@ def id_of(table: str) -> str:
     return f"{table.removesuffix('s')}_id"
 
 
-def narrowed(profile: Profile, column: Column | None) -> Profile:
-    """The profile with that column only, if there is one."""
-    if column is None:
-        return profile
-    return Profile(profile.table, profile.path, profile.rows, {column.name: column})
-
-
-def names(columns: Mapping[str, Column]) -> set[str]:
-    return {column.name for column in columns.values()}
+def without(profile: Profile, *taken: Column) -> list[Column]:
+    return [column for column in profile.columns.values() if column not in taken]
 
 
 def named_column(profile: Profile, name: str) -> Column:
     if name not in profile.columns:
         raise UserError(f"{profile.path} has no column {name}; its columns are: {', '.join(profile.columns)}")
     return profile.columns[name]
-
-
-def interaction_key(
-    connection: duckdb.DuckDBPyConnection, interactions: Profile, roles: Roles, labels: Labels
-) -> list[str]:
-    if labels.merged:
-        return ["user_id", "item_id"]
-    if not roles.ids:
-        return ["source_line"]
-
-    def candidates() -> Iterator[dict[str, str]]:
-        ids = {role: column.name for role, column in roles.ids.items()}
-        if roles.paired or not roles.time:
-            yield ids
-        if roles.time:
-            yield {**ids, "timestamp": roles.time.name}
-
-    return find_interaction_key(connection, interactions, candidates())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable
 
 import duckdb
 
@@ -28,50 +28,46 @@ TIME_WORDS = words("timestamp time datetime ts date created occurred at when day
 
 
 def find_shared_key(
-    connection: duckdb.DuckDBPyConnection, interactions: Profile, entity: Profile, taken: Collection[str]
+    connection: duckdb.DuckDBPyConnection,
+    interactions: Profile,
+    entity: Profile,
+    candidates: Collection[Column],
 ) -> tuple[Column, Column]:
-    """The column of interactions that refers to a table, and the column of the table that it refers to.
+    """Which of the candidates among the columns of interactions refers to a table, and to which of its columns.
 
-    Same names count most, then names that sound like the entity, then how many values are found.
+    Same names count most, then names that sound like the entity, then the share of values that match.
+    Raises UserError where none does.
     """
     pairs = [
-        ((same_name(theirs, ours), loudness(ours, entity.table), found), ours, theirs)
-        for ours in interactions.columns.values()
+        ((ours.words == theirs.words, loudness(ours, entity.table), share), ours, theirs)
+        for ours in candidates
         for theirs in entity.columns.values()
-        if ours.name not in taken and theirs.unique and not is_time(ours)
-        if (found := share_found(connection, interactions, ours, entity, theirs)) > 0
+        if theirs.unique and not is_time(ours)
+        if (share := share_matched(connection, ours, entity.table, theirs)) > 0
     ]
     certain = [pair for pair in pairs if pair[0][0] or pair[0][1] or pair[0][2] > 0.5]
     if not certain:
         raise UserError(
             f"no column of {interactions.path} holds the ids of {entity.path}: "
-            f"{', '.join(interactions.columns)} against {', '.join(entity.columns)}. "
+            f"{', '.join(column.name for column in candidates)} against {', '.join(entity.columns)}. "
             f"Name it: --{entity.table.removesuffix('s')}-id COLUMN"
         )
     _, ours, theirs = max(certain, key=lambda pair: pair[0])
     return ours, theirs
 
 
-def find_id(interactions: Profile, table: str, taken: Collection[str]) -> Column | None:
+def find_id(candidates: Collection[Column], table: str) -> Column | None:
     """The id of users or items where there is no table of them: by its name alone."""
-    heard = [
-        (loudness(column, table), column)
-        for column in interactions.columns.values()
-        if column.name not in taken and loudness(column, table) > 0
-    ]
-    return max(heard, key=lambda pair: pair[0])[1] if heard else None
+    loudest = max(candidates, key=lambda column: loudness(column, table), default=None)
+    return loudest if loudest and loudness(loudest, table) > 0 else None
 
 
-def find_time(interactions: Profile, taken: Collection[str]) -> Column | None:
+def find_time(candidates: Iterable[Column]) -> Column | None:
     """A column of times whose name says so; failing that, one that holds dates."""
-    timed = [
-        column for column in interactions.columns.values() if column.time_format and column.name not in taken
-    ]
-    named = [
-        (TIME_WORDS.index(word), column) for column in timed for word in column.words if word in TIME_WORDS
-    ]
+    timed = [column for column in candidates if column.time_format]
+    named = [column for column in timed if is_time(column)]
     if named:
-        return min(named, key=lambda pair: pair[0])[1]
+        return min(named, key=lambda column: min(map(TIME_WORDS.index, set(TIME_WORDS) & set(column.words))))
     return next((column for column in timed if not column.numeric), None)
 
 
@@ -84,45 +80,31 @@ def loudness(column: Column, table: str) -> float:
     return 1 - min(heard) / len(words)
 
 
-def same_name(theirs: Column, ours: Column) -> bool:
-    return theirs.words == ours.words
-
-
 def is_time(column: Column) -> bool:
     return column.time_format is not None and bool(set(TIME_WORDS) & set(column.words))
 
 
-def share_found(
-    connection: duckdb.DuckDBPyConnection,
-    interactions: Profile,
-    ours: Column,
-    entity: Profile,
-    theirs: Column,
-) -> float:
-    """Share of the distinct values of `ours` that `theirs` has."""
-    if not ours.distinct:
-        return 0
-    (found,) = fetch_one(
+def share_matched(connection: duckdb.DuckDBPyConnection, ours: Column, table: str, theirs: Column) -> float:
+    """Share of the distinct values of `ours`, of interactions, that a column of the other table has."""
+    (matched,) = fetch_one(
         connection,
         f"SELECT count(*) FROM (SELECT DISTINCT {quote_identifier(ours.name)} AS value "
-        f"FROM raw_{interactions.table}) SEMI JOIN (SELECT {quote_identifier(theirs.name)} AS value "
-        f"FROM raw_{entity.table}) USING (value)",
+        f"FROM raw_interactions) SEMI JOIN (SELECT {quote_identifier(theirs.name)} AS value "
+        f"FROM raw_{table}) USING (value)",
     )
-    return found / ours.distinct
+    return matched / max(ours.distinct, 1)
 
 
 def find_interaction_key(
-    connection: duckdb.DuckDBPyConnection, interactions: Profile, candidates: Iterator[dict[str, str]]
+    connection: duckdb.DuckDBPyConnection, interactions: Profile, ids: dict[str, Column], time: Column | None
 ) -> list[str]:
-    """The first candidate that tells nearly all rows apart, by canonical name; each maps it to a raw column."""
-    last: list[str] = []
-    for candidate in candidates:
-        (distinct,) = fetch_one(
-            connection,
-            f"SELECT count(*) FROM (SELECT DISTINCT {quote_identifiers(candidate.values())} "
-            f"FROM raw_{interactions.table})",
-        )
-        last = list(candidate)
-        if distinct >= 0.98 * interactions.rows:
-            break
-    return last
+    """The user and the item where they tell nearly all rows apart, else the time as well."""
+    if not ids:
+        return ["source_line"]
+    if time is None:
+        return list(ids)
+    columns = quote_identifiers(column.name for column in ids.values())
+    (distinct,) = fetch_one(
+        connection, f"SELECT count(*) FROM (SELECT DISTINCT {columns} FROM raw_interactions)"
+    )
+    return list(ids) if len(ids) == 2 and distinct >= 0.98 * interactions.rows else [*ids, "timestamp"]

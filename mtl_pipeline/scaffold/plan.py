@@ -39,11 +39,57 @@ class TablePlan:
     numeric: list[str] = field(default_factory=list)
     times: list[str] = field(default_factory=list)
     """TIMESTAMP columns that are no features."""
-    text: bool = False
+    candidates: list[str] = field(default_factory=list)
+    """Columns that may be labels or features: only their owner knows."""
 
     @property
     def names(self) -> set[str]:
         return {column.name for column in self.selected}
+
+    def deliver(self, name: str, expression: str, note: str = "") -> None:
+        self.selected.append(Selected(expression, name, note))
+
+    def read(
+        self,
+        name: str,
+        macro: str,
+        arguments: str,
+        note: str = "",
+        *,
+        form: str = "{}",
+        optional: bool = True,
+    ) -> None:
+        """Deliver what a macro reads, in this form, and reject rows where it cannot; `optional` lets blanks pass."""
+        self.deliver(name, form.format(f"{macro}({arguments})"), note)
+        self.rejections.append(f"unless_{macro}({arguments}{', optional := true' if optional else ''})")
+
+    def select_id(self, column: Column, name: str, *, whole: bool) -> None:
+        """Ids stay strings unless they are `whole` numbers."""
+        value = reference(column.name)
+        if whole:
+            self.read(name, "whole_number", value, optional=False)
+        else:
+            self.deliver(name, value)
+            self.rejections.append(f"unless_present({value})")
+
+    def select_time(self, column: Column, name: str, *, optional: bool) -> None:
+        """Times become TIMESTAMPs in UTC."""
+        ambiguous = " (or the other way round? look)" if "/" in str(column.time_format) else ""
+        self.read(name, "moment", time_arguments(column), f"UTC{ambiguous}", optional=optional)
+
+    def select_number(self, column: Column, name: str) -> None:
+        """A numeric feature; a flag is one of 0 and 1."""
+        self.numeric.append(name)
+        if column.boolean:
+            self.read(name, "flag", reference(column.name))
+        else:
+            self.read(name, "decimal_number", reference(column.name), seen_range(column))
+
+    def select_category(self, column: Column, name: str) -> None:
+        shown = ", ".join(column.values[:4]) + (", …" if len(column.values) > 4 else "")
+        note = f"{column.distinct} values" + (f": {shown}" if column.values and len(shown) <= 60 else "")
+        self.deliver(name, reference(column.name), note)
+        self.categorical.append(name)
 
 
 @dataclass(frozen=True)
@@ -54,7 +100,16 @@ class TaskPlan:
     note: str = ""
 
 
-@dataclass
+@dataclass(frozen=True)
+class Labels:
+    tasks: list[TaskPlan]
+    negatives: bool
+    """Whether the log holds positives only, so that negatives must be sampled."""
+    merged: bool = False
+    """Whether the rows of a user and an item are events of one interaction."""
+
+
+@dataclass(frozen=True)
 class PipelinePlan:
     """Everything that the templates of defs.yaml and SQL need."""
 
@@ -63,12 +118,7 @@ class PipelinePlan:
     ids: list[str]
     key: list[str]
     timed: bool
-    tasks: list[TaskPlan]
-    negatives: bool
-    merged: bool
-    """Whether rows of the same key are events of one interaction."""
-    candidates: list[str] = field(default_factory=list)
-    """Columns of interactions that may be labels or features: only their owner knows."""
+    labels: Labels
 
 
 def free_name(name: str, extra: str, taken: Collection[str]) -> str:
@@ -93,60 +143,11 @@ def keywords() -> frozenset[str]:
     return frozenset(row[0] for row in rows)
 
 
-def select_id(plan: TablePlan, column: Column, name: str, *, whole: bool) -> None:
-    """Ids stay strings unless they are `whole` numbers."""
-    value = reference(column.name)
-    plan.selected.append(Selected(f"whole_number({value})" if whole else value, name))
-    plan.rejections.append(f"unless_whole_number({value})" if whole else f"unless_present({value})")
-
-
-def select_time(plan: TablePlan, column: Column, name: str, *, required: bool = True) -> None:
-    """Times become TIMESTAMPs in UTC."""
-    arguments = time_arguments(column)
-    ambiguous = " (or the other way round? look)" if "/" in arguments else ""
-    plan.selected.append(Selected(f"moment({arguments})", name, f"UTC{ambiguous}"))
-    plan.rejections.append(f"unless_moment({arguments}{'' if required else ', optional := true'})")
-
-
-def select_days(plan: TablePlan, column: Column, name: str) -> None:
-    """A time as a number: days since 1970."""
-    arguments = time_arguments(column)
-    plan.selected.append(Selected(f"epoch(moment({arguments})) / 86400", name, "days since 1970"))
-    plan.rejections.append(f"unless_moment({arguments}, optional := true)")
-
-
 def time_arguments(column: Column) -> str:
     return f"{reference(column.name)}, {quote_literal(column.time_format or 'ISO')}"
 
 
-def select_number(plan: TablePlan, column: Column, name: str) -> None:
-    """Blank is unknown; anything that is no finite number is refused."""
-    value = reference(column.name)
-    plan.selected.append(Selected(f"decimal_number({value})", name, seen_range(column)))
-    plan.rejections.append(f"unless_decimal_number({value}, optional := true)")
-
-
-def select_boolean(plan: TablePlan, column: Column, name: str) -> None:
-    """0 or 1, true or false, yes or no."""
-    value = reference(column.name)
-    plan.selected.append(Selected(f"flag({value})", name))
-    plan.rejections.append(f"unless_flag({value}, optional := true)")
-
-
-def select_list(plan: TablePlan, column: Column, name: str) -> None:
-    parts = f"string_split({reference(column.name)}, {quote_literal(column.separator)})"
-    plan.selected.append(Selected(f"list_transform({parts}, lambda part: trim(part))", name))
-
-
-def select_category(plan: TablePlan, column: Column, name: str) -> None:
-    shown = ", ".join(column.values[:4]) + (", …" if len(column.values) > 4 else "")
-    note = f"{column.distinct} values" + (f": {shown}" if column.values and len(shown) <= 60 else "")
-    plan.selected.append(Selected(reference(column.name), name, note))
-
-
 def seen_range(column: Column) -> str:
-    if column.minimum is None or column.maximum is None:
-        return ""
     return f"seen: {short(column.minimum)} to {short(column.maximum)}"
 
 

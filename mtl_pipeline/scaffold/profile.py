@@ -17,11 +17,13 @@ from mtl_pipeline.warehouse.reading.scan import open_scan
 from mtl_pipeline.warehouse.templates import quote_identifier, quote_identifiers, quote_literal
 
 MOST = 0.95
-"""A column is of a type when so large a share of its values is: the rest are dirty."""
+"""A column is of a type when at least this share of its values is: the rest are dirty."""
 MOST_VALUES = 20
 """Distinct values up to which they are listed."""
 SAMPLE_ROWS = 10_000
-"""Values that are looked at for formats of times and separators of lists, which takes long."""
+"""Values in which formats of times and separators of lists are looked for, which is slow."""
+LONGEST_CATEGORY = 60
+"""Mean number of characters."""
 LONGEST_PART = 40
 """Characters of a value in a list."""
 SEPARATORS = ("|", ";", ",")
@@ -46,8 +48,9 @@ class Column:
     numbers: int
     booleans: int
     links: int
-    minimum: float | None
-    maximum: float | None
+    minimum: float
+    maximum: float
+    """Of the numbers; NaN where there are none."""
     length: float
     """Mean number of characters."""
     values: list[str]
@@ -76,6 +79,15 @@ class Column:
     @property
     def boolean(self) -> bool:
         return self.mostly(self.booleans)
+
+    @property
+    def category(self) -> bool:
+        return self.distinct <= self.present / 2 and self.length <= LONGEST_CATEGORY
+
+    @property
+    def constant(self) -> str | None:
+        """Why the column tells no rows apart, if it does not."""
+        return "empty" if self.present == 0 else "always the same" if self.distinct == 1 else None
 
 
 @dataclass(frozen=True)
@@ -110,40 +122,30 @@ def profile_file(
 
 def profile_column(connection: duckdb.DuckDBPyConnection, table: str, name: str) -> Column:
     value = quote_identifier(name)
-    counts = fetch_one(
-        connection,
+    counts = connection.sql(
         f"""
         SELECT
-            count(*), count({value}), count(DISTINCT {value}),
-            count(whole_number({value})),
-            count(decimal_number({value})),
-            count(flag({value})),
-            count(*) FILTER (regexp_matches({value}, '^https?://')),
-            min(decimal_number({value})),
-            max(decimal_number({value})),
-            coalesce(avg(length({value})), 0)
+            count(*) AS rows,
+            count({value}) AS present,
+            count(DISTINCT {value}) AS "distinct",
+            count(whole_number({value})) AS whole,
+            count(decimal_number({value})) AS numbers,
+            count(flag({value})) AS booleans,
+            count(*) FILTER (regexp_matches({value}, '^https?://')) AS links,
+            coalesce(min(decimal_number({value})), 'nan') AS minimum,
+            coalesce(max(decimal_number({value})), 'nan') AS maximum,
+            coalesce(avg(length({value})), 0) AS length
         FROM {table}
-        """,
-    )
-    (rows, present, distinct, whole, numbers, booleans, links, minimum, maximum, length) = counts
-    with_values = f"(SELECT {value} AS value FROM {table} WHERE {value} IS NOT NULL)"
+        """
+    ).pl()
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE sample AS FROM {with_values} USING SAMPLE reservoir({SAMPLE_ROWS} ROWS) "
-        "REPEATABLE (0)"
+        f"CREATE OR REPLACE TEMP TABLE sample AS FROM (SELECT {value} AS value FROM {table} WHERE {value} IS NOT NULL) "
+        f"USING SAMPLE reservoir({SAMPLE_ROWS} ROWS) REPEATABLE (0)"
     )
     return Column(
         name=name,
-        rows=rows,
-        present=present,
-        distinct=distinct,
-        whole=whole,
-        numbers=numbers,
-        booleans=booleans,
-        links=links,
-        minimum=minimum,
-        maximum=maximum,
-        length=length,
-        values=frequent_values(connection, table, value) if distinct <= MOST_VALUES else [],
+        **counts.row(0, named=True),
+        values=frequent_values(connection, table, value) if counts["distinct"][0] <= MOST_VALUES else [],
         time_format=find_time_format(connection),
         separator=find_separator(connection),
     )
@@ -160,8 +162,8 @@ def find_time_format(connection: duckdb.DuckDBPyConnection) -> str | None:
     """The first format that most values of `sample` have. They must be plausible times."""
     counted = ", ".join(f"count(moment(value, '{name}', {PLAUSIBLE_YEARS}))" for name in TIME_FORMATS)
     present, *counts = fetch_one(connection, f"SELECT count(*), {counted} FROM sample")
-    fitting = [name for name, count in zip(TIME_FORMATS, counts, strict=True) if count >= MOST * present > 0]
-    return fitting[0] if fitting else None
+    fitting = (name for name, count in zip(TIME_FORMATS, counts, strict=True) if count >= MOST * present > 0)
+    return next(fitting, None)
 
 
 def find_separator(connection: duckdb.DuckDBPyConnection) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -27,19 +26,13 @@ def rows_per_day(rows: int) -> np.ndarray:
     return divide(rows, WEEKDAY_WEIGHTS[np.arange(DAYS) % 7])
 
 
-@dataclass(frozen=True)
-class Times:
-    """int64 milliseconds since 1970 [rows], strictly ascending, and the hour of the day, int8 [rows]."""
-
-    milliseconds: np.ndarray
-    hour: np.ndarray
-
-
-def draw_times(rng: np.random.Generator, day: int, day_rows: int, first: int, rows: int) -> Times:
+def draw_times(
+    rng: np.random.Generator, day: int, day_rows: int, first: int, rows: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Times of the rows from `first` on, of a day that has `day_rows` in all.
 
-    Each row gets a slot of its own within its hour and a random place in it, so that times never
-    repeat, whichever block of rows they are drawn for.
+    int64 milliseconds since 1970, strictly ascending, and the hour of the day, int8. Each row gets a slot of its own
+    within its hour and a random place in it, so that times never repeat, whichever block of rows they are drawn for.
     """
     in_hour = divide(day_rows, HOUR_WEIGHTS)
     hour_starts = np.cumsum(in_hour) - in_hour
@@ -48,4 +41,4 @@ def draw_times(rng: np.random.Generator, day: int, day_rows: int, first: int, ro
     hour = np.searchsorted(hour_starts + in_hour, index, side="right")
     slot = slots[hour]
     within = (index - hour_starts[hour]) * slot + (rng.random(rows) * slot).astype(np.int64)
-    return Times(START_MS + day * DAY_MS + hour * HOUR_MS + within, hour.astype(np.int8))
+    return START_MS + day * DAY_MS + hour * HOUR_MS + within, hour.astype(np.int8)

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mtl_pipeline.simulation.clock import Times
+from mtl_pipeline.simulation.clock import DAYS
 from mtl_pipeline.simulation.population import Items, Users
 
 PERSONAL_SHARE = 0.5
 SHORTEST_SLATE, LONGEST_SLATE = 4, 12
+DEVICES = ["phone", "desktop", "tablet"]
 DEVICE_SHARES = np.array([0.55, 0.35, 0.10])
 
 
@@ -29,8 +30,11 @@ class Shown:
     position: np.ndarray
     """int8, from 1: place on the slate"""
     device: np.ndarray
-    """int8 index: phone, desktop, tablet"""
-    times: Times
+    """int8 index into DEVICES"""
+    milliseconds: np.ndarray
+    """int64 since 1970, strictly ascending"""
+    hour: np.ndarray
+    """int8 of the day"""
 
     def __len__(self) -> int:
         return len(self.user)
@@ -48,47 +52,41 @@ class DayOffer:
     """int8 [categories]: the category itself or, where it has nothing today, the next that has"""
     first: np.ndarray
     """int64 [categories]: place of the first item on offer in the list by category"""
-    last: np.ndarray
-    """int64 [categories]: place of the last one"""
-    below: np.ndarray
-    """float64 [categories]: popularity of everything before the first item on offer"""
-    within: np.ndarray
-    """float64 [categories]: popularity of what is on offer"""
+    end: np.ndarray
+    """int64 [categories]: place after the last one"""
 
 
 class Exposure:
-    """Draws impressions. `lifetime` is the number of days that an item is shown; None: for ever."""
+    """Draws impressions. `lifetime` is the number of days that an item is shown."""
 
-    def __init__(self, users: Users, items: Items, categories: int, lifetime: int | None) -> None:
+    def __init__(self, users: Users, items: Items, categories: int, lifetime: int) -> None:
         self.users = users
         self.lifetime = lifetime
+        self.categories = np.arange(categories)
         self.by_category = np.lexsort((items.arrived, items.category)).astype(np.int32)
-        self.arrived = items.arrived[self.by_category]
-        self.starts = np.searchsorted(items.category[self.by_category], np.arange(categories + 1))
+        self.arrived = (items.category.astype(np.int64) * DAYS + items.arrived)[self.by_category]
+        """Day of arrival, DAYS later for each category, so that the list is in order."""
         self.popularity = np.concatenate(([0.0], np.cumsum(items.popularity[self.by_category])))
         self.activity = np.cumsum(users.activity)
 
     def on(self, day: int) -> DayOffer:
-        oldest = 0 if self.lifetime is None else day - self.lifetime + 1
-        sections = [slice(*ends) for ends in zip(self.starts[:-1], self.starts[1:], strict=True)]
-        first = np.array([s.start + np.searchsorted(self.arrived[s], oldest) for s in sections])
-        end = np.array([s.start + np.searchsorted(self.arrived[s], day, side="right") for s in sections])
-        within = self.popularity[end] - self.popularity[first]
-        places = np.arange(len(sections))
-        with_items = places[end > first]
+        oldest = max(day - self.lifetime + 1, 0)
+        first = np.searchsorted(self.arrived, self.categories * DAYS + oldest)
+        end = np.searchsorted(self.arrived, self.categories * DAYS + day, side="right")
+        with_items = self.categories[end > first]
         present = np.searchsorted(self.users.joined, day, side="right")
         return DayOffer(
             user_shares=self.activity[:present] / self.activity[present - 1],
             category_shares=np.cumsum(end - first) / np.sum(end - first),
-            filled=with_items[np.searchsorted(with_items, places) % len(with_items)].astype(np.int8),
+            filled=with_items[np.searchsorted(with_items, self.categories) % len(with_items)].astype(np.int8),
             first=first,
-            last=end - 1,
-            below=self.popularity[first],
-            within=within,
+            end=end,
         )
 
-    def draw(self, rng: np.random.Generator, offer: DayOffer, times: Times) -> Shown:
-        rows = len(times.hour)
+    def draw(
+        self, rng: np.random.Generator, offer: DayOffer, milliseconds: np.ndarray, hour: np.ndarray
+    ) -> Shown:
+        rows = len(hour)
         lengths = rng.integers(SHORTEST_SLATE, LONGEST_SLATE + 1, size=rows // SHORTEST_SLATE + 1)
         starts = np.cumsum(lengths) - lengths
         starts = starts[starts < rows]
@@ -101,7 +99,8 @@ class Exposure:
             item=self.draw_items(rng, offer, user),
             position=(np.arange(1, rows + 1) - np.repeat(starts, lengths)).astype(np.int8),
             device=np.repeat(device.astype(np.int8), lengths),
-            times=times,
+            milliseconds=milliseconds,
+            hour=hour,
         )
 
     def draw_items(self, rng: np.random.Generator, offer: DayOffer, user: np.ndarray) -> np.ndarray:
@@ -110,7 +109,9 @@ class Exposure:
         category = np.searchsorted(offer.category_shares, rng.random(rows), side="right").astype(np.int8)
         favourite = self.users.favourites.ravel()[2 * user + (choice < PERSONAL_SHARE / 2)]
         category = offer.filled[np.where(choice < PERSONAL_SHARE, favourite, category)]
-        target = offer.below[category] + rng.random(rows) * offer.within[category]
+        below = self.popularity[offer.first]
+        within = self.popularity[offer.end] - below
+        target = below[category] + rng.random(rows) * within[category]
         place = np.searchsorted(self.popularity, target, side="right") - 1
         # Rounding may lead across the ends of a category.
-        return self.by_category[np.clip(place, offer.first[category], offer.last[category])]
+        return self.by_category[np.clip(place, offer.first[category], offer.end[category] - 1)]

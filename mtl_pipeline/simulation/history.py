@@ -14,31 +14,30 @@ ONE = np.float32(1)  # of the type it is added to, else numpy adds ten times slo
 class History:
     """Counts of earlier outcomes. Read all day long, written once at midnight."""
 
-    def __init__(self, users: int, items: int, categories: int) -> None:
-        self.categories = categories
+    def __init__(self, users: int, category: np.ndarray, categories: int) -> None:
+        """`category` is that of each item [items]."""
+        self.category, self.categories = category, categories
         self.clicks = np.zeros(users * categories, dtype=np.float32)
         """By user and category, fading."""
         self.conversions = np.zeros(users, dtype=np.float32)
         """By user, for ever."""
-        self.item_clicks = np.zeros(items, dtype=np.float32)
+        self.item_clicks = np.zeros(len(category), dtype=np.float32)
         """By item, fading fast."""
-        self.trend = np.zeros(items, dtype=np.float32)
+        self.trend = np.zeros(len(category), dtype=np.float32)
         self.today: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
-    def habit(self, shown: Shown, category: np.ndarray) -> np.ndarray:
-        """float32 [rows], from 0 to 1: how used the user is to clicking in this category."""
-        clicks = self.clicks[shown.user * self.categories + category]
-        return clicks / (clicks + 2)
-
-    def loyalty(self, shown: Shown) -> np.ndarray:
-        """float32 [rows], from 0 to 1: how often the user has converted."""
+    def so_far(self, shown: Shown) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Habit, loyalty and trend, float32 [rows]: how used the user is to clicking in the item's category and how
+        often the user has converted, both from 0 to 1; how much the item is being clicked, from 0 to 2."""
+        clicks = self.clicks[shown.user * self.categories + self.category[shown.item]]
         conversions = self.conversions[shown.user]
-        return conversions / (conversions + 2)
+        return clicks / (clicks + 2), conversions / (conversions + 2), self.trend[shown.item]
 
-    def note(self, shown: Shown, category: np.ndarray, clicked: np.ndarray, converted: np.ndarray) -> None:
+    def note(self, shown: Shown, clicked: np.ndarray, converted: np.ndarray) -> None:
         """Keep the outcomes (bool [rows]) of some of today's rows for midnight."""
-        user_category = shown.user[clicked] * self.categories + category[clicked]
-        self.today.append((user_category, shown.item[clicked], shown.user[converted]))
+        item = shown.item[clicked]
+        user_category = shown.user[clicked] * self.categories + self.category[item]
+        self.today.append((user_category, item, shown.user[converted]))
 
     def close_day(self) -> None:
         self.clicks *= HABIT_KEPT_PER_DAY

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 
 import numpy as np
+
+from mtl_pipeline.simulation.exposure import DEVICES
 
 DIRTY_SHARE = 0.004
 NOBODY = "2000000000"
@@ -27,9 +30,7 @@ class Defect:
 
     def spoil(self, header: Sequence[str], row: Sequence[str]) -> list[str]:
         spoilt = [self.changes.get(column, value) for column, value in zip(header, row, strict=True)]
-        if self.columns_more < 0:
-            return spoilt[: self.columns_more]
-        return spoilt + ["1"] * self.columns_more
+        return [*spoilt, "1"][: len(spoilt) + self.columns_more]
 
 
 def value_defect(column: str, value: str, reason: str, **others: str) -> Defect:
@@ -54,7 +55,7 @@ def interaction_defects(item_column: str) -> list[Defect]:
         value_defect("timestamp", "yesterday", "not a whole number"),
         value_defect("timestamp", "17", "outside 2000 to 2100"),
         value_defect("position", "0", "outside 1 to 100"),
-        value_defect("device", "fridge", "not one of phone, desktop, tablet"),
+        value_defect("device", "fridge", f"not one of {', '.join(DEVICES)}"),
         value_defect("click", "", "missing"),
         value_defect("click", "2", "neither 0 nor 1"),
         Defect("user_id", "unknown user", {"user_id": NOBODY}),
@@ -74,9 +75,9 @@ class Planter:
     def planned(self) -> int:
         return max(round(self.rows * DIRTY_SHARE), len(self.defects)) if self.defects else 0
 
-    def counts(self) -> list[int]:
-        """Rows of each defect."""
-        return [len(range(kind, self.planned, len(self.defects))) for kind in range(len(self.defects))]
+    def planted(self) -> Iterable[Defect]:
+        """The defect of each dirty row."""
+        return islice(cycle(self.defects), self.planned)
 
     def plant(self, rng: np.random.Generator, block: bytes, first: int) -> bytes:
         """The lines of a block whose first line is the file's good row number `first`, dirty rows added.

@@ -5,22 +5,23 @@ All arrays are in order of arrival, so that whoever is there on a day is a prefi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 
 from mtl_pipeline.simulation.clock import DAYS
 from mtl_pipeline.simulation.language import TOPICS_PER_CATEGORY
 
 LATE_USERS = 0.25
 """Share of the users who join after the first day."""
-LATE_ITEMS = 0.35
 ACTIVITY_SPREAD = 1.0
 POPULARITY_EXPONENT = 0.8
 WORDS_OF_ITEM = 4
 MOST_SECOND_WORDS = 2
 
-Traits = dict[str, np.ndarray]
+Traits = dict[str, np.ndarray | pl.Series]
+"""By name, [users] or [items]; columns of the raw files are written from here."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,9 @@ class Users:
     """float32 [users, topics]: what a user likes, of mean 0 and standard deviation about 1."""
     favourites: np.ndarray
     """int8 [users, 2]: the categories of the two topics that a user likes best."""
-    traits: Traits = field(default_factory=dict)
+    age: np.ndarray
+    """float64 [users]: standardised."""
+    traits: Traits
 
     def __len__(self) -> int:
         return len(self.joined)
@@ -51,7 +54,7 @@ class Items:
     """int8 [items]"""
     second_words: np.ndarray
     """int8 [items]: how many of WORDS_OF_ITEM words are of the second topic."""
-    traits: Traits = field(default_factory=dict)
+    traits: Traits
 
     def __len__(self) -> int:
         return len(self.arrived)
@@ -66,17 +69,15 @@ class Items:
         return (self.second_words / WORDS_OF_ITEM).astype(np.float32)
 
 
-def draw_demographics(rng: np.random.Generator, count: int) -> Traits:
-    """Age in years (16 to 90) and gender (0 female, 1 male)."""
-    age = np.clip(np.rint(rng.gamma(9, 4.6, count)), 16, 90).astype(np.int16)
-    return {"age": age, "gender": rng.integers(2, size=count, dtype=np.int8)}
+def draw_users(rng: np.random.Generator, count: int, topics: int, own: float) -> Users:
+    """Users whose taste follows their age and gender, except for a share `own` of its variance.
 
-
-def draw_users(rng: np.random.Generator, count: int, topics: int, demographics: Traits, own: float) -> Users:
-    """Users whose taste follows their age and gender, and for the share `own` of its variance nothing else."""
-    age = (demographics["age"] - 41) / 14
-    gender = demographics["gender"] * 2 - 1
-    drivers = np.stack([age, (age**2 - 1) / 1.5, gender], axis=1).astype(np.float32)
+    Their traits are `age` in years (16 to 90) and `gender` (F or M).
+    """
+    years = np.clip(np.rint(rng.gamma(9, 4.6, count)), 16, 90).astype(np.int16)
+    gender = rng.integers(2, size=count, dtype=np.int8)
+    age = (years - 41) / 14
+    drivers = np.stack([age, (age**2 - 1) / 1.5, gender * 2 - 1], axis=1).astype(np.float32)
     effects = rng.normal(0, np.sqrt((1 - own) / drivers.shape[1]), (drivers.shape[1], topics))
     taste = rng.standard_normal((count, topics), dtype=np.float32)
     taste *= np.float32(np.sqrt(own))
@@ -87,7 +88,8 @@ def draw_users(rng: np.random.Generator, count: int, topics: int, demographics: 
         activity=rng.lognormal(0, ACTIVITY_SPREAD, count),
         taste=taste,
         favourites=(best_two // TOPICS_PER_CATEGORY).astype(np.int8),
-        traits=demographics,
+        age=age,
+        traits={"age": years, "gender": pl.Series(["F", "M"]).gather(gender)},
     )
 
 
@@ -100,11 +102,12 @@ def draw_items(rng: np.random.Generator, count: int, topics: int, arrived: np.nd
         main_topic=main,
         second_topic=((main + step) % topics).astype(np.int8),
         second_words=rng.integers(MOST_SECOND_WORDS + 1, size=count, dtype=np.int8),
+        traits={},
     )
 
 
 def draw_arrivals(count: int, late: float) -> np.ndarray:
-    """Days of arrival, ascending: the first day, and for the share `late` all later days evenly."""
+    """Days of arrival, ascending: all on the first day, but for a share `late` spread evenly over the later days."""
     at_start = count - round(count * late)
     later = 1 + np.arange(count - at_start) * (DAYS - 1) // max(count - at_start, 1)
     return np.concatenate([np.zeros(at_start), later]).astype(np.int16)

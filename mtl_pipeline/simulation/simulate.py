@@ -15,18 +15,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.publishing import publish_file
 from mtl_pipeline.simulation.clock import draw_times, rows_per_day
 from mtl_pipeline.simulation.exposure import Exposure
 from mtl_pipeline.simulation.history import History
+from mtl_pipeline.simulation.news import News
 from mtl_pipeline.simulation.planting import Planter, structural_defects, to_line
 from mtl_pipeline.simulation.scenario import Scenario
-from mtl_pipeline.simulation.scenarios import SCENARIOS
+from mtl_pipeline.simulation.shop import Shop
+from mtl_pipeline.simulation.social import Social
 from mtl_pipeline.simulation.writing import Block, to_csv, write_logs
 
+SCENARIOS: dict[str, type[Scenario]] = {world.name: world for world in (Shop, Social, News)}
 VERSION = 2
 """Raise it whenever the same seed gives other files."""
 FEWEST, MOST = 10_000, 100_000_000
@@ -84,31 +86,28 @@ def simulate(
         raise UserError(f"interactions: {interactions:,} is not between {FEWEST:,} and {MOST:,}")
     if seed < 0:
         raise UserError(f"seed: {seed} is below 0")
-    world = SCENARIOS[scenario]()
-    # Fewer than in proportion: the more there is, the more of it each user and item has.
-    users, items = round(0.25 * interactions**0.8), round(0.6 * interactions**0.7)
-    world.populate(generator(seed, WORLD), users, items)
-    world.prepare()
+    world = draw_world(scenario, interactions, seed)
     planters = make_planters(world, interactions, dirty)
     summary = SimulationSummary(
-        VERSION, scenario, seed, dirty, users, items, interactions,
+        VERSION, scenario, seed, dirty, len(world.users), len(world.items), interactions,
         planted=[row for file, planter in planters.items() for row in planted_rows(file, planter)],
     )  # fmt: skip
     with ExitStack() as stack:
         # The stack unwinds backwards: the summary is the last file to appear.
         paths = {name: stack.enter_context(publish_file(folder / name)) for name in FILES}
         paths[SUMMARY].write_text(json.dumps(asdict(summary), indent=2) + "\n")
-        write_entities(paths["raw/users.csv"], world.user_rows, planters["users.csv"], seed, USERS)
-        write_entities(paths["raw/items.csv"], world.item_rows, planters["items.csv"], seed, ITEMS)
+        for name, stream in (("users.csv", USERS), ("items.csv", ITEMS)):
+            write_entities(paths[f"raw/{name}"], world, name, planters[name], seed, stream)
         write_logs(
             paths["raw/interactions.csv"],
             paths[TRUTH],
             draw_blocks(world, interactions, seed),
+            world.tasks,
             planters["interactions.csv"],
             lambda first: generator(seed, PLANTING, first),
             on_progress,
         )
-        # Its absence shows that the other files may be of two minds, should this be killed now.
+        # Should this be killed now, its absence shows that old and new files may be mixed.
         (folder / SUMMARY).unlink(missing_ok=True)
     return summary
 
@@ -128,44 +127,44 @@ def generator(seed: int, *stream: int) -> np.random.Generator:
     return np.random.Generator(np.random.SFC64(np.random.SeedSequence([seed, *stream])))
 
 
+def draw_world(scenario: str, interactions: int, seed: int) -> Scenario:
+    """The users and items that so many interactions are about.
+
+    There are fewer than in proportion: the larger the log, the more of it each user and item has.
+    """
+    users, items = round(0.25 * interactions**0.8), round(0.6 * interactions**0.7)
+    return SCENARIOS[scenario](generator(seed, WORLD), users, items)
+
+
 def make_planters(world: Scenario, interactions: int, dirty: bool) -> dict[str, Planter]:
-    defects = world.defects()
-    key = {"users.csv": "user_id", "items.csv": "item_id", "interactions.csv": "user_id, item_id, timestamp"}
-    headers = {
-        "users.csv": world.user_rows(generator(0), 0, 1).columns,
-        "items.csv": world.item_rows(generator(0), 0, 1).columns,
-        "interactions.csv": world.interaction_columns,
+    tables = {
+        "users.csv": ("user_id", len(world.users)),
+        "items.csv": ("item_id", len(world.items)),
+        "interactions.csv": ("user_id, item_id, timestamp", interactions),
     }
-    rows = {"users.csv": len(world.users), "items.csv": len(world.items), "interactions.csv": interactions}
     return {
         file: Planter(
-            header, [*defects[file], *structural_defects(header, key[file])] if dirty else [], rows[file]
+            header := world.headers[file],
+            [*world.defects[file], *structural_defects(header, key)] if dirty else [],
+            rows,
         )
-        for file, header in headers.items()
+        for file, (key, rows) in tables.items()
     }
 
 
 def planted_rows(file: str, planter: Planter) -> Iterator[PlantedRows]:
     """By column and reason, which several defects may share."""
-    counts: Counter[tuple[str | None, str]] = Counter()
-    for defect, rows in zip(planter.defects, planter.counts(), strict=True):
-        counts[defect.column, defect.reason] += rows
+    counts = Counter((defect.column, defect.reason) for defect in planter.planted())
     for (column, reason), rows in counts.items():
         yield PlantedRows(file, column, reason, rows)
 
 
-def write_entities(
-    path: Path,
-    rows: Callable[[np.random.Generator, int, int], pl.DataFrame],
-    planter: Planter,
-    seed: int,
-    stream: int,
-) -> None:
+def write_entities(path: Path, world: Scenario, name: str, planter: Planter, seed: int, stream: int) -> None:
     with path.open("wb") as file:
         file.write(to_line(planter.header))
         for first in range(0, planter.rows, CHUNK_ROWS):
             rng = generator(seed, stream, first)
-            chunk = rows(rng, first, min(first + CHUNK_ROWS, planter.rows))
+            chunk = world.rows(name, rng, np.arange(first, min(first + CHUNK_ROWS, planter.rows)))
             file.write(planter.plant(rng, to_csv(chunk), first))
 
 
@@ -173,17 +172,17 @@ def draw_blocks(world: Scenario, interactions: int, seed: int) -> Iterator[Block
     """The interactions in order of time."""
     categories = len(world.vocabulary.categories)
     exposure = Exposure(world.users, world.items, categories, world.lifetime)
-    history = History(len(world.users), len(world.items), categories)
+    history = History(len(world.users), world.items.category, categories)
     first = 0
     for day, day_rows in enumerate(rows_per_day(interactions).tolist()):
         offer = exposure.on(day)
         for start in range(0, day_rows, BLOCK_ROWS):
             rng = generator(seed, IMPRESSIONS, day, start)
             times = draw_times(rng, day, day_rows, start, min(BLOCK_ROWS, day_rows - start))
-            shown = exposure.draw(rng, offer, times)
+            shown = exposure.draw(rng, offer, *times)
             outcomes = world.outcomes(rng, shown, history)
-            clicked = outcomes.labels["click"] == 1
-            history.note(shown, world.category[shown.item], clicked, outcomes.converted)
-            yield Block(first, shown, world.context(shown), outcomes)
+            clicked, converted, _ = (label == 1 for label in outcomes.labels.values())
+            history.note(shown, clicked, converted)
+            yield Block(first, shown, outcomes)
             first += len(shown)
         history.close_day()

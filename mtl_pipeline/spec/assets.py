@@ -5,18 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from mtl_pipeline.paths import COMMON_SQL, PipelinePaths
-from mtl_pipeline.spec.backtest import Backtest
 from mtl_pipeline.spec.pipeline import PipelineSpec
+from mtl_pipeline.spec.sections import Backtest
 
-BACKTEST_SQL = ("window.sql", "known_label.sql", "statistics.sql")
 SEEDS_OF_A_STUDY = 5
-"""Where defs.yaml asks for one seed only, whoever makes seed runs all the same wants to compare over several."""
+"""For seed runs made on request where defs.yaml asks for one seed only: one would compare nothing."""
 
 
 def embeddings_name(table: str) -> str:
@@ -24,7 +22,7 @@ def embeddings_name(table: str) -> str:
 
 
 def runs_seeds_nightly(spec: PipelineSpec) -> bool:
-    """Whether seed runs are part of the pipeline's job, or are made only when asked for."""
+    """Whether seed runs are part of the pipeline's job, or made only on request."""
     return spec.evaluation.seeds > 1
 
 
@@ -34,61 +32,35 @@ def usual_seeds(spec: PipelineSpec) -> int:
 
 
 def code_version(*, sql: Iterable[Path] = (), settings: Mapping[str, Any] | None = None) -> str:
-    """Changes with the SQL files and settings that decide what an asset's code makes of its inputs.
-
-    `sql` are paths of files, `settings` parts of the specification.
-    """
-    digest = hashlib.sha256(json.dumps(settings or {}, default=as_json, sort_keys=True).encode())
+    """Changes with the SQL files and the parts of the specification that decide what an asset makes of its inputs."""
+    text = json.dumps(settings or {}, default=lambda section: section.model_dump(mode="json"), sort_keys=True)
+    digest = hashlib.sha256(text.encode())
     for path in sql:
         digest.update(path.read_bytes() if path.is_file() else b"missing")
     return digest.hexdigest()[:16]
 
 
-def as_json(part: object) -> Any:
-    if isinstance(part, BaseModel):
-        return part.model_dump(mode="json")
-    raise TypeError(f"{type(part).__name__} is no part of a specification")
+def parts(spec: PipelineSpec, *names: str) -> dict[str, Any]:
+    return {name: getattr(spec, name) for name in names}
 
 
 def examples_settings(spec: PipelineSpec) -> dict[str, Any]:
+    of_labels = attrgetter("name", "kind", "column", "given", "classes", "known_at", "known_after_days")
     return {
-        "features": spec.features,
-        "ids": spec.ids,
+        **parts(spec, "features", "ids", "repeats", "negatives", "available_from", "split", "seed"),
         "key": spec.interaction_key,
-        "tasks": [
-            (
-                task.name,
-                task.kind,
-                task.column,
-                task.given,
-                task.classes,
-                task.known_at,
-                task.known_after_days,
-            )
-            for task in spec.tasks
-        ],
-        "repeats": spec.repeats,
-        "negatives": spec.negatives,
-        "available_from": spec.available_from,
-        "split": spec.split,
-        "seed": spec.seed,
+        "tasks": [of_labels(task) for task in spec.tasks],
     }
 
 
 def training_settings(spec: PipelineSpec) -> dict[str, Any]:
-    return {
-        "tasks": spec.tasks,
-        "features": spec.features,
-        "model": spec.model,
-        "training": spec.training,
-        "seed": spec.seed,
-    }
+    return parts(spec, "tasks", "features", "model", "training", "seed")
 
 
 def backtest_version(paths: PipelinePaths, spec: PipelineSpec, backtest: Backtest) -> str:
     """Changes with everything that decides what a backtest makes of the same examples and text vectors."""
     return code_version(
-        sql=[COMMON_SQL / name for name in BACKTEST_SQL],
+        sql=[COMMON_SQL / name for name in ("window.sql", "known_label.sql", "statistics.sql")],
         settings={
             "examples": examples_settings(spec),
             "training": training_settings(spec),

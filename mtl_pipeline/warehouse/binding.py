@@ -1,4 +1,4 @@
-"""What a pipeline's SQL delivers, found out without reading a row."""
+"""What columns a pipeline's SQL delivers, without reading a row."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.connection import column_types, confine, create_macros
-from mtl_pipeline.warehouse.reading.dialect import read_dialect
+from mtl_pipeline.warehouse.reading.dialect import PROVENANCE_COLUMNS, read_dialect
 from mtl_pipeline.warehouse.reading.raw import find_raw_files, is_remote
-from mtl_pipeline.warehouse.reading.scan import PROVENANCE_COLUMNS
 from mtl_pipeline.warehouse.templates import quote_identifier, render_sql
 
 
@@ -29,9 +28,9 @@ def open_binder() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def read_pipeline_sql(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
-    """The text of a sql/<pipeline>/<table>.sql, rendered and parsed, and not run.
+    """The text of a sql/<pipeline>/<table>.sql, rendered and parsed but not run.
 
-    Raises UserError with file and line where it is missing, no valid template, or not exactly one SELECT.
+    Raises UserError with file and line where it is missing, not a valid template, or not exactly one SELECT.
     """
     if not path.is_file():
         raise UserError(f"{path} is missing: it must turn raw_{path.stem} into the table {path.stem}")
@@ -42,15 +41,15 @@ def read_pipeline_sql(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
         line = f":{error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else ""
         raise UserError(f"{path}{line}: not a valid template: {error}") from error
     except duckdb.ParserException as error:
-        found = re.search(r"LINE (\d+):", str(error))
-        raise UserError(f"{path}{f':{found[1]}' if found else ''}: not valid SQL: {error}") from error
+        match = re.search(r"LINE (\d+):", str(error))
+        raise UserError(f"{path}{f':{match[1]}' if match else ''}: not valid SQL: {error}") from error
     if [statement.type for statement in statements] == [duckdb.StatementType.SELECT]:
         return without_semicolon(text)
-    raise UserError(f"{path}:{what_is_too_much(text, statements)}. Leave one SELECT; nothing was run")
+    raise UserError(f"{path}:{unwanted_statement(text, statements)}. Leave one SELECT; nothing was run")
 
 
 def without_semicolon(text: str) -> str:
-    """So that the SELECT can stand in brackets. Comments may follow the semicolon."""
+    """The SELECT as it can stand in brackets. Comments may follow the semicolon."""
     data = text.encode()
     end = len(data)
     for start, kind in reversed(duckdb.tokenize(text)):
@@ -61,14 +60,14 @@ def without_semicolon(text: str) -> str:
     return data[:end].decode()
 
 
-def what_is_too_much(text: str, statements: list[duckdb.Statement]) -> str:
-    """The line and the kind of the first statement that is one too many."""
+def unwanted_statement(text: str, statements: list[duckdb.Statement]) -> str:
+    """The line and the kind of the first statement that should not be there."""
     if not statements:
         return "1: there is no statement"
     others = [statement for statement in statements if statement.type != duckdb.StatementType.SELECT]
     first = (others or statements[1:])[0]
     line = text[: text.find(first.query)].count("\n") + 1
-    return f"{line}: here stands a {first.type.name} statement too many"
+    return f"{line}: unexpected {first.type.name} statement"
 
 
 def delivered_columns(
@@ -76,11 +75,9 @@ def delivered_columns(
 ) -> dict[str, str] | None:
     """SQL type by name of the columns that sql/<pipeline>/<table>.sql makes of the raw file's header.
 
-    `connection` is one of open_binder.
-
-    None where that cannot be told: the SQL or the raw file is missing, the file is broken, or its header
-    lacks a column that the SQL reads. A run says so, and a broken file of one night stops nothing else.
-    Raises UserError where the SQL is not valid or reads other files, whatever the file holds.
+    `connection` comes from open_binder. None where the columns cannot be told: the SQL or the raw file is missing, the
+    file is broken, or its header lacks a column that the SQL reads. Then a run reports it, and one night's broken file
+    stops nothing else. Raises UserError where the SQL is not valid or reads other files, whatever the file holds.
     """
     path = paths.sql / f"{table}.sql"
     if not path.is_file():
@@ -90,7 +87,7 @@ def delivered_columns(
     header = raw_columns(paths, spec, table)
     create_empty_table(connection, f"raw_{table}", [*(header or ["no_file_yet"]), *PROVENANCE_COLUMNS])
     try:
-        # A view is bound, never run.
+        # Creating a view binds its query without running it.
         connection.execute(f"CREATE OR REPLACE TEMP VIEW delivered AS {query}")
     except duckdb.PermissionException as error:
         raise reaches_elsewhere(path, error) from error

@@ -13,19 +13,17 @@ import duckdb
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import COMMON_SQL
 from mtl_pipeline.spec import Warehouse
-from mtl_pipeline.warehouse.templates import quote_identifier, quote_literals
+from mtl_pipeline.warehouse.templates import quote_identifier, quote_literals, render_sql
 
 LOCK_PATIENCE_SECONDS = 60
 DAMAGED = re.compile(
     "Corrupt database file|not a valid DuckDB database file|Failure while replaying WAL|has been invalidated"
     r"|Could not read enough bytes from file \".*\.duckdb\""
 )
-"""What DuckDB says of a file in which a bit has flipped, or that is shorter than it was."""
-
-
+"""What DuckDB says of a file in which a bit has flipped, or that was cut short."""
 UNCOUNTED_BYTES = 128 * 1024**2
 """What DuckDB's limit does not cover: its allocator, the stacks and buffers of its threads, the results. Cleaning five
-million rows and building their examples took 61 to 94 MiB above the limit, at 400 MB as at 1 GB."""
+million rows and building their examples took 61 to 94 MiB above the limit, both at 400 MB and at 1 GB."""
 
 
 @contextmanager
@@ -34,10 +32,10 @@ def open_warehouse(
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Connect to the warehouse file for as long as the `with` block lasts.
 
-    What does not fit in `settings.memory_limit` goes to `<path>.tmp` for the time being. A writer
-    excludes every other process, so a locked file is tried again for a minute.
-    Raises UserError when it stays locked, when it is damaged (which DuckDB's checksum of each block tells, as it is
-    read), or when a reader comes before the first writer.
+    What does not fit in `settings.memory_limit` spills to `<path>.tmp`. A writer excludes every other process, so a
+    locked file is tried again for a minute.
+    Raises UserError when it stays locked, when it is damaged (each block has a checksum, which DuckDB compares as it
+    reads), or when a reader comes before the first writer.
     """
     if read_only and not path.exists():
         raise UserError(f"{path} does not exist yet: materialize users, items and interactions first")
@@ -50,7 +48,7 @@ def open_warehouse(
 
 @contextmanager
 def damage_named(path: Path) -> Iterator[None]:
-    """Also where somebody has taken what DuckDB says of a damaged file for a fault of a query."""
+    """Explain that the file is damaged, also where DuckDB's words have already been reported as a fault of a query."""
     try:
         yield
     except (duckdb.Error, UserError) as error:
@@ -63,9 +61,9 @@ def damage_named(path: Path) -> Iterator[None]:
 
 
 def apply_settings(connection: duckdb.DuckDBPyConnection, settings: Warehouse) -> None:
-    """Of the memory limit DuckDB is given what remains for what it counts, see `UNCOUNTED_BYTES`.
+    """DuckDB is given the memory limit minus what it does not count, see `UNCOUNTED_BYTES`.
 
-    Times without an offset are UTC, also where they are compared with such as have one.
+    Times without an offset are UTC, also when compared with times that have one.
     """
     connection.execute("SET TimeZone = 'UTC'")
     limit = bytes_of(settings.memory_limit)
@@ -74,22 +72,27 @@ def apply_settings(connection: duckdb.DuckDBPyConnection, settings: Warehouse) -
         connection.execute(f"SET threads = {settings.threads}")
 
 
+def run_sql(connection: duckdb.DuckDBPyConnection, name: str, /, **values: object) -> None:
+    """Run a file of warehouse/sql, rendered with these values."""
+    connection.execute(render_sql(COMMON_SQL / name, **values))
+
+
 def create_macros(connection: duckdb.DuckDBPyConnection) -> None:
-    """What sql/<pipeline>/*.sql reads values and refuses rows with: see warehouse/sql/macros.sql."""
+    """Create the macros with which sql/<pipeline>/*.sql reads values and refuses rows: see warehouse/sql/macros.sql."""
     connection.execute((COMMON_SQL / "macros.sql").read_text())
 
 
 def confine(connection: duckdb.DuckDBPyConnection, readable: Iterable[str] = ()) -> None:
-    """From now on the connection reaches these files, its own database and its temporary files; for good.
+    """Restrict the connection, for good, to these files, its own database and its temporary files.
 
-    Whatever SQL it is given: no other file is read, none is written, nothing is attached or installed.
+    Whatever SQL it runs, it can read no other file, write none, and attach or install nothing.
     """
     connection.execute(f"SET allowed_paths = [{quote_literals(readable)}]")
     connection.execute("SET python_enable_replacements = false; SET enable_external_access = false")
 
 
 def bytes_of(size: str) -> int:
-    """Of '1.5GB' or '400MiB'."""
+    """Bytes in '1.5GB' or '400MiB'."""
     number, prefix, binary = re.fullmatch(r"([\d.]+)\s?([KMGT])(i?)B", size).groups()  # type: ignore[union-attr]
     return int(float(number) * (1024 if binary else 1000) ** (1 + "KMGT".index(prefix)))
 
@@ -101,7 +104,7 @@ def load_httpfs(connection: duckdb.DuckDBPyConnection, path: str) -> None:
     """
     try:
         connection.execute("LOAD httpfs")
-        # Else they would be read with the first file, when `confine` may have closed their folder.
+        # Otherwise they would be read with the first file, when `confine` may have closed their folder.
         connection.execute("SELECT name FROM duckdb_secrets()").fetchall()
     except duckdb.Error as error:
         raise UserError(

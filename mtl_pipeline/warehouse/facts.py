@@ -1,4 +1,4 @@
-"""What a report says about the data, read from what was published."""
+"""What a report says about the data, from what was published."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import reading
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.connection import open_warehouse
-from mtl_pipeline.warehouse.templates import quote_identifier, quote_literal
-
-BY_TIME = "CASE split WHEN 'train' THEN 1 WHEN 'validation' THEN 2 ELSE 3 END"
+from mtl_pipeline.warehouse.features.examples import count_parts
+from mtl_pipeline.warehouse.tables import count_rejected
+from mtl_pipeline.warehouse.templates import quote_literal
 
 
 class DataFacts(TypedDict):
@@ -22,36 +22,29 @@ class DataFacts(TypedDict):
     label_rates: dict[str, dict[str, float]]
     """Mean of the observed labels, by split and task."""
     late_labels: dict[str, str]
-    """By split and task, the labels that came, or were changed, too late for it."""
+    """By split and task, how many labels arrived, or were changed, too late for the split."""
     rejected_rows: dict[str, int]
     """Rows by table and reason, most frequent first."""
 
 
 def describe_data(paths: PipelinePaths, spec: PipelineSpec) -> DataFacts:
-    """Raises UserError when there is no warehouse yet, or no examples."""
-    tasks = [task.name for task in spec.tasks]
-    means = ", ".join(f"avg({quote_identifier(task)})" for task in tasks)
+    """Raises UserError when there is no warehouse yet, or there are no examples."""
     with (
         reading(paths.examples) as folder,
         open_warehouse(paths.warehouse, read_only=True) as connection,
     ):
-        examples = f"read_parquet({quote_literal(folder / 'examples.parquet')})"
-        splits = connection.execute(
-            f"SELECT split, count(*), min(timestamp), max(timestamp), {means} "
-            f"FROM {examples} GROUP BY split ORDER BY {BY_TIME}"
-        ).fetchall()
-        rejected = connection.execute(
-            "SELECT concat_ws(' ', source_table, \"column\") || ': ' || reason, count(*) "
-            "FROM rejected_rows GROUP BY 1 ORDER BY 2 DESC, 1"
-        ).fetchall()
+        parts = count_parts(connection, spec, f"read_parquet({quote_literal(folder / 'examples.parquet')})")
+        rejected = count_rejected(connection)
     return DataFacts(
-        rows_by_split={split: rows for split, rows, *_ in splits},
+        rows_by_split={split: part.rows for split, part in parts.items()},
         split_boundaries={
-            split: (first.isoformat(), last.isoformat()) for split, _, first, last, *_ in splits if first
+            split: (part.start.isoformat(), part.end.isoformat())
+            for split, part in parts.items()
+            if part.start and part.end
         },
-        label_rates={split: dict(zip(tasks, rates, strict=True)) for split, _, _, _, *rates in splits},
+        label_rates={split: part.means for split, part in parts.items()},
         late_labels=late_labels(paths),
-        rejected_rows=dict(rejected),
+        rejected_rows=rejected,
     )
 
 

@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.paths import COMMON_SQL, PipelinePaths
+from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import KNOWN_AT, PipelineSpec
 from mtl_pipeline.warehouse.binding import reaches_elsewhere, read_pipeline_sql
 from mtl_pipeline.warehouse.connection import (
@@ -18,21 +18,18 @@ from mtl_pipeline.warehouse.connection import (
     create_macros,
     fetch_one,
     open_warehouse,
+    run_sql,
 )
 from mtl_pipeline.warehouse.features.label_times import steps_column, time_known
-from mtl_pipeline.warehouse.reading.dialect import read_dialect
+from mtl_pipeline.warehouse.features.point_in_time import id_column
+from mtl_pipeline.warehouse.reading.dialect import PROVENANCE_COLUMNS, read_dialect
 from mtl_pipeline.warehouse.reading.pieces import unpacked
 from mtl_pipeline.warehouse.reading.raw import find_raw_files
-from mtl_pipeline.warehouse.reading.scan import (
-    PROVENANCE_COLUMNS,
-    Scan,
-    open_scan,
-    register_contents,
-    run_pipeline_sql,
-)
-from mtl_pipeline.warehouse.templates import quote_identifier, quote_literals, render_sql
+from mtl_pipeline.warehouse.reading.scan import Scan, open_scan, register_contents, run_pipeline_sql
+from mtl_pipeline.warehouse.templates import quote_identifier, quote_literals
 
 TABLES = ("users", "items", "interactions")
+SHOWN_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
@@ -44,10 +41,10 @@ class TableSummary:
     rows_kept: int
     rows_rejected: int
     rows_merged: int
-    """Rows that became part of the interaction of an earlier one."""
+    """Rows that were merged into the interaction of an earlier row."""
     rejected_by_reason: dict[str, int]
     fingerprint: str
-    """Changes when the content of the table changes, whatever the order of its rows."""
+    """Changes with the content of the table, but not with the order of its rows."""
     columns: dict[str, str] = field(default_factory=dict)
     """SQL type by column name."""
 
@@ -61,16 +58,16 @@ class RejectedSummary:
 
 
 def build_table(paths: PipelinePaths, spec: PipelineSpec, table: str) -> TableSummary:
-    """Clean the raw files of one table; the old table stays until the new one is whole.
+    """Clean the raw files of one table; the old table stays until the new one is complete.
 
     Every raw row ends up in the table or, with file, line, column and reason, in <table>_rejected.
     Raises UserError when a file or the pipeline's SQL cannot be used, or nothing is left to keep.
     """
-    found = find_raw_files(paths, spec.raw, table)
-    dialect = None if found[0].is_parquet else read_dialect(found, spec.raw, table)
+    raw_files = find_raw_files(paths, spec.raw, table)
+    dialect = None if raw_files[0].is_parquet else read_dialect(raw_files, spec.raw, table)
     with (
         open_warehouse(paths.warehouse, settings=spec.warehouse) as connection,
-        unpacked(found, paths.warehouse) as files,
+        unpacked(raw_files, paths.warehouse) as files,
     ):
         refuse_missing_tables(connection, spec, table)
         create_macros(connection)
@@ -79,39 +76,34 @@ def build_table(paths: PipelinePaths, spec: PipelineSpec, table: str) -> TableSu
         apply_pipeline_sql(connection, paths, spec, scan)
         has_known_at = KNOWN_AT in column_types(connection, "typed")
         rules = {
+            "spec": spec,
             "table": table,
             "key": table_key(spec, table),
-            "references": table_references(spec, table),
-            "merge": spec.merges(table),
-            "labels": spec.labels,
-            "timed": spec.timed,
+            "references": referenced_tables(spec, table),
             "has_known_at": has_known_at,
             "times_known": {label: time_known(spec, label, has_known_at) for label in spec.labels},
             "steps_column": steps_column,
         }
-        connection.execute(render_sql(COMMON_SQL / "clean.sql", **rules))
+        run_sql(connection, "clean.sql", **rules)
         if table not in spec.raw.may_be_empty:
             refuse_emptiness(connection, scan)
         register_contents(connection, scan)
-        connection.execute(render_sql(COMMON_SQL / "publish.sql", **rules))
+        run_sql(connection, "publish.sql", **rules)
         return summarise_table(connection, table, scan.rows_read)
 
 
 def table_key(spec: PipelineSpec, table: str) -> list[str]:
-    return {"users": ["user_id"], "items": ["item_id"]}.get(table, spec.interaction_key)
+    return spec.interaction_key if table == "interactions" else [id_column(table)]
 
 
-def table_references(spec: PipelineSpec, table: str) -> list[dict[str, str]]:
-    """The tables that a table's rows refer to, each with the column that does and the entity's name."""
-    if table != "interactions":
-        return []
-    names = [entity.removesuffix("s") for entity in spec.entities]
-    return [{"table": f"{name}s", "column": f"{name}_id", "name": name} for name in names]
+def referenced_tables(spec: PipelineSpec, table: str) -> list[str]:
+    """The tables that a table's rows refer to: interactions name a user_id and an item_id."""
+    return spec.entities if table == "interactions" else []
 
 
 def refuse_missing_tables(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, table: str) -> None:
     present = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-    needed = [reference["table"] for reference in table_references(spec, table)]
+    needed = referenced_tables(spec, table)
     if missing := [name for name in needed if name not in present]:
         raise UserError(
             f"{table} refers to {' and '.join(needed)}: materialize {' and '.join(missing)} first"
@@ -119,7 +111,7 @@ def refuse_missing_tables(connection: duckdb.DuckDBPyConnection, spec: PipelineS
 
 
 def refuse_emptiness(connection: duckdb.DuckDBPyConnection, scan: Scan) -> None:
-    """Raises UserError where a file has no readable row, or no row is kept: the old table is better than none."""
+    """Raise UserError where a file has no readable row, or no row is kept: the old table is better than none."""
     (kept,) = fetch_one(connection, "SELECT (SELECT count(*) FROM typed) - (SELECT count(*) FROM refused)")
     files = {file.name: file.path for file in scan.files}
     unread = [name for name, readable in scan.readable.items() if not readable]
@@ -134,7 +126,7 @@ def refuse_emptiness(connection: duckdb.DuckDBPyConnection, scan: Scan) -> None:
     why = "; ".join(reason for (reason,) in reasons) or "there is none below the header"
     raise UserError(
         f"{files[listed[0]]}: no row {'can be read' if unread else 'is left to keep'}: {why}. The table {scan.table} "
-        f"stays as it was. Mend the file; where it is meant to be empty, write `may_be_empty: [{scan.table}]` under "
+        f"stays as it was. Fix the file; if it is meant to be empty, write `may_be_empty: [{scan.table}]` under "
         "`raw:` in defs.yaml"
     )
 
@@ -184,7 +176,7 @@ def required_columns(spec: PipelineSpec, table: str) -> list[str]:
 
 
 def time_columns(spec: PipelineSpec, table: str) -> list[str]:
-    """Of interactions: those that tell what was known when. The column known_at need not be there."""
+    """Columns of interactions that tell what was known when. The column known_at is optional."""
     if table != "interactions" or not spec.timed:
         return []
     return ["timestamp", KNOWN_AT, *(task.known_at for task in spec.tasks if task.known_at)]
@@ -221,27 +213,50 @@ def table_fingerprint(connection: duckdb.DuckDBPyConnection, table: str) -> str:
 def build_rejected_rows(paths: PipelinePaths, spec: PipelineSpec) -> RejectedSummary:
     """Gather the refused rows of all tables in `rejected_rows`."""
     with open_warehouse(paths.warehouse) as connection:
-        connection.execute(render_sql(COMMON_SQL / "rejected_rows.sql", tables=spec.tables))
+        run_sql(connection, "rejected_rows.sql", tables=spec.tables)
         by_table = connection.execute(
             "SELECT source_table, count(*) FROM rejected_rows GROUP BY 1 ORDER BY 1"
-        ).fetchall()
-        by_reason = connection.execute(
-            "SELECT concat_ws(' ', source_table, \"column\") || ': ' || reason, count(*) "
-            "FROM rejected_rows GROUP BY 1 ORDER BY 2 DESC, 1"
         ).fetchall()
         return RejectedSummary(
             rows=sum(count for _, count in by_table),
             by_table=dict(by_table),
-            by_reason=dict(by_reason),
+            by_reason=count_rejected(connection),
             fingerprint=table_fingerprint(connection, "rejected_rows"),
         )
 
 
+def count_rejected(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Rejected rows by table, column and reason, most frequent first."""
+    return dict(
+        connection.execute(
+            "SELECT concat_ws(' ', source_table, \"column\") || ': ' || reason, count(*) "
+            "FROM rejected_rows GROUP BY 1 ORDER BY 2 DESC, 1"
+        ).fetchall()
+    )
+
+
 def read_texts(paths: PipelinePaths, spec: PipelineSpec, table: str) -> pa.Table:
     """Columns `id` and `text` of users or items, in the order of the key."""
-    key, text = f"{table.removesuffix('s')}_id", quote_identifier(getattr(spec.features, table).text)
+    text = quote_identifier(getattr(spec.features, table).text)
     with open_warehouse(paths.warehouse, read_only=True) as connection:
-        return connection.sql(f"SELECT {key} AS id, {text} AS text FROM {table} ORDER BY id").to_arrow_table()
+        return connection.sql(
+            f"SELECT {id_column(table)} AS id, {text} AS text FROM {table} ORDER BY id"
+        ).to_arrow_table()
+
+
+def read_item_texts(paths: PipelinePaths, spec: PipelineSpec, items: pl.Series) -> pl.DataFrame:
+    """Columns `item_id` and `item_text` of those of the items that have a text: its first SHOWN_CHARACTERS, with
+    each run of white space as one blank. Raises UserError when there is no warehouse yet."""
+    wanted = items.alias("item_id").unique().to_frame()
+    if "items" not in spec.text_tables:
+        return wanted.clear().with_columns(pl.lit(None, pl.String).alias("item_text"))
+    text = quote_identifier(spec.features.items.text or "text")
+    with open_warehouse(paths.warehouse, read_only=True) as connection:
+        connection.register("wanted", wanted.to_arrow())
+        return connection.sql(
+            f"SELECT item_id, left(trim(regexp_replace({text}, '\\s+', ' ', 'g')), {SHOWN_CHARACTERS}) AS item_text "
+            f"FROM items SEMI JOIN wanted USING (item_id) WHERE {text} IS NOT NULL ORDER BY item_id"
+        ).pl()
 
 
 def preview(paths: PipelinePaths, table: str, limit: int = 5) -> pl.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 import jinja2
@@ -26,25 +27,31 @@ def quote_literals(values: Iterable[object]) -> str:
 
 
 def listed_identifiers(names: Iterable[str]) -> str:
-    """Each name with a comma behind it, so that an empty list leaves nothing."""
+    """Each name followed by a comma, so that an empty list leaves nothing."""
     return " ".join(f"{quote_identifier(name)}," for name in names)
 
 
 def render_sql(path: Path, /, **values: object) -> str:
-    """The SQL text of a template, which reaches nothing but these values.
+    """The SQL text of a template, which has access to these values only.
 
     Filters: `identifier`, `identifiers`, `listed`, `literal`, `literals`.
 
     Raises jinja2.UndefinedError where the template needs a value that was not given.
     """
-    environment = ImmutableSandboxedEnvironment(
-        loader=jinja2.FileSystemLoader(path.parent), undefined=jinja2.StrictUndefined, autoescape=False
+    return environment(path.parent).get_template(path.name).render(**values)
+
+
+@lru_cache(maxsize=16)
+def environment(folder: Path) -> ImmutableSandboxedEnvironment:
+    """Kept, for it compiles a template once and again only after its file has changed."""
+    made = ImmutableSandboxedEnvironment(
+        loader=jinja2.FileSystemLoader(folder), undefined=jinja2.StrictUndefined, autoescape=False
     )
-    environment.filters.update(
+    made.filters.update(
         identifier=quote_identifier,
         identifiers=quote_identifiers,
         listed=listed_identifiers,
         literal=quote_literal,
         literals=quote_literals,
     )
-    return environment.get_template(path.name).render(**values)
+    return made

@@ -33,26 +33,23 @@ def declared(pipeline: str) -> PipelineSpec:
 
 
 def run(pipeline: str, names: Sequence[str]) -> None:
-    """Run these stages in lineage order, by default those of a nightly run, and say how they get on.
+    """Run these stages in lineage order, by default those of a nightly run, and print their progress.
 
-    Raises UserError where a stage cannot be made, or is unknown.
+    Raises UserError where a stage fails or is unknown.
     """
     spec, paths = declared(pipeline), PipelinePaths(project_root(), pipeline)
     from mtl_pipeline.workflows.stages import run_stage, stages_of  # takes seconds: it imports torch
 
-    stages, checks = stages_of(paths, spec), checks_by_asset(paths, spec)
+    stages, checks = list(stages_of(paths, spec)), checks_by_asset(paths, spec)
     if unknown := set(names) - {stage.name for stage in stages}:
         known = ", ".join(stage.name for stage in stages)
         raise UserError(f"{pipeline} has no stage {', '.join(sorted(unknown))}; its stages are: {known}")
     for stage in stages:
         if stage.name in names or (stage.nightly and not names):
             started = time.perf_counter()
-            run_stage(stage, paths, checks.get(stage.name, []), partial(show, stage.name))
-            show(stage.name, f"made in {time.perf_counter() - started:.1f} s")
-
-
-def show(stage: str, line: str) -> None:
-    print(f"{stage}: {line}", flush=True)
+            say = partial(print, f"{stage.name}:", flush=True)
+            run_stage(stage, paths, checks.get(stage.name, []), say)
+            say(f"made in {time.perf_counter() - started:.1f} s")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -28,22 +28,22 @@ from mtl_pipeline.workflows.predictions import wide_predictions
 def run_backtest(
     paths: PipelinePaths, spec: PipelineSpec, *, windows: int | None = None, log: Log = print
 ) -> BacktestResult:
-    """Every window that is not finished yet, the first one first; what takes memory is that of one window. By default
-    there are as many as defs.yaml says. Raises UserError while another backtest is at work."""
+    """Every window that is not finished yet, in order; only one window's rows are in memory at a time. By default
+    there are as many windows as defs.yaml says. Raises UserError while another backtest is running."""
     backtest = spec.evaluation.backtest
     backtest = backtest.model_copy(update={"windows": windows or backtest.windows})
     with open_work(paths, spec, backtest_version(paths, spec, backtest)) as work:
-        planned = plan_windows(work.examples, spec, backtest)
-        users = users_tested(work.examples, spec, planned)
-        resumed = [one.window.number for one in planned if work.finished(one.window.number)]
+        planned = plan_windows(work.inputs / "examples.parquet", spec, backtest)
+        users = users_tested(work.inputs / "examples.parquet", spec, planned)
+        numbers = [one.window.number for one in planned]
+        resumed = [number for number in numbers if work.finished(number)]
         for one in planned:
             if one.window.number in resumed:
                 log(f"window {one.window.number} of {len(planned)}: finished in an earlier run")
             else:
-                make_window(paths, spec, work, one, users, log)
-        folders = [work.folder / f"window-{one.window.number}" for one in planned]
-        scores = WindowScores.together([WindowScores.read(folder) for folder in folders])
-        training = [json.loads((folder / "training.json").read_text()) for folder in folders]
+                make_window(spec, work, one, users, log)
+        scores = WindowScores.together([WindowScores.read(work.window(number)) for number in numbers])
+        training = [json.loads((work.window(number) / "training.json").read_text()) for number in numbers]
         resampled = "users" if users is not None else "rows"
         result = BacktestResult(
             pipeline=paths.pipeline,
@@ -66,25 +66,22 @@ def run_backtest(
 
 
 def make_window(
-    project: PipelinePaths,
-    spec: PipelineSpec,
-    work: BacktestWork,
-    planned: PlannedWindow,
-    users: pl.Series | None,
-    log: Log,
+    spec: PipelineSpec, work: BacktestWork, planned: PlannedWindow, users: pl.Series | None, log: Log
 ) -> None:
     """Train on one window's own rows, score its test rows, and keep the scores in the work folder."""
     window = planned.window
-    name = f"window {window.number} of {window.windows}"
-    rows = ", ".join(f"{part.rows:,} rows for {split}" for split, part in planned.parts.items())
-    log(f"{name}: {rows}")
+
+    def say(line: str) -> None:
+        log(f"window {window.number} of {window.windows}: {line}")
+
+    say(", ".join(f"{part.rows:,} rows for {split}" for split, part in planned.parts.items()))
     started = time.perf_counter()
     with work.window_paths() as paths, one_version_each():
-        build_window(spec, window, source=work.examples, target=paths.examples)
-        trained = train_ranker(paths, spec, target=paths.model, log=lambda line: log(f"{name}: {line}"))
-        predict_baselines(paths, spec, target=paths.baselines, log=lambda line: log(f"{name}: {line}"))
+        build_window(spec, window, source=work.inputs / "examples.parquet", target=paths.examples)
+        trained = train_ranker(paths, spec, target=paths.model, log=say)
+        predict_baselines(paths, spec, target=paths.baselines, log=say)
         scores = score_window(
-            wide_predictions(paths, spec, truth=work.truth),
+            wide_predictions(paths, spec, truth=work.inputs / "truth.parquet"),
             spec.tasks,
             window=window.number,
             users=users,
@@ -97,7 +94,7 @@ def make_window(
         (folder / "training.json").write_text(
             json.dumps({"best_epoch": trained.best_epoch, "seconds": seconds})
         )
-    log(f"{name}: finished in {seconds:.0f} s")
+    say(f"finished in {seconds:.0f} s")
 
 
 def windows_frame(planned: list[PlannedWindow], training: list[dict[str, float]]) -> pl.DataFrame:

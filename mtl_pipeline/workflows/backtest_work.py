@@ -2,7 +2,7 @@
 
 .backtest_work/<fingerprint>/inputs/          examples and text vectors as they were when the backtest began
 .backtest_work/<fingerprint>/window-1/        the scores of a finished window; there only once they are whole
-.backtest_work/<fingerprint>/making/          the window at work, a project root of its own
+.backtest_work/<fingerprint>/making/          the window in progress, a project root of its own
 """
 
 from __future__ import annotations
@@ -31,48 +31,45 @@ class BacktestWork:
     fingerprint: str
 
     @property
-    def examples(self) -> Path:
-        return self.folder / "inputs" / "examples.parquet"
+    def inputs(self) -> Path:
+        """Holds examples.parquet, embeddings/<table>.parquet and, where a simulator wrote it, truth.parquet."""
+        return self.folder / "inputs"
 
-    @property
-    def truth(self) -> Path:
-        """May be absent."""
-        return self.folder / "inputs" / "truth.parquet"
+    def window(self, number: int) -> Path:
+        """The folder with the scores of a finished window."""
+        return self.folder / f"window-{number}"
 
-    def finished(self, window: int) -> Path | None:
-        """The folder with the scores of a window that is done, and whole."""
-        folder = self.folder / f"window-{window}"
+    def finished(self, number: int) -> bool:
+        """Whether the scores of a window are there and undamaged; damaged ones are deleted."""
         try:
-            verify_checksums(folder, folder)
+            verify_checksums(self.window(number), self.window(number))
         except UserError:
-            shutil.rmtree(folder, ignore_errors=True)
-            return None
-        return folder
+            shutil.rmtree(self.window(number), ignore_errors=True)
+            return False
+        return True
 
     @contextmanager
     def window_paths(self) -> Iterator[PipelinePaths]:
-        """The paths of a project that holds nothing but the text vectors; it is gone afterwards."""
+        """The paths of a project that holds nothing but the text vectors; it is deleted afterwards."""
         root = self.folder / "making"
         shutil.rmtree(root, ignore_errors=True)
         paths = PipelinePaths(root, self.pipeline)
         paths.data.mkdir(parents=True)
-        paths.embeddings("users").parent.symlink_to(
-            self.folder / "inputs" / "embeddings", target_is_directory=True
-        )
+        paths.embeddings("users").parent.symlink_to(self.inputs / "embeddings", target_is_directory=True)
         try:
             yield paths
         finally:
             shutil.rmtree(root, ignore_errors=True)
 
     @contextmanager
-    def finish(self, window: int) -> Iterator[Path]:
+    def finish(self, number: int) -> Iterator[Path]:
         """Yield an empty folder to fill with the scores of a window."""
-        unfinished = self.folder / f"unfinished-{window}"
+        unfinished = self.folder / f"unfinished-{number}"
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
         yield unfinished
         write_checksums(unfinished)
-        os.replace(unfinished, self.folder / f"window-{window}")
+        os.replace(unfinished, self.window(number))
 
 
 @contextmanager
@@ -80,11 +77,11 @@ def open_work(paths: PipelinePaths, spec: PipelineSpec, version: str) -> Iterato
     """The work folder of a backtest whose code and settings have this version; removed where the `with` block succeeds.
 
     The folder of a backtest that was stopped is taken up again where inputs and version are the same, and removed
-    where they are not. Raises UserError while another backtest of the pipeline is at work.
+    where they are not. Raises UserError while another backtest of the pipeline is running.
     """
     root = paths.data / ".backtest_work"
     root.mkdir(parents=True, exist_ok=True)
-    busy = f"{root}: another backtest of this pipeline is at work; wait until it has ended"
+    busy = f"{root}: another backtest of this pipeline is running; wait until it has finished"
     with only_one(root / "lock", busy):
         taken = root / "taken"
         shutil.rmtree(taken, ignore_errors=True)
@@ -93,34 +90,34 @@ def open_work(paths: PipelinePaths, spec: PipelineSpec, version: str) -> Iterato
         for folder in root.iterdir():
             if folder.is_dir() and folder.name not in (fingerprint, taken.name):
                 shutil.rmtree(folder)
-        folder = root / fingerprint
-        folder.mkdir(exist_ok=True)
-        shutil.rmtree(folder / "inputs", ignore_errors=True)
-        os.replace(taken, folder / "inputs")
-        yield BacktestWork(folder, paths.pipeline, fingerprint)
-        shutil.rmtree(folder)
+        work = BacktestWork(root / fingerprint, paths.pipeline, fingerprint)
+        work.folder.mkdir(exist_ok=True)
+        shutil.rmtree(work.inputs, ignore_errors=True)
+        os.replace(taken, work.inputs)
+        yield work
+        shutil.rmtree(work.folder)
 
 
 def pin_inputs(paths: PipelinePaths, spec: PipelineSpec, folder: Path) -> None:
-    """Every window shall see the same files, whatever is materialized meanwhile."""
+    """Every window must see the same files, whatever is materialized meanwhile."""
     (folder / "embeddings").mkdir(parents=True)
     with reading(paths.examples) as examples:
-        keep(examples / "examples.parquet", folder / "examples.parquet")
+        keep(examples / "examples.parquet", folder)
         if (steps := examples / "label_steps.parquet").is_file():
-            keep(steps, folder / steps.name)
+            keep(steps, folder)
     for table in spec.text_tables:
         verify_file(paths.embeddings(table))
-        keep(paths.embeddings(table), folder / "embeddings" / f"{table}.parquet")
+        keep(paths.embeddings(table), folder / "embeddings")
     if paths.truth.is_file():
-        keep(paths.truth, folder / "truth.parquet")
+        keep(paths.truth, folder)
 
 
-def keep(source: Path, target: Path) -> None:
-    """A second name costs nothing, and stays when the first one is replaced."""
+def keep(source: Path, folder: Path) -> None:
+    """A hard link costs nothing, and stays when the source is replaced."""
     try:
-        os.link(source.resolve(), target)
+        os.link(source.resolve(), folder / source.name)
     except OSError:
-        shutil.copyfile(source, target)
+        shutil.copyfile(source, folder / source.name)
 
 
 def fingerprint_of(folder: Path, version: str) -> str:

@@ -12,8 +12,8 @@ from mtl_pipeline.workflows.log import Log, ProgressLog
 def embed_table(
     paths: PipelinePaths, spec: PipelineSpec, table: str, *, log: Log = print, warn: Log = print
 ) -> EmbeddingSummary:
-    """A vector for each row of `table`. What the last file holds is taken over, unless it is damaged, which `warn` is
-    told. Raises UserError when there is no warehouse yet, or no encoder."""
+    """A vector for each row of `table`. Vectors of the last file are taken over, unless it is damaged: `warn` says so.
+    Raises UserError when there is no warehouse yet, or no encoder."""
     return embed_texts(
         read_texts(paths, spec, table),
         spec.encoder,

@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-import polars as pl
 import yaml
 
 from mtl_pipeline.champions import Decision, short
 from mtl_pipeline.evaluation.facts import Facts
 from mtl_pipeline.evaluation.report.context import ReportContext
-from mtl_pipeline.evaluation.report.document import Document
 from mtl_pipeline.evaluation.report.evaluation import evaluation_report, report_texts
 from mtl_pipeline.evaluation.report.html import to_html
 from mtl_pipeline.evaluation.report.markdown import to_markdown
 from mtl_pipeline.evaluation.studies.history import append_record, make_record, read_records, with_record
-from mtl_pipeline.evaluation.studies.people import lists_of_people
-from mtl_pipeline.evaluation.studies.ranked_lists import list_scores, measure_ranking
-from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate
-from mtl_pipeline.evaluation.studies.seeds import SEEDS_SCHEMA, compare_over_seeds, measure_seeds
-from mtl_pipeline.evaluation.studies.slice_scores import measure_slices
-from mtl_pipeline.evaluation.studies.slices import read_cold, read_slices
-from mtl_pipeline.evaluation.studies.text_effect import TEXT_SCHEMA, measure_text
+from mtl_pipeline.evaluation.studies.ranked_lists import list_scores
+from mtl_pipeline.evaluation.studies.scoring import FRAMES, Evaluation, evaluate
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.learning.training.calibrator import load_calibration
 from mtl_pipeline.learning.training.provenance import outdated_text, refuse_other_examples, unequal_training
@@ -35,19 +28,17 @@ from mtl_pipeline.predictions import SINGLE_TASK
 from mtl_pipeline.publishing import folder_fingerprint, publish_folder, reading
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.facts import describe_data
-from mtl_pipeline.workflows.decide import decide_promotion, find_champion
-from mtl_pipeline.workflows.explain import explain_model, with_texts
+from mtl_pipeline.workflows.champion import decide_promotion, find_champion
 from mtl_pipeline.workflows.log import Log
+from mtl_pipeline.workflows.measure import measure_over_seeds, measure_parts
 from mtl_pipeline.workflows.predictions import wide_predictions
-from mtl_pipeline.workflows.seed_runs import usable_seed_runs
 
 VERSIONED = ("dagster", "duckdb", "polars", "scikit-learn", "lightgbm", "torch", "transformers")
-FRAMES = ("metrics", "comparisons", "thresholds", "calibration", "whole_chains", "chain_comparisons")
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What was published, and the decision about the newest model, which nothing has carried out yet."""
+    """What was published, and the decision about the newest model, which is not carried out yet."""
 
     fingerprint: str
     """Of the metrics."""
@@ -56,22 +47,20 @@ class Evaluated:
     texts: dict[str, str]
     """Parts of the report as Markdown, by title."""
     numbers: dict[str, float]
-    """What may be followed over runs, by name."""
+    """What can be followed over runs, by name."""
 
 
 def evaluate_models(
     paths: PipelinePaths, spec: PipelineSpec, versions: Mapping[str, str] | None = None, *, log: Log = print
 ) -> Evaluated:
     """Metrics of every model on the test split, with the thresholds that validation chose; and what follows from them
-    for the newest model. `versions`, of the assets that this is made from, are told in the report.
+    for the newest model. The report names the `versions` of the assets that this is made from.
 
     Raises UserError where model or baselines are missing, or were made from other examples.
     """
     refuse_other_examples(paths)
     champion = find_champion(paths, spec)
-    predictions = wide_predictions(
-        paths, spec, truth=paths.truth, champion=champion.predictions if champion else None
-    )
+    predictions = wide_predictions(paths, spec, truth=paths.truth, champion=champion.predictions)
     measured = evaluate(
         predictions, spec.tasks, bootstrap_samples=spec.evaluation.bootstrap_samples, seed=spec.seed
     )
@@ -91,12 +80,14 @@ def evaluate_models(
     examples = short(folder_fingerprint(paths.examples))
     record = make_record(measured, decision, facts, time=facts["created_at"], examples=examples)
     caveats = [*filter(None, [baselines_caveat(paths, spec), left_out])]
+    with reading(paths.model) as model:
+        training_log = json.loads((model / "training_log.json").read_text())
     report = evaluation_report(
         compared,
         ReportContext(
             pipeline=paths.pipeline,
             predictions=predictions,
-            training_log=read_training_log(paths),
+            training_log=training_log,
             facts=facts,
             decision=decision,
             configuration=yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False),
@@ -106,7 +97,12 @@ def evaluate_models(
             caveats=caveats,
         ),
     )
-    publish_evaluation(paths, compared, decision, report, parts)
+    with publish_folder(paths.evaluation) as folder:
+        (folder / "report.html").write_text(to_html(report), encoding="utf-8")
+        (folder / "report.md").write_text(to_markdown(report.sections), encoding="utf-8")
+        decision.write(folder / "decision.json")
+        for name, frame in ({name: getattr(compared, name) for name in FRAMES} | parts).items():
+            frame.write_parquet(folder / f"{name}.parquet")
     append_record(paths.evaluation_history, record)
     log(f"report: {paths.evaluation / 'report.html'}")
     return Evaluated(
@@ -132,75 +128,13 @@ def baselines_caveat(paths: PipelinePaths, spec: PipelineSpec) -> str:
     return ""
 
 
-def read_training_log(paths: PipelinePaths) -> Sequence[dict[str, float]]:
-    with reading(paths.model) as model:
-        return json.loads((model / "training_log.json").read_text())
-
-
-def measure_parts(
-    paths: PipelinePaths, spec: PipelineSpec, predictions: pl.DataFrame, measured: Evaluation, log: Log
-) -> dict[str, pl.DataFrame]:
-    """The published frames `slices`, `ranking` and `people`: the test rows in parts, as each user's list, and the lists
-    of a few users; and those that explain the model."""
-    samples, candidate = spec.evaluation.bootstrap_samples, measured.candidate
-    slices = read_slices(paths, spec)
-    with reading(paths.examples) as folder:
-        examples = pl.scan_parquet(folder / "examples.parquet")
-        people = lists_of_people(predictions, examples, spec.tasks, candidate=candidate, seed=spec.seed)
-    return {
-        "slices": measure_slices(predictions, slices, measured, bootstrap_samples=samples),
-        "ranking": measure_ranking(
-            predictions, spec.tasks, candidate=candidate, bootstrap_samples=samples, seed=spec.seed
-        ),
-        "people": with_texts(paths, spec, people),
-        **explain_model(paths, spec, predictions, slices, measured, log),
-    }
-
-
-def measure_over_seeds(
-    paths: PipelinePaths, spec: PipelineSpec, predictions: pl.DataFrame, measured: Evaluation
-) -> tuple[Evaluation, dict[str, pl.DataFrame], str]:
-    """The evaluation with comparisons over all seeds that there are, the published frames `seeds` and `text`, and why
-    seed runs were left out, if they were."""
-    seed_runs, left_out = usable_seed_runs(paths, spec, predictions)
-    if seed_runs is None:
-        empty = {"seeds": pl.DataFrame(schema=SEEDS_SCHEMA), "text": pl.DataFrame(schema=TEXT_SCHEMA)}
-        return measured, empty, left_out
-    frames = {
-        "seeds": measure_seeds(measured, seed_runs),
-        "text": measure_text(measured, seed_runs, read_cold(paths, spec)),
-    }
-    return compare_over_seeds(measured, seed_runs), frames, left_out
-
-
-def publish_evaluation(
-    paths: PipelinePaths,
-    measured: Evaluation,
-    decision: Decision,
-    report: Document,
-    parts: Mapping[str, pl.DataFrame],
-) -> None:
-    with publish_folder(paths.evaluation) as folder:
-        (folder / "report.html").write_text(to_html(report), encoding="utf-8")
-        (folder / "report.md").write_text(to_markdown(report.sections), encoding="utf-8")
-        decision.write(folder / "decision.json")
-        for name in FRAMES:
-            getattr(measured, name).write_parquet(folder / f"{name}.parquet")
-        for name, frame in parts.items():
-            frame.write_parquet(folder / f"{name}.parquet")
-
-
 def main_metrics(measured: Evaluation) -> dict[str, float]:
-    """The candidate's compared metrics of each task, and by how much they differ from those of one network per
-    task."""
+    """The candidate's compared metrics of each task, and their differences from those of one network per task."""
     scores = {
         f"{task.name} {metric}": measured.score(task.name, measured.candidate, metric).value
         for task in measured.tasks
         for metric in KINDS[task.kind].compared
     }
-    alone = measured.comparisons.filter(pl.col("baseline") == SINGLE_TASK)
-    differences = {
-        f"{row['task']} {row['metric']} minus {SINGLE_TASK}": row["difference"]
-        for row in alone.iter_rows(named=True)
-    }
-    return {name: value for name, value in (scores | differences).items() if math.isfinite(value)}
+    for row in measured.comparisons.filter(baseline=SINGLE_TASK).iter_rows(named=True):
+        scores[f"{row['task']} {row['metric']} minus {SINGLE_TASK}"] = row["difference"]
+    return {name: value for name, value in scores.items() if math.isfinite(value)}

@@ -1,4 +1,4 @@
-"""The wide frame of validation and test rows, put together from what the models published."""
+"""The wide frame of validation and test rows: labels, and what every model predicts."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from mtl_pipeline.spec import PipelineSpec
 def wide_predictions(
     paths: PipelinePaths, spec: PipelineSpec, *, truth: Path, champion: pl.DataFrame | None = None
 ) -> pl.DataFrame:
-    """Labels and the model's predictions, then those of the baselines, of a champion that is another model, and, where
-    there is the file `truth` of a simulator, the true probabilities."""
+    """Labels and the model's predictions, then those of the baselines, of the champion where it is another model, and
+    the true probabilities where a simulator wrote the file `truth`."""
     predictions = predict_examples(paths, spec, paths.model)
     with reading(paths.baselines) as folder:
         baselines = pl.read_parquet(folder / "predictions.parquet").select("example_id", PREDICTED)

@@ -12,7 +12,7 @@ from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.catalogue import CatalogueSummary, describe_catalogue
 from mtl_pipeline.warehouse.features.candidates import build_candidates
-from mtl_pipeline.warehouse.tables import read_texts
+from mtl_pipeline.warehouse.tables import read_item_texts
 from mtl_pipeline.workflows.log import Log
 
 USERS_SHOWN = 3
@@ -46,5 +46,5 @@ def first_recommendations(paths: PipelinePaths, spec: PipelineSpec) -> pl.DataFr
     first = best.sort("user_id", "rank").head(USERS_SHOWN * ITEMS_SHOWN).collect()
     if "items" not in spec.text_tables:
         return first
-    texts = pl.DataFrame(read_texts(paths, spec, "items")).rename({"id": "item_id", "text": "item"})
+    texts = read_item_texts(paths, spec, first["item_id"]).rename({"item_text": "item"})
     return first.join(texts, on="item_id", how="left", maintain_order="left")

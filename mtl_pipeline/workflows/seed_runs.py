@@ -27,7 +27,7 @@ OTHERWISE = {
 def run_seeds(
     paths: PipelinePaths, spec: PipelineSpec, *, seeds: int | None = None, log: Log = print
 ) -> SeedRunsSummary:
-    """Train the networks with as many seeds, those of the model and the baselines among them.
+    """Train the networks with `seeds` seeds in all, that of the model and the baselines included.
 
     Raises UserError when there is no model, or there are no baselines, yet.
     """
@@ -40,8 +40,9 @@ def run_seeds(
 
 
 def fingerprints(paths: PipelinePaths, spec: PipelineSpec) -> dict[str, str]:
-    """Of what seed runs belong to; what model and baselines were made from is part of theirs. Raises UserError when
-    there is no model, or there are no baselines, yet."""
+    """Fingerprints of what seed runs go with; those of model and baselines cover what these were made from.
+
+    Raises UserError when there is no model, or there are no baselines, yet."""
     with reading(paths.model) as model, reading(paths.baselines) as baselines:
         trained = {"model": model_fingerprint(model), "baselines": folder_fingerprint(baselines)}
     vectors = {table: file_fingerprint(paths.embeddings(table)) for table in spec.text_tables}
@@ -54,7 +55,7 @@ def fingerprints(paths: PipelinePaths, spec: PipelineSpec) -> dict[str, str]:
 def usable_seed_runs(
     paths: PipelinePaths, spec: PipelineSpec, predictions: pl.DataFrame
 ) -> tuple[SeedRuns | None, str]:
-    """What the evaluation may compare over, or None and, where there is something that it may not, why.
+    """The seed runs that the evaluation may use; or None and, where there are some that it may not use, why.
 
     `predictions` is the wide frame of the model and its baselines, which hold the first seed.
     """
@@ -71,7 +72,7 @@ def usable_seed_runs(
     if changed:
         what = " and ".join(OTHERWISE[name] for name in changed)
         return None, (
-            f"There are seed runs with {len(summary.seeds)} seeds, but {what}, so they are left out. "
-            f"`make report PIPELINE={paths.pipeline}` makes them again."
+            f"There are seed runs with {len(summary.seeds)} seeds, but {what}, so they are left out: "
+            f"materialize seed_runs of {paths.pipeline}, then its evaluation."
         )
     return with_seed_runs(predictions, replicas, summary.seeds), ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mtl_pipeline.errors import UserError
@@ -16,10 +16,10 @@ from mtl_pipeline.warehouse.checks import Check, run_checks
 from mtl_pipeline.warehouse.features.examples import build_examples
 from mtl_pipeline.warehouse.tables import TableSummary, build_rejected_rows, build_table
 from mtl_pipeline.workflows.backtest import run_backtest
+from mtl_pipeline.workflows.champion import champion_standing, settle_champion
 from mtl_pipeline.workflows.embed import embed_table
 from mtl_pipeline.workflows.evaluate import evaluate_models
 from mtl_pipeline.workflows.log import Log
-from mtl_pipeline.workflows.promote import champion_standing, settle_champion
 from mtl_pipeline.workflows.recommend import recommend_items
 from mtl_pipeline.workflows.seed_runs import run_seeds
 from mtl_pipeline.workflows.tune import tune_settings
@@ -33,29 +33,29 @@ class Stage:
     """Of the asset."""
     make: Callable[[Log], object]
     nightly: bool = True
-    """Whether it belongs to every run, or is made only when asked for."""
+    """Whether it is part of every nightly run, or is made only when asked for."""
 
 
-def stages_of(paths: PipelinePaths, spec: PipelineSpec) -> list[Stage]:
-    """Nothing runs yet."""
-    return [
-        *(table_stage(paths, spec, table) for table in spec.tables),
-        Stage("rejected_rows", lambda log: build_rejected_rows(paths, spec)),
-        *(embedding_stage(paths, spec, table) for table in spec.text_tables),
-        Stage("examples", lambda log: build_examples(paths, spec)),
-        Stage("model", lambda log: train_ranker(paths, spec, target=paths.model, log=log)),
-        Stage("baselines", lambda log: predict_baselines(paths, spec, target=paths.baselines, log=log)),
-        Stage("seed_runs", lambda log: run_seeds(paths, spec, log=log), runs_seeds_nightly(spec)),
-        Stage("evaluation", lambda log: evaluate_models(paths, spec, log=log)),
-        Stage("champion", lambda log: champion_stands(paths, spec, log)),
-        *(
-            [Stage("recommendations", lambda log: recommend_items(paths, spec, log=log))]
-            if spec.recommends
-            else []
-        ),
-        Stage("backtest", lambda log: run_backtest(paths, spec, log=log), nightly=False),
-        Stage("tuning", lambda log: tune_settings(paths, spec, log=log), nightly=False),
-    ]
+def stages_of(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Stage]:
+    def table_stage(table: str) -> Stage:
+        return Stage(table, lambda log: build_table(paths, spec, table))
+
+    def embedding_stage(table: str) -> Stage:
+        return Stage(embeddings_name(table), lambda log: embed_table(paths, spec, table, log=log, warn=log))
+
+    yield from map(table_stage, spec.tables)
+    yield Stage("rejected_rows", lambda log: build_rejected_rows(paths, spec))
+    yield from map(embedding_stage, spec.text_tables)
+    yield Stage("examples", lambda log: build_examples(paths, spec))
+    yield Stage("model", lambda log: train_ranker(paths, spec, target=paths.model, log=log))
+    yield Stage("baselines", lambda log: predict_baselines(paths, spec, target=paths.baselines, log=log))
+    yield Stage("seed_runs", lambda log: run_seeds(paths, spec, log=log), runs_seeds_nightly(spec))
+    yield Stage("evaluation", lambda log: evaluate_models(paths, spec, log=log))
+    yield Stage("champion", lambda log: champion_stands(paths, spec, log))
+    if spec.recommends:
+        yield Stage("recommendations", lambda log: recommend_items(paths, spec, log=log))
+    yield Stage("backtest", lambda log: run_backtest(paths, spec, log=log), nightly=False)
+    yield Stage("tuning", lambda log: tune_settings(paths, spec, log=log), nightly=False)
 
 
 def champion_stands(paths: PipelinePaths, spec: PipelineSpec, log: Log) -> None:
@@ -64,14 +64,6 @@ def champion_stands(paths: PipelinePaths, spec: PipelineSpec, log: Log) -> None:
     now = champion_standing(paths, spec)
     if now.obstacle:
         raise UserError(f"{now.obstacle} {now.last}")
-
-
-def table_stage(paths: PipelinePaths, spec: PipelineSpec, table: str) -> Stage:
-    return Stage(table, lambda log: build_table(paths, spec, table))
-
-
-def embedding_stage(paths: PipelinePaths, spec: PipelineSpec, table: str) -> Stage:
-    return Stage(embeddings_name(table), lambda log: embed_table(paths, spec, table, log=log, warn=log))
 
 
 def run_stage(stage: Stage, paths: PipelinePaths, checks: Sequence[Check], log: Log) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from mtl_pipeline.evaluation.report.html import to_html
@@ -15,45 +14,32 @@ from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.workflows.log import Log
 
 
-@dataclass(frozen=True)
-class Tuned:
-    """What was published."""
-
-    search: Search
-    numbers: dict[str, float]
-    markdown: str
-
-
 def tune_settings(
     paths: PipelinePaths, spec: PipelineSpec, *, trials: int | None = None, log: Log = print
-) -> Tuned:
-    """Make what is missing of `trials` trials for each architecture, by default those of defs.yaml.
+) -> tuple[Search, dict[str, float]]:
+    """Make what is missing of `trials` trials for each architecture, by default those of defs.yaml. Returns the search
+    and, by name, the scores to follow over runs.
 
-    Raises UserError while another search is at work, and where there is nothing to search.
+    Raises UserError while another search is running, and where there is nothing to search.
     """
     with one_at_a_time(paths.tuning_study):
         search = tune(paths, spec, trials=trials or spec.tuning.trials, log=log)
-        result = tuning_result(paths.pipeline, spec, search)
+        result = TuningResult(
+            pipeline=paths.pipeline,
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            trials=search.trials,
+            importance=search.importance,
+            studies=search.studies,
+            limit=f"{spec.training.epochs} epochs, with a patience of {spec.training.patience} rounds",
+            best=search.best,
+            fingerprint=search.fingerprint,
+            seed=spec.seed,
+        )
         report = tuning_report(result)
-        markdown = to_markdown(report.sections)
         with publish_folder(paths.tuning) as folder:
             search.trials.write_parquet(folder / "trials.parquet")
             (folder / "best.yaml").write_text(search.best, encoding="utf-8")
             (folder / "report.html").write_text(to_html(report), encoding="utf-8")
-            (folder / "report.md").write_text(markdown, encoding="utf-8")
+            (folder / "report.md").write_text(to_markdown(report.sections), encoding="utf-8")
     log(f"report: {paths.tuning / 'report.html'}")
-    return Tuned(search, result.numbers, markdown)
-
-
-def tuning_result(pipeline: str, spec: PipelineSpec, search: Search) -> TuningResult:
-    return TuningResult(
-        pipeline=pipeline,
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        trials=search.trials,
-        importance=search.importance,
-        studies=search.studies,
-        limit=f"{spec.training.epochs} epochs, with a patience of {spec.training.patience} rounds",
-        best=search.best,
-        fingerprint=search.fingerprint,
-        seed=spec.seed,
-    )
+    return search, result.numbers

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.debug import DebugRunPayload
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
+from dagster._serdes import deserialize_value
 
 from mtl_pipeline.components.pipeline import define_pipeline
-from mtl_pipeline_tests.conftest import PIPELINE, TinyPipeline, write_tiny_pipeline
+from mtl_pipeline.paths import ROOT_VARIABLE
+from mtl_pipeline_tests.conftest import PIPELINE, MakeOnce, TinyPipeline, write_tiny_pipeline
 
 
 @dataclass(frozen=True)
@@ -74,14 +79,39 @@ def project(tiny_pipeline: TinyPipeline) -> Iterator[Project]:
         yield open_project(tiny_pipeline, instance)
 
 
+@pytest.fixture(scope="session")
+def made_once(make_once: MakeOnce) -> Path:
+    """The root of a project whose job has run, and its run as Dagster recorded it. Only to be copied."""
+
+    def make(folder: Path) -> None:
+        root = folder / "root"
+        with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
+            patch.setenv(ROOT_VARIABLE, str(root))
+            project = open_project(write_tiny_pipeline(root), instance)
+            assert project.definitions.resolve_job_def(PIPELINE).execute_in_process(instance=instance).success
+            record_runs(instance, folder)
+
+    return make_once("made", make)
+
+
+def record_runs(instance: dg.DagsterInstance, folder: Path) -> None:
+    for number, run in enumerate(reversed(instance.get_runs())):
+        with (folder / f"run-{number}.json").open("wb") as file:
+            DebugRunPayload.build(instance, run).write(file)
+
+
+@contextmanager
+def open_copy(made: Path, root: Path) -> Iterator[Project]:
+    """A project of its own, and an instance that knows the recorded runs."""
+    shutil.copytree(made / "root", root, symlinks=True)
+    runs = [deserialize_value(file.read_text(), DebugRunPayload) for file in sorted(made.glob("run-*.json"))]
+    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral(preload=runs) as instance:
+        patch.setenv(ROOT_VARIABLE, str(root))
+        yield open_project(TinyPipeline(root), instance)
+
+
 @pytest.fixture(scope="module")
-def made_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """Everything made once. Tests share it, so they leave its raw files as they are."""
-    root = tmp_path_factory.mktemp("made") / "root"
-    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
-        pipeline = write_tiny_pipeline(root)
-        patch.setenv("MTL_PIPELINE_ROOT", str(root))
-        made = open_project(pipeline, instance)
-        made.run_or_fail()
-        yield made
-    shutil.rmtree(root)
+def made_project(made_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """Everything made. Tests of a file share it, so they leave its raw files as they are."""
+    with open_copy(made_once, tmp_path_factory.mktemp("made") / "root") as project:
+        yield project

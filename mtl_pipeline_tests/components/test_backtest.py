@@ -23,19 +23,18 @@ from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.pipeline import define_pipeline
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import ROOT_VARIABLE, PipelinePaths
-from mtl_pipeline.spec import Backtest, Negatives, PipelineSpec
+from mtl_pipeline.spec import Backtest, PipelineSpec
 from mtl_pipeline.spec.assets import backtest_version
 from mtl_pipeline.vectors import write_vectors
 from mtl_pipeline.warehouse.features.examples import build_examples
 from mtl_pipeline.warehouse.tables import build_table, read_texts
 from mtl_pipeline.workflows.backtest import run_backtest
 from mtl_pipeline.workflows.backtest_work import open_work
-from mtl_pipeline_tests.components.test_shapes import PEOPLE, PEOPLE_SQL, write_people
+from mtl_pipeline_tests.components.people import PEOPLE, PEOPLE_SQL, write_people
+from mtl_pipeline_tests.components.quick import quick_pipeline
 from mtl_pipeline_tests.conftest import (
-    PIPELINE,
     REPOSITORY,
     SMALL_SETTINGS,
-    TinyPipeline,
     write_tiny_pipeline,
 )
 
@@ -45,7 +44,7 @@ FRAMES = ("metrics", "comparisons", "pooled")
 KILLED = """
 import os, sys
 from mtl_pipeline.workflows.backtest import run_backtest
-from mtl_pipeline_tests.components.test_backtest import quick_pipeline
+from mtl_pipeline_tests.components.quick import quick_pipeline
 
 def log(line):
     if line.startswith("window 2 of 2: epoch 1.0"):
@@ -54,19 +53,6 @@ def log(line):
 pipeline = quick_pipeline(sys.argv[1])
 run_backtest(pipeline.paths, pipeline.spec, windows=2, log=log)
 """
-
-
-def quick_pipeline(root: str | Path) -> PipelineContext:
-    """The tiny pipeline below `root`, which learns even less."""
-    spec = TinyPipeline(Path(root)).spec
-    less = spec.model_copy(
-        update={
-            "training": spec.training.model_copy(update={"epochs": 1, "batch_size": 64}),
-            "negatives": Negatives(per_positive=1),
-            "evaluation": spec.evaluation.model_copy(update={"bootstrap_samples": 60}),
-        }
-    )
-    return PipelineContext(PIPELINE, less, PipelinePaths(Path(root), PIPELINE))
 
 
 @pytest.fixture(scope="module")

@@ -9,46 +9,9 @@ import dagster as dg
 import pytest
 
 from mtl_pipeline.definitions import defs
+from mtl_pipeline_tests.components.lineage import LINEAGE, STUDIES
 
 HEAVY = {"torch", "transformers", "sklearn", "matplotlib", "optuna"}
-
-LINEAGE = {
-    "raw_users": set(),
-    "raw_items": set(),
-    "raw_interactions": set(),
-    "users": {"raw_users"},
-    "items": {"raw_items"},
-    "interactions": {"raw_interactions", "users", "items"},
-    "rejected_rows": {"users", "items", "interactions"},
-    "item_embeddings": {"items"},
-    "user_embeddings": {"users"},
-    "examples": {"users", "items", "interactions"},
-    "model": {"examples", "item_embeddings", "user_embeddings"},
-    "baselines": {"examples", "item_embeddings", "user_embeddings"},
-    "evaluation": {
-        "model",
-        "baselines",
-        "examples",
-        "item_embeddings",
-        "user_embeddings",
-        "seed_runs",
-    },
-    "champion": {"evaluation"},
-    "recommendations": {
-        "users",
-        "items",
-        "interactions",
-        "item_embeddings",
-        "user_embeddings",
-        "champion",
-    },
-}
-STUDIES = {
-    "tuning": {"examples", "item_embeddings", "user_embeddings"},
-    "seed_runs": {"model", "baselines", "examples", "item_embeddings", "user_embeddings"},
-    "backtest": {"examples", "item_embeddings", "user_embeddings"},
-}
-"""Made only when asked for: of a group of their own, and no part of the job."""
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._cli.job import _create_run
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 from dagster._core.test_utils import freeze_time
 from dagster._core.workspace.context import WorkspaceProcessContext
@@ -25,8 +25,10 @@ from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import Queued
 from dagster._daemon.sensor import execute_sensor_iteration
 
 from mtl_pipeline.instance import fail_lost_runs, is_alive, main
+from mtl_pipeline.paths import ROOT_VARIABLE
 from mtl_pipeline_tests.components import tiny_location, two_pipelines
-from mtl_pipeline_tests.conftest import PIPELINE, REPOSITORY, TinyPipeline
+from mtl_pipeline_tests.components.conftest import open_project
+from mtl_pipeline_tests.conftest import PIPELINE, REPOSITORY, TinyPipeline, write_tiny_pipeline
 
 SECONDS_TO_START = 60
 STARTED = dg.DagsterRunStatus.STARTED
@@ -36,17 +38,35 @@ CANCELED = dg.DagsterRunStatus.CANCELED
 SUCCEEDED = dg.DagsterRunStatus.SUCCESS
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TinyPipeline]:
+    root = tmp_path_factory.mktemp("pipeline") / "root"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(ROOT_VARIABLE, str(root))
+        yield write_tiny_pipeline(root)
+
+
+@pytest.fixture(scope="module")
 def instance(
-    tiny_pipeline: TinyPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pipeline: TinyPipeline, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dg.DagsterInstance]:
-    """A lasting instance with the checkout's own dagster.yaml."""
-    home = tmp_path / "home"
-    home.mkdir()
+    """A lasting instance with the checkout's own dagster.yaml, and a limit on trainings. Each test ends its runs."""
+    home = tmp_path_factory.mktemp("home")
     shutil.copy(REPOSITORY / "dagster.yaml", home)
-    monkeypatch.setenv("DAGSTER_HOME", str(home))
-    with dg.DagsterInstance.get() as found:
-        yield found
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(home))
+        main()
+        with dg.DagsterInstance.get() as lasting:
+            yield lasting
+
+
+@pytest.fixture(scope="module")
+def workspace(instance: dg.DagsterInstance) -> Iterator[WorkspaceProcessContext]:
+    """Both pipelines, served by one process for all tests: it takes seconds to start."""
+    module = two_pipelines.__name__
+    target = ModuleTarget(module, attribute=None, working_directory=str(REPOSITORY), location_name=None)
+    with WorkspaceProcessContext(instance, target) as served:
+        yield served
 
 
 def wait_for(condition: Callable[[], object]) -> None:
@@ -93,7 +113,7 @@ def status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
 
 
 def test_a_run_from_the_command_line_that_is_killed_is_reported_as_failed_at_the_next_start(
-    instance: dg.DagsterInstance,
+    instance: dg.DagsterInstance, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with at_work(instance) as (process, run_id):
         assert fail_lost_runs(instance) == []
@@ -104,7 +124,8 @@ def test_a_run_from_the_command_line_that_is_killed_is_reported_as_failed_at_the
     said = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     assert said == f"run {run_id} was killed: reported as failed\n"
     assert status(instance, run_id) == FAILED
-    assert subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout == ""
+    main()
+    assert capsys.readouterr().out == ""
     assert materialize(f'key:"{PIPELINE}/users"').wait(SECONDS_TO_START) == 0, "and the next run works"
 
 
@@ -140,41 +161,47 @@ def test_a_process_that_took_over_a_number_is_not_the_one_before() -> None:
     assert not is_alive(process.pid, time.time())
 
 
-def launch(instance: dg.DagsterInstance, job: str) -> str:
-    """Put a job into the queue, as a schedule or the UI does. Returns the id of its run."""
-    command = ["dagster", "job", "launch", "-m", two_pipelines.__name__, "-j", job]
-    subprocess.run([sys.executable, "-m", *command], cwd=REPOSITORY, check=True, capture_output=True)
-    (run,) = instance.get_runs(limit=1)
-    assert run.status == QUEUED
+def launch(workspace: WorkspaceProcessContext, job: str) -> str:
+    """Put a job into the queue, as `dagster job launch`, a schedule or the UI does. Returns the id of its run."""
+    instance, request = workspace.instance, workspace.create_request_context()
+    (location,) = request.code_locations
+    (repository,) = location.get_repositories().values()
+    run = _create_run(
+        instance=instance,
+        code_location=location,
+        remote_repo=repository,
+        remote_job=repository.get_full_job(job),
+        run_config={},
+        tags=None,
+        op_selection=None,
+        run_id=None,
+    )
+    assert instance.submit_run(run.run_id, request).status == QUEUED
     return run.run_id
 
 
 @contextmanager
-def queue(
-    instance: dg.DagsterInstance,
-) -> Iterator[tuple[WorkspaceProcessContext, Callable[[], None]]]:
-    """Both pipelines, and what the daemon does every few seconds: let runs go that need not wait."""
-    module = two_pipelines.__name__
-    target = ModuleTarget(module, attribute=None, working_directory=str(REPOSITORY), location_name=None)
-    with WorkspaceProcessContext(instance, target) as workspace:
-        daemon = QueuedRunCoordinatorDaemon(interval_seconds=1)
+def queue(workspace: WorkspaceProcessContext) -> Iterator[Callable[[], None]]:
+    """What the daemon does every few seconds: let runs go that need not wait."""
+    instance, daemon = workspace.instance, QueuedRunCoordinatorDaemon(interval_seconds=1)
 
-        def look() -> None:
-            assert not any(daemon.run_iteration(workspace))
+    def look() -> None:
+        assert not any(daemon.run_iteration(workspace))
 
-        try:
-            yield workspace, look
-        finally:
-            for run in instance.get_runs(filters=dg.RunsFilter(statuses=[*IN_PROGRESS_RUN_STATUSES])):
-                instance.run_launcher.terminate(run.run_id)
-            instance.run_launcher.join()
+    try:
+        yield look
+    finally:
+        for run in instance.get_runs(filters=dg.RunsFilter(statuses=[*IN_PROGRESS_RUN_STATUSES])):
+            instance.run_launcher.terminate(run.run_id)
+        instance.run_launcher.join()
 
 
-def test_two_pipelines_of_the_same_hour_train_one_after_another(instance: dg.DagsterInstance) -> None:
-    main()
-    first, second = (launch(instance, job) for job in (PIPELINE, two_pipelines.OTHER))
-    observation = launch(instance, f"{PIPELINE}_rollback")
-    with queue(instance) as (_, look):
+def test_two_pipelines_of_the_same_hour_train_one_after_another(
+    instance: dg.DagsterInstance, workspace: WorkspaceProcessContext
+) -> None:
+    first, second = (launch(workspace, job) for job in (PIPELINE, two_pipelines.OTHER))
+    observation = launch(workspace, f"{PIPELINE}_rollback")
+    with queue(workspace) as look:
         look()
         wait_for(lambda: status(instance, first) == STARTED)
         look()
@@ -186,10 +213,11 @@ def test_two_pipelines_of_the_same_hour_train_one_after_another(instance: dg.Dag
         assert status(instance, second) != QUEUED
 
 
-def test_a_killed_run_from_the_command_line_does_not_block_the_night(instance: dg.DagsterInstance) -> None:
-    main()
-    nightly = launch(instance, two_pipelines.OTHER)  # beforehand, for it takes as long as the other run
-    with queue(instance) as (_, look), at_work(instance) as (process, _):
+def test_a_killed_run_from_the_command_line_does_not_block_the_night(
+    instance: dg.DagsterInstance, workspace: WorkspaceProcessContext
+) -> None:
+    nightly = launch(workspace, two_pipelines.OTHER)
+    with queue(workspace) as look, at_work(instance) as (process, _):
         look()
         assert status(instance, nightly) == QUEUED, "it waits for a training from the command line too"
         kill(process)
@@ -209,15 +237,19 @@ def test_make_looks_after_the_instance_first(target: str) -> None:
 
 
 def test_a_changed_file_is_observed_by_a_run_that_the_daemon_launches(
-    instance: dg.DagsterInstance, tiny_pipeline: TinyPipeline
+    instance: dg.DagsterInstance, pipeline: TinyPipeline, workspace: WorkspaceProcessContext
 ) -> None:
     key = dg.AssetKey([PIPELINE, "raw_users"])
+    others = {run.run_id for run in instance.get_runs()}
 
     def version() -> str | None:
         records = instance.fetch_observations(key, limit=1).records
         return records[0].asset_observation.data_version if records else None  # type: ignore[union-attr]
 
-    with queue(instance) as (workspace, look):
+    def runs() -> set[str]:
+        return {run.run_id for run in instance.get_runs()} - others
+
+    with queue(workspace) as look:
 
         def tick(number: int) -> None:
             """Ticks a minute apart."""
@@ -225,15 +257,15 @@ def test_a_changed_file_is_observed_by_a_run_that_the_daemon_launches(
                 assert not any(execute_sensor_iteration(workspace, logging.getLogger("sensor"), None, None))
 
         start = time.time()
-        materialize(f'key:"{PIPELINE}/users"').wait(SECONDS_TO_START)
+        assert open_project(pipeline, instance).run("users").success
         before = version()
-        (read,) = instance.get_runs()
+        (read,) = runs()
         tick(0)
         tick(1)
-        with (tiny_pipeline.paths.raw / "users.csv").open("a") as file:
+        with (pipeline.paths.raw / "users.csv").open("a") as file:
             file.write("500,30,F,artist,10001\n")
         tick(2)
-        assert [run.run_id for run in instance.get_runs()] == [read.run_id]
+        assert runs() == {read}
         assert version() == before
         tick(3)
         observation = instance.get_runs(limit=1)[0]
@@ -243,4 +275,4 @@ def test_a_changed_file_is_observed_by_a_run_that_the_daemon_launches(
         assert version() not in (None, before)
         tick(4)
         tick(5)
-        assert {run.run_id for run in instance.get_runs()} == {read.run_id, observation.run_id}
+        assert runs() == {read, observation.run_id}

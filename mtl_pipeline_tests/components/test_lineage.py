@@ -9,9 +9,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from mtl_pipeline.components import raw_files
+from mtl_pipeline.components.assets import raw_files
+from mtl_pipeline.components.assets.raw_files import raw_file_sensor
 from mtl_pipeline.components.context import PipelineContext
-from mtl_pipeline.components.raw_files import raw_file_sensor
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.reading.raw import describe_raw_files
 from mtl_pipeline_tests.components.conftest import Project, open_project

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 import pytest
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from mtl_pipeline.champions import (
     Decision,
@@ -22,14 +22,13 @@ from mtl_pipeline.champions import (
     read_history,
     short,
 )
-from mtl_pipeline.components.champion import rollback_config
+from mtl_pipeline.components.assets.champion import rollback_config
 from mtl_pipeline.components.pipeline import define_pipeline
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.evaluation.studies.history import read_records
-from mtl_pipeline.paths import ROOT_VARIABLE
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.workflows.stages import champion_stands
-from mtl_pipeline_tests.components.conftest import Project
+from mtl_pipeline_tests.components.conftest import Project, open_copy, record_runs
 from mtl_pipeline_tests.conftest import PIPELINE, TinyPipeline
 
 LAST_STAGES = ("model", "evaluation", "champion", "recommendations")
@@ -41,15 +40,31 @@ WIDE_MARGINS = {"margins": {"watched": 0.5, "liked": 0.5, "rating": 0.5}}
 """Nearly everything is promoted."""
 
 
+SECOND_NIGHT: dict = {"seed": 1, "promotion": WIDE_MARGINS}
+
+
 @pytest.fixture
-def nights(made_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+def nights(made_once: Path, tmp_path: Path, without_figures: None) -> Iterator[Project]:
     """A project of its own after one good night."""
-    root = tmp_path / "root"
-    shutil.copytree(made_project.pipeline.root, root, symlinks=True)
-    monkeypatch.setenv(ROOT_VARIABLE, str(root))
-    with dg.DagsterInstance.ephemeral() as instance:
-        pipeline = TinyPipeline(root)
-        yield Project(pipeline, define_pipeline(PIPELINE, pipeline.spec), instance)
+    with open_copy(made_once, tmp_path / "root") as project:
+        yield project
+
+
+@pytest.fixture(scope="module")
+def promoted_once(made_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the second night left, whose challenger was promoted. Only to be copied."""
+    folder = tmp_path_factory.mktemp("promoted")
+    with open_copy(made_once, folder / "root") as project:
+        assert night(project, **SECOND_NIGHT).success
+        record_runs(project.instance, folder)
+    return folder
+
+
+@pytest.fixture
+def two_nights(promoted_once: Path, tmp_path: Path, without_figures: None) -> Iterator[Project]:
+    """A project of its own after two nights, each of which promoted its model."""
+    with open_copy(promoted_once, tmp_path / "root") as project:
+        yield declared(project, **SECOND_NIGHT)
 
 
 def declared(project: Project, **changes: object) -> Project:
@@ -126,15 +141,17 @@ def test_a_worse_challenger_is_refused_and_the_champion_recommends(nights: Proje
     assert "test rows are newer than what the champion was trained on." in report
 
 
-def test_a_challenger_that_is_not_shown_to_be_worse_is_promoted(nights: Project) -> None:
-    before = champion(nights)
-    result = night(nights, seed=1, promotion=WIDE_MARGINS)
-    assert result.success
-    assert champion(nights) == newest(nights) == recommended_by(nights) != before
-    assert check(result, "challenger_promoted").passed
-    comparisons = pl.read_parquet(nights.pipeline.paths.evaluation / "comparisons.parquet")
+def test_a_challenger_that_is_not_shown_to_be_worse_is_promoted(
+    made_project: Project, two_nights: Project
+) -> None:
+    before = champion(made_project)
+    assert champion(two_nights) == newest(two_nights) == recommended_by(two_nights) != before
+    promoted = dg.AssetCheckKey(dg.AssetKey([PIPELINE, "champion"]), "challenger_promoted")
+    (record,) = two_nights.instance.event_log_storage.get_asset_check_execution_history(promoted, limit=1)
+    assert record.status == AssetCheckExecutionRecordStatus.SUCCEEDED
+    comparisons = pl.read_parquet(two_nights.pipeline.paths.evaluation / "comparisons.parquet")
     assert "champion" in comparisons["baseline"].to_list()
-    first, second = read_records(nights.pipeline.paths.evaluation_history)
+    first, second = read_records(two_nights.pipeline.paths.evaluation_history)
     assert [(record.champion, record.promoted) for record in (first, second)] == [
         (None, True),
         (before, True),
@@ -159,7 +176,9 @@ def test_a_challenger_no_worse_than_the_champion_has_to_stand_up_to_the_best_bef
     assert f"earlier champion {short(first)}" in report
 
     pinned = {"reference": short(str(champion(nights)))}
-    night(nights, training=HASTY | {"learning_rate": 2.1e-4}, promotion=pinned)
+    declared(nights, training=HASTY | {"learning_rate": 2.1e-4}, promotion=pinned).run(
+        "evaluation", "champion"
+    )
     assert champion(nights) == newest(nights), "by that reference it is good enough"
 
 
@@ -192,7 +211,7 @@ def test_rows_that_the_champion_was_trained_on_take_no_part_in_the_decision(nigh
     renamed = model_fingerprint(folder)
     folder.rename(paths.champions / renamed)
     append(paths, history, replace(history[-1], champion=renamed))
-    night(nights, seed=1)
+    declared(nights, seed=1).run("model", "evaluation")
     decision = json.loads((paths.evaluation / "decision.json").read_text())
     left = test.filter(pl.col("timestamp") > middle).height
     assert decision["window"].endswith(f"here, both are compared on the other {left:,}.")
@@ -208,48 +227,49 @@ def roll_back(project: Project, to: str | None = None) -> dg.ExecuteInProcessRes
     )
 
 
-def test_rollback_from_the_ui_restores_champion_and_recommendations(nights: Project) -> None:
-    before = champion(nights)
-    night(nights, seed=1, promotion=WIDE_MARGINS)
-    bad = champion(nights)
-    result = roll_back(nights)
+def test_rollback_from_the_ui_restores_champion_and_recommendations(
+    made_project: Project, two_nights: Project
+) -> None:
+    before, bad = champion(made_project), champion(two_nights)
+    result = roll_back(two_nights)
     assert result.success
     assert made_by(result) == ["champion", "recommendations"]
-    assert champion(nights) == before == recommended_by(nights) != bad
+    assert champion(two_nights) == before == recommended_by(two_nights) != bad
     assert check(result, "champion_settled").passed
     assert not check(result, "challenger_promoted").passed
 
-    again = nights.run("evaluation", "champion")
-    assert champion(nights) == before, "a model that was rolled back from does not come back by itself"
+    again = two_nights.run("evaluation", "champion")
+    assert champion(two_nights) == before, "a model that was rolled back from does not come back by itself"
     assert "rolled back from on" in str(check(again, "challenger_promoted").description)
 
-    assert roll_back(nights, str(bad)[:8]).success
-    assert champion(nights) == bad == recommended_by(nights), "unless somebody names it"
-    roll_back(nights)
+    assert roll_back(two_nights, str(bad)[:8]).success
+    assert champion(two_nights) == bad == recommended_by(two_nights), "unless somebody names it"
+    roll_back(two_nights)
 
-    night(nights, seed=2, promotion=WIDE_MARGINS)
-    assert champion(nights) == newest(nights), "the next challenger competes with the restored champion"
+    night(two_nights, seed=2, promotion=WIDE_MARGINS)
+    assert champion(two_nights) == newest(two_nights), (
+        "the next challenger competes with the restored champion"
+    )
 
 
-def test_after_a_rollback_by_itself_recommendations_are_out_of_date(nights: Project) -> None:
-    night(nights, seed=1, promotion=WIDE_MARGINS)
-    nights.run_or_fail()
-    assert nights.out_of_sync() == {}
-    job = nights.definitions.resolve_implicit_global_asset_job_def()
+def test_after_a_rollback_by_itself_recommendations_are_out_of_date(two_nights: Project) -> None:
+    before = two_nights.out_of_sync()
+    assert set(before) == {"examples", "baselines"}, "of another seed than the model"
+    job = two_nights.definitions.resolve_implicit_global_asset_job_def()
     assert job.execute_in_process(
-        instance=nights.instance,
+        instance=two_nights.instance,
         asset_selection=[dg.AssetKey([PIPELINE, "champion"])],
         run_config=rollback_config(PIPELINE),
     ).success
-    assert nights.out_of_sync() == {"recommendations": ["champion"]}
-    nights.run_or_fail("recommendations")
-    assert nights.out_of_sync() == {}
+    assert two_nights.out_of_sync() == before | {"recommendations": ["champion"]}
+    two_nights.run_or_fail("recommendations")
+    assert two_nights.out_of_sync() == before
 
 
 def test_checks_report_and_change_nothing(nights: Project) -> None:
     """A decision waits until champion is materialized, and after a rollback it is not carried out again."""
     before = champion(nights)
-    declared(nights, seed=1, promotion=WIDE_MARGINS).run("model", "evaluation")
+    declared(nights, **SECOND_NIGHT).run("model", "evaluation")
     history = read_history(nights.pipeline.paths)
     results = run_checks(nights, "evaluation") + run_checks(nights, "champion")
     assert {result.check_name for result in results} >= {"champion_settled", "challenger_promoted"}

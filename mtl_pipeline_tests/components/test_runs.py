@@ -10,7 +10,7 @@ import pytest
 from mtl_pipeline.champions import model_fingerprint
 from mtl_pipeline.evaluation.studies.history import read_records
 from mtl_pipeline_tests.components.conftest import Project
-from mtl_pipeline_tests.components.test_definitions import LINEAGE
+from mtl_pipeline_tests.components.lineage import LINEAGE
 from mtl_pipeline_tests.conftest import INTERACTIONS
 
 MADE = [asset for asset in LINEAGE if not asset.startswith("raw_")]

@@ -22,7 +22,7 @@ INTERACTIONS = 10_000
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_from_raw_files_to_recommendations(
-    scenario: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scenario: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without_figures: None
 ) -> None:
     monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path))
     shutil.copytree(REPOSITORY / "sql", tmp_path / "sql")

@@ -24,8 +24,8 @@ from mtl_pipeline.spec.assets import usual_seeds
 from mtl_pipeline.vectors import read_vectors, write_vectors
 from mtl_pipeline.workflows.predictions import wide_predictions
 from mtl_pipeline.workflows.seed_runs import usable_seed_runs
-from mtl_pipeline_tests.components.conftest import Project, open_project
-from mtl_pipeline_tests.conftest import PIPELINE, REPOSITORY, TinyPipeline, write_tiny_pipeline
+from mtl_pipeline_tests.components.conftest import Project
+from mtl_pipeline_tests.conftest import PIPELINE, REPOSITORY, TinyPipeline
 
 KEY = dg.AssetKey([PIPELINE, "seed_runs"])
 
@@ -53,17 +53,10 @@ def test_defs_yaml_says_how_many_seeds_and_a_study_has_five(
     assert usual_seeds(with_seeds(tiny_pipeline.spec, declared)) == usual
 
 
-@pytest.fixture(scope="module")
-def nightly(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """The job of a pipeline that has no seed runs, run once."""
-    root = tmp_path_factory.mktemp("nightly") / "root"
-    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
-        pipeline = write_tiny_pipeline(root)
-        patch.setenv("MTL_PIPELINE_ROOT", str(root))
-        project = open_project(pipeline, instance)
-        job = project.definitions.resolve_job_def(PIPELINE)
-        assert job.execute_in_process(instance=instance).success
-        yield project
+@pytest.fixture
+def nightly(made_project: Project, without_figures: None) -> Project:
+    """A pipeline whose job has run, and that has no seed runs."""
+    return made_project
 
 
 def report(project: Project) -> str:
@@ -159,7 +152,10 @@ def test_two_seeds_from_run_config_reach_the_report(nightly: Project) -> None:
     changed = Project(nightly.pipeline, define_pipeline(PIPELINE, other), nightly.instance)
     changed.run_or_fail("model", "evaluation")
     why = "of an older model and with other settings"
-    assert f"There are seed runs with 2 seeds, but {why}, so they are left out." in report(changed)
+    assert (
+        f"There are seed runs with 2 seeds, but {why}, so they are left out: materialize seed_runs of "
+        in report(changed)
+    )
     assert "The baselines were not trained with the seed of the model, so a difference" in report(changed)
     assert "The baselines were not trained with the seed of the model" in str(
         changed.metadata("evaluation")["beware"]

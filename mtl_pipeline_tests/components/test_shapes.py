@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import dagster as dg
-import numpy as np
 import polars as pl
 import pytest
 import yaml
@@ -15,33 +14,8 @@ from mtl_pipeline.paths import ROOT_VARIABLE, PipelinePaths
 from mtl_pipeline.scaffold import scaffold_pipeline
 from mtl_pipeline.simulation import simulate
 from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline_tests.components.people import PEOPLE, PEOPLE_SQL, write_people
 from mtl_pipeline_tests.conftest import SMALL_SETTINGS
-
-PEOPLE_SQL = """
-SELECT person, TRY_CAST(rich AS INTEGER) AS rich, degree, TRY_CAST(jobs AS INTEGER) AS jobs,
-    TRY_CAST(hours AS DOUBLE) AS hours, town, TRY_CAST(age AS INTEGER) AS age, source_file, source_line,
-    CASE WHEN TRY_CAST(age AS INTEGER) IS NULL THEN reject('age', 'not a whole number') END AS rejection
-FROM raw_interactions
-"""
-PEOPLE = {
-    "raw": {"users": None, "items": None},
-    "ids": [],
-    "interaction_key": ["person"],
-    "split": {"hash_by": ["person"]},
-    "features": {"interactions": {"categorical": ["town"], "numeric": ["age"]}},
-    "tasks": [
-        {"name": "rich", "kind": "binary", "loss": "focal"},
-        {"name": "degree", "kind": "multiclass", "classes": ["none", "bachelor", "master"]},
-        {
-            "name": "schooling",
-            "kind": "ordinal",
-            "label": "degree",
-            "classes": ["none", "bachelor", "master"],
-        },
-        {"name": "jobs", "kind": "count"},
-        {"name": "hours", "kind": "regression", "loss": "huber"},
-    ],
-}
 
 
 @pytest.fixture
@@ -61,25 +35,6 @@ def run(name: str, spec: PipelineSpec) -> set[str]:
         )
     assert result.success, [str(event.step_failure_data.error) for event in result.get_step_failure_events()]
     return {key.path[-1] for event in result.get_asset_materialization_events() if (key := event.asset_key)}
-
-
-def write_people(path: Path, rows: int = 3_000) -> None:
-    """All labels follow from age and town, with noise."""
-    rng = np.random.default_rng(0)
-    age, town = rng.integers(18, 80, rows), rng.integers(5, size=rows)
-    level = (age - 49) / 18 + town - 2 + rng.normal(0, 0.5, rows)
-    path.parent.mkdir(parents=True)
-    pl.DataFrame(
-        {
-            "person": [f"p{number}" for number in range(rows)],
-            "rich": (level > 1).astype(int),
-            "degree": np.array(["none", "bachelor", "master"])[np.digitize(level, [-1, 1])],
-            "jobs": rng.poisson(np.exp(level / 3)),
-            "hours": 40 + 5 * level,
-            "town": [f"town {number}" for number in town],
-            "age": age,
-        }
-    ).write_csv(path)
 
 
 def test_every_kind_of_task_without_users_items_text_or_time(root: Path) -> None:
@@ -118,7 +73,9 @@ def test_every_kind_of_task_without_users_items_text_or_time(root: Path) -> None
     assert not {"user_id", "item_id", "item_text"} & set(errors.columns)
 
 
-def test_one_task_alone_has_no_conflict_and_is_explained_all_the_same(root: Path) -> None:
+def test_one_task_alone_has_no_conflict_and_is_explained_all_the_same(
+    root: Path, without_figures: None
+) -> None:
     paths = PipelinePaths(root, "people")
     write_people(paths.raw / "interactions.csv", rows=1_000)
     paths.sql.mkdir(parents=True)
@@ -135,15 +92,19 @@ def test_one_task_alone_has_no_conflict_and_is_explained_all_the_same(root: Path
     assert "Task conflict" not in report
 
 
-def test_a_scaffolded_pipeline_runs_to_recommendations_without_any_python(root: Path, tmp_path: Path) -> None:
+def test_a_scaffolded_pipeline_runs_to_recommendations_without_any_python(
+    root: Path, tmp_path: Path, without_figures: None
+) -> None:
     simulated = tmp_path / "simulated"
-    simulate("shop", simulated, interactions=20_000, seed=1, dirty=False)
+    simulate("shop", simulated, interactions=10_000, seed=1, dirty=False)
     files = {table: simulated / "raw" / f"{table}.csv" for table in ("users", "items", "interactions")}
     defs = tmp_path / "defs" / "orders"
     scaffold_pipeline(PipelinePaths(root, "orders"), defs, files)
 
     declared = yaml.safe_load((defs / "defs.yaml").read_text())["attributes"]
-    spec = PipelineSpec.model_validate(declared | SMALL_SETTINGS)
+    spec = PipelineSpec.model_validate(
+        declared | SMALL_SETTINGS | {"training": {"epochs": 2, "batch_size": 512}}
+    )
     assert {"click", "purchase", "rating"} <= {task.name for task in spec.tasks}
     made = run("orders", spec)
     assert made >= {"users", "items", "interactions", "model", "evaluation", "recommendations"}

@@ -14,7 +14,8 @@ from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.components.pipeline import define_pipeline
 from mtl_pipeline.learning.training.tuning import one_at_a_time
 from mtl_pipeline.spec import PipelineSpec
-from mtl_pipeline.warehouse.checks import run_checks, tuning_checks
+from mtl_pipeline.warehouse.checks import run_checks
+from mtl_pipeline.warehouse.checks.studies import tuning_checks
 from mtl_pipeline_tests.components.conftest import Project
 from mtl_pipeline_tests.conftest import PIPELINE
 
@@ -101,7 +102,7 @@ def test_unequal_budgets_are_no_comparison(tuned: Project) -> None:
         (pl.col("architecture") == "shared_bottom") & (pl.col("trial") > 0)
     ).write_parquet(path)
     write_checksums(paths.tuning)
-    results = run_checks(paths, tuning_checks(paths, tuned.pipeline.spec))
+    results = run_checks(paths, list(tuning_checks(paths, tuned.pipeline.spec)))
     assert {result.check.name: result.offences for result in results} == {
         "budgets_equal": 2,  # mmoe and ple, which the pipeline itself declares too, have none left
         "present_settings_complete": 1,

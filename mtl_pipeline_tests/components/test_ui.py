@@ -18,13 +18,10 @@ import pytest
 import requests
 
 from mtl_pipeline.paths import ROOT_VARIABLE
-from mtl_pipeline_tests.components.test_definitions import LINEAGE, STUDIES
+from mtl_pipeline_tests.components.lineage import LINEAGE, STUDIES
 from mtl_pipeline_tests.conftest import PIPELINE, REPOSITORY, TinyPipeline, write_tiny_pipeline
 
-pytest.importorskip("selenium", reason="needs selenium")
 pytest.importorskip("dagster_webserver", reason="needs dagster-webserver")
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromium-driver")
 
 MODULE = "mtl_pipeline_tests.components.tiny_location"
 SECONDS_TO_START = 90
@@ -100,19 +97,6 @@ def wait_for(condition: Callable[[], Any], seconds: float, describe: Callable[[]
     while not condition():
         assert time.monotonic() < deadline, describe()
         time.sleep(0.5)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM or ""
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1600,1000"):
-        options.add_argument(argument)
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
 
 
 @dataclass(frozen=True)

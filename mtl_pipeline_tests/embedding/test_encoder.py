@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
-from mtl_pipeline.embedding.encoder import TextEncoder, load_encoder
+from mtl_pipeline.embedding.encoder import TextEncoder, cls, load_encoder, mean
 from mtl_pipeline.embedding.source import find_encoder_files
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.spec import Encoder
@@ -164,3 +164,19 @@ def test_the_gpu_is_used_where_there_is_one(minilm: TextEncoder, minilm_settings
     on_gpu = load_encoder(find_encoder_files(minilm_settings), minilm_settings)
     assert on_gpu.model.device.type == "cuda"
     np.testing.assert_allclose(encode(on_gpu, *TEXTS), encode(minilm, *TEXTS), atol=1e-4)
+
+
+HIDDEN = torch.tensor([[[1.0, 2.0], [3.0, 6.0], [99.0, 99.0]], [[4.0, 0.0], [5.0, 0.0], [6.0, 3.0]]])
+MASK = torch.tensor([[True, True, False], [True, True, True]])
+
+
+def test_mean_leaves_padding_out():
+    assert mean(HIDDEN, MASK).tolist() == [[2.0, 4.0], [5.0, 1.0]]
+
+
+def test_mean_of_nothing_is_zero():
+    assert mean(HIDDEN, torch.zeros_like(MASK)).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+
+
+def test_cls_is_the_first_token():
+    assert cls(HIDDEN, MASK).tolist() == [[1.0, 2.0], [4.0, 0.0]]

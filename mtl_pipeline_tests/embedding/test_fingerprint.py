@@ -9,8 +9,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from mtl_pipeline.embedding.fingerprint import encoder_fingerprint
-from mtl_pipeline.embedding.source import find_encoder_files
+from mtl_pipeline.embedding.source import encoder_fingerprint, find_encoder_files
 from mtl_pipeline.spec import Encoder
 
 

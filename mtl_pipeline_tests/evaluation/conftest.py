@@ -145,7 +145,7 @@ def slices(predictions: pl.DataFrame) -> pl.DataFrame:
 
 @pytest.fixture(scope="session")
 def measured(predictions: pl.DataFrame, slices: pl.DataFrame, evaluation: Evaluation) -> pl.DataFrame:
-    return measure_slices(predictions, slices, evaluation, bootstrap_samples=200)
+    return measure_slices(predictions, slices, evaluation)
 
 
 @pytest.fixture(scope="session")

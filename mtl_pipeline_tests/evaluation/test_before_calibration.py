@@ -82,7 +82,7 @@ def test_both_reports_show_it_and_how_it_was_chosen(measured: Evaluation, calibr
     html = html_of(measured, context)
     assert html.count("Before and after calibration") == 2
     assert "isotonic: 53,000 rows" in html
-    assert re.search(r"On the test rows it left [A-Z]+ (better|worse)", html)
+    assert "On the test rows it lowered ECE and log-loss; lower is better" in html
     assert re.search(
         r"\| multi_task \| 0\.\d+ → 0\.\d+ \| \d\.\d+ → 0\.\d+ \|", markdown_of(measured, context)
     )
@@ -91,3 +91,37 @@ def test_both_reports_show_it_and_how_it_was_chosen(measured: Evaluation, calibr
 def test_validation_is_said_to_flatter(measured: Evaluation, calibrated: pl.DataFrame) -> None:
     html = html_of(measured, ReportContext("movielens", calibrated))
     assert "whatever is measured on them flatters" in html
+
+
+def test_calibration_that_makes_predictions_worse_is_shown_as_no_gain(
+    calibrated: pl.DataFrame, tasks: list[Task]
+) -> None:
+    """What `calibrated` was before is here what it becomes."""
+    before, after = (pl.col(f"{stage}/multi_task/watched") for stage in ("prediction", "uncalibrated"))
+    spoiled = calibrated.with_columns(
+        after.alias("prediction/multi_task/watched"), before.alias("uncalibrated/multi_task/watched")
+    )
+    worse = evaluate(spoiled, tasks[:1], bootstrap_samples=5)
+    for row in worse.calibration.filter("calibrated", split="test").iter_rows(named=True):
+        assert row["after"] > row["before"]
+    context = ReportContext("movielens", spoiled)
+    html, markdown = html_of(worse, context), markdown_of(worse, context)
+    assert "On the test rows it raised ECE and log-loss; lower is better" in html
+    section = html[html.index("Before and after calibration") :]
+    section = section[: section.index("</details>")]
+    assert 'better"' not in section
+    assert "✓" not in section
+    ece = markdown[markdown.index("## watched") :].splitlines()[4].split("|").index(" ECE ↓ ")
+    cells = [line.split("|")[ece] for line in markdown[markdown.index("## watched") :].splitlines()[6:11]]
+    assert len(cells) == 5
+    assert not any("**" in cell for cell in cells)
+
+
+def test_calibration_that_moves_nothing_that_is_printed_is_said_to_change_nothing(
+    calibrated: pl.DataFrame, tasks: list[Task]
+) -> None:
+    barely = calibrated.with_columns(
+        (pl.col("prediction/multi_task/watched") * 1.000001).alias("uncalibrated/multi_task/watched")
+    )
+    html = html_of(evaluate(barely, tasks[:1], bootstrap_samples=5), ReportContext("movielens", barely))
+    assert "On the test rows it did not change ECE and log-loss; lower is better" in html

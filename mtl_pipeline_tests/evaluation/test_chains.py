@@ -37,7 +37,7 @@ def test_labels_and_predictions_are_products_over_the_rows_where_the_first_label
             "prediction/only_clicks/click": [0.9, 0.5, 0.5, 0.5, 0.5],
         }
     )
-    rows = chain_rows(predictions, [VIEW, CLICK], "multi_task", "test")
+    rows = chain_rows(predictions, [VIEW, CLICK], "multi_task")
     assert rows.labels.tolist() == [1, 0, 0]
     assert rows.predictions["linear"] == pytest.approx([0.1, 0.2, 0.3])
     assert rows.predictions["multi_task"] == pytest.approx([0.81, 0.4, 0.05])

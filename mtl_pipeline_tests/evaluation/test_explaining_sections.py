@@ -66,7 +66,7 @@ def test_parts_that_are_not_there_are_left_out(
         assert absent not in text
 
 
-def test_a_line_ends_where_a_task_is_held() -> None:
+def test_a_line_ends_where_a_task_is_frozen() -> None:
     pairs = cosines_by_pair([*LOG, {"epoch": 2.0, "gradient_cosine/liked~rating": 0.0}, {"epoch": 2.5}])
     assert [len(cosines) for _, cosines in pairs.values()] == [3, 4]
     assert conflict_sentences(pairs)[1].startswith(

@@ -9,9 +9,8 @@ import polars as pl
 import pytest
 from matplotlib.figure import Figure
 
-from mtl_pipeline.evaluation.report.figures.canvas import STYLE
+from mtl_pipeline.evaluation.report.figures.canvas import STYLE, ReportFigure
 from mtl_pipeline.evaluation.report.figures.palette import LIGHT
-from mtl_pipeline.evaluation.report.figures.svg import to_svg
 from mtl_pipeline.evaluation.report.figures.task_figures import task_figures
 from mtl_pipeline.metrics.curves import (
     MOST_POINTS,
@@ -209,4 +208,4 @@ def test_a_name_with_control_characters_is_drawn() -> None:
     """Names of categories are raw data."""
     figure = Figure()
     figure.add_subplot().set_xlabel("Act\x01ion\ufffe")
-    assert "Act\ufffdion\ufffd" in to_svg(figure, "one", "a figure")
+    assert "Act\ufffdion\ufffd" in ReportFigure("A figure", "", figure).svg("one")

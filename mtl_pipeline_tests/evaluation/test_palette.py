@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from mtl_pipeline.evaluation.report.figures.class_figures import MOST_ALPHA
 from mtl_pipeline.evaluation.report.figures.palette import DARK, LIGHT, colour_names
+from mtl_pipeline.evaluation.report.figures.task_figures import MOST_ALPHA
 
 
 def test_light_and_dark_name_the_same_colours() -> None:

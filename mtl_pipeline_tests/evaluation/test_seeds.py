@@ -11,18 +11,19 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.evaluation.inference.intervals import mean_statistic, percentile_interval, resample
+from mtl_pipeline.evaluation.inference.intervals import (
+    mean_statistic,
+    percentile_interval,
+    resample,
+    resample_seeds,
+    small_sample_stretch,
+)
+from mtl_pipeline.evaluation.report.sections.chains import means_over_seeds
 from mtl_pipeline.evaluation.report.sections.joint_training import joint_sentence
 from mtl_pipeline.evaluation.report.sections.seeds import seeds_table, spread_in_words
 from mtl_pipeline.evaluation.report.sections.verdict import differences, intervals_sentence
 from mtl_pipeline.evaluation.studies.scoring import evaluate
-from mtl_pipeline.evaluation.studies.seeds import (
-    SeedRuns,
-    compare_over_seeds,
-    measure_seeds,
-    resample_seeds,
-    small_sample_stretch,
-)
+from mtl_pipeline.evaluation.studies.seeds import SeedRuns, compare_over_seeds, measure_seeds
 from mtl_pipeline.spec import Task
 from mtl_pipeline_tests.evaluation.seeded import one, seeded_predictions
 
@@ -100,6 +101,9 @@ def test_whole_chains_are_compared_over_seeds_too() -> None:
     assert found["difference"] == pytest.approx(expected)
     assert found["low"] < found["difference"] < found["high"]
     assert (found["seeds"], one(before.chain_comparisons, **where)["seeds"]) == (3, 1)
+    (sentence,) = means_over_seeds(after, "watched → liked")
+    assert f"multi_task on average over 3 seeds: ROC-AUC {found['candidate_value']:.3f}" in sentence
+    assert means_over_seeds(before, "watched → liked") == []
     assert after.chain_comparisons.drop("seeds").columns == before.chain_comparisons.drop("seeds").columns
 
 
@@ -135,7 +139,7 @@ def test_a_planted_difference_is_found(seeds: int) -> None:
     assert found["verdict"].to_list() == ["better"] * 4
     assert joint_sentence(evaluation, TASKS[0]).startswith(f"{TASKS[0].name}: joint training helps in")
     row = differences(evaluation, others=False).cells[0]
-    assert row[2].text == f"{found['candidate_value'][0]:.3f}"
+    assert f"{found['difference'][0]:+.3f}" in {cell.text.split(" ")[0] for cell in row}
     assert f"paired bootstrap over users and {seeds} seeds" in intervals_sentence(evaluation)
 
 

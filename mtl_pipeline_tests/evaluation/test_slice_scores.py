@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -80,7 +82,7 @@ def test_many_users_are_drawn_in_groups_with_intervals_of_the_same_width(
     task = evaluation.tasks[0]
     drawn = slice_scores.observed_rows(rows.filter(pl.col("split") == "test"), task, models, seed=0)
     assert drawn.group_count == 1024
-    grouped = measure_slices(rows, slices, evaluation, bootstrap_samples=400)
+    grouped = measure_slices(rows, slices, replace(evaluation, bootstrap_samples=400))
     found = one(grouped, "User", "known", "watched", "roc_auc", "single_task")
     alone = evaluate(
         pl.concat(
@@ -110,7 +112,7 @@ def test_a_planted_bad_slice_is_found(
         .alias(column)
     )
     whole = evaluate(spoiled, evaluation.tasks[:1], bootstrap_samples=50)
-    found = measure_slices(spoiled, slices, whole, bootstrap_samples=200)
+    found = measure_slices(spoiled, slices, whole)
     verdicts = {
         name: one(found, "User", name, "watched", "roc_auc", "linear")["verdict"] for name in ("known", "new")
     }
@@ -130,9 +132,9 @@ def test_a_slice_of_one_class_is_counted_but_not_scored(
     predictions: pl.DataFrame, slices: pl.DataFrame, evaluation: Evaluation
 ) -> None:
     label = pl.when(pl.col("user_id") % 5 == 0).then(0.0).otherwise("label/watched").alias("label/watched")
-    found = measure_slices(predictions.with_columns(label), slices, evaluation, bootstrap_samples=5).filter(
-        pl.col("slice") == "new", pl.col("task") == "watched"
-    )
+    found = measure_slices(
+        predictions.with_columns(label), slices, replace(evaluation, bootstrap_samples=5)
+    ).filter(pl.col("slice") == "new", pl.col("task") == "watched")
     assert set(found["note"]) == {"counted only: one class, every label is 0"}
     assert found["positives"].to_list() == [0] * found.height
 
@@ -179,7 +181,7 @@ def test_numbers_and_classes_without_users(
         .cast(pl.Enum(["even", "odd"]))
         .alias("parity"),
     )
-    found = measure_slices(other_predictions, halves, other_evaluation, bootstrap_samples=50)
+    found = measure_slices(other_predictions, halves, replace(other_evaluation, bootstrap_samples=50))
     assert found.height == 2 * (2 + 2) * 2
     assert found["value"].is_finite().all()
     genre = one(found, "parity", "odd", "genre", "accuracy", "boosted_trees")

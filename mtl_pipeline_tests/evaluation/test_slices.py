@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-from mtl_pipeline.evaluation.studies.slices import frequent_values, read_cold, read_slices
-from mtl_pipeline.paths import PipelinePaths
-from mtl_pipeline.publishing import publish_folder
+from mtl_pipeline.evaluation.studies.slices import cold_of, frequent_values, slices_of
 from mtl_pipeline.spec import PipelineSpec, SpecError
 
 SPEC: dict[str, Any] = {
@@ -31,7 +28,7 @@ TEST: dict[str, list] = {
 }
 
 
-def read(tmp_path: Path, test: dict[str, list], **spec: Any) -> pl.DataFrame:
+def examples(test: dict[str, list]) -> pl.LazyFrame:
     train = pl.DataFrame(
         {
             "user_id": ["ann"] * 20,
@@ -42,53 +39,55 @@ def read(tmp_path: Path, test: dict[str, list], **spec: Any) -> pl.DataFrame:
             "click": [0.0] * 10 + [1.0] * 10,
         }
     ).select(list(test))
-    examples = pl.concat(
-        [
-            train.with_columns(pl.lit("train").alias("split")),
-            pl.DataFrame(test, schema=train.schema).with_columns(pl.lit("test").alias("split")),
-        ]
-    ).with_row_index("example_id")
-    paths = PipelinePaths(tmp_path, "shop")
-    with publish_folder(paths.examples) as folder:
-        examples.write_parquet(folder / "examples.parquet")
-    return read_slices(paths, PipelineSpec.model_validate(SPEC | spec))
+    return (
+        pl.concat(
+            [
+                train.with_columns(pl.lit("train").alias("split")),
+                pl.DataFrame(test, schema=train.schema).with_columns(pl.lit("test").alias("split")),
+            ]
+        )
+        .with_row_index("example_id")
+        .lazy()
+    )
 
 
-def test_new_users_and_items_are_those_that_training_never_showed(tmp_path: Path) -> None:
-    slices = read(tmp_path, TEST)
+def read(test: dict[str, list], **spec: Any) -> pl.DataFrame:
+    return slices_of(examples(test), PipelineSpec.model_validate(SPEC | spec))
+
+
+def test_new_users_and_items_are_those_that_training_never_showed() -> None:
+    slices = read(TEST)
     assert slices["example_id"].to_list() == [20, 21, 22, 23, 24]
     assert slices["User"].to_list() == ["known", "new", "new", "known", "known"]
     assert slices["Item"].to_list() == ["known", "known", "known", "known", "new"]
 
 
-def test_an_item_is_cold_until_training_has_an_interaction_with_it(tmp_path: Path) -> None:
+def test_an_item_is_cold_until_training_has_an_interaction_with_it() -> None:
     """Of the first item training has rows on which nothing happened: impressions of the log, or sampled negatives."""
-    read(tmp_path, TEST)
-    paths = PipelinePaths(tmp_path, "shop")
-    logged = read_cold(paths, PipelineSpec.model_validate(SPEC))
+    logged = cold_of(examples(TEST), PipelineSpec.model_validate(SPEC))
     assert logged["example_id"].to_list() == [20, 21, 22, 23, 24]
     assert logged["cold"].to_list() == [False, False, False, False, True]
-    sampled = read_cold(paths, PipelineSpec.model_validate(SPEC | {"negatives": {}}))
+    sampled = cold_of(examples(TEST), PipelineSpec.model_validate(SPEC | {"negatives": {}}))
     assert sampled["cold"].to_list() == [True, False, False, False, True]
     without_items = {"raw": {"users": None, "items": None}, "ids": [], "interaction_key": ["device"]}
     spec = {"tasks": SPEC["tasks"], "features": {"interactions": {"categorical": ["device"]}}} | without_items
     spec |= {"split": {"hash_by": ["device"]}}
-    assert read_cold(paths, PipelineSpec.model_validate(spec)).columns == ["example_id"]
+    assert cold_of(examples(TEST), PipelineSpec.model_validate(spec)).columns == ["example_id"]
 
 
-def test_popular_items_make_half_of_the_training_interactions(tmp_path: Path) -> None:
-    assert read(tmp_path, TEST)["Popularity"].to_list() == ["head", "middle", "middle", "tail", "new"]
+def test_popular_items_make_half_of_the_training_interactions() -> None:
+    assert read(TEST)["Popularity"].to_list() == ["head", "middle", "middle", "tail", "new"]
 
 
-def test_sampled_negatives_make_no_item_popular(tmp_path: Path) -> None:
+def test_sampled_negatives_make_no_item_popular() -> None:
     """The rows of item 1 were not acted upon: with negatives only the other ten count, six of them item 2's."""
-    slices = read(tmp_path, TEST, negatives={"per_positive": 1})
+    slices = read(TEST, negatives={"per_positive": 1})
     assert slices["Popularity"].to_list() == ["tail", "head", "middle", "tail", "new"]
     assert slices["Item"].to_list()[0] == "known"
 
 
-def test_time_is_cut_into_four_spans_of_equal_length(tmp_path: Path) -> None:
-    spans = read(tmp_path, TEST)["Time"]
+def test_time_is_cut_into_four_spans_of_equal_length() -> None:
+    spans = read(TEST)["Time"]
     assert spans.to_list() == [
         "2026-01-10 – 2026-01-12",
         "2026-01-10 – 2026-01-12",
@@ -98,8 +97,8 @@ def test_time_is_cut_into_four_spans_of_equal_length(tmp_path: Path) -> None:
     ]
 
 
-def test_a_row_with_several_values_is_in_several_slices_once_each(tmp_path: Path) -> None:
-    slices = read(tmp_path, TEST)
+def test_a_row_with_several_values_is_in_several_slices_once_each() -> None:
+    slices = read(TEST)
     assert [sorted(values) for values in slices["genres"].to_list()] == [
         ["drama"],
         ["drama", "war"],
@@ -118,9 +117,8 @@ def test_rare_values_are_put_together() -> None:
     assert found.to_list().count("(other values)") == sum(range(1, 13))
 
 
-def test_without_ids_times_and_categories_there_are_no_slices(tmp_path: Path) -> None:
+def test_without_ids_times_and_categories_there_are_no_slices() -> None:
     slices = read(
-        tmp_path,
         {"timestamp": [None, None], "click": [1.0, 0.0]},
         ids=[],
         raw={"users": None, "items": None},
@@ -133,9 +131,9 @@ def test_without_ids_times_and_categories_there_are_no_slices(tmp_path: Path) ->
     assert slices.height == 2
 
 
-def test_times_that_are_all_the_same_are_no_slices(tmp_path: Path) -> None:
+def test_times_that_are_all_the_same_are_no_slices() -> None:
     same = TEST | {"timestamp": [datetime(2026, 1, 10)] * 5}
-    assert "Time" not in read(tmp_path, same).columns
+    assert "Time" not in read(same).columns
 
 
 def test_a_slice_by_something_else_than_a_category_is_refused() -> None:
@@ -145,4 +143,4 @@ def test_a_slice_by_something_else_than_a_category_is_refused() -> None:
         PipelineSpec.model_validate(SPEC | {"evaluation": {"slices": ["device", "price"]}})
     error = caught.value.errors()[0]["ctx"]["error"]  # type: ignore[attr-defined]
     assert isinstance(error, SpecError)
-    assert error.place == ("evaluation", "slices", 1)
+    assert error.place == "evaluation.slices.1"

@@ -6,16 +6,7 @@ import pytest
 
 from mtl_pipeline.evaluation.formatting import MISSING, format_difference, format_value
 from mtl_pipeline.evaluation.inference.intervals import BETTER, INCOMPARABLE, UNDECIDED, WORSE
-from mtl_pipeline.evaluation.report.document import Cell
-from mtl_pipeline.evaluation.report.wording import (
-    ComparisonLine,
-    overall_sentence,
-    verdict_sentence,
-)
-
-
-def line(baseline: str, verdict: str) -> ComparisonLine:
-    return ComparisonLine(baseline, "ROC-AUC ↑", verdict, Cell("+0.01"), "")
+from mtl_pipeline.evaluation.report.wording import overall_sentence, verdict_sentence
 
 
 @pytest.mark.parametrize(
@@ -36,43 +27,38 @@ def test_differences_show_on_which_side_of_zero_they_end() -> None:
 
 
 def test_the_sentence_says_first_what_speaks_against_the_candidate() -> None:
-    lines = [
-        line("constant", BETTER),
-        line("popularity", BETTER),
-        line("linear", WORSE),
-        line("single_task", UNDECIDED),
-    ]
-    assert verdict_sentence("rating", "multi_task", lines) == (
+    outcomes = {"constant": BETTER, "popularity": BETTER, "linear": WORSE, "single_task": UNDECIDED}
+    assert verdict_sentence("rating", "multi_task", outcomes) == (
         "On rating, multi_task is worse than linear; it shows no difference from single_task; "
         "it is better than constant and popularity."
     )
 
 
 def test_better_than_all_is_said_only_then() -> None:
-    assert "every baseline" in verdict_sentence("t", "m", [line("a", BETTER), line("b", BETTER)])
-    assert "every baseline" not in verdict_sentence("t", "m", [line("a", BETTER), line("b", UNDECIDED)])
+    assert "every baseline" in verdict_sentence("t", "m", {"a": BETTER, "b": BETTER})
+    assert "every baseline" not in verdict_sentence("t", "m", {"a": BETTER, "b": UNDECIDED})
 
 
 def test_what_could_not_be_measured_is_not_called_equal() -> None:
-    sentence = verdict_sentence("t", "m", [line("a", INCOMPARABLE)])
+    sentence = verdict_sentence("t", "m", {"a": INCOMPARABLE})
     assert sentence == "On t, m cannot be compared with a."
 
 
 def test_a_champion_is_no_baseline() -> None:
-    baselines = [line("linear", BETTER), line("constant", BETTER)]
-    assert verdict_sentence("t", "m", [*baselines, line("champion", UNDECIDED)]) == (
+    outcomes = {"linear": BETTER, "constant": BETTER, "champion": UNDECIDED}
+    assert verdict_sentence("t", "m", outcomes) == (
         "On t, m is better than every baseline. It shows no difference from the champion."
     )
-    assert verdict_sentence("t", "m", [line("champion", WORSE)]) == (
+    assert verdict_sentence("t", "m", {"champion": WORSE}) == (
         "On t, m has no baseline to be compared with. It is worse than the champion."
     )
 
 
 def test_comparisons_with_the_champion_are_counted_apart() -> None:
-    lines = [line("linear", BETTER), line("champion", WORSE), line("constant", BETTER)]
-    assert overall_sentence("m", lines) == (
+    by_task = [{"linear": BETTER, "champion": WORSE}, {"constant": BETTER}]
+    assert overall_sentence("m", by_task) == (
         "In 2 comparisons with baselines on the tasks' headline metrics, m is better in 2, worse in 0 and shows no "
         "difference in 0. In 1 comparison with the champion on the tasks' headline metrics, it is better in 0, worse "
         "in 1 and shows no difference in 0."
     )
-    assert "champion" not in overall_sentence("m", lines[:1])
+    assert "champion" not in overall_sentence("m", by_task[1:])

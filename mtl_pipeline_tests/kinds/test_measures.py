@@ -35,7 +35,7 @@ def test_binary_metrics_of_a_case_worked_by_hand() -> None:
 
 
 def test_regression_metrics_of_a_case_worked_by_hand() -> None:
-    scores = KINDS["regression"].scores(np.array([1.0, 2, 3]), np.array([1.0, 4, 2]))
+    scores = KINDS["regression"].measure(np.array([1.0, 2, 3]), np.array([1.0, 4, 2])).scores
     assert scores["mse"].value == pytest.approx(5 / 3)
     assert scores["rmse"].value == pytest.approx(math.sqrt(5 / 3))
     assert scores["mae"].value == pytest.approx(1)
@@ -44,7 +44,7 @@ def test_regression_metrics_of_a_case_worked_by_hand() -> None:
 
 def test_count_metrics_of_a_case_worked_by_hand() -> None:
     counts, expected = np.array([0.0, 2, 4]), np.array([1.0, 2, 2])
-    scores = {name: score.value for name, score in KINDS["count"].scores(counts, expected).items()}
+    scores = {name: score.value for name, score in KINDS["count"].measure(counts, expected).scores.items()}
     deviance = 2 * (1 + 0 + (4 * math.log(4 / 2) - 4 + 2)) / 3
     of_the_mean = 2 * (2 + 0 + (4 * math.log(4 / 2) - 4 + 2)) / 3
     assert scores["poisson_deviance"] == pytest.approx(deviance)
@@ -55,10 +55,13 @@ def test_count_metrics_of_a_case_worked_by_hand() -> None:
 
 
 def test_an_expected_count_of_zero_is_wrong_only_where_something_happened() -> None:
-    assert KINDS["count"].scores(np.array([0.0, 1]), np.array([0.0, 1.0]))["poisson_deviance"].value < 1e-12
+    assert (
+        KINDS["count"].measure(np.array([0.0, 1]), np.array([0.0, 1.0])).scores["poisson_deviance"].value
+        < 1e-12
+    )
     assert (
         10
-        < KINDS["count"].scores(np.array([1.0, 1]), np.array([0.0, 1.0]))["poisson_deviance"].value
+        < KINDS["count"].measure(np.array([1.0, 1]), np.array([0.0, 1.0])).scores["poisson_deviance"].value
         < math.inf
     )
 
@@ -66,7 +69,9 @@ def test_an_expected_count_of_zero_is_wrong_only_where_something_happened() -> N
 def test_multiclass_metrics_of_a_case_worked_by_hand() -> None:
     labels = np.array([0.0, 0, 1, 2])
     probabilities = np.array([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4]])
-    scores = {name: score.value for name, score in KINDS["multiclass"].scores(labels, probabilities).items()}
+    scores = {
+        name: score.value for name, score in KINDS["multiclass"].measure(labels, probabilities).scores.items()
+    }
     assert scores["log_loss"] == pytest.approx(-math.log(0.6 * 0.2 * 0.8 * 0.4) / 4)
     assert scores["accuracy"] == pytest.approx(3 / 4)  # the second row is taken for class 1
     assert scores["balanced_accuracy"] == pytest.approx((1 / 2 + 1 + 1) / 3)
@@ -77,17 +82,17 @@ def test_multiclass_metrics_of_a_case_worked_by_hand() -> None:
 
 def test_a_class_that_never_comes_does_not_enter_the_means() -> None:
     probabilities = np.array([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0.1, 0.8, 0.1]])
-    scores = KINDS["multiclass"].scores(np.array([0.0, 1, 1]), probabilities)
+    scores = KINDS["multiclass"].measure(np.array([0.0, 1, 1]), probabilities).scores
     assert scores["macro_roc_auc"].value == 1
     assert scores["balanced_accuracy"].value == 1
-    one_class = KINDS["multiclass"].scores(np.ones(3), probabilities)
+    one_class = KINDS["multiclass"].measure(np.ones(3), probabilities).scores
     assert one_class["macro_roc_auc"].note == "only one class: every observed label is class 1"
     assert math.isfinite(one_class["log_loss"].value)
 
 
 def test_float32_probabilities_need_not_add_up_to_one_exactly() -> None:
     probabilities = np.full((4, 3), 1 / 3, np.float32).astype(np.float64) * (1 + 1e-4)
-    assert KINDS["multiclass"].scores(np.array([0.0, 1, 2, 0]), probabilities)[
+    assert KINDS["multiclass"].measure(np.array([0.0, 1, 2, 0]), probabilities).scores[
         "log_loss"
     ].value == pytest.approx(math.log(3))
 

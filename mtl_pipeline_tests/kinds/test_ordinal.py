@@ -64,7 +64,7 @@ def test_the_constant_answer_gives_the_shares_of_the_labels() -> None:
 def test_metrics_of_a_case_worked_by_hand() -> None:
     labels = np.array([0.0, 2.0])
     probabilities = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]])
-    scores = {name: score.value for name, score in ORDINAL.scores(labels, probabilities).items()}
+    scores = {name: score.value for name, score in ORDINAL.measure(labels, probabilities).scores.items()}
     first, second = (
         (0.5**2 + 0.2**2) / 2,
         (0.1**2 + 0.3**2) / 2,

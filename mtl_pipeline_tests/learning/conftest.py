@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from mtl_pipeline.paths import ROOT_VARIABLE
 from mtl_pipeline.vectors import write_vectors
 from mtl_pipeline.warehouse.features.examples import build_examples
 from mtl_pipeline.warehouse.tables import TABLES, build_table, read_texts
-from mtl_pipeline_tests.conftest import TinyPipeline
+from mtl_pipeline_tests.conftest import MakeOnce, TinyPipeline, write_tiny_pipeline
 
 
 @pytest.fixture
-def prepared(tiny_pipeline: TinyPipeline) -> TinyPipeline:
-    """Tables, examples, and text vectors drawn at random."""
+def prepared(make_once: MakeOnce, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TinyPipeline:
+    """Tables, examples, and text vectors drawn at random: a copy of its own."""
+    root = tmp_path / "root"
+    shutil.copytree(make_once("prepared", prepare), root, symlinks=True, dirs_exist_ok=True)
+    monkeypatch.setenv(ROOT_VARIABLE, str(root))
+    return TinyPipeline(root)
+
+
+def prepare(root: Path) -> None:
+    pipeline = write_tiny_pipeline(root)
     for table in TABLES:
-        build_table(tiny_pipeline.paths, tiny_pipeline.spec, table)
-    build_examples(tiny_pipeline.paths, tiny_pipeline.spec)
+        build_table(pipeline.paths, pipeline.spec, table)
+    build_examples(pipeline.paths, pipeline.spec)
     for table in ("users", "items"):
-        ids = read_texts(tiny_pipeline.paths, tiny_pipeline.spec, table)["id"].combine_chunks()
+        ids = read_texts(pipeline.paths, pipeline.spec, table)["id"].combine_chunks()
         vectors = np.random.default_rng(0).normal(size=(len(ids), 8)).astype(np.float32)
         hashes = pa.array([bytes(16)] * len(ids), pa.binary(16))
         metadata = {"encoder_fingerprint": "random", "encoder": "{}"}
-        write_vectors(tiny_pipeline.paths.embeddings(table), ids, vectors, hashes, metadata)
-    return tiny_pipeline
+        write_vectors(pipeline.paths.embeddings(table), ids, vectors, hashes, metadata)

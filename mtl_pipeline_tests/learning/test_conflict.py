@@ -21,7 +21,7 @@ from mtl_pipeline.learning.training.callbacks.gradient_conflict import (
 from mtl_pipeline.learning.training.loop import fit_network
 from mtl_pipeline.spec import Model, Task
 from mtl_pipeline_tests.conftest import TinyPipeline
-from mtl_pipeline_tests.learning.test_network import FIELDS, ITEMS, ROWS, USERS, rows
+from mtl_pipeline_tests.learning.networks import FIELDS, ITEMS, ROWS, USERS, rows
 
 TASKS = [Task(name=name, kind="binary") for name in ("one", "two", "three")]
 

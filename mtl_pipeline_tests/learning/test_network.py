@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mtl_pipeline.learning.architectures import ARCHITECTURES
-from mtl_pipeline.learning.architectures.experts import Experts
+from mtl_pipeline.learning.architectures.layers import Experts
 from mtl_pipeline.learning.architectures.mmoe import MMoE
 from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.architectures.ple import PLE
@@ -19,13 +19,10 @@ from mtl_pipeline.learning.architectures.representation import (
     NetworkShape,
 )
 from mtl_pipeline.learning.architectures.shared_bottom import SharedBottom
-from mtl_pipeline.learning.data.encoding import CategoricalField, Rows
+from mtl_pipeline.learning.data.encoding import CategoricalField
 from mtl_pipeline.spec import Model
 from mtl_pipeline.spec.learning import SETTINGS, Architecture
-
-USERS, ITEMS, ROWS = 5, 7, 11
-OUTPUTS = (1, 1, 4)
-FIELDS = (CategoricalField("gender", 2, 1), CategoricalField("genres", 4, 3))
+from mtl_pipeline_tests.learning.networks import FIELDS, ITEMS, OUTPUTS, ROWS, USERS, rows
 
 
 def network(architecture: str) -> MultiTaskNetwork:
@@ -36,21 +33,6 @@ def network(architecture: str) -> MultiTaskNetwork:
     shape = NetworkShape({"user_id": USERS, "item_id": ITEMS}, FIELDS, numerics=2, outputs=OUTPUTS)
     texts = {"users": torch.randn(USERS, 8), "items": torch.randn(ITEMS, 8)}
     return MultiTaskNetwork(model, shape, texts).eval()
-
-
-def rows() -> Rows:
-    generator = torch.Generator().manual_seed(1)
-
-    def integers(high: int, *size: int) -> torch.Tensor:
-        return torch.randint(high, size, generator=generator, dtype=torch.int32)
-
-    return Rows(
-        ids=integers(6, ROWS, 2),
-        categorical=torch.cat([integers(3, ROWS, 1), integers(5, ROWS, 3)], 1),
-        numeric=torch.randn(ROWS, 2, generator=generator),
-        text=integers(5, ROWS, 2),
-        labels=torch.zeros(ROWS, 3),
-    )
 
 
 def test_every_architecture_that_can_be_declared_is_there() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from mtl_pipeline.learning.data.seen import unseen, write_seen
+from mtl_pipeline.learning.training.provenance import unseen, write_seen
 from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline_tests.conftest import TinyPipeline

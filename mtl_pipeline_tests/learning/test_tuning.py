@@ -23,7 +23,6 @@ from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.learning.training.tuning import (
     COMPLETE_FOR_IMPORTANCE,
     Search,
-    counted_trials,
     importance_frame,
     one_at_a_time,
     search_fingerprint,
@@ -203,9 +202,9 @@ def test_importance_finds_the_setting_that_decides_the_score() -> None:
 
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     study.optimize(score, n_trials=COMPLETE_FOR_IMPORTANCE - 1)
-    assert importance_frame({"mmoe": counted_trials(study)}, spec).is_empty()
+    assert importance_frame({"mmoe": study}, spec).is_empty()
     study.optimize(score, n_trials=15)
-    found = importance_frame({"mmoe": counted_trials(study)}, spec).sort("importance", descending=True)
+    found = importance_frame({"mmoe": study}, spec).sort("importance", descending=True)
     assert set(found["setting"]) == set(space)
     assert found["setting"][0] == "id_dropout"
     assert found["importance"].sum() == pytest.approx(1)

@@ -9,7 +9,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import Ridge
 
 from mtl_pipeline.simulation import SCENARIOS
-from mtl_pipeline.simulation.language import TOPICS_PER_CATEGORY, WORDS_PER_TOPIC, load_vocabulary
+from mtl_pipeline.simulation.language import TOPICS_PER_CATEGORY, load_vocabulary
 from mtl_pipeline_tests.simulation.conftest import Simulated
 
 TEXT_COLUMNS = {"shop": ["title", "description"], "social": ["text"], "news": ["headline", "summary"]}
@@ -18,9 +18,8 @@ TEXT_COLUMNS = {"shop": ["title", "description"], "social": ["text"], "news": ["
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_counting_words_recovers_what_a_user_thinks_of_new_items(scenario: str) -> None:
     rng = np.random.default_rng(0)
-    world = SCENARIOS[scenario]()
-    world.populate(rng, users=50, items=2_000)
-    rows = world.item_rows(rng, 0, 2_000)
+    world = SCENARIOS[scenario](rng, users=50, items=2_000)
+    rows = world.rows("items.csv", rng, np.arange(2_000))
     texts = rows.select(pl.concat_str(TEXT_COLUMNS[scenario], separator=" ", ignore_nulls=True)).to_series()
     words = CountVectorizer().fit_transform(texts.to_list())
     share = world.items.second_share[:, None]
@@ -38,7 +37,7 @@ def test_a_category_has_several_topics_so_that_the_text_tells_more() -> None:
     for scenario in SCENARIOS:
         vocabulary = load_vocabulary(scenario)
         assert len(vocabulary.topics) == TOPICS_PER_CATEGORY * len(vocabulary.categories)
-        assert len(vocabulary.words) == WORDS_PER_TOPIC * len(vocabulary.topics)
+        assert {len(words) for words in vocabulary.lists["words"]} == {10}
 
 
 def test_some_texts_are_missing(simulated: Simulated) -> None:
@@ -51,11 +50,9 @@ def test_some_texts_are_missing(simulated: Simulated) -> None:
 
 
 def test_posts_about_what_the_bio_names_are_clicked_more(social: Simulated) -> None:
-    vocabulary = load_vocabulary("social")
-    topics = vocabulary.words.reshape((len(vocabulary.topics), WORDS_PER_TOPIC)).to_list()
     about_the_same = pl.any_horizontal(
         pl.col("text").str.contains("|".join(words)) & pl.col("text_of_item").str.contains("|".join(words))
-        for words in topics
+        for words in load_vocabulary("social").lists["words"]
     )
 
     rates = social.rows.group_by(about_the_same.alias("same")).agg(pl.col("true_click").mean())

@@ -89,7 +89,7 @@ def write_warehouse(
     return paths
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     events=EVENTS,
     type_=st.sampled_from(["INTEGER", "DOUBLE", "DECIMAL(4, 1)", "BOOLEAN"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -18,18 +19,16 @@ from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import publish_folder
 from mtl_pipeline.spec import Recommendations
 from mtl_pipeline.vectors import write_vectors
-from mtl_pipeline.warehouse.checks import (
-    Check,
+from mtl_pipeline.warehouse.checks import Check, run_checks
+from mtl_pipeline.warehouse.checks.outputs import (
     baselines_checks,
     embedding_checks,
     evaluation_checks,
     examples_checks,
     model_checks,
     recommendations_checks,
-    rejected_rows_checks,
-    run_checks,
-    table_checks,
 )
+from mtl_pipeline.warehouse.checks.tables import rejected_rows_checks, table_checks
 from mtl_pipeline.warehouse.connection import open_warehouse
 from mtl_pipeline.warehouse.features.examples import build_examples
 from mtl_pipeline.warehouse.tables import TABLES, build_rejected_rows, build_table, read_texts
@@ -85,8 +84,8 @@ GROWING = {"features_alike_in_every_split"}
 """Rightly fails on a log of a few hundred rows: what a user has done so far grows from split to split."""
 
 
-def failing(pipeline: TinyPipeline, checks: list[Check], rows_read: int = 0) -> set[str]:
-    results = run_checks(pipeline.paths, checks, {"rows_read": rows_read})
+def failing(pipeline: TinyPipeline, checks: Iterable[Check], rows_read: int = 0) -> set[str]:
+    results = run_checks(pipeline.paths, list(checks), {"rows_read": rows_read})
     return {result.check.name for result in results if not result.passed}
 
 
@@ -255,7 +254,7 @@ def test_nobody_expects_items_that_are_no_longer_on_offer(pipeline: TinyPipeline
             "UPDATE items SET since = (SELECT max(timestamp) FROM interactions) WHERE item_id <= 3"
         )
     settings = {"available_from": "since", "recommendations": Recommendations(newest_days=1)}
-    checks = recommendations_checks(pipeline.paths, pipeline.spec.model_copy(update=settings))
+    checks = list(recommendations_checks(pipeline.paths, pipeline.spec.model_copy(update=settings)))
     assert failing(pipeline, checks) == {"ranks_complete"}
 
     on_offer = RECOMMENDATIONS.replace("CROSS JOIN items", "CROSS JOIN (FROM items WHERE item_id <= 3)")
@@ -326,7 +325,7 @@ def test_model_that_is_not_shown_to_beat_a_constant(
 def test_offences_are_counted_and_shown(pipeline: TinyPipeline) -> None:
     with open_warehouse(pipeline.paths.warehouse) as connection:
         connection.execute("UPDATE users SET text = NULL WHERE user_id <= 9")
-    results = run_checks(pipeline.paths, table_checks(pipeline.spec, "users"), {"rows_read": 64})
+    results = run_checks(pipeline.paths, list(table_checks(pipeline.spec, "users")), {"rows_read": 64})
     (result,) = [result for result in results if not result.passed]
     assert result.offences == 9
     assert result.sample["user_id"].to_list() == [1, 2, 3, 4, 5]
@@ -335,4 +334,4 @@ def test_offences_are_counted_and_shown(pipeline: TinyPipeline) -> None:
 def test_missing_output_says_what_to_do(pipeline: TinyPipeline) -> None:
     pipeline.paths.recommendations.unlink()
     with pytest.raises(UserError, match=r"parquet does not exist yet: materialize recommendations"):
-        run_checks(pipeline.paths, recommendations_checks(pipeline.paths, pipeline.spec))
+        run_checks(pipeline.paths, list(recommendations_checks(pipeline.paths, pipeline.spec)))

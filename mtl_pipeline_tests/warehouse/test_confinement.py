@@ -51,17 +51,17 @@ def test_a_second_statement_is_refused_before_anything_ran(
     target = tmp_path / "written"
     for message in refusals(tiny_pipeline, f"{GOOD};\n-- harmless?\n{statement.format(target)}"):
         assert message.startswith(f"{tiny_pipeline.paths.sql}/users.sql:")
-        assert f"here stands a {kind} statement too many. Leave one SELECT; nothing was run" in message
+        assert f"unexpected {kind} statement. Leave one SELECT; nothing was run" in message
     assert not target.exists()
 
 
 @pytest.mark.parametrize(
     ("sql", "message"),
     [
-        ("COPY (SELECT 1) TO '/tmp/x'", "users.sql:1: here stands a COPY statement too many"),
+        ("COPY (SELECT 1) TO '/tmp/x'", "users.sql:1: unexpected COPY statement"),
         (
             "WITH a AS (SELECT 1) INSERT INTO users FROM a",
-            "users.sql:1: here stands a INSERT statement too many",
+            "users.sql:1: unexpected INSERT statement",
         ),
         ("-- nothing yet\n", "users.sql:1: there is no statement"),
         ("SELECT 1\nFORM raw_users x y", "users.sql:2: not valid SQL"),

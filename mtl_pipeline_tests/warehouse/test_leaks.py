@@ -15,7 +15,7 @@ from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.checks import CheckResult, run_checks
 from mtl_pipeline.warehouse.checks.leaks import leak_checks
 from mtl_pipeline.warehouse.features.examples import build_examples
-from mtl_pipeline_tests.warehouse.test_examples import SHOP, SHOP_LOG, prepare
+from mtl_pipeline_tests.warehouse.shops import SHOP, SHOP_LOG, prepare
 
 VISITS = 2_000
 CONTEXT = {"interactions": {"categorical": ["device"], "numeric": ["position"]}}
@@ -67,7 +67,7 @@ def warnings(root: Path, lines: list[str], **changes: object) -> dict[str, pl.Da
 
 
 def failed(paths: PipelinePaths, spec: PipelineSpec) -> dict[str, pl.DataFrame]:
-    results: list[CheckResult] = run_checks(paths, leak_checks(paths, spec))
+    results: list[CheckResult] = run_checks(paths, list(leak_checks(paths, spec)))
     assert not any(result.check.blocking for result in results)
     return {result.check.name: result.sample for result in results if not result.passed}
 

@@ -14,49 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.paths import PipelinePaths
-from mtl_pipeline.spec import PipelineSpec
-from mtl_pipeline.warehouse.connection import open_warehouse
-from mtl_pipeline.warehouse.tables import build_table
+from mtl_pipeline_tests.warehouse.scanned import COLUMN_BY_COLUMN, Scanned
 
-COLUMN_BY_COLUMN = """
-SELECT a AS item_id, b AS text, source_file, source_line,
-    CASE WHEN b = 'bad' THEN reject('b', 'bad') END AS rejection
-FROM raw_items
-"""
 WITH_WINDOW = COLUMN_BY_COLUMN.replace("AS text,", "AS text, count(*) OVER () AS records,")
 WITH_LINE = COLUMN_BY_COLUMN.replace("AS text,", "AS text, source_line + 1000 AS line_and_1000,")
-
-
-class Scanned:
-    """What became of the raw files of `items`, whose columns are a and b, and c where there is one."""
-
-    def __init__(
-        self, root: Path, files: dict[str, bytes], sql: str = COLUMN_BY_COLUMN, **raw: object
-    ) -> None:
-        self.paths = PipelinePaths(root, "shop")
-        for name, content in files.items():
-            path = self.paths.raw / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        self.paths.sql.mkdir(parents=True, exist_ok=True)
-        (self.paths.sql / "items.sql").write_text(sql)
-        named = {"items": next(iter(files)), "may_be_empty": ["items"]} | raw
-        spec = PipelineSpec.model_validate({"raw": named, "tasks": [{"name": "click", "kind": "binary"}]})
-        self.summary = build_table(self.paths, spec, "items")
-        with open_warehouse(self.paths.warehouse, read_only=True) as connection:
-            self.table = connection.sql("FROM items ORDER BY source_file, source_line").pl()
-            self.rejected = connection.sql("FROM items_rejected ORDER BY file, line").pl()
-        assert self.summary.rows_read == self.summary.rows_kept + self.summary.rows_rejected
-
-    @property
-    def kept_lines(self) -> dict[str, int]:
-        """Line by item_id."""
-        return dict(self.table.select("item_id", "source_line").iter_rows())
-
-    @property
-    def reasons(self) -> dict[int, str]:
-        return dict(self.rejected.select("line", "reason").iter_rows())
 
 
 Scanner = Callable[..., Scanned]
@@ -248,7 +209,7 @@ FIELDS = st.text(alphabet='xy "\n,', max_size=4)
 ROWS = st.lists(st.lists(FIELDS, min_size=2, max_size=4), max_size=12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(rows=ROWS, line_end=st.sampled_from(["\n", "\r\n"]), data=st.data())
 def test_lines_agree_with_pythons_csv_reader(
     tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]], line_end: str, data: st.DataObject

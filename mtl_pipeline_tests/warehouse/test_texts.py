@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from mtl_pipeline.warehouse.connection import open_warehouse
-from mtl_pipeline.warehouse.texts import MOST_CHARACTERS, read_item_texts
+from mtl_pipeline.warehouse.tables import SHOWN_CHARACTERS, read_item_texts
 from mtl_pipeline_tests.conftest import TinyPipeline, write_tiny_pipeline
 
 
@@ -31,7 +31,7 @@ def test_the_texts_of_the_items_asked_for(pipeline: TinyPipeline) -> None:
 
 def test_long_texts_are_cut(pipeline: TinyPipeline) -> None:
     (text,) = read_item_texts(pipeline.paths, pipeline.spec, pl.Series([4]))["item_text"]
-    assert text == "x" * MOST_CHARACTERS
+    assert text == "x" * SHOWN_CHARACTERS
 
 
 def test_items_without_text(pipeline: TinyPipeline) -> None:

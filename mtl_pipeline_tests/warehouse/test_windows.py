@@ -21,7 +21,7 @@ from mtl_pipeline.warehouse.features.windows import (
     users_tested,
 )
 from mtl_pipeline_tests.conftest import TinyPipeline
-from mtl_pipeline_tests.warehouse.test_examples import CENSUS, CENSUS_LOG, prepare, shop
+from mtl_pipeline_tests.warehouse.shops import CENSUS, CENSUS_LOG, prepare, shop
 
 DEVICES = ["phone", "tablet", "desktop"]
 

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from mtl_pipeline.evaluation.inference import intervals
 from mtl_pipeline.kinds import KINDS
-from mtl_pipeline.metrics.metric import Metric, Score
+from mtl_pipeline.metrics.metric import Score
 from mtl_pipeline.metrics.threads import in_threads
-from mtl_pipeline.predictions import (
-    CEILING,
-    TaskRows,
-)
+from mtl_pipeline.predictions import CEILING, TaskRows
 from mtl_pipeline.spec import Task
 
 FEWEST_CLUSTERS = 10
 """With fewer users there is no interval. Resampled differences of n users all lie on one side of zero whenever each
-user's does, by chance alone in 2^(1-n) of all cases: however far an interval is expanded, of two users it would call
-every second pair of equal models different, and of five still one in sixteen."""
+user's does, which happens by chance alone in 2^(1-n) of all cases: however far an interval is expanded, with two users
+it would call every second pair of equal models different, and with five still one in sixteen."""
 FEW_CLUSTERS = 30
 SMALLEST_RMSE = 1e-12
 
@@ -32,53 +27,61 @@ def compare(
     task: Task,
     scores: Mapping[str, Mapping[str, Score]],
     candidate: str,
+    fits: Mapping[str, Sequence[str]],
     samples: int,
     seed: int,
 ) -> list[dict]:
-    """The candidate against every baseline, per compared metric."""
-    resampled = resample_metrics(rows, task.kind, samples, seed) if enough_clusters(rows) else None
-    return [
-        comparison(
-            rows,
-            KINDS[task.kind].metric(name),
-            {"task": task.name, "metric": name, "candidate": candidate, "baseline": baseline, "seeds": 1},
-            scores[candidate][name],
-            scores[baseline][name],
-            resampled.paired_interval((candidate, name), (baseline, name)) if resampled else None,
+    """Rows of the frame `comparisons`: the candidate against every other model but the ceiling, per compared metric.
+
+    `fits`: model → its names in `rows` and `scores`, one for each seed that it was trained with. Values are means over
+    the seeds, which are paired.
+    """
+    kind, cluster = KINDS[task.kind], "user" if rows.has_users else "row"
+    enough = rows.cluster_count >= FEWEST_CLUSTERS
+    resampled = resample_metrics(rows, task.kind, samples, seed) if enough else None
+    compared = []
+    for name, baseline in itertools.product(kind.compared, fits):
+        if baseline in (candidate, CEILING):
+            continue
+        ours, theirs = (
+            mean_score([scores[fit][name] for fit in fits[model]]) for model in (candidate, baseline)
         )
-        for name, baseline in itertools.product(KINDS[task.kind].compared, rows.predictions)
-        if baseline not in (candidate, CEILING)
-    ]
+        if undefined := ours.note or theirs.note:
+            interval = intervals.Interval(note=undefined)
+        elif resampled is None:
+            interval = intervals.Interval(note=too_few_clusters_note(rows.cluster_count, cluster))
+        else:
+            pairs = [((a, name), (b, name)) for a, b in zip(fits[candidate], fits[baseline], strict=True)]
+            interval = resampled.paired_interval(pairs, seed)
+        compared.append(
+            {
+                "task": task.name,
+                "metric": name,
+                "candidate": candidate,
+                "baseline": baseline,
+                "difference": ours.value - theirs.value,
+                **judge(interval, kind.metric(name).higher_is_better, rows.cluster_count, cluster),
+                "candidate_value": ours.value,
+                "baseline_value": theirs.value,
+                "seeds": len(fits[candidate]),
+            }
+        )
+    return compared
 
 
-def enough_clusters(rows: TaskRows) -> bool:
-    return rows.cluster_count >= FEWEST_CLUSTERS
+def mean_score(scores: Sequence[Score]) -> Score:
+    """Undefined where one of them is, with its reason."""
+    note = next((score.note for score in scores if score.note), "")
+    return Score(float(np.mean([score.value for score in scores])), note)
 
 
-def comparison(
-    rows: TaskRows,
-    compared: Metric,
-    names: Mapping[str, Any],
-    ours: Score,
-    theirs: Score,
-    interval: intervals.Interval | None,
-) -> dict:
-    """One row of the frame `comparisons`. `interval`: of ours minus theirs; None where there are too few clusters to
-    resample."""
-    cluster = "user" if rows.has_users else "row"
-    if undefined := ours.note or theirs.note:
-        interval = intervals.Interval(math.nan, math.nan, undefined)
-    elif interval is None:
-        interval = intervals.Interval(math.nan, math.nan, too_few_clusters_note(rows.cluster_count, cluster))
+def judge(interval: intervals.Interval, higher_is_better: bool, clusters: int, cluster: str) -> dict:
+    """The columns low, high, verdict and note."""
     return {
-        **names,
-        "difference": ours.value - theirs.value,
         "low": interval.low,
         "high": interval.high,
-        "verdict": intervals.verdict(interval, compared.higher_is_better),
-        "note": interval.note or few_clusters_note(rows.cluster_count, cluster),
-        "candidate_value": ours.value,
-        "baseline_value": theirs.value,
+        "verdict": intervals.verdict(interval, higher_is_better),
+        "note": interval.note or few_clusters_note(clusters, cluster),
     }
 
 
@@ -88,7 +91,7 @@ def resample_metrics(rows: TaskRows, kind: str, samples: int, seed: int) -> inte
     keys: list[intervals.Key] = []
 
     def losses() -> Iterator[np.ndarray]:
-        """One at a time: all of them are half a gigabyte of five million rows."""
+        """One at a time: all of them take half a gigabyte for five million rows."""
         for model in models:
             for name, loss in KINDS[kind].compared_losses(rows.labels, rows.predictions[model]).items():
                 keys.append((model, name))
@@ -103,7 +106,7 @@ def resample_metrics(rows: TaskRows, kind: str, samples: int, seed: int) -> inte
             ),
             models,
         )
-        statistics += [([(model, "roc_auc")], found) for model, found in zip(models, ranked, strict=True)]
+        statistics += [([(model, "roc_auc")], auc) for model, auc in zip(models, ranked, strict=True)]
     values = intervals.resample(statistics, rows.cluster_count, samples, seed)
     influences = intervals.influences(statistics, rows.cluster_count)
     for key in [key for key in values if key[1] == "rmse"]:

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
 import polars as pl
 
-from mtl_pipeline.evaluation.formatting import format_difference, format_value, join_words
+from mtl_pipeline.evaluation.formatting import counted, format_difference, format_value, join_words
 from mtl_pipeline.evaluation.inference.intervals import BETTER, UNDECIDED, WORSE
 from mtl_pipeline.evaluation.report.document import Cell, Document, Section, Table
 from mtl_pipeline.evaluation.report.figures.backtest_figures import task_figures, windows_figure
 from mtl_pipeline.evaluation.report.figures.canvas import STYLE
 from mtl_pipeline.evaluation.report.sections.terms import terms_sections
-from mtl_pipeline.evaluation.report.wording import HOW_TO_READ, labelled, marked
+from mtl_pipeline.evaluation.report.wording import HOW_TO_READ, labelled, marked, notes_of
 from mtl_pipeline.evaluation.studies.backtest import BEST_BASELINE, NOT_SCORED, BacktestResult, pooled_rows
 from mtl_pipeline.evaluation.studies.scoring import in_headline
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.predictions import CANDIDATE, SINGLE_TASK
 from mtl_pipeline.spec import Task
+
+DAYS = {
+    "training from": "train_start",
+    "validation from": "validation_start",
+    "test from": "test_start",
+    "to": "test_end",
+}
 
 
 def backtest_report(result: BacktestResult) -> Document:
@@ -32,88 +38,67 @@ def sections(result: BacktestResult) -> list[Section]:
     shown = [KINDS[task.kind].metric(name) for task in result.tasks for name in KINDS[task.kind].compared]
     models = result.scores.metrics["model"].unique(maintain_order=True)
     resumed = f" {result.resumed} {result.unit}s were finished by an earlier run that was stopped."
+    inputs = f"Inputs and settings: {result.fingerprint}.{resumed if result.resumed else ''}"
+    verdict = [
+        f"Does what one test split says hold in other {result.unit}s? {overall_sentence(result)}",
+        f"Mean differences stand below, with each task. {HOW_TO_READ}",
+    ]
+    by_task = [sentence for task in result.tasks for sentence in task_sentences(result, task)]
+    tables, figures = [windows_table(result)], [windows_figure(result)]
     return [
-        Section(
-            "Verdict",
-            [
-                f"Does what one test split says hold in other {result.unit}s? {overall_sentence(result)}",
-                f"Mean differences stand below, with each task. {HOW_TO_READ}",
-            ],
-            [sentence for task in result.tasks for sentence in task_sentences(result, task)],
-        ),
-        Section(
-            "What trained, what tested", tables=[windows_table(result)], figures=[windows_figure(result)]
-        ),
+        Section("Verdict", verdict, by_task),
+        Section("What trained, what tested", tables=tables, figures=figures),
         *(task_section(result, task) for task in result.tasks),
-        Section(
-            "How it was done",
-            [
-                *how_it_was_done(result),
-                f"Inputs and settings: {result.fingerprint}.{resumed if result.resumed else ''}",
-            ],
-        ),
+        Section("How it was done", [*how_it_was_done(result), inputs]),
         *terms_sections(shown, models, {}),
     ]
 
 
 def task_sentences(result: BacktestResult, task: Task) -> list[str]:
-    rows = pooled_rows(result, task)
-    if not rows:
-        return [f"On {task.name}, there is no baseline to compare with."]
-    return [task_sentence(result, task, row) for row in rows]
+    sentences = [task_sentence(result, task, row) for row in pooled_rows(result, task)]
+    return sentences or [f"On {task.name}, there is no baseline to compare with."]
 
 
 def overall_sentence(result: BacktestResult) -> str:
     """What the means say over all tasks, against single_task and the best baseline."""
     rows = [row for task in result.tasks for row in pooled_rows(result, task)]
-    means = {
-        baseline: [row for row in rows if row["baseline"] == baseline]
+    verdicts = {
+        baseline: [row["verdict"] for row in rows if row["baseline"] == baseline]
         for baseline in (SINGLE_TASK, BEST_BASELINE)
     }
-    clauses = [overall_clause(baseline, found) for baseline, found in means.items() if found]
-    windows = count(result.windows.height, result.unit)
+    clauses = [overall_clause(baseline, of_tasks) for baseline, of_tasks in verdicts.items() if of_tasks]
+    windows = counted(result.windows.height, result.unit)
     if any(row["windows"] < result.windows.height for row in rows):
         windows = f"those of {windows} that could be scored"
     return f"On average over {windows}, each trained and tested anew, this holds of {CANDIDATE}: {'; '.join(clauses)}."
 
 
-def overall_clause(baseline: str, means: Sequence[dict[str, Any]]) -> str:
-    verdicts = [row["verdict"] for row in means]
+def overall_clause(baseline: str, verdicts: list[str]) -> str:
     clause = (
         f"against {'the ' if baseline == BEST_BASELINE else ''}{baseline} it is better on {verdicts.count(BETTER)}, "
         f"worse on {verdicts.count(WORSE)} and shows no difference on {verdicts.count(UNDECIDED)} of "
-        f"{count(len(verdicts), 'task')}"
+        f"{counted(len(verdicts), 'task')}"
     )
-    if unscored := verdicts.count(NOT_SCORED):
-        clause += f", and nothing can be said of {unscored}"
-    return clause
-
-
-def count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+    unscored = verdicts.count(NOT_SCORED)
+    return f"{clause}, and nothing can be said of {unscored}" if unscored else clause
 
 
 def task_section(result: BacktestResult, task: Task) -> Section:
-    return Section(
-        task.name,
-        tables=[pooled_table(result, task)],
-        figures=task_figures(result, task),
-        details=[
-            Section(
-                f"Single {result.unit}s",
-                points=section_notes(result, task),
-                tables=[scores_table(result, task), differences_table(result, task)],
-            )
-        ],
-    )
+    tables = [scores_table(result, task), differences_table(result, task)]
+    single = Section(f"Single {result.unit}s", points=section_notes(result, task), tables=tables)
+    figures = task_figures(result, task)
+    return Section(task.name, tables=[pooled_table(result, task)], figures=figures, details=[single])
 
 
 def task_sentence(result: BacktestResult, task: Task, row: dict[str, Any]) -> str:
     """What the windows say together about the candidate and one baseline, on the headline metric."""
-    whom = row["baseline"] if row["baseline"] != BEST_BASELINE else best_in_words(result, task)
+    whom = row["baseline"]
+    if whom == BEST_BASELINE:
+        best = in_headline(result.scores.comparisons, task).filter("best_baseline")["baseline"]
+        whom = f"the {BEST_BASELINE} ({join_words(best.unique(maintain_order=True).to_list())})"
     total = result.windows.height
     sentence = (
-        f"On {task.name}, {CANDIDATE} is better than {whom} in {row['better']} of {count(total, result.unit)}, "
+        f"On {task.name}, {CANDIDATE} is better than {whom} in {row['better']} of {counted(total, result.unit)}, "
         f"worse in {row['worse']}, and in {row['undecided']} no difference is shown."
     )
     if unscored := total - row["better"] - row["worse"] - row["undecided"]:
@@ -121,110 +106,80 @@ def task_sentence(result: BacktestResult, task: Task, row: dict[str, Any]) -> st
     return sentence
 
 
-def best_in_words(result: BacktestResult, task: Task) -> str:
-    """'the best baseline (boosted_trees)'."""
-    lines = in_headline(result.scores.comparisons, task).filter("best_baseline")
-    names = lines["baseline"].unique(maintain_order=True)
-    return f"the {BEST_BASELINE} ({join_words(names.to_list())})"
-
-
-def windows_head(result: BacktestResult) -> list[str]:
+def window_heads(result: BacktestResult) -> list[str]:
     return [f"{result.unit} {name}" for name in result.window_names]
 
 
 def scores_table(result: BacktestResult, task: Task) -> Table:
     """The headline metric, a row for each model, a column for each window, and the mean over those with a score."""
-    shown = KINDS[task.kind].headline
-    scores = in_headline(result.scores.metrics, task).filter(pl.col("split") == "test")
+    scores = in_headline(result.scores.metrics, task).filter(split="test").sort("window", maintain_order=True)
     rows = []
-    for model in scores["model"].unique(maintain_order=True):
-        values = scores.filter(pl.col("model") == model).sort("window")["value"].to_list()
-        found = [value for value in values if math.isfinite(value)]
-        average = sum(found) / len(found) if found else math.nan
-        rows.append([model, *map(format_value, values), format_value(average)])
-    tested = scores.unique("window").sort("window")["rows"].to_list()
-    rows.append(
-        ["test rows with this label", *(f"{number:,}" for number in tested), f"{sum(tested):,} in all"]
-    )
-    heads = ["model", *windows_head(result), "mean"]
-    return Table(heads, rows, f"{labelled(shown)} on the test rows", highlighted=CANDIDATE)
+    for of_model in scores.partition_by("model", maintain_order=True):
+        values = of_model["value"]
+        mean = values.filter(values.is_finite()).mean()
+        rows.append([of_model["model"][0], *map(format_value, [*values, mean])])
+    tested = scores.unique("window", maintain_order=True)["rows"]
+    counts = [f"{number:,}" for number in (*tested, tested.sum())]
+    rows.append(["test rows with this label", *counts[:-1], f"{counts[-1]} in all"])
+    heads = ["model", *window_heads(result), "mean"]
+    title = f"{labelled(KINDS[task.kind].headline)} on the test rows"
+    return Table(heads, rows, title, highlighted=CANDIDATE)
 
 
 def differences_table(result: BacktestResult, task: Task) -> Table:
     """The candidate minus each baseline in each window, on the headline metric."""
-    shown = KINDS[task.kind].headline
-    lines = in_headline(result.scores.comparisons, task)
-    rows = []
-    for baseline in lines["baseline"].unique(maintain_order=True):
-        of_baseline = lines.filter(pl.col("baseline") == baseline).sort("window")
-        rows.append([baseline, *(difference_cell(line) for line in of_baseline.iter_rows(named=True))])
+    lines = in_headline(result.scores.comparisons, task).sort("window", maintain_order=True)
+    by_baseline = lines.partition_by("baseline", maintain_order=True)
+    rows = [[frame["baseline"][0], *map(difference_cell, frame.to_dicts())] for frame in by_baseline]
     star = "* the baseline that is best on the window's validation rows, single_task aside."
-    heads = ["baseline", *windows_head(result)]
-    return Table(heads, rows, f"{CANDIDATE} minus each baseline in {labelled(shown)}", notes=[star])
+    title = f"{CANDIDATE} minus each baseline in {labelled(KINDS[task.kind].headline)}"
+    return Table(["baseline", *window_heads(result)], rows, title, notes=[star])
 
 
 def difference_cell(line: dict[str, Any]) -> Cell:
-    cell = marked(line["difference"], line["low"], line["high"], line["verdict"])
+    cell = marked(line)
     return Cell(f"{cell.text} *", cell.tone) if line["best_baseline"] else cell
 
 
 def pooled_table(result: BacktestResult, task: Task) -> Table:
     """The mean difference over the windows, of every compared metric."""
+    pooled = result.pooled.filter(task=task.name).to_dicts()
     rows = [
         [
             labelled(KINDS[task.kind].metric(row["metric"])),
             row["baseline"],
-            marked(row["difference"], row["low"], row["high"], row["verdict"]),
-            " / ".join(str(row[outcome]) for outcome in ("better", "worse", "undecided")),
+            marked(row),
+            f"{row['better']} / {row['worse']} / {row['undecided']}",
             " to ".join(format_difference(row[end], math.nan, math.nan)[0] for end in ("least", "greatest")),
         ]
-        for row in result.pooled.filter(pl.col("task") == task.name).iter_rows(named=True)
+        for row in pooled
     ]
     heads = ["metric", "baseline", "mean difference", "better / worse / neither", f"single {result.unit}s"]
-    return Table(
-        heads, rows, f"Mean of {CANDIDATE} minus baseline over the {result.unit}s", pooled_notes(result, task)
-    )
-
-
-def pooled_notes(result: BacktestResult, task: Task) -> list[str]:
-    rows = result.pooled.filter(pl.col("task") == task.name, pl.col("note") != "")
-    return [
-        f"{row['baseline']}: {row['note']}"
-        for row in rows.unique(["baseline", "note"], maintain_order=True).to_dicts()
-    ]
+    title = f"Mean of {CANDIDATE} minus baseline over the {result.unit}s"
+    return Table(heads, rows, title, notes_of(pooled, "baseline"))
 
 
 def section_notes(result: BacktestResult, task: Task) -> list[str]:
     """Why a value is missing or rough, each reason once a window."""
-    missing = result.scores.metrics.filter(pl.col("split") == "test", pl.col("value").is_nan())
-    lines = [
-        line
-        for frame in (missing, result.scores.comparisons)
-        for line in in_headline(frame, task).filter(pl.col("note") != "").iter_rows(named=True)
-    ]
-    return list(dict.fromkeys(f"{result.unit} {line['window']}: {line['note']}" for line in lines))
+    missing = result.scores.metrics.filter(pl.col("value").is_nan(), split="test")
+    frames = (in_headline(frame, task) for frame in (missing, result.scores.comparisons))
+    rows = [row for frame in frames for row in frame.to_dicts()]
+    return [f"{result.unit} {note}" for note in notes_of(rows, "window")]
 
 
 def windows_table(result: BacktestResult) -> Table:
-    times = [] if result.folded else ["training from", "validation from", "test from", "to"]
+    days = {} if result.folded else DAYS
+    heads = [result.unit, "train", "validation", "test", *days, "best epoch", "seconds"]
     rows = [
         [
             f"{row['window']}{' (the test split)' if row['is_test_split'] else ''}",
             *(f"{row[f'{split}_rows']:,}" for split in ("train", "validation", "test")),
-            *(
-                []
-                if result.folded
-                else [
-                    f"{row[name]:%Y-%m-%d}"
-                    for name in ("train_start", "validation_start", "test_start", "test_end")
-                ]
-            ),
+            *(f"{row[column]:%Y-%m-%d}" for column in days.values()),
             f"{row['best_epoch']:g}",
             f"{row['seconds']:,.0f}",
         ]
         for row in result.windows.iter_rows(named=True)
     ]
-    heads = [result.unit, "train", "validation", "test", *times, "best epoch", "seconds"]
     return Table(heads, rows)
 
 

@@ -23,17 +23,12 @@ class ReportContext:
     configuration: str = ""
     """YAML."""
     calibration: Mapping[str, str] = field(default_factory=dict)
-    """Task → how the candidate was calibrated, and why so."""
+    """Task → how the candidate was calibrated, and why."""
     parts: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     """The frames that the studies published, by name. The section of one that is missing or empty is left out."""
     caveats: Sequence[str] = ()
-    """What a reader of the verdicts has to know besides, say that there are seed runs of an older model."""
+    """What a reader of the verdicts has to know as well, for instance that there are seed runs of an older model."""
     decision: Decision | None = None
     """Whether the model becomes champion."""
     past: Sequence[Record] = ()
     """Every evaluation on record, oldest first, this one last."""
-
-    def part(self, name: str) -> pl.DataFrame | None:
-        """None where there is nothing to show."""
-        frame = self.parts.get(name)
-        return None if frame is None or frame.is_empty() else frame

@@ -42,9 +42,8 @@ class Table:
     @property
     def numeric(self) -> list[bool]:
         """By column: whether all of its cells are numbers, which stand on the right; the first one names the rows."""
-        columns = zip(*self.cells, strict=True)
-        found = [all(NUMBERS.fullmatch(cell.text) for cell in column) for column in columns]
-        return [False, *found[1:]]
+        _, *others = zip(*self.cells, strict=True)
+        return [False, *(all(NUMBERS.fullmatch(cell.text) for cell in column) for column in others)]
 
 
 @dataclass(frozen=True)

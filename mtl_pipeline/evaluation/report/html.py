@@ -15,8 +15,8 @@ from mtl_pipeline.evaluation.report.document import BEST, Document
 from mtl_pipeline.evaluation.report.figures.canvas import ReportFigure
 from mtl_pipeline.evaluation.report.figures.palette import DARK, LIGHT, css_variables
 
-CLASSES = {BEST: "best", BETTER: "better", WORSE: "worse"}
-"""Tone of a cell → CSS class; every other tone is 'undecided'."""
+CLASSES = (BEST, BETTER, WORSE)
+"""Tones that are a CSS class; every other is 'undecided'."""
 
 
 def to_html(document: Document) -> str:

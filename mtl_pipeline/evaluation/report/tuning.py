@@ -1,4 +1,4 @@
-"""A search for settings as a document: verdict in words first, with what it is not worth yet."""
+"""A search for settings as a document: the verdict in words first, and why it is no gain yet."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from optuna.visualization.matplotlib import plot_optimization_history, plot_slice
 
-from mtl_pipeline.evaluation.formatting import MISSING, format_signed
+from mtl_pipeline.evaluation.formatting import MISSING, counted, format_signed, format_value, percent
 from mtl_pipeline.evaluation.report.document import Document, Section, Table
 from mtl_pipeline.evaluation.report.figures.canvas import ReportFigure, add_legend
 from mtl_pipeline.evaluation.report.figures.palette import LIGHT
@@ -38,7 +38,7 @@ TERMS = {
     "present": "the settings of defs.yaml; each architecture's trial 0 has them",
     "complete": "trained until validation improved no more, or to the limit",
     "pruned": "stopped early, since its best round lay above the median of the complete trials at that round; the "
-    "score is what it had come to",
+    "score is its best until then",
     "diverged": "its validation loss left the finite numbers",
     "importance": "share of the variance of the complete trials' scores that a setting explains alone (functional "
     "ANOVA, of a random forest fitted to the trials); rough for few trials",
@@ -70,16 +70,19 @@ class TuningResult:
         return self.trials["architecture"].unique(maintain_order=True).to_list()
 
     @property
+    def task_scores(self) -> list[str]:
+        return [name for name in self.trials.columns if name.startswith("score/")]
+
+    @property
     def ranked(self) -> pl.DataFrame:
         """The complete trials, lowest score first; of equal ones, the present settings."""
-        return self.trials.filter(state="complete").sort(
-            "score", "present", descending=[False, True], maintain_order=True
-        )
+        complete = self.trials.filter(state="complete")
+        return complete.sort("score", "present", descending=[False, True], maintain_order=True)
 
     @property
     def present_score(self) -> float | None:
         """None where training with the present settings diverged."""
-        return next(iter(self.trials.filter("present", state="complete")["score"].to_list()), None)
+        return next(iter(self.trials.filter("present", state="complete")["score"]), None)
 
     def best_of(self, architecture: str) -> dict[str, Any] | None:
         return next(self.ranked.filter(architecture=architecture).iter_rows(named=True), None)
@@ -87,10 +90,9 @@ class TuningResult:
     @property
     def numbers(self) -> dict[str, float]:
         """The scores that a plot over runs can show."""
-        scores = {"best score": self.ranked["score"].to_list()[0], "present score": self.present_score}
-        for architecture in self.architectures:
-            found = self.best_of(architecture)
-            scores[f"best score of {architecture}"] = found["score"] if found else None
+        scores = {"best score": self.ranked["score"][0], "present score": self.present_score}
+        for name in self.architectures:
+            scores[f"best score of {name}"] = (self.best_of(name) or {}).get("score")
         return {name: score for name, score in scores.items() if score is not None}
 
 
@@ -99,26 +101,16 @@ def tuning_report(result: TuningResult) -> Document:
 
 
 def sections(result: TuningResult) -> list[Section]:
+    architectures = [comparison_table(result), budgets_table(result)]
+    trials = [top_table(result), importance_table(result)]
+    terms = Table(["term", "meaning"], list(TERMS.items()))
+    into = "To put into defs.yaml, below attributes; also in best.yaml."
     return [
         Section("Verdict", [CAUTION], [overall_sentence(result)]),
-        Section(
-            "Architectures",
-            [budget_sentence(result)],
-            tables=[comparison_table(result), budgets_table(result)],
-        ),
-        Section(
-            "Trials", tables=[top_table(result), importance_table(result)], figures=search_figures(result)
-        ),
-        Section(
-            "Settings with the lowest score",
-            ["To put into defs.yaml, below attributes; also in best.yaml."],
-            code=result.best,
-        ),
-        Section(
-            "Terms",
-            [f"Search {result.fingerprint}, seed {result.seed}."],
-            tables=[Table(["term", "meaning"], list(TERMS.items()))],
-        ),
+        Section("Architectures", [budget_sentence(result)], tables=architectures),
+        Section("Trials", tables=trials, figures=search_figures(result)),
+        Section("Settings with the lowest score", [into], code=result.best),
+        Section("Terms", [f"Search {result.fingerprint}, seed {result.seed}."], tables=[terms]),
     ]
 
 
@@ -129,17 +121,13 @@ def search_figures(result: TuningResult) -> list[ReportFigure]:
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         history = drawn(plot_optimization_history(list(result.studies.values())))
         slices = {
-            name: drawn(plot_slice(study))
+            f"Settings of {name}": drawn(plot_slice(study))
             for name, study in result.studies.items()
             if result.best_of(name) and study.best_params
         }
-    return [
-        ReportFigure("Scores of the complete trials", "Lower is better; 1 is a constant answer.", history),
-        *(
-            ReportFigure(f"Settings of {name}", "Each complete trial by the value of each setting.", figure)
-            for name, figure in slices.items()
-        ),
-    ]
+    first = ReportFigure("Scores of the complete trials", "Lower is better; 1 is a constant answer.", history)
+    caption = "Each complete trial by the value of each setting."
+    return [first, *(ReportFigure(title, caption, figure) for title, figure in slices.items())]
 
 
 def drawn(axes: Any) -> Figure:
@@ -158,72 +146,63 @@ def drawn(axes: Any) -> Figure:
 
 def overall_sentence(result: TuningResult) -> str:
     best, present = result.ranked.row(0, named=True), result.present_score
+    lowest = score_text(best["score"])
     if best["present"]:
-        return (
-            f"No trial has a lower validation score than the present settings ({score_text(best['score'])})."
-        )
-    where = f"trial {best['trial']} of {best['architecture']}"
+        return f"No trial has a lower validation score than the present settings ({lowest})."
+    trial = f"trial {best['trial']} of {best['architecture']}"
+    which = f"The lowest validation score, {lowest}, is that of {trial}"
     if present is None:
-        return (
-            f"Training with the present settings diverged. The lowest validation score, {score_text(best['score'])}, "
-            f"is that of {where}."
-        )
-    return (
-        f"The lowest validation score, {score_text(best['score'])}, is that of {where}: "
-        f"{1 - best['score'] / present:.2%}".replace("%", "\u00a0%")
-        + f" lower than that of the present settings ({score_text(present)})."
-    )
+        return f"Training with the present settings diverged. {which}."
+    lower = percent(1 - best["score"] / present, 2)
+    return f"{which}: {lower} lower than that of the present settings ({score_text(present)})."
 
 
 def budget_sentence(result: TuningResult) -> str:
-    per_architecture = result.trials.height // len(result.architectures)
-    trials = "1 trial" if per_architecture == 1 else f"{per_architecture} trials"
+    trials = counted(result.trials.height // len(result.architectures), "trial")
     return (
-        f"Equal budgets: {trials} for each architecture, each of at most {result.limit}; the "
-        f"same rows and seed ({result.seed}) for all."
+        f"Equal budgets: {trials} for each architecture, each of at most {result.limit}; the same rows and seed "
+        f"({result.seed}) for all."
     )
 
 
 def comparison_table(result: TuningResult) -> Table:
     """The best of each architecture, and the present settings, with the score of each task."""
-    tasks = [name for name in result.trials.columns if name.startswith("score/")]
     present = [("present", trial) for trial in result.trials.filter("present").iter_rows(named=True)]
     best = [(f"best of {name}", result.best_of(name)) for name in result.architectures]
     rows = [
         [
             name,
-            f"{trial['architecture']} {trial['trial']}",
-            *difference_texts(trial["score"], result.present_score),
-            *(score_text(trial[task]) for task in tasks),
-            f"{trial['parameters']:,}" if trial["parameters"] else MISSING,
+            trial_name(trial),
+            score_text(trial["score"]),
+            difference_text(trial["score"], result.present_score),
+            *(score_text(trial[task]) for task in result.task_scores),
+            format_value(trial["parameters"], 0),
         ]
         if trial
-        else [name, "every trial diverged", *[MISSING] * (3 + len(tasks))]
+        else [name, "every trial diverged", *[MISSING] * (3 + len(result.task_scores))]
         for name, trial in [*present, *best]
     ]
-    heads = ["", "trial", "score", "minus present", *(name.removeprefix("score/") for name in tasks)]
-    return Table([*heads, "parameters"], rows, "Lowest validation scores, all tasks and each task")
+    tasks = [name.removeprefix("score/") for name in result.task_scores]
+    heads = ["", "trial", "score", "minus present", *tasks, "parameters"]
+    return Table(heads, rows, "Lowest validation scores, all tasks and each task")
 
 
 def budgets_table(result: TuningResult) -> Table:
-    states = ("complete", "pruned", "diverged")
-    rows = []
-    for name in result.architectures:
-        own = result.trials.filter(architecture=name)
-        counts = [str(own.filter(state=state).height) for state in states]
-        rows.append(
-            [name, str(own.height), *counts, f"{own['rounds'].sum():,}", f"{own['seconds'].sum():,.0f}"]
-        )
-    return Table(["architecture", "trials", *states, "rounds", "seconds"], rows, "What was spent")
+    spent = result.trials.group_by("architecture", maintain_order=True).agg(
+        trials=pl.len(),
+        **{state: (pl.col("state") == state).sum() for state in ("complete", "pruned", "diverged")},
+        rounds=pl.sum("rounds"),
+        seconds=pl.sum("seconds"),
+    )
+    rows = [[name, *(f"{number:,.0f}" for number in numbers)] for name, *numbers in spent.iter_rows()]
+    return Table(spent.columns, rows, "What was spent")
 
 
 def top_table(result: TuningResult) -> Table:
-    settings = [
-        name for name in result.trials.columns if name not in MEASURED and not name.startswith("score/")
-    ]
+    settings = [name for name in result.trials.columns if name not in (*MEASURED, *result.task_scores)]
     rows = [
         [
-            f"{trial['architecture']} {trial['trial']}{' (present)' if trial['present'] else ''}",
+            f"{trial_name(trial)}{' (present)' if trial['present'] else ''}",
             score_text(trial["score"]),
             *(setting_text(trial[name]) for name in settings),
             str(trial["rounds"]),
@@ -239,33 +218,27 @@ def importance_table(result: TuningResult) -> Table:
     """The settings that matter most to some architecture first."""
     shares = result.importance.pivot("architecture", index="setting", values="importance")
     measured = [name for name in result.architectures if name in shares.columns]
-    ordered = (
-        shares.sort(pl.max_horizontal(measured), "setting", descending=[True, False]) if measured else shares
-    )
+    if measured:
+        shares = shares.sort(pl.max_horizontal(measured), "setting", descending=[True, False])
     rows = [
-        [row["setting"], *(share_text(row[name]) for name in measured)]
-        for row in ordered.iter_rows(named=True)
+        [setting, *(MISSING if share is None else percent(share) for share in of_setting)]
+        for setting, *of_setting in shares.select("setting", *measured).iter_rows()
     ]
     empty = "Too few complete trials, or all of the same score, to tell what matters."
     return Table(["setting", *measured], rows, "Importance of the settings", notes=[] if rows else [empty])
 
 
-def share_text(share: float | None) -> str:
-    return MISSING if share is None else f"{share:.0%}".replace("%", "\u00a0%")
+def trial_name(trial: Mapping[str, Any]) -> str:
+    return f"{trial['architecture']} {trial['trial']}"
 
 
 def score_text(score: float | None) -> str:
-    return MISSING if score is None else f"{score:.{DECIMALS}f}"
+    return format_value(score, DECIMALS)
 
 
-def difference_texts(score: float | None, present: float | None) -> list[str]:
-    """The score, and by how much it differs from that of the present settings."""
-    if score is None or present is None:
-        return [score_text(score), MISSING]
-    return [score_text(score), format_signed(score - present, DECIMALS)]
+def difference_text(score: float | None, present: float | None) -> str:
+    return MISSING if score is None or present is None else format_signed(score - present, DECIMALS)
 
 
 def setting_text(value: Any) -> str:
-    if value is None:
-        return MISSING
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return MISSING if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -6,18 +6,18 @@ user (Davison & Hinkley 1997, "Bootstrap Methods and Their Application", chapter
 clustered data"): a resample draws users, each with the same count in all windows that they appear in, scores both
 models in each window by itself, and averages the differences, every window counting the same. Without users, rows are
 drawn, each of which is tested in one window. As in `intervals`, few or dominant users widen it, by Student's quantile:
-what one user moves the average by is the mean of what they move in each window.
+one user moves the average by the mean of what they move in each window.
 
-What the interval holds is chance in who was tested. Chance in training is not in it: windows share training rows, and
-no unbiased estimate of that variance exists (Bengio & Grandvalet 2004,
-https://www.jmlr.org/papers/v5/grandvalet04a.html). How far the windows lie apart is therefore told beside it.
+The interval covers chance in who was tested, but not chance in training: windows share training rows, and no unbiased
+estimate of that variance exists (Bengio & Grandvalet 2004, https://www.jmlr.org/papers/v5/grandvalet04a.html). So the
+report also says how far the windows lie apart.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,21 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from mtl_pipeline.evaluation.inference import intervals
 from mtl_pipeline.evaluation.inference.comparing import few_clusters_note, resample_metrics
-from mtl_pipeline.evaluation.studies import scoring
-from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate, in_headline
-from mtl_pipeline.evaluation.studies.slice_scores import slice_baselines
+from mtl_pipeline.evaluation.inference.intervals import (
+    BETTER,
+    UNDECIDED,
+    WORSE,
+    Interval,
+    Key,
+    expanded_quantile,
+    percentile_interval,
+    verdict,
+)
+from mtl_pipeline.evaluation.studies.frames import COMPARED, published
+from mtl_pipeline.evaluation.studies.scoring import evaluate, in_headline
 from mtl_pipeline.kinds import KINDS
+from mtl_pipeline.metrics.metric import Metric
 from mtl_pipeline.predictions import (
     CANDIDATE,
     CEILING,
@@ -49,46 +58,12 @@ BEST_BASELINE = "best baseline"
 NOT_SCORED = "not scored"
 """In the frame `pooled`, the verdict where there is no interval to base one on."""
 
-METRICS_SCHEMA = {"window": pl.Int64} | scoring.METRICS_SCHEMA
-COMPARISONS_SCHEMA = {
-    "window": pl.Int64,
-    "task": pl.String,
-    "metric": pl.String,
-    "candidate": pl.String,
-    "baseline": pl.String,
-    "best_baseline": pl.Boolean,
-    "difference": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-    "verdict": pl.String,
-    "note": pl.String,
-}
-RESAMPLES_SCHEMA: dict[str, Any] = {
-    "window": pl.Int64,
-    "task": pl.String,
-    "metric": pl.String,
-    "baseline": pl.String,
-    "differences": pl.List(pl.Float64),
-    "influences": pl.List(pl.Float64),
-}
-POOLED_SCHEMA = {
-    "task": pl.String,
-    "metric": pl.String,
-    "candidate": pl.String,
-    "baseline": pl.String,
-    "windows": pl.Int64,
-    "better": pl.Int64,
-    "worse": pl.Int64,
-    "undecided": pl.Int64,
-    "difference": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-    "least": pl.Float64,
-    "greatest": pl.Float64,
-    "verdict": pl.String,
-    "note": pl.String,
-}
-FRAMES = {"metrics": METRICS_SCHEMA, "comparisons": COMPARISONS_SCHEMA, "resamples": RESAMPLES_SCHEMA}
+COMPARISONS = ("window", "task", "metric", "candidate", "baseline", "best_baseline", *COMPARED)
+RESAMPLES = ("window", "task", "metric", "baseline", "differences", "influences")
+POOLED = (
+    *("task", "metric", "candidate", "baseline", "windows", "better", "worse", "undecided"),
+    *("difference", "low", "high", "least", "greatest", "verdict", "note"),
+)
 
 
 @dataclass(frozen=True)
@@ -96,27 +71,26 @@ class WindowScores:
     """What one window, or several windows together, gave. Frames hold one row per fact."""
 
     metrics: pl.DataFrame
-    """window, task, kind, model, split, metric, value, rows, users, note: a NaN value carries its reason in `note`."""
+    """The frame of that name of `Evaluation`, with the window."""
     comparisons: pl.DataFrame
-    """window, task, metric, candidate, baseline, best_baseline, difference, low, high, verdict, note, on test rows.
-    Differences are candidate minus baseline; `best_baseline`: whether it is, of those other than single_task, the one
-    that is best on the window's validation rows."""
+    """Most of the frame of that name of `Evaluation`, with the window; `best_baseline`: whether the baseline is the one
+    that BEST_BASELINE means."""
     resamples: pl.DataFrame
     """window, task, metric, baseline, differences: those of the resamples that all windows share; influences: by how
     much each user, or row, moves the difference, NaN for users without a row here; null where there are too many to
     matter."""
 
     def write(self, folder: Path) -> None:
-        for name in FRAMES:
-            getattr(self, name).write_parquet(folder / f"{name}.parquet")
+        for field in fields(self):
+            getattr(self, field.name).write_parquet(folder / f"{field.name}.parquet")
 
     @classmethod
     def read(cls, folder: Path) -> WindowScores:
-        return cls(**{name: pl.read_parquet(folder / f"{name}.parquet") for name in FRAMES})
+        return cls(*(pl.read_parquet(folder / f"{field.name}.parquet") for field in fields(cls)))
 
     @classmethod
     def together(cls, windows: Sequence[WindowScores]) -> WindowScores:
-        return cls(**{name: pl.concat([getattr(one, name) for one in windows]) for name in FRAMES})
+        return cls(*(pl.concat([getattr(one, field.name) for one in windows]) for field in fields(cls)))
 
 
 def score_window(
@@ -134,35 +108,20 @@ def score_window(
     None where there are no users. Raises UserError for predictions that no metric may hide.
     """
     measured = evaluate(predictions, tasks, bootstrap_samples=bootstrap_samples, seed=seed)
-    best = {task.name: best_baseline(measured, task) for task in tasks}
-    comparisons = measured.comparisons.with_columns(
-        pl.lit(window, pl.Int64).alias("window"),
-        pl.Series(
-            "best_baseline",
-            [
-                best[task] == baseline
-                for task, baseline in measured.comparisons.select("task", "baseline").rows()
-            ],
-            dtype=pl.Boolean,
-        ),
-    ).select(list(COMPARISONS_SCHEMA))
+    number = pl.lit(window, pl.Int64).alias("window")
+    best = {task.name: measured.best_baseline(task) for task in tasks}
+    best_of_task = pl.col("task").replace_strict(best, return_dtype=pl.String)
+    is_best = pl.col("baseline").eq_missing(best_of_task).alias("best_baseline")
     resamples = [
         {"window": window, "task": task.name, **row}
         for task in tasks
         for row in shared_resamples(predictions, task, window, users, bootstrap_samples, seed)
     ]
     return WindowScores(
-        metrics=measured.metrics.with_columns(pl.lit(window, pl.Int64).alias("window")).select(
-            list(METRICS_SCHEMA)
-        ),
-        comparisons=comparisons,
-        resamples=pl.DataFrame(resamples, schema=RESAMPLES_SCHEMA),
+        metrics=measured.metrics.select(number, pl.all()),
+        comparisons=measured.comparisons.with_columns(number, is_best).select(COMPARISONS),
+        resamples=published(RESAMPLES, resamples),
     )
-
-
-def best_baseline(measured: Evaluation, task: Task) -> str | None:
-    """None where there is none besides single_task."""
-    return next((name for name in reversed(slice_baselines(measured, task)) if name != SINGLE_TASK), None)
 
 
 def shared_resamples(
@@ -176,19 +135,21 @@ def shared_resamples(
     if users is not None and has_users(predictions):
         rows = number_users(rows, predictions, task.name, users)
     else:
-        # Rows of different windows are different rows, so each window draws by itself.
+        # Rows of different windows are different rows, so each window draws its own resamples.
         seed += window
-    found = resample_metrics(rows, task.kind, samples, seed)
+    resampled = resample_metrics(rows, task.kind, samples, seed)
     tested = np.bincount(rows.clusters, minlength=rows.cluster_count) > 0
+
+    def difference(of: dict[Key, np.ndarray], name: str, baseline: str) -> np.ndarray:
+        return of[CANDIDATE, name] - of[baseline, name]
+
     return [
         {
             "metric": name,
             "baseline": baseline,
-            "differences": found.values[CANDIDATE, name] - found.values[baseline, name],
-            "influences": np.where(
-                tested, found.influences[CANDIDATE, name] - found.influences[baseline, name], np.nan
-            )
-            if found.influences
+            "differences": difference(resampled.values, name, baseline),
+            "influences": np.where(tested, difference(resampled.influences, name, baseline), np.nan)
+            if resampled.influences
             else None,
         }
         for name in KINDS[task.kind].compared
@@ -198,7 +159,7 @@ def shared_resamples(
 
 
 def number_users(rows: TaskRows, predictions: pl.DataFrame, task: str, users: pl.Series) -> TaskRows:
-    """The rows with each user's number among `users` as cluster; both number users in sorted order."""
+    """The rows with each user's place among `users` as cluster; both number users in sorted order."""
     tested = (
         predictions.lazy()
         .filter(pl.col("split") == "test", pl.col(label_column(task)).is_not_null())
@@ -210,102 +171,72 @@ def number_users(rows: TaskRows, predictions: pl.DataFrame, task: str, users: pl
     return replace(rows, clusters=numbers[rows.clusters].astype(np.int64), cluster_count=len(users))
 
 
-@dataclass(frozen=True)
-class Resample:
-    """The candidate minus one baseline in one window, in the resamples that all windows share."""
-
-    differences: np.ndarray
-    """(samples,)."""
-    influences: np.ndarray | None
-    """(users,), the same users in all windows and NaN where they were not tested, or (rows,)."""
-
-
 def pool_windows(scores: WindowScores, tasks: Sequence[Task], *, resampled: str) -> pl.DataFrame:
     """The frame `pooled`: for each task, compared metric and baseline, and for the best baseline of each window, in how
     many windows the candidate is better, worse or shows no difference, and the mean difference with its interval.
 
-    `least` and `greatest` are the differences of single windows that lie farthest apart. Windows without a score are
-    left out, and noted. `resampled`: 'users' or 'rows'.
+    `least` and `greatest` are the differences of the single windows that lie farthest apart. Windows without a score
+    are left out, and noted. `resampled`: 'users' or 'rows'.
     """
-    resamples = {
-        (row["window"], row["task"], row["metric"], row["baseline"]): Resample(
-            np.array(row["differences"], np.float64),
-            None if row["influences"] is None else np.array(row["influences"], np.float64),
-        )
-        for row in scores.resamples.iter_rows(named=True)
-    }
-    rows = []
+    resamples = scores.resamples.rows_by_key(
+        ["window", "task", "metric", "baseline"], named=True, unique=True
+    )
+    pooled = []
     for task in tasks:
-        for name in KINDS[task.kind].compared:
-            compared = scores.comparisons.filter(pl.col("task") == task.name, pl.col("metric") == name)
-            best = compared.filter("best_baseline").with_columns(group=pl.lit(BEST_BASELINE))
-            single = compared.with_columns(group=pl.col("baseline"))
-            for lines in pl.concat([single, best]).partition_by("group", maintain_order=True):
-                rows.append(pool(lines.to_dicts(), task, name, resamples, resampled))
-    return pl.DataFrame(rows, schema=POOLED_SCHEMA)
+        for metric in KINDS[task.kind].compared:
+            compared = scores.comparisons.filter(task=task.name, metric=metric)
+            single = compared.with_columns(pooled="baseline")
+            best = compared.filter("best_baseline").with_columns(pooled=pl.lit(BEST_BASELINE))
+            for lines in pl.concat([single, best]).partition_by("pooled", maintain_order=True):
+                pooled.append(pool(lines.to_dicts(), KINDS[task.kind].metric(metric), resamples, resampled))
+    return published(POOLED, pooled)
 
 
-def pool(
-    lines: list[dict],
-    task: Task,
-    name: str,
-    resamples: Mapping[tuple[int, str, str, str], Resample],
-    resampled: str,
-) -> dict:
-    """One row of `pooled`. `lines`: rows of `comparisons`, one for each window, with their `group`."""
+def pool(lines: list[dict], metric: Metric, resamples: Mapping[tuple, dict], resampled: str) -> dict:
+    """One row of `pooled`. `lines`: rows of `comparisons`, one for each window, and how to name their baseline."""
     scored = [line for line in lines if not math.isnan(line["difference"])]
-    judged = [line["verdict"] for line in scored if not math.isnan(line["low"])]
+    verdicts = [line["verdict"] for line in scored if not math.isnan(line["low"])]
     differences = [line["difference"] for line in scored]
-    if scored and len(judged) == len(scored):
-        drawn = [resamples[line["window"], task.name, name, line["baseline"]] for line in scored]
-        interval = mean_interval(drawn, resampled)
-    else:
-        interval = intervals.Interval(math.nan, math.nan, "no interval: a window has none" if scored else "")
-    left_out = [str(line["window"]) for line in lines if math.isnan(line["difference"])]
-    notes = [f"without window {', '.join(left_out)}"] if left_out else []
+    left_out = ", ".join(str(line["window"]) for line in lines if math.isnan(line["difference"]))
+    interval = Interval(note="no interval: a window has none" if scored else "")
+    if scored and len(verdicts) == len(scored):
+        keys = [(line["window"], line["task"], line["metric"], line["baseline"]) for line in scored]
+        interval = mean_interval([resamples[key] for key in keys], resampled)
+    notes = (f"without window {left_out}" if left_out else "", interval.note)
     return {
-        "task": task.name,
-        "metric": name,
+        "task": lines[0]["task"],
+        "metric": metric.name,
         "candidate": lines[0]["candidate"],
-        "baseline": lines[0]["group"],
+        "baseline": lines[0]["pooled"],
         "windows": len(scored),
-        "better": judged.count(intervals.BETTER),
-        "worse": judged.count(intervals.WORSE),
-        "undecided": judged.count(intervals.UNDECIDED),
-        "difference": mean(differences),
+        "better": verdicts.count(BETTER),
+        "worse": verdicts.count(WORSE),
+        "undecided": verdicts.count(UNDECIDED),
+        "difference": sum(differences) / len(scored) if scored else math.nan,
         "low": interval.low,
         "high": interval.high,
         "least": min(differences, default=math.nan),
         "greatest": max(differences, default=math.nan),
-        "verdict": NOT_SCORED
-        if math.isnan(interval.low)
-        else intervals.verdict(interval, KINDS[task.kind].metric(name).higher_is_better),
-        "note": "; ".join([*notes, *([interval.note] if interval.note else [])]),
+        "verdict": NOT_SCORED if math.isnan(interval.low) else verdict(interval, metric.higher_is_better),
+        "note": "; ".join(filter(None, notes)),
     }
 
 
-def mean_interval(drawn: Sequence[Resample], resampled: str) -> intervals.Interval:
-    """Of the mean difference over these windows."""
-    differences = np.mean([one.differences for one in drawn], axis=0)
-    found = [one.influences for one in drawn if one.influences is not None]
-    if len(found) < len(drawn):
-        return intervals.percentile_interval(differences)
+def mean_interval(resamples: Sequence[dict], resampled: str) -> Interval:
+    """Of the mean difference over these windows, from a row of `resamples` each."""
+    differences = np.mean([row["differences"] for row in resamples], axis=0)
+    by_window = [np.array(row["influences"]) for row in resamples if row["influences"] is not None]
+    if len(by_window) < len(resamples):
+        return percentile_interval(differences)
     if resampled == "rows":
-        influences = np.concatenate(found) / len(drawn)
+        influences = np.concatenate(by_window) / len(by_window)
     else:
-        by_window = np.array(found)
         tested = ~np.isnan(by_window).all(axis=0)
-        influences = np.nansum(by_window[:, tested], axis=0) / len(drawn)
-    interval = intervals.percentile_interval(
-        differences, intervals.expanded_quantile(len(influences), influences)
+        influences = np.nansum(np.array(by_window)[:, tested], axis=0) / len(by_window)
+    interval = percentile_interval(differences, expanded_quantile(len(influences), influences))
+    return replace(
+        interval, note=interval.note or few_clusters_note(len(influences), resampled.removesuffix("s"))
     )
-    note = interval.note or few_clusters_note(len(influences), resampled.removesuffix("s"))
-    return replace(interval, note=note)
-
-
-def mean(values: Iterable[float]) -> float:
-    found = list(values)
-    return sum(found) / len(found) if found else math.nan
 
 
 @dataclass(frozen=True)
@@ -345,7 +276,7 @@ class BacktestResult:
 
     @property
     def window_names(self) -> list[str]:
-        return [f"{row}" for row in self.windows["window"]]
+        return [str(window) for window in self.windows["window"]]
 
     @property
     def window_ticks(self) -> list[str]:
@@ -357,15 +288,15 @@ class BacktestResult:
     @cached_property
     def numbers(self) -> dict[str, float]:
         """Mean differences in the headline metrics, for a plot over runs."""
-        found = {
+        return {
             f"{row['task']} {row['metric']} against {row['baseline']}": row["difference"]
             for task in self.tasks
             for row in pooled_rows(self, task)
+            if math.isfinite(row["difference"])
         }
-        return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 def pooled_rows(result: BacktestResult, task: Task) -> list[dict[str, Any]]:
-    """Rows of `pooled` in the headline metric against single_task and the best baseline, those that there are."""
-    found = {row["baseline"]: row for row in in_headline(result.pooled, task).iter_rows(named=True)}
-    return [found[baseline] for baseline in (SINGLE_TASK, BEST_BASELINE) if baseline in found]
+    """Rows of `pooled` in the headline metric against single_task and the best baseline, as far as there are any."""
+    rows = {row["baseline"]: row for row in in_headline(result.pooled, task).iter_rows(named=True)}
+    return [rows[baseline] for baseline in (SINGLE_TASK, BEST_BASELINE) if baseline in rows]

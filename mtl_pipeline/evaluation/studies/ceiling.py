@@ -20,8 +20,8 @@ def with_ceiling(
 ) -> pl.DataFrame:
     """The wide frame with `prediction/ceiling/<task>` for each task that `truth` knows, row for row.
 
-    `truth` is Parquet: the columns of `key`, and one per task. A task is left out, with a warning, when an
-    observed row of it finds no truth. Raises UserError when a key is missing, repeated or of another type.
+    `truth` is a Parquet file with the columns of `key` and one per task. A task is left out, with a warning, when an
+    observed row has no truth. Raises UserError when a key is missing, repeated or of another type.
     """
     known = pl.read_parquet(truth)
     for place, columns in ((str(truth), known.columns), ("the predictions", predictions.columns)):

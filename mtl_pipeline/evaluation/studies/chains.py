@@ -1,7 +1,7 @@
 """Whole chains of binary tasks: purchase of all impressions, not of the clicked ones alone.
 
-A task with `given` is trained and scored where its condition happened, which is not where it is used: a ranking
-is made of rows that nobody has clicked yet. There the chance that everything happens counts, the product of the
+A task with `given` is trained and scored where its condition happened, which is not where it is used: a ranking is made
+of rows that nobody has clicked yet. What counts there is the probability that everything happens, the product of the
 chain's predictions, over every row where the first task was observed (the entire space of Ma et al. 2018, ESMM).
 """
 
@@ -47,7 +47,7 @@ def chain_name(chain: Sequence[Task]) -> str:
 
 
 def chain_label(chain: Sequence[Task]) -> pl.Expr:
-    """0 where the chain broke off, whatever the later labels are; null where its end is not known."""
+    """0 where the chain breaks off, whatever the later labels are; null where its end is not known."""
     labels = [pl.col(label_column(task.name)) for task in chain]
     return (
         pl.when(pl.any_horizontal(label == 0 for label in labels))
@@ -65,13 +65,11 @@ def chain_prediction(model: str, chain: Sequence[Task]) -> pl.Expr:
     )
 
 
-def chain_rows(predictions: pl.DataFrame, chain: Sequence[Task], candidate: str, split: str) -> TaskRows:
-    """Labels and probabilities of the whole chain, for the models that predict every link of it.
-
-    A row whose end is not known is left out.
-    """
+def chain_rows(predictions: pl.DataFrame, chain: Sequence[Task], candidate: str) -> TaskRows:
+    """Labels and probabilities of the whole chain on test rows, for the models that predict every link of it. A row
+    whose end is not known is left out."""
     first = pl.col(label_column(chain[0].name))
-    rows = predictions.lazy().filter(pl.col("split") == split, first.is_not_null())
+    rows = predictions.lazy().filter(pl.col("split") == "test", first.is_not_null())
     models = [
         model
         for model in model_names(predictions, chain[-1].name, candidate)
@@ -83,4 +81,4 @@ def chain_rows(predictions: pl.DataFrame, chain: Sequence[Task], candidate: str,
     ceiling = prediction_column(CEILING, "chain")
     if CEILING in models and frame[ceiling].null_count():
         models.remove(CEILING)
-    return task_rows(frame, "chain", models, split)
+    return task_rows(frame, "chain", models, "test")

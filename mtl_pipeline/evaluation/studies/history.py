@@ -1,7 +1,7 @@
 """What past evaluations found, a line of JSON each, so that a number can be followed over months.
 
-The whole file is replaced by a rename: whoever is killed at any moment leaves it as it was, or one record longer.
-The same model on the same examples is one point, however often it is evaluated: the latest record stays.
+The whole file is replaced by a rename, so a process that is killed leaves it as it was, or one record longer. The same
+model on the same examples is one point, however often it is evaluated: the latest record stays.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ class TaskRecord:
 
     def value(self, model: str, metric: str) -> float:
         """NaN where the model was not measured, or the metric undefined."""
-        found = self.values.get(model, {}).get(metric)
-        return math.nan if found is None else found
+        value = self.values.get(model, {}).get(metric)
+        return math.nan if value is None else value
 
     def difference(self, model: str, metric: str) -> Difference | None:
         return self.against.get(model, {}).get(metric)
@@ -88,7 +88,7 @@ class Record:
 
     @property
     def evaluated(self) -> tuple[str, str]:
-        """What was measured on what: two records that agree in it are one point."""
+        """Which model on which examples: two records of the same are one point."""
         return self.model, self.examples
 
     @property
@@ -101,7 +101,7 @@ class Record:
 
 
 RECORD = TypeAdapter(Record)
-"""What a newer version may have added to a line is left out."""
+"""Ignores what a newer version may have added to a line."""
 
 
 def make_record(
@@ -155,19 +155,19 @@ def read_records(path: Path) -> list[Record]:
 
 
 def with_record(earlier: Sequence[Record], record: Record) -> list[Record]:
-    """All records. The new one takes the place of an earlier one of the same model and examples. Evaluated again after
-    its promotion a model is the champion itself, so that promotion, and the comparison with the champion before, stay
-    as they were on record."""
-    same = [found for found in earlier if found.evaluated == record.evaluated]
-    before = next((found for found in same if not found.is_champion), None)
+    """All records, the new one in place of an earlier one of the same model and examples. A model that is evaluated
+    again after its promotion is the champion itself; so the promotion, and the comparison with the champion before,
+    stay as they were recorded."""
+    same = [one for one in earlier if one.evaluated == record.evaluated]
+    before = next((one for one in same if not one.is_champion), None)
     if before and record.is_champion:
         record = with_champion_of(before, record)
-    record = replace(record, promoted=record.promoted or any(found.promoted for found in same))
-    return [*(found for found in earlier if found not in same), record]
+    record = replace(record, promoted=record.promoted or any(one.promoted for one in same))
+    return [*(one for one in earlier if one not in same), record]
 
 
 def with_champion_of(before: Record, record: Record) -> Record:
-    """The record, but for what is said of the champion, which stays as it was before."""
+    """The record, except for what it says about the champion, which stays as it was before."""
     tasks = []
     for task in record.tasks:
         values, against = dict(task.values), dict(task.against)
@@ -179,11 +179,8 @@ def with_champion_of(before: Record, record: Record) -> Record:
 
 
 def append_record(path: Path, record: Record) -> list[Record]:
-    """Add a record to the history, and return all, see `with_record`.
-
-    Raises UserError when the history cannot be read.
-    """
+    """Add a record to the history, see `with_record`, and return all. Raises UserError when it cannot be read."""
     with locked(path):
         records = with_record(read_records(path), record)
-        write_lines(path, [asdict(found) for found in records])
+        write_lines(path, [asdict(one) for one in records])
     return records

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-import numpy as np
 import polars as pl
 
+from mtl_pipeline.evaluation.studies.frames import published
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.predictions import as_floats, label_column, plain_prediction_column
 from mtl_pipeline.spec import Task
 
-IMPORTANCE_SCHEMA = {
-    "task": pl.String,
-    "metric": pl.String,
-    "family": pl.String,
-    "group": pl.String,
-    "is_family": pl.Boolean,
-    "importance": pl.Float64,
-    "spread": pl.Float64,
-    "score": pl.Float64,
-    "permutations": pl.Int64,
-    "rows": pl.Int64,
-}
+GROUP = ("task", "metric", "family", "group", "is_family")
+IMPORTANCE = (*GROUP, "importance", "spread", "score", "permutations", "rows")
 
 
 def measure_importance(permuted: Iterable[pl.DataFrame], tasks: Sequence[Task]) -> pl.DataFrame:
@@ -30,60 +20,47 @@ def measure_importance(permuted: Iterable[pl.DataFrame], tasks: Sequence[Task]) 
 
     `permuted`: frames with `label/<task>` and `prediction/<task>` of some of the tasks, and `group`, `family` and
     `is_family`, the same in every row; where `group` is null, nothing was shuffled. Each group may come several times.
-    Columns: `importance`, the mean loss over a group's permutations, above zero where the model is worse without it
-    (a fall of ROC-AUC or a rise of an error); `spread`, its standard deviation from permutation to permutation;
-    `score`, the metric with nothing shuffled. NaN where the rows cannot define the metric.
+    `importance` is the mean loss over a group's permutations, above zero where the model is worse without it (ROC-AUC
+    falls or an error rises); `spread` its standard deviation from permutation to permutation; `score` the metric with
+    nothing shuffled. NaN where the rows cannot define the metric.
     """
-    scores = [row for frame in permuted for row in headline_scores(frame, tasks)]
-    measured = pl.DataFrame(
-        scores, schema=["task", "family", "group", "is_family", "value", "rows"], orient="row"
+    headlines = {task.name: KINDS[task.kind].headline for task in tasks}
+    scores = published(
+        (*IMPORTANCE, "value"), (row for rows in permuted for row in headline_scores(rows, tasks))
     )
-    order, metrics = (
-        pl.Enum([task.name for task in tasks]),
-        {task.name: KINDS[task.kind].headline for task in tasks},
-    )
-    if measured.is_empty():
-        return pl.DataFrame(schema=IMPORTANCE_SCHEMA)
-    intact = measured.filter(pl.col("group").is_null()).select("task", score="value")
-    falls = pl.col("task").replace_strict(
-        {name: 1.0 if metric.higher_is_better else -1.0 for name, metric in metrics.items()}
-    )
-    return (
-        measured.filter(pl.col("group").is_not_null())
+    if scores.is_empty():
+        return published(IMPORTANCE)
+    sign = {name: 1.0 if headline.higher_is_better else -1.0 for name, headline in headlines.items()}
+    intact = scores.filter(pl.col("group").is_null()).select("task", intact="value")
+    importance = (
+        scores.filter(pl.col("group").is_not_null())
         .join(intact, on="task", maintain_order="left")
-        .with_columns(
-            lost=(pl.col("score") - pl.col("value")) * falls,
-            metric=pl.col("task").replace_strict({name: metric.name for name, metric in metrics.items()}),
-        )
-        .group_by("task", "metric", "family", "group", "is_family", maintain_order=True)
+        .with_columns(lost=(pl.col("intact") - pl.col("value")) * pl.col("task").replace_strict(sign))
+        .group_by(GROUP, maintain_order=True)
         .agg(
             importance=pl.col("lost").mean(),
             spread=pl.col("lost").std().fill_null(0.0),
-            score=pl.col("score").first(),
+            score=pl.col("intact").first(),
             permutations=pl.len().cast(pl.Int64),
-            rows=pl.col("rows").first().cast(pl.Int64),
+            rows=pl.col("rows").first(),
         )
-        .sort(pl.col("task").cast(order), maintain_order=True)
-        .select(list(IMPORTANCE_SCHEMA))
-        .cast(IMPORTANCE_SCHEMA)  # type: ignore[arg-type]
     )
+    return importance.sort(pl.col("task").cast(pl.Enum(list(headlines))), maintain_order=True)
 
 
-def headline_scores(frame: pl.DataFrame, tasks: Sequence[Task]) -> list[tuple]:
-    """Of each task of the frame its name, the frame's group and the value of the task's headline metric."""
-    group = frame.select("family", "group", "is_family").row(0) if len(frame) else None
-    return [
-        (
-            task.name,
-            *group,
-            score(task, as_floats(labels), as_floats(frame[plain_prediction_column(task.name)])),
-            len(frame),
-        )
-        for task in tasks
-        if group and (labels := frame.get_column(label_column(task.name), default=None)) is not None
-    ]
-
-
-def score(task: Task, labels: np.ndarray, predicted: np.ndarray) -> float:
-    """The headline metric of at least one row."""
-    return KINDS[task.kind].headline_value(labels, predicted)
+def headline_scores(rows: pl.DataFrame, tasks: Sequence[Task]) -> Iterator[dict]:
+    """The value of the headline metric of each task in the frame."""
+    for task in tasks:
+        label = label_column(task.name)
+        if rows.height and label in rows.columns:
+            kind, headline = KINDS[task.kind], KINDS[task.kind].headline.name
+            labels, predicted = (
+                as_floats(rows[name]) for name in (label, plain_prediction_column(task.name))
+            )
+            yield {
+                **rows.select("family", "group", "is_family").row(0, named=True),
+                "task": task.name,
+                "metric": headline,
+                "value": kind.values(labels, predicted, [headline])[headline],
+                "rows": rows.height,
+            }

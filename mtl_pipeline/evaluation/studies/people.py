@@ -7,22 +7,16 @@ from collections.abc import Sequence
 import polars as pl
 
 from mtl_pipeline.evaluation.studies.chains import chain_label, chain_name, chain_prediction
+from mtl_pipeline.evaluation.studies.frames import published
 from mtl_pipeline.evaluation.studies.ranked_lists import ranked_chains
 from mtl_pipeline.spec import Task
 
 USERS_SHOWN = 5
 ITEMS_SHOWN = 5
 FEWEST_BEFORE = 3
-"""A user who liked fewer items in training says little of their taste."""
+"""Fewer items that a user liked in training say little about their taste."""
 
-PEOPLE_SCHEMA = {
-    "user_id": pl.Int64,
-    "goal": pl.String,
-    "part": pl.String,
-    "item_id": pl.Int64,
-    "prediction": pl.Float64,
-    "label": pl.Float64,
-}
+PEOPLE = ("user_id", "goal", "part", "item_id", "prediction", "label")
 
 
 def lists_of_people(
@@ -33,16 +27,16 @@ def lists_of_people(
     candidate: str,
     seed: int = 0,
 ) -> pl.DataFrame:
-    """One row for each item: user_id, goal (the chain, 'click → purchase'), part, item_id, prediction, label.
+    """One row for each item; `goal` is the chain, 'click → purchase'.
 
-    Part 'before': the items of the user's newest training rows where the goal was reached, the newest first. Part
-    'top': those of the user's test rows with the highest probability of the goal, the highest first; its label is 1
-    where it was reached, and null where that is not known. Users are drawn by `seed` among those with enough of both;
-    no rows where there are no users, items or binary tasks.
+    Part 'before': the items of the user's newest training rows where the goal was reached, newest first. Part 'top':
+    those of the user's test rows with the highest probability of the goal, highest first; the label is 1 where it was
+    reached, and null where that is not known. Users are drawn by `seed` among those with enough of both; no rows where
+    there are no users, items or binary tasks.
     """
     chains = ranked_chains(tasks)
     if not chains or not {"user_id", "item_id"} <= set(predictions.columns):
-        return pl.DataFrame(schema=PEOPLE_SCHEMA)
+        return published(PEOPLE)
     chain = chains[-1]
     goal = pl.lit(chain_name(chain)).alias("goal")
     reached = pl.all_horizontal(pl.col(task.name) == 1 for task in chain)
@@ -68,12 +62,14 @@ def lists_of_people(
         .unique(["user_id", "item_id"], keep="first", maintain_order=True)
         .collect()
     )
-    users = enough(before, FEWEST_BEFORE).join(enough(top, ITEMS_SHOWN), on="user_id").sort("user_id")
+    users = (
+        before.group_by("user_id")
+        .agg(before=pl.len())
+        .join(top.group_by("user_id").agg(top=pl.len()), on="user_id")
+        .filter(pl.col("before") >= FEWEST_BEFORE, pl.col("top") >= ITEMS_SHOWN)
+        .select("user_id")
+        .sort("user_id")
+    )
     drawn = users.sample(min(USERS_SHOWN, users.height), seed=seed)
     lists = pl.concat([before, top], how="diagonal").join(drawn, on="user_id", maintain_order="left")
     return lists.group_by("user_id", "part", maintain_order=True).head(ITEMS_SHOWN)
-
-
-def enough(lists: pl.DataFrame, fewest: int) -> pl.DataFrame:
-    """The column `user_id` of the users with so many rows."""
-    return lists.group_by("user_id").len().filter(pl.col("len") >= fewest).select("user_id")

@@ -3,22 +3,22 @@
 It does when
 
 1. it was not rolled back from before: what somebody took out by hand comes back by hand only;
-2. it is shown to beat the constant answer on every task that is not conditional on another, and on the others, whose
-   labels are fewer, it is not shown to be worse: less than that must never recommend, nor must a model of which the
-   test rows, of one class only, say nothing. Where fewer than ten users leave no interval, the difference itself has
-   to do. What is not shown, the decision says;
-3. on no task is it worse than the champion by more than the task's margin, with confidence: it is, when the
-   whole 95 % interval of the difference lies beyond the margin. A task without an interval (one class only,
-   rows of fewer than ten users) speaks against it, for then nothing is known;
-4. nor is it, in the same sense, worse than the reference: of the earlier champions that are kept the one that leads
-   it by most on that task, or the one that promotion.reference names. Without, every night could lose a little less
-   than the margin.
+2. it is shown to beat the constant answer on every task that is not conditional on another, and is not shown to be
+   worse on the others, whose labels are fewer: anything less must never recommend, nor must a model about which the
+   test rows, all of one class, say nothing. Where fewer than ten users leave no interval, the difference itself has to
+   do. The decision says what is not shown;
+3. on no task is it worse than the champion by more than the task's margin, with confidence: the whole 95 % interval of
+   the difference lies beyond the margin. A task without an interval (one class only, rows of fewer than ten users)
+   speaks against it, because then nothing is known;
+4. nor is it, in the same sense, worse than the reference: the earlier champion, of those that are kept, that leads it
+   by most on that task, or the one that promotion.reference names. Otherwise every night could lose a little less than
+   the margin.
 
-All is measured on test rows, which neither early stopping nor calibration chose anything on, and where two models
-are compared on those that neither was trained on; with a constant in the loss that its kind has `learned`, with a
-champion in the headline metric of the task. A challenger that may be a little worse, but need not be, is promoted:
-it has learned from newer data, and on small test windows, whose intervals are wide, nothing would ever follow the
-first model if each had to prove that it is no worse. The larger the window, the less the two rules differ.
+All is measured on test rows, on which neither early stopping nor calibration chose anything; two models are compared
+on those that neither was trained on. Against a constant the metric is the loss that the task's kind has as `learned`,
+against a champion the headline metric. A challenger that may be a little worse, but need not be, is promoted: it has
+learned from newer data, and on small test windows, whose intervals are wide, nothing would ever follow the first model
+if each had to prove that it is no worse. The larger the window, the less the two rules differ.
 """
 
 from __future__ import annotations
@@ -45,19 +45,20 @@ ALLOWED = "not shown to be worse"
 NOT_BETTER = "not shown to be better"
 UNPROVEN = "better, without an interval"
 UNSHOWN = "not shown to be better, nor worse"
-"""Of a task that is conditional on another; any other has to be shown to be better."""
+"""Enough for a task that is conditional on another; any other has to be shown to be better."""
 REFUSED = (WORSE, NOT_BETTER, INCOMPARABLE)
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """A champion of before, against which the challenger was measured."""
+    """An earlier champion, against which the challenger was measured."""
 
     fingerprint: str
     compared: Evaluation | None
-    """Scores both, this one by the name of the champion, on test rows that it has not seen; None: it cannot predict."""
+    """Scores both, the earlier one under the champion's name, on test rows that it has not seen; None where it cannot
+    predict."""
     obstacle: str = ""
-    """Why it cannot, where it was named: then it speaks against the challenger."""
+    """Why it cannot predict, if promotion.reference names it: then that speaks against the challenger."""
 
 
 def decide(
@@ -87,7 +88,7 @@ def decide(
     ]
     against = [
         *filter(None, map(objection, comparisons)),
-        *(f"There is no reference to compare with: {found.obstacle}." for found in earlier if found.obstacle),
+        *(f"There is no reference to compare with: {one.obstacle}." for one in earlier if one.obstacle),
     ]
     if rolled_back_at:
         against.insert(0, f"This model was rolled back from on {rolled_back_at}; it is not promoted again.")
@@ -121,69 +122,62 @@ def reason_for(comparisons: list[TaskComparison]) -> str:
 
 def against_constant(measured: Evaluation, task: Task) -> TaskComparison:
     """The challenger against a constant answer on the test rows, calibrated as it would recommend."""
-    found = KINDS[task.kind].metric(KINDS[task.kind].learned)
-    row = comparison_row(measured, task, found, CONSTANT)
-    if blind := blindness(measured, task):
+    kind = KINDS[task.kind]
+    metric = kind.metric(kind.learned)
+    row = comparison_row(measured, task, metric, CONSTANT)
+    # Why the test rows say nothing of the task: no label at all, or one class only.
+    if blind := measured.score(task.name, measured.candidate, kind.telling).note:
         row |= {"low": math.nan, "high": math.nan, "note": blind}
-    return line_of(row, found, against=CONSTANT, margin=0.0, outcome=learned(task, row, found, bool(blind)))
-
-
-def blindness(measured: Evaluation, task: Task) -> str:
-    """Why the test rows say nothing of a task: no label at all, or one class only; else empty."""
-    return measured.score(task.name, measured.candidate, KINDS[task.kind].telling).note
-
-
-def learned(task: Task, row: Mapping[str, Any], found: Metric, blind: bool) -> str:
-    if blind or math.isnan(row["difference"]):
-        return INCOMPARABLE
-    if (
-        math.isnan(row["low"])
-        and row["difference"] != 0
-        and (row["difference"] > 0) == found.higher_is_better
-    ):
-        return UNPROVEN
-    return {BETTER: BETTER, WORSE: WORSE}.get(row["verdict"], UNSHOWN if task.given else NOT_BETTER)
+    gain = row["difference"] if metric.higher_is_better else -row["difference"]
+    if blind or math.isnan(gain):
+        outcome = INCOMPARABLE
+    elif math.isnan(row["low"]) and gain > 0:
+        outcome = UNPROVEN
+    elif row["verdict"] in (BETTER, WORSE):
+        outcome = row["verdict"]
+    else:
+        outcome = UNSHOWN if task.given else NOT_BETTER
+    return line_of(row, metric, against=CONSTANT, margin=0.0, outcome=outcome)
 
 
 def compare_task(
     spec: PipelineSpec, compared: Evaluation, task: Task, against: str = CHAMPION
 ) -> TaskComparison:
     """The challenger against the model that has the champion's place in `compared`."""
-    found = KINDS[task.kind].headline
-    row = comparison_row(compared, task, found, CHAMPION)
+    headline = KINDS[task.kind].headline
+    row = comparison_row(compared, task, headline, CHAMPION)
     margin = spec.margin(task, row["baseline_value"])
-    least_loss = -row["high"] if found.higher_is_better else row["low"]
-    return line_of(
-        row, found, against=against, margin=margin, outcome=outcome_of(row["verdict"], least_loss, margin)
-    )
+    # What the challenger loses at the interval's favourable end.
+    least_loss = -row["high"] if headline.higher_is_better else row["low"]
+    if math.isnan(least_loss):
+        outcome = INCOMPARABLE
+    elif least_loss > margin:
+        outcome = WORSE
+    else:
+        outcome = BETTER if row["verdict"] == BETTER else ALLOWED
+    return line_of(row, headline, against=against, margin=margin, outcome=outcome)
 
 
 def reference_lines(spec: PipelineSpec, earlier: Sequence[Earlier], task: Task) -> list[TaskComparison]:
     """The challenger against the earlier champion that leads it by most on one task, if any can be compared."""
-    lines = [
-        compare_task(spec, found.compared, task, found.fingerprint) for found in earlier if found.compared
-    ]
+    lines = [compare_task(spec, one.compared, task, one.fingerprint) for one in earlier if one.compared]
     if spec.promotion.reference == "best":
         lines = [line for line in lines if line.outcome != INCOMPARABLE]
     return sorted(lines, key=lambda line: line.loss)[-1:]
 
 
-def comparison_row(measured: Evaluation, task: Task, found: Metric, baseline: str) -> dict[str, Any]:
-    return measured.comparisons.row(
-        by_predicate=(pl.col("task") == task.name)
-        & (pl.col("metric") == found.name)
-        & (pl.col("baseline") == baseline),
-        named=True,
-    )
+def comparison_row(measured: Evaluation, task: Task, metric: Metric, baseline: str) -> dict[str, Any]:
+    (row,) = measured.comparisons.filter(task=task.name, metric=metric.name, baseline=baseline).to_dicts()
+    return row
 
 
 def line_of(
-    row: Mapping[str, Any], found: Metric, *, against: str, margin: float, outcome: str
+    row: Mapping[str, Any], metric: Metric, *, against: str, margin: float, outcome: str
 ) -> TaskComparison:
     return TaskComparison(
         task=row["task"],
-        metric=found.label,
-        arrow=arrow(found.higher_is_better),
+        metric=metric.label,
+        arrow=arrow(metric.higher_is_better),
         against=against,
         theirs=row["baseline_value"],
         challenger=row["candidate_value"],
@@ -196,22 +190,10 @@ def line_of(
     )
 
 
-def outcome_of(verdict: str, least_loss: float, margin: float) -> str:
-    """`least_loss`: what the challenger loses at the interval's favourable end; NaN where there is none."""
-    if math.isnan(least_loss):
-        return INCOMPARABLE
-    if least_loss > margin:
-        return WORSE
-    return BETTER if verdict == BETTER else ALLOWED
-
-
 def objection(line: TaskComparison) -> str | None:
-    """What one line says against the challenger."""
+    """What one comparison says against the challenger, if anything."""
     if line.outcome not in REFUSED:
         return None
-    difference, interval = format_difference(line.difference, line.low, line.high)
-    measured = f"{line.task}: its {line.metric} on the test rows is {format_value(line.challenger)}, "
-    apart = f"{format_value(line.theirs)}; the difference, {difference} {interval}"
     whose = "the champion" if line.against == CHAMPION else f"the earlier champion {short(line.against)}"
     if line.outcome == INCOMPARABLE and line.against == CONSTANT:
         return (
@@ -221,13 +203,20 @@ def objection(line: TaskComparison) -> str | None:
     if line.outcome == INCOMPARABLE:
         why = line.note or "no interval"
         return f"{line.task}: it and {whose} cannot be compared in {line.metric} on the test rows: {why}."
-    if line.against == CONSTANT:
-        return f"{measured}that of a constant answer {apart}, does not show that it beats it."
-    return f"{measured}that of {whose} {apart}, is surely more than the {format_value(line.margin)} allowed."
+    difference, interval = format_difference(line.difference, line.low, line.high)
+    whose, judged = (
+        ("a constant answer", "does not show that it beats it")
+        if line.against == CONSTANT
+        else (whose, f"is surely more than the {format_value(line.margin)} allowed")
+    )
+    return (
+        f"{line.task}: its {line.metric} on the test rows is {format_value(line.challenger)}, that of {whose} "
+        f"{format_value(line.theirs)}; the difference, {difference} {interval}, {judged}."
+    )
 
 
 def reservation(line: TaskComparison) -> str | None:
-    """What is not known of a challenger that is promoted all the same."""
+    """What is not known about a challenger that is promoted all the same."""
     if line.outcome == UNPROVEN:
         return f"{line.task}: that it beats the constant answer rests on the difference alone: {line.note}."
     if line.outcome == UNSHOWN:
@@ -241,7 +230,7 @@ def on_unseen_rows(
 ) -> tuple[Evaluation, str]:
     """Challenger and champion on the test rows that the champion was not trained on, and what rows those are.
 
-    `measured` is taken where those are all test rows, which is the rule: a test split is the newest there is.
+    `measured` is returned where those are all test rows, which is the rule: a test split is the newest there is.
     """
     rows, left = (predictions.filter(kept).height for kept in (IN_TEST, IN_TEST & unseen))
     if left == rows:
@@ -254,13 +243,10 @@ def on_unseen_rows(
 
 def head_to_head(measured: Evaluation, predictions: pl.DataFrame, unseen: pl.Expr) -> Evaluation:
     """Challenger and champion alone, as `predictions` has them, on some of the test rows."""
-    others = [
-        name
-        for name in predictions.columns
-        if predicting_model(name) not in (None, measured.candidate, CHAMPION)
-    ]
+    kept = (None, measured.candidate, CHAMPION)
+    columns = [name for name in predictions.columns if predicting_model(name) in kept]
     return evaluate(
-        predictions.filter(IN_TEST & unseen).drop(others),
+        predictions.filter(IN_TEST & unseen).select(columns),
         measured.tasks,
         candidate=measured.candidate,
         bootstrap_samples=measured.bootstrap_samples,

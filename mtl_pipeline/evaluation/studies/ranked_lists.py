@@ -9,17 +9,16 @@ hit at rank r, else 0, and P hits among all rows of the user:
 - HitRate@k = 1 where there is a hit among the first k, else 0.
 - MRR = 1 / rank of the first hit, wherever it is (Voorhees 1999, "The TREC-8 question answering track report").
 
-Each is averaged over the users who have a hit at all, every user counting the same. Scores are compared as
-float32, as the models give them; rows that tie stand in a random order that `seed` fixes, the same for every model.
+Each is averaged over the users who have a hit at all, every user counting the same. Scores are compared as float32, as
+the models give them; tied rows are put in a random order that `seed` fixes, the same for every model.
 
-The lists hold what was logged or sampled, not the catalogue, so the values compare models with each other on
-these rows and nothing else (Krichene & Rendle 2020, "On sampled metrics for item recommendation").
+The lists hold what was logged or sampled, not the catalogue, so the values compare models on these rows and say nothing
+else (Krichene & Rendle 2020, "On sampled metrics for item recommendation").
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
@@ -27,6 +26,7 @@ import polars as pl
 from mtl_pipeline.evaluation.inference import intervals
 from mtl_pipeline.evaluation.inference.comparing import FEWEST_CLUSTERS, too_few_clusters_note
 from mtl_pipeline.evaluation.studies.chains import chain_name, chain_rows, whole_chains
+from mtl_pipeline.evaluation.studies.frames import published
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.metrics.metric import Metric
 from mtl_pipeline.metrics.threads import in_threads
@@ -52,34 +52,12 @@ LIST_METRICS = (
     Metric("mrr", "MRR", True, "mean reciprocal rank: one over the rank of a user's first hit"),
 )
 SCORE_BITS = 31
-"""Of a float32 that is not negative; read as an integer it keeps its order."""
+"""Of a float32 that is not negative; read as integers, such numbers keep their order."""
 
-RANKING_SCHEMA = {
-    "list": pl.String,
-    "task": pl.String,
-    "model": pl.String,
-    "metric": pl.String,
-    "length": pl.Int64,
-    "value": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-    "users": pl.Int64,
-    "rows": pl.Int64,
-    "difference": pl.Float64,
-    "difference_low": pl.Float64,
-    "difference_high": pl.Float64,
-    "verdict": pl.String,
-    "note": pl.String,
-}
-
-
-@dataclass(frozen=True)
-class Lists:
-    """The rows of every user who has a hit."""
-
-    rows: TaskRows
-    ties: np.ndarray
-    """(rows,) int: the order of rows that a model cannot tell apart."""
+RANKING = (
+    *("list", "task", "model", "metric", "length", "value", "low", "high", "users", "rows"),
+    *("difference", "difference_low", "difference_high", "verdict", "note"),
+)
 
 
 def measure_ranking(
@@ -90,22 +68,18 @@ def measure_ranking(
     bootstrap_samples: int = 500,
     seed: int = 0,
 ) -> pl.DataFrame:
-    """One row for each list, model and metric: list (the chain, 'click → purchase'), task (its last), model, metric,
-    length, value with its interval, users, rows, and of every baseline the difference candidate − baseline with its
-    paired interval, verdict and note. Users are resampled.
+    """One row for each list (by its chain, 'click → purchase'), model and metric: the value with its interval, and for
+    every baseline the difference candidate − baseline with its paired interval. Users are resampled.
 
     Lists are made for every binary task without a condition, by its prediction, and for the last binary task
     of every chain, by the probability that the whole chain happens. No rows where there are no users.
     """
-    rows: list[dict] = []
-    for chain in ranked_chains(tasks) if has_users(predictions) else []:
-        lists = lists_of(chain_rows(predictions, chain, candidate, "test"), seed)
-        name = chain_name(chain)
-        rows += [
-            {"list": name, "task": chain[-1].name, "length": LENGTH} | row
-            for row in score_lists(lists, candidate, bootstrap_samples, seed)
-        ]
-    return pl.DataFrame(rows, schema=RANKING_SCHEMA)
+    rows = [
+        {"list": chain_name(chain), "task": chain[-1].name, "length": LENGTH} | row
+        for chain in (ranked_chains(tasks) if has_users(predictions) else [])
+        for row in score_lists(chain_rows(predictions, chain, candidate), candidate, bootstrap_samples, seed)
+    ]
+    return published(RANKING, rows)
 
 
 def ranked_chains(tasks: Sequence[Task]) -> list[list[Task]]:
@@ -114,83 +88,67 @@ def ranked_chains(tasks: Sequence[Task]) -> list[list[Task]]:
     return roots + [chain for chain in whole_chains(tasks) if chain[-1].name not in steps]
 
 
-def lists_of(rows: TaskRows, seed: int) -> Lists:
+def score_lists(rows: TaskRows, candidate: str, samples: int, seed: int) -> list[dict]:
+    rows = of_users_with_hits(rows)
+    users, models = rows.cluster_count, list(rows.predictions)
+    if users == 0:
+        return []
+    ties = np.random.default_rng(seed).permutation(len(rows.labels))
+    by_user = in_threads(lambda model: user_metrics(rows, model, ties), models)
+    values: dict[intervals.Key, np.ndarray] = {
+        (model, name): value
+        for model, metrics in zip(models, by_user, strict=True)
+        for name, value in metrics.items()
+    }
+    statistic = intervals.mean_statistic(values.values(), np.arange(users), users)
+    drawn = intervals.resample([(list(values), statistic)], users, samples, seed)
+    resampled = intervals.Resampled(drawn, {}, users)
+    scored = []
+    for key in values:
+        model, name = key
+        mean = float(values[key].mean())
+        row = {"model": model, "metric": name, "value": mean, "users": users, "rows": len(rows.labels)}
+        if users < FEWEST_CLUSTERS:
+            row["note"] = too_few_clusters_note(users, "user")
+        else:
+            own = intervals.percentile_interval(drawn[key], intervals.expanded_quantile(users))
+            row |= {"low": own.low, "high": own.high, "note": own.note}
+            if model not in (candidate, CEILING):
+                paired = resampled.paired_interval([((candidate, name), key)], seed)
+                row["difference"] = float(values[candidate, name].mean()) - mean
+                row |= {"difference_low": paired.low, "difference_high": paired.high}
+                row["verdict"] = intervals.verdict(paired, higher_is_better=True)
+        scored.append(row)
+    return scored
+
+
+def of_users_with_hits(rows: TaskRows) -> TaskRows:
     """The rows of the users who have a hit, users numbered anew."""
     hits = np.bincount(rows.clusters, weights=rows.labels, minlength=rows.cluster_count)
     kept = hits[rows.clusters] > 0
-    renumbered = np.cumsum(hits > 0) - 1
-    lists = TaskRows(
+    return TaskRows(
         labels=rows.labels[kept],
-        clusters=renumbered[rows.clusters[kept]],
+        clusters=(np.cumsum(hits > 0) - 1)[rows.clusters[kept]],
         cluster_count=int(np.count_nonzero(hits)),
         has_users=True,
         predictions={model: scores[kept] for model, scores in rows.predictions.items()},
     )
-    return Lists(lists, np.random.default_rng(seed).permutation(len(lists.labels)))
 
 
-def score_lists(lists: Lists, candidate: str, samples: int, seed: int) -> list[dict]:
-    rows = lists.rows
-    if rows.cluster_count == 0:
-        return []
-    models = list(rows.predictions)
-    by_user = dict(zip(models, in_threads(lambda model: user_metrics(lists, model), models), strict=True))
-    keys = [(model, metric.name) for model in models for metric in LIST_METRICS]
-    values = {(model, name): by_user[model][name] for model, name in keys}
-    statistic = intervals.mean_statistic(values.values(), np.arange(rows.cluster_count), rows.cluster_count)
-    resampled = intervals.resample([(keys, statistic)], rows.cluster_count, samples, seed)
-    return [
-        {
-            "model": model,
-            "metric": name,
-            "value": float(values[model, name].mean()),
-            "users": rows.cluster_count,
-            "rows": len(rows.labels),
-        }
-        | with_intervals(values, resampled, model, name, candidate, rows.cluster_count)
-        for model, name in keys
-    ]
-
-
-def with_intervals(
-    values: Mapping[tuple[str, str], np.ndarray],
-    resampled: Mapping[intervals.Key, np.ndarray],
-    model: str,
-    name: str,
-    candidate: str,
-    users: int,
-) -> dict:
-    if users < FEWEST_CLUSTERS:
-        return {"note": too_few_clusters_note(users, "user")}
-    quantile = intervals.expanded_quantile(users)
-    own = intervals.percentile_interval(resampled[model, name], quantile)
-    found: dict = {"low": own.low, "high": own.high, "note": own.note}
-    if model in (candidate, CEILING):
-        return found
-    paired = intervals.percentile_interval(resampled[candidate, name] - resampled[model, name], quantile)
-    return found | {
-        "difference": float(values[candidate, name].mean() - values[model, name].mean()),
-        "difference_low": paired.low,
-        "difference_high": paired.high,
-        "verdict": intervals.verdict(paired, higher_is_better=True),
-    }
-
-
-def user_metrics(lists: Lists, model: str) -> dict[str, np.ndarray]:
+def user_metrics(rows: TaskRows, model: str, ties: np.ndarray) -> dict[str, np.ndarray]:
     """Metric → (users,). Every user has a hit."""
-    rows = lists.rows
-    user, rank = ranks_of_hits(rows.clusters, rows.predictions[model], rows.labels, lists.ties)
+    user, rank = ranks_of_hits(rows.clusters, rows.predictions[model], rows.labels, ties)
     count = rows.cluster_count
     hits = np.bincount(user, minlength=count)
     shown = rank <= LENGTH
-    found = np.bincount(user[shown], minlength=count)
+    hits_shown = np.bincount(user[shown], minlength=count)
     gain = np.bincount(user[shown], weights=1 / np.log2(rank[shown] + 1), minlength=count)
     best_gain = np.cumsum(1 / np.log2(np.arange(1, LENGTH + 1) + 1))
     first = np.flatnonzero(np.r_[True, user[1:] != user[:-1]])
     return {
         "ndcg": gain / best_gain[np.minimum(hits, LENGTH) - 1],
-        "recall": found / hits,
-        "hit_rate": (found > 0).astype(np.float64),
+        "recall": hits_shown / hits,
+        "hit_rate": (hits_shown > 0).astype(np.float64),
         "mrr": 1 / rank[first],
     }
 
@@ -201,9 +159,9 @@ def ranks_of_hits(
     """User and rank (from 1) of every hit, users ascending and each one's best rank first.
 
     `users` (rows,) int ascending from 0, `scores` (rows,) in [0, 1], `labels` (rows,) 0 or 1, `ties` (rows,)
-    distinct int. User, falling score, order of ties and label are packed into one integer a row: what is sorted
-    is numbers, not rows, ten times as fast. Where the integer has no room for all of the order of ties, its
-    leading bits decide.
+    distinct int: the order of rows that a model scores the same. User, falling score, order of ties and label are
+    packed into one integer a row, because sorting numbers is ten times as fast as sorting rows. Where the integer has
+    no room for all of the order of ties, its leading bits decide.
     """
     user_bits = int(users[-1]).bit_length()
     tie_bits = max(0, 63 - 1 - SCORE_BITS - user_bits)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from mtl_pipeline.evaluation.inference.comparing import compare
 from mtl_pipeline.evaluation.studies.chains import chain_name, chain_rows, whole_chains
+from mtl_pipeline.evaluation.studies.frames import COMPARED, published
 from mtl_pipeline.kinds import KINDS, Measured
 from mtl_pipeline.metrics.metric import CEILING_SHARE, NO_ROWS, Score, ceiling_share
 from mtl_pipeline.metrics.threads import in_threads
@@ -18,6 +19,7 @@ from mtl_pipeline.predictions import (
     CANDIDATE,
     CEILING,
     CONSTANT,
+    SINGLE_TASK,
     TaskRows,
     before_calibration,
     check_labels,
@@ -28,77 +30,48 @@ from mtl_pipeline.predictions import (
 )
 from mtl_pipeline.spec import Task
 
-SPLITS = ("validation", "test")
-
-METRICS_SCHEMA = {
-    "task": pl.String,
-    "kind": pl.String,
-    "model": pl.String,
-    "split": pl.String,
-    "metric": pl.String,
-    "value": pl.Float64,
-    "rows": pl.Int64,
-    "users": pl.Int64,
-    "note": pl.String,
+COMPARISONS = (
+    "task",
+    "metric",
+    "candidate",
+    "baseline",
+    *COMPARED,
+    "candidate_value",
+    "baseline_value",
+    "seeds",
+)
+FRAMES = {
+    "metrics": ("task", "kind", "model", "split", "metric", "value", "rows", "users", "note"),
+    "comparisons": COMPARISONS,
+    "thresholds": ("task", "model", "threshold", "note"),
+    "calibration": ("task", "model", "split", "metric", "before", "after", "calibrated"),
+    "whole_chains": ("task", "chain", "model", "metric", "value", "rows", "note"),
+    "chain_comparisons": ("chain", *COMPARISONS),
 }
-COMPARISONS_SCHEMA = {
-    "task": pl.String,
-    "metric": pl.String,
-    "candidate": pl.String,
-    "baseline": pl.String,
-    "difference": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-    "verdict": pl.String,
-    "note": pl.String,
-    "candidate_value": pl.Float64,
-    "baseline_value": pl.Float64,
-    "seeds": pl.Int64,
-}
-CALIBRATION_SCHEMA = {
-    "task": pl.String,
-    "model": pl.String,
-    "split": pl.String,
-    "metric": pl.String,
-    "before": pl.Float64,
-    "after": pl.Float64,
-    "calibrated": pl.Boolean,
-}
-THRESHOLDS_SCHEMA = {"task": pl.String, "model": pl.String, "threshold": pl.Float64, "note": pl.String}
-CHAIN_COMPARISONS_SCHEMA = {"chain": pl.String} | COMPARISONS_SCHEMA
-WHOLE_CHAINS_SCHEMA = {
-    "task": pl.String,
-    "chain": pl.String,
-    "model": pl.String,
-    "metric": pl.String,
-    "value": pl.Float64,
-    "rows": pl.Int64,
-    "note": pl.String,
-}
+"""The frames of an evaluation and their columns."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured. Frames hold one row per fact, so they can be published as they are."""
+    """What was measured. Frames hold one row per fact, so they can be published as they are; for columns see FRAMES."""
 
     tasks: tuple[Task, ...]
     candidate: str
     metrics: pl.DataFrame
-    """task, kind, model, split, metric, value, rows, users, note: a NaN value carries its reason in `note`.
-    Those of the split validation flatter: the models were calibrated, and the thresholds chosen, on these rows."""
+    """A NaN value carries its reason in `note`. The split validation flatters: the models were calibrated, and the
+    thresholds chosen, on these rows."""
     comparisons: pl.DataFrame
-    """task, metric, candidate, baseline, difference, low, high, verdict, note, candidate_value, baseline_value,
-    seeds: differences are candidate minus baseline; of several seeds (see `seeds`) values are means over them."""
+    """Differences are candidate minus baseline on test rows; with several seeds, values are means over them."""
     thresholds: pl.DataFrame
-    """task, model, threshold, note: chosen on validation, binary tasks only."""
+    """Chosen on validation, binary tasks only."""
     calibration: pl.DataFrame
-    """task, model, split, metric, before, after, calibrated: metrics before and after calibration, the same where
-    it changed nothing. On validation, which it was fitted on, those after it flatter."""
+    """Metrics before and after calibration, the same where it changed nothing. Those after it flatter on validation,
+    which it was fitted on."""
     whole_chains: pl.DataFrame
-    """task, chain, model, metric, value, rows, note: on test rows, for binary tasks that are conditional on
-    another; the probability that all of the chain happens, over all rows where its first task was observed."""
+    """On test rows, for binary tasks that are conditional on another: the probability that the whole chain happens,
+    over all rows where its first task was observed."""
     chain_comparisons: pl.DataFrame
-    """chain and the columns of `comparisons`: the same of the whole chains."""
+    """`comparisons` for the whole chains."""
     bootstrap_samples: int
     seed: int
     resampled: str
@@ -116,14 +89,21 @@ class Evaluation:
 
     def score(self, task: str, model: str, metric: str, split: str = "test") -> Score:
         """One cell of the metrics table."""
-        row = self.metrics.row(
-            by_predicate=(pl.col("task") == task)
-            & (pl.col("model") == model)
-            & (pl.col("split") == split)
-            & (pl.col("metric") == metric),
-            named=True,
-        )
-        return Score(row["value"], row["note"])
+        cell = self.metrics.filter(task=task, model=model, metric=metric, split=split)
+        return Score(cell["value"].item(), cell["note"].item())
+
+    def best_baseline(self, task: Task) -> str | None:
+        """The baseline other than single_task that has the best headline metric on validation rows, so that the test
+        rows do not choose what the candidate is compared with; None without one."""
+        headline = KINDS[task.kind].headline
+
+        def goodness(model: str) -> float:
+            value = self.score(task.name, model, headline.name, "validation").value
+            return -math.inf if math.isnan(value) else value if headline.higher_is_better else -value
+
+        others = (self.candidate, CEILING, SINGLE_TASK)
+        baselines = [model for model in self.models(task.name) if model not in others]
+        return max(baselines, key=goodness, default=None)
 
 
 def in_headline(frame: pl.DataFrame, task: Task) -> pl.DataFrame:
@@ -148,119 +128,107 @@ def evaluate(
     for task in tasks:
         check_labels(predictions, task)
         check_predictions(predictions, task, model_names(predictions, task.name, candidate))
-    measured = [evaluate_task(predictions, task, candidate, bootstrap_samples, seed) for task in tasks]
-    chains = [
-        score_chain(predictions, chain, candidate, bootstrap_samples, seed) for chain in whole_chains(tasks)
-    ]
+    settings = (candidate, bootstrap_samples, seed)
+    parts = [score_task(predictions, task, *settings) for task in tasks]
+    parts += [score_chain(predictions, chain, *settings) for chain in whole_chains(tasks)]
+    frames = {
+        name: published(columns, (row for part in parts for row in part.get(name, ())))
+        for name, columns in FRAMES.items()
+    }
     return Evaluation(
         tasks=tuple(tasks),
         candidate=candidate,
-        metrics=pl.DataFrame([row for task in measured for row in task.metrics], schema=METRICS_SCHEMA),
-        comparisons=pl.DataFrame(
-            [row for task in measured for row in task.comparisons], schema=COMPARISONS_SCHEMA
-        ),
-        thresholds=pl.DataFrame(
-            [row for task in measured for row in task.thresholds], schema=THRESHOLDS_SCHEMA
-        ),
-        calibration=pl.DataFrame(
-            [row for task in measured for row in task.calibration], schema=CALIBRATION_SCHEMA
-        ),
-        whole_chains=pl.DataFrame(
-            [row for chain in chains for row in chain.metrics], schema=WHOLE_CHAINS_SCHEMA
-        ),
-        chain_comparisons=pl.DataFrame(
-            [row for chain in chains for row in chain.comparisons], schema=CHAIN_COMPARISONS_SCHEMA
-        ),
+        **frames,
         bootstrap_samples=bootstrap_samples,
         seed=seed,
         resampled="users" if has_users(predictions) else "rows",
+        seeds=1,
     )
 
 
-@dataclass(frozen=True)
-class TaskMeasured:
-    """Rows of the published frames."""
-
-    metrics: list[dict]
-    comparisons: list[dict]
-    thresholds: list[dict]
-    calibration: list[dict]
-
-
-def evaluate_task(
+def score_task(
     predictions: pl.DataFrame, task: Task, candidate: str, samples: int, seed: int
-) -> TaskMeasured:
+) -> dict[str, list[dict]]:
+    """Frame → rows, of one task."""
+    metrics, calibration = [], []
     models = model_names(predictions, task.name, candidate)
-    thresholds: dict[str, Score] = {}
-    metrics: list[dict] = []
-    comparisons: list[dict] = []
-    calibration: list[dict] = []
-    for split in SPLITS:
-        rows = task_rows(predictions, task.name, models, split)
-        scored = score_models(rows, task.kind, thresholds)
-        if split == "validation":
-            thresholds = {model: found.threshold for model, found in scored.items() if found.threshold}
-        scores = {model: found.scores for model, found in scored.items()}
-        metrics += metric_rows(task, split, rows, scores)
+    for split, rows, measured in score_splits(predictions, task, models):
+        scores = {model: measures.scores for model, measures in measured.items()}
+        metrics += metric_rows(rows, scores, task=task.name, kind=task.kind, split=split)
         calibration += calibration_rows(predictions, task, split, scores)
-        if split == "test":
-            comparisons = compare(rows, task, scores, candidate, samples, seed)
-    return TaskMeasured(
-        metrics,
-        comparisons,
-        [
-            {"task": task.name, "model": model, "threshold": score.value, "note": score.note}
-            for model, score in thresholds.items()
+    # What follows is about the test rows, which come last.
+    return {
+        "metrics": metrics,
+        "calibration": calibration,
+        "comparisons": compare(
+            rows, task, scores, candidate, {model: [model] for model in models}, samples, seed
+        ),
+        "thresholds": [
+            {"task": task.name, "model": model, "threshold": threshold.value, "note": threshold.note}
+            for model, threshold in chosen_thresholds(measured).items()
         ],
-        calibration,
-    )
+    }
+
+
+def score_splits(
+    predictions: pl.DataFrame, task: Task, models: list[str]
+) -> Iterator[tuple[str, TaskRows, dict[str, Measured]]]:
+    """Validation, then test at the thresholds that validation chose: the split, its rows, and model → scores."""
+    thresholds: dict[str, Score] = {}
+    for split in ("validation", "test"):
+        rows = task_rows(predictions, task.name, models, split)
+        measured = score_models(rows, task.kind, thresholds)
+        thresholds = chosen_thresholds(measured)
+        yield split, rows, measured
+
+
+def chosen_thresholds(measured: Mapping[str, Measured]) -> dict[str, Score]:
+    return {model: measures.threshold for model, measures in measured.items() if measures.threshold}
 
 
 def score_models(rows: TaskRows, kind: str, thresholds: Mapping[str, Score]) -> dict[str, Measured]:
     """Model → scores. For a binary task a model without a threshold gets the one with the best F1 on `rows`."""
+    users = rows.clusters if rows.has_users else None
 
     def score(model: str) -> Measured:
-        users = rows.clusters if rows.has_users else None
         return KINDS[kind].measure(
             rows.labels, rows.predictions[model], threshold=thresholds.get(model), users=users
         )
 
-    scored = dict(zip(rows.predictions, in_threads(score, rows.predictions), strict=True))
-    if CEILING in scored and CONSTANT in scored:
-        loss = {model: found.scores[KINDS[kind].ceiling_measure].value for model, found in scored.items()}
-        for model, found in scored.items():
-            found.scores[CEILING_SHARE.name] = ceiling_share(loss[model], loss[CONSTANT], loss[CEILING])
-    return scored
+    measured = dict(zip(rows.predictions, in_threads(score, rows.predictions), strict=True))
+    if CEILING in measured and CONSTANT in measured:
+        loss = {
+            model: measures.scores[KINDS[kind].ceiling_measure].value for model, measures in measured.items()
+        }
+        for model, measures in measured.items():
+            measures.scores[CEILING_SHARE.name] = ceiling_share(loss[model], loss[CONSTANT], loss[CEILING])
+    return measured
 
 
-def metric_rows(
-    task: Task, split: str, rows: TaskRows, scores: Mapping[str, Mapping[str, Score]]
-) -> list[dict]:
+def metric_rows(rows: TaskRows, scores: Mapping[str, Mapping[str, Score]], **names: str) -> list[dict]:
     return [
         {
-            "task": task.name,
-            "kind": task.kind,
+            **names,
             "model": model,
-            "split": split,
-            "metric": name,
+            "metric": metric,
             "value": score.value,
             "rows": len(rows.labels),
             "users": rows.users,
             "note": score.note,
         }
         for model, by_metric in scores.items()
-        for name, score in by_metric.items()
+        for metric, score in by_metric.items()
     ]
 
 
 def calibration_rows(
     predictions: pl.DataFrame, task: Task, split: str, scores: Mapping[str, Mapping[str, Score]]
 ) -> list[dict]:
-    """Rows of the frame `calibration`; `scores` are those after it."""
+    """`scores` are those after calibration."""
 
     def before(model: str) -> dict[str, float] | None:
-        found = before_calibration(predictions, task.name, model, split)
-        return KINDS[task.kind].calibration_scores(*found) if found and len(found[0]) else None
+        rows, kind = before_calibration(predictions, task.name, model, split), KINDS[task.kind]
+        return kind.values(*rows, kind.calibration_measures) if rows and len(rows[0]) else None
 
     models = [model for model in scores if model != CEILING]
     return [
@@ -268,47 +236,27 @@ def calibration_rows(
             "task": task.name,
             "model": model,
             "split": split,
-            "metric": name,
-            "before": raw[name] if raw else scores[model][name].value,
-            "after": scores[model][name].value,
+            "metric": metric,
+            "before": raw[metric] if raw else scores[model][metric].value,
+            "after": scores[model][metric].value,
             "calibrated": raw is not None,
         }
         for model, raw in zip(models, in_threads(before, models), strict=True)
-        for name in KINDS[task.kind].calibration_measures
+        for metric in KINDS[task.kind].calibration_measures
     ]
-
-
-@dataclass(frozen=True)
-class ChainMeasured:
-    """Rows of the published frames."""
-
-    metrics: list[dict]
-    comparisons: list[dict]
 
 
 def score_chain(
     predictions: pl.DataFrame, chain: Sequence[Task], candidate: str, samples: int, seed: int
-) -> ChainMeasured:
-    """The probability that the whole chain happens, on test rows."""
-    rows = chain_rows(predictions, chain, candidate, "test")
-    scores = chain_scores(rows)
-    name, end = chain_name(chain), chain[-1]
-    return ChainMeasured(
-        metrics=[
-            {
-                "task": end.name,
-                "chain": name,
-                "model": model,
-                "metric": metric,
-                "value": found.value,
-                "rows": len(rows.labels),
-                "note": found.note,
-            }
-            for model, by_metric in scores.items()
-            for metric, found in by_metric.items()
-        ],
-        comparisons=[{"chain": name} | row for row in compare(rows, end, scores, candidate, samples, seed)],
-    )
+) -> dict[str, list[dict]]:
+    """Frame → rows, of the probability that the whole chain happens, on test rows."""
+    rows = chain_rows(predictions, chain, candidate)
+    scores, name, end = chain_scores(rows), chain_name(chain), chain[-1]
+    compared = compare(rows, end, scores, candidate, {model: [model] for model in scores}, samples, seed)
+    return {
+        "whole_chains": metric_rows(rows, scores, task=end.name, chain=name),
+        "chain_comparisons": [{"chain": name} | row for row in compared],
+    }
 
 
 def chain_scores(rows: TaskRows) -> dict[str, dict[str, Score]]:

@@ -1,16 +1,16 @@
 """Every slice of the test rows by itself: how many rows, how good the candidate, and how much better than others.
 
-A slice is scored by the metrics that are compared, the differences with paired bootstrap intervals (see
-`intervals`). So that many slices of many rows stay cheap, all slices of one kind are counted at once, and users
-beyond `MOST_GROUPS` are drawn in that many random groups: a group of independent users is as independent as a user,
-and a thousand of them give an interval's width to about 2 %.
+A slice is scored by the metrics that are compared, the differences with paired bootstrap intervals (see `intervals`).
+To keep many slices of many rows cheap, all slices of one kind are counted at once, and more than `MOST_GROUPS` users
+are drawn in that many random groups: groups of independent users are as independent as users, and a thousand of them
+give an interval's width to about 2 %.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,24 +18,13 @@ import polars as pl
 from scipy import sparse
 
 from mtl_pipeline.evaluation.inference import intervals
-from mtl_pipeline.evaluation.inference.comparing import (
-    FEWEST_CLUSTERS,
-    few_clusters_note,
-    too_few_clusters_note,
-)
+from mtl_pipeline.evaluation.inference.comparing import FEWEST_CLUSTERS, judge, too_few_clusters_note
+from mtl_pipeline.evaluation.studies.frames import COMPARED, published
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
 from mtl_pipeline.kinds import KINDS
-from mtl_pipeline.metrics.metric import Metric
 from mtl_pipeline.metrics.ranking import roc_auc_by_group, score_levels
 from mtl_pipeline.metrics.threads import in_threads
-from mtl_pipeline.predictions import (
-    CEILING,
-    SINGLE_TASK,
-    as_floats,
-    has_users,
-    label_column,
-    prediction_column,
-)
+from mtl_pipeline.predictions import SINGLE_TASK, as_floats, has_users, label_column, prediction_column
 from mtl_pipeline.spec import Task
 
 FEWEST_ROWS = 100
@@ -47,25 +36,10 @@ BINS = 256
 MOST_CELLS_A_ROW = 16
 """A dense product takes a sixteenth of the time of a sparse one for each number."""
 
-SLICES_SCHEMA = {
-    "kind": pl.String,
-    "slice": pl.String,
-    "task": pl.String,
-    "metric": pl.String,
-    "rows": pl.Int64,
-    "users": pl.Int64,
-    "positives": pl.Int64,
-    "mean_label": pl.Float64,
-    "candidate": pl.String,
-    "value": pl.Float64,
-    "baseline": pl.String,
-    "baseline_value": pl.Float64,
-    "difference": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-    "verdict": pl.String,
-    "note": pl.String,
-}
+SLICES = (
+    *("kind", "slice", "task", "metric", "rows", "users", "positives", "mean_label"),
+    *("candidate", "value", "baseline", "baseline_value", *COMPARED),
+)
 
 
 @dataclass(frozen=True)
@@ -82,74 +56,51 @@ class ObservedRows:
     losses: dict[tuple[str, str], np.ndarray]
     """Model and metric → (rows,) what the metric is the mean of, see `compared_losses`."""
     ranked: dict[str, np.ndarray]
-    """Model → (rows,) int64: level of its score, label, group, from the highest bits on; of binary tasks only."""
+    """Model → (rows,) int64: level of its score, label and group, highest bits first; binary tasks only."""
 
 
 @dataclass(frozen=True)
 class Membership:
-    """Which rows are in which slice of one kind; a row may be in several, or in none."""
+    """Which rows are in which slices of one kind; a row may be in several, or in none."""
 
     names: list[str]
-    """Of the slices that have rows, in the order to be shown."""
+    """The slices that have rows, in the order to show them in."""
     row: np.ndarray | slice
-    """(members,) int: the row; all of them where each row is in one slice."""
+    """(members,) int: the row; `slice(None)` where each row is in one slice."""
     code: np.ndarray
     """(members,) int64: the place of its slice in `names`."""
 
 
-def measure_slices(
-    predictions: pl.DataFrame,
-    slices: pl.DataFrame,
-    evaluation: Evaluation,
-    *,
-    bootstrap_samples: int = MOST_SAMPLES,
-) -> pl.DataFrame:
+def measure_slices(predictions: pl.DataFrame, slices: pl.DataFrame, evaluation: Evaluation) -> pl.DataFrame:
     """One row for each kind of slice, slice, task, compared metric and baseline, of the wide predictions frame and
-    the frame of `read_slices`.
+    the frame of `slices_of`.
 
-    The baselines are `single_task` and, of the others, the one best on validation rows. `positives` is null
-    unless the task is binary, `mean_label` where it is multiclass. A slice of fewer than FEWEST_ROWS rows, or with
-    one class only, is counted but not scored: `note` says why, `value` is NaN and what follows is null.
+    The baselines are `single_task` and, of the others, the one best on validation rows. What is null or NaN, see
+    `compare_in_slices`.
     """
-    kinds = [column for column in slices.columns if column != "example_id"]
     users = ["user_id"] if has_users(predictions) else []
-    samples = min(bootstrap_samples, MOST_SAMPLES)
-    test = predictions.lazy().filter(pl.col("split") == "test").select("example_id").collect()
-    of_test = test.join(slices, on="example_id", how="left", maintain_order="left")
-    found: list[dict] = []
+    test = predictions.lazy().filter(pl.col("split") == "test")
+    test_ids = test.select("example_id").collect()
+    kinds = test_ids.join(slices, on="example_id", how="left", maintain_order="left").drop("example_id")
+    scored: list[dict] = []
     for task in evaluation.tasks:
-        models = [evaluation.candidate, *slice_baselines(evaluation, task)]
-        label = label_column(task.name)
-        columns = [*users, label, *(prediction_column(model, task.name) for model in models)]
-        rows = predictions.lazy().filter(pl.col("split") == "test").select(columns).collect()
-        observed = rows[label].is_not_null()
+        fits = {model: [model] for model in (evaluation.candidate, *slice_baselines(evaluation, task))}
+        columns = [label_column(task.name), *(prediction_column(model, task.name) for model in fits)]
+        labelled = test.select(*users, *columns).collect()
+        observed = labelled[columns[0]].is_not_null()
         if observed.any():
-            measured = observed_rows(rows.filter(observed), task, models, evaluation.seed)
-            for kind in kinds:
-                found += score_kind(
-                    of_test[kind].filter(observed), measured, task, kind, models, samples, evaluation
-                )
-    order = {kind: place for place, kind in enumerate(kinds)}
-    return pl.DataFrame(sorted(found, key=lambda row: order[row["kind"]]), schema=SLICES_SCHEMA)
+            rows = observed_rows(labelled.filter(observed), task, list(fits), evaluation.seed)
+            for kind in kinds.columns:
+                members = membership(kinds[kind].filter(observed))
+                lines = compare_in_slices(rows, members, task, fits, evaluation)
+                scored += [{"kind": kind} | line for line in lines]
+    return published(SLICES, sorted(scored, key=lambda row: kinds.columns.index(row["kind"])))
 
 
 def slice_baselines(evaluation: Evaluation, task: Task) -> list[str]:
-    """`single_task` where there is one, and the other baseline that is best on validation rows, so that the test
-    rows do not choose whom the candidate is held against."""
-    first = KINDS[task.kind].headline
-    others = {
-        model: evaluation.score(task.name, model, first.name, "validation").value
-        for model in evaluation.models(task.name)
-        if model not in (evaluation.candidate, CEILING, SINGLE_TASK)
-    }
-    sign = 1 if first.higher_is_better else -1
-    best = max(
-        others,
-        key=lambda model: -math.inf if math.isnan(others[model]) else sign * others[model],
-        default=None,
-    )
-    alone = [SINGLE_TASK] if SINGLE_TASK in evaluation.models(task.name) else []
-    return alone + ([best] if best else [])
+    """`single_task` and the best other baseline, as far as there are any."""
+    alone = SINGLE_TASK if SINGLE_TASK in evaluation.models(task.name) else None
+    return [model for model in (alone, evaluation.best_baseline(task)) if model]
 
 
 def observed_rows(frame: pl.DataFrame, task: Task, models: Sequence[str], seed: int) -> ObservedRows:
@@ -181,132 +132,94 @@ def observed_rows(frame: pl.DataFrame, task: Task, models: Sequence[str], seed: 
     )
 
 
-def score_kind(
-    column: pl.Series,
+def compare_in_slices(
     rows: ObservedRows,
+    members: Membership,
     task: Task,
-    kind: str,
-    models: Sequence[str],
-    samples: int,
+    fits: Mapping[str, Sequence[str]],
     evaluation: Evaluation,
 ) -> Iterator[dict]:
-    """Rows of the published frame."""
-    members = membership(column)
+    """Rows of a published frame: slice, task, metric, candidate, baseline, counts, values and the difference.
+
+    `fits`: the candidate and its baselines, if any → their names in `rows`, one for each seed; values are means over
+    the seeds. `positives` is null unless the task is binary, `mean_label` where it has classes. A slice of fewer than
+    FEWEST_ROWS rows, or with one class only, is counted but not scored: `note` says why, `value` is NaN and what
+    follows is null.
+    """
     if not members.names:
         return
-    cluster = "row" if rows.users is None else "user"
-    candidate, *baselines = models
+    kind, cluster = KINDS[task.kind], "row" if rows.users is None else "user"
+    candidate, *baselines = fits
+    against: list[str | None] = [*baselines] or [None]
     values, statistics = slice_statistics(rows, members)
+    samples = min(evaluation.bootstrap_samples, MOST_SAMPLES)
     resampled = intervals.resample(statistics, rows.group_count, samples, evaluation.seed)
-    for name, size in zip(members.names, slice_sizes(rows, members, task), strict=True):
-        counted = {"kind": kind, "slice": name, "task": task.name, "candidate": candidate} | size.columns(
-            task
-        )
-        against: list[str | None] = [*baselines] or [None]
-        for measure, baseline in itertools.product(KINDS[task.kind].compared, against):
-            scored: dict = {"value": math.nan, "note": size.why_not_scored}
-            if not size.why_not_scored:
-                own = (name, candidate, measure)
-                scored = {"value": values[own], "note": ""}
-                if baseline:
-                    theirs = (name, baseline, measure)
-                    scored["baseline_value"] = values[theirs]
-                    scored["difference"] = values[own] - values[theirs]
-                    scored |= paired(
-                        resampled[own],
-                        resampled[theirs],
-                        KINDS[task.kind].metric(measure),
-                        size.clusters,
-                        cluster,
-                    )
-            yield counted | {"metric": measure, "baseline": baseline} | scored
+    counted = count_slices(rows, members, task)
+    for name, (counts, clusters, unscored) in zip(members.names, counted, strict=True):
+        drawn = intervals.Resampled(resampled, {}, clusters)
+        for measure, baseline in itertools.product(kind.compared, against):
+            row = {"slice": name, "task": task.name, "metric": measure, **counts}
+            row |= {"candidate": candidate, "baseline": baseline, "value": math.nan, "note": unscored}
+            if not unscored:
+                ours = [(name, fit, measure) for fit in fits[candidate]]
+                row["value"] = mean_of(values, ours)
+            if baseline and not unscored:
+                theirs = [(name, fit, measure) for fit in fits[baseline]]
+                row["baseline_value"] = mean_of(values, theirs)
+                row["difference"] = row["value"] - row["baseline_value"]
+                if clusters < FEWEST_CLUSTERS:
+                    row |= {"verdict": intervals.UNDECIDED, "note": too_few_clusters_note(clusters, cluster)}
+                else:
+                    interval = drawn.paired_interval(list(zip(ours, theirs, strict=True)), evaluation.seed)
+                    row |= judge(interval, kind.metric(measure).higher_is_better, clusters, cluster)
+            yield row
 
 
-def paired(ours: np.ndarray, theirs: np.ndarray, measure: Metric, clusters: int, cluster: str) -> dict:
-    """The interval and the verdict. `ours` and `theirs` (samples,), on the same resamples."""
-    if clusters < FEWEST_CLUSTERS:
-        return {"verdict": intervals.UNDECIDED, "note": too_few_clusters_note(clusters, cluster)}
-    interval = intervals.percentile_interval(ours - theirs, intervals.expanded_quantile(clusters))
-    return {
-        "low": interval.low,
-        "high": interval.high,
-        "verdict": intervals.verdict(interval, measure.higher_is_better),
-        "note": interval.note or few_clusters_note(clusters, cluster),
-    }
+def mean_of(values: Mapping[intervals.Key, float], keys: Sequence[intervals.Key]) -> float:
+    return float(np.mean([values[key] for key in keys]))
 
 
 def membership(column: pl.Series) -> Membership:
     """Of an Enum column, or a list of Enums."""
-    frame = pl.DataFrame({"row": np.arange(len(column)), "slice": column})
+    rows = pl.DataFrame({"row": np.arange(len(column)), "slice": column})
     if isinstance(column.dtype, pl.List):
-        frame = frame.explode("slice")
-    frame = frame.drop_nulls("slice")
-    code = frame["slice"].to_physical().to_numpy().astype(np.int64)
-    kind = frame.schema["slice"]
-    order = kind.categories.to_list() if isinstance(kind, pl.Enum) else []
-    rows = np.bincount(code, minlength=len(order))
-    names = [name for name, count in zip(order, rows, strict=True) if count]
-    one_each = len(frame) == len(column) and not isinstance(column.dtype, pl.List)
-    row = slice(None) if one_each else frame["row"].to_numpy()
-    return Membership(names, row, (np.cumsum(rows > 0) - 1)[code])
+        rows = rows.explode("slice")
+    rows = rows.drop_nulls("slice")
+    code = rows["slice"].to_physical().to_numpy().astype(np.int64)
+    categories: pl.Series = rows.schema["slice"].categories  # type: ignore[attr-defined]
+    present = np.bincount(code, minlength=len(categories)) > 0
+    one_each = len(rows) == len(column) and not isinstance(column.dtype, pl.List)
+    row = slice(None) if one_each else rows["row"].to_numpy()
+    return Membership(categories.filter(present).to_list(), row, (np.cumsum(present) - 1)[code])
 
 
-@dataclass(frozen=True)
-class SliceSize:
-    """What there is to score."""
-
-    rows: int
-    clusters: int
-    has_users: bool
-    label_sum: float
-    one_label: float | None
-    """The label of every row, where there is but one."""
-    kind: str
-
-    @property
-    def why_not_scored(self) -> str:
-        """Empty where it can be."""
-        if self.rows < FEWEST_ROWS:
-            return f"counted only: fewer than {FEWEST_ROWS} rows"
-        if KINDS[self.kind].one_label_says_nothing and self.one_label is not None:
-            return f"counted only: one class, every label is {self.one_label:.0f}"
-        return ""
-
-    def columns(self, task: Task) -> dict:
-        return {
-            "rows": self.rows,
-            "users": self.clusters if self.has_users else None,
-            "positives": round(self.label_sum) if KINDS[task.kind].is_event else None,
-            "mean_label": None if KINDS[task.kind].has_classes else self.label_sum / self.rows,
-        }
-
-
-def slice_sizes(rows: ObservedRows, members: Membership, task: Task) -> list[SliceSize]:
-    """One for each of `members.names`."""
-    labels, slices = rows.labels[members.row], len(members.names)
+def count_slices(rows: ObservedRows, members: Membership, task: Task) -> Iterator[tuple[dict, int, str]]:
+    """Of each slice its counts for the published frame, how many clusters it has, and why it is not scored, if so."""
+    kind, labels, slices = KINDS[task.kind], rows.labels[members.row], len(members.names)
     counts = np.bincount(members.code, minlength=slices)
     sums = np.bincount(members.code, weights=labels, minlength=slices)
     some_label = np.zeros(slices)
     some_label[members.code] = labels
     others = np.bincount(members.code, weights=labels != some_label[members.code], minlength=slices)
     clusters = counts if rows.users is None else count_users(rows.users, members)
-    return [
-        SliceSize(
-            rows=int(counts[place]),
-            clusters=int(clusters[place]),
-            has_users=rows.users is not None,
-            label_sum=float(sums[place]),
-            one_label=None if others[place] else float(some_label[place]),
-            kind=task.kind,
-        )
-        for place in range(slices)
-    ]
+    for count, total, label, other, of_slice in zip(counts, sums, some_label, others, clusters, strict=True):
+        unscored = ""
+        if count < FEWEST_ROWS:
+            unscored = f"counted only: fewer than {FEWEST_ROWS} rows"
+        elif kind.one_label_says_nothing and not other:
+            unscored = f"counted only: one class, every label is {label:.0f}"
+        columns = {
+            "rows": int(count),
+            "users": None if rows.users is None else int(of_slice),
+            "positives": round(total) if kind.is_event else None,
+            "mean_label": None if kind.has_classes else float(total / count),
+        }
+        yield columns, int(of_slice), unscored
 
 
 def count_users(users: np.ndarray, members: Membership) -> np.ndarray:
     """Distinct users of each slice, (slices,)."""
-    shape = (len(members.names), int(users.max()) + 1)
-    met = np.zeros(shape, bool)
+    met = np.zeros((len(members.names), int(users.max()) + 1), bool)
     met[members.code, users[members.row]] = True
     return np.count_nonzero(met, axis=1)
 
@@ -314,7 +227,7 @@ def count_users(users: np.ndarray, members: Membership) -> np.ndarray:
 def slice_statistics(
     rows: ObservedRows, members: Membership
 ) -> tuple[dict[intervals.Key, float], list[tuple[list[intervals.Key], intervals.Statistic]]]:
-    """The value of each (slice, model, metric), and what it takes to resample it."""
+    """The value of each (slice, model, metric), and the statistics to resample."""
     cell = members.code * rows.group_count + rows.groups[members.row]
     statistics = [mean_losses(rows, members, cell)]
     values: dict[intervals.Key, float] = {}
@@ -344,10 +257,10 @@ def mean_losses(
     def means(totals: np.ndarray) -> np.ndarray:
         drawn = totals[-slices:]
         losses = totals[:-slices].reshape(-1, *drawn.shape)
-        found = np.divide(losses, drawn, out=np.full_like(losses, np.nan), where=drawn > 0)
-        found = found.reshape(-1, totals.shape[1])
-        found[roots] = np.sqrt(found[roots])
-        return found
+        values = np.divide(losses, drawn, out=np.full_like(losses, np.nan), where=drawn > 0)
+        values = values.reshape(-1, totals.shape[1])
+        values[roots] = np.sqrt(values[roots])
+        return values
 
     return keys, intervals.Statistic(np.concatenate([*sums, counts]), means)
 
@@ -357,8 +270,8 @@ def sliced_roc_auc(
 ) -> tuple[np.ndarray, intervals.Statistic]:
     """ROC-AUC of every slice, (slices,), exact, and its statistic. One sort of integers: slice, level, label, group.
 
-    As in `intervals.roc_auc_statistic` rows are counted in bins of scores, but each slice has bins of its own:
-    a slice whose scores all lie close together would else fall into a few.
+    As in `intervals.roc_auc_statistic` rows are counted in bins of scores, but each slice has its own bins: otherwise a
+    slice whose scores all lie close together would fall into a few.
     """
     key = np.sort((members.code << (32 + GROUP_BITS)) | rows.ranked[model][members.row])
     ranked = key >> GROUP_BITS

@@ -10,26 +10,24 @@ import itertools
 import numpy as np
 import polars as pl
 
-from mtl_pipeline.paths import PipelinePaths
-from mtl_pipeline.publishing import reading
 from mtl_pipeline.spec import PipelineSpec
 
 USERS, ITEMS, POPULARITY, TIME = "User", "Item", "Popularity", "Time"
-"""Kinds of slices that every pipeline has as far as it has ids and times. The kind of a category is its name, which
-is lower-case."""
+"""Kinds of slices that every pipeline has, as far as it has ids and times. The kind of a categorical feature is its
+name, which is lower-case."""
 
 KNOWN, NEW = "known", "new"
 HEAD, MIDDLE, TAIL = "head", "middle", "tail"
 HEAD_SHARE, MIDDLE_SHARE = 0.5, 0.9
-"""The most popular items that together make this share of the training interactions."""
+"""The most popular items that together make up this share of the training interactions."""
 MOST_VALUES = 8
 OTHER, MISSING_VALUE = "(other values)", "(missing)"
 TIME_SPANS = 4
 TIME_FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S%.f")
-"""The first that tells the ends of the spans apart."""
+"""The first one that tells the ends of the spans apart is used."""
 
 
-def read_slices(paths: PipelinePaths, spec: PipelineSpec) -> pl.DataFrame:
+def slices_of(examples: pl.LazyFrame, spec: PipelineSpec) -> pl.DataFrame:
     """The slices of every test example: `example_id` and a column for each kind of slice.
 
     User, Item: 'known' where the id is in the training split, so in the vocabulary, else 'new'.
@@ -39,11 +37,6 @@ def read_slices(paths: PipelinePaths, spec: PipelineSpec) -> pl.DataFrame:
     Time: up to four spans of equal length.
     Columns are Enums, whose categories are in the order to be shown, or lists of them.
     """
-    with reading(paths.examples) as folder:
-        return slices_of(pl.scan_parquet(folder / "examples.parquet"), spec)
-
-
-def slices_of(examples: pl.LazyFrame, spec: PipelineSpec) -> pl.DataFrame:
     train = examples.filter(pl.col("split") == "train")
     test = examples.filter(pl.col("split") == "test")
     frame = test.select("example_id", *spec.ids, "timestamp", *spec.evaluation.slices).collect()
@@ -59,20 +52,15 @@ def slices_of(examples: pl.LazyFrame, spec: PipelineSpec) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
-def read_cold(paths: PipelinePaths, spec: PipelineSpec) -> pl.DataFrame:
-    """`example_id` of every test example and, where there are items, `cold`: whether the training split holds no
-    interaction with its item. A sampled negative is none, so an item may be in the vocabulary and cold."""
-    with reading(paths.examples) as folder:
-        return cold_of(pl.scan_parquet(folder / "examples.parquet"), spec)
-
-
 def cold_of(examples: pl.LazyFrame, spec: PipelineSpec) -> pl.DataFrame:
+    """`example_id` of every test example and, where there are items, `cold`: whether the training split holds no
+    interaction with its item. A sampled negative is not one, so an item may be in the vocabulary and cold."""
     test = examples.filter(pl.col("split") == "test")
     if "item_id" not in spec.ids:
         return test.select("example_id").collect()
     train = examples.filter(pl.col("split") == "train")
-    met = train.filter(pl.col(spec.root_task.name) > 0) if spec.negatives else train
-    items = met.select(pl.col("item_id").unique().drop_nulls()).collect()["item_id"]
+    interactions = train.filter(pl.col(spec.root_task.name) > 0) if spec.negatives else train
+    items = interactions.select(pl.col("item_id").unique().drop_nulls()).collect()["item_id"]
     return test.select("example_id", cold=~pl.col("item_id").is_in(items.implode())).collect()
 
 
@@ -84,11 +72,10 @@ def known_or_new(ids: pl.Series, train: pl.LazyFrame) -> pl.Series:
 
 
 def item_popularity(items: pl.Series, train: pl.LazyFrame, spec: PipelineSpec) -> pl.Series:
-    """Enum (rows,): 'head' items make the first half of the training interactions, 'middle' ones the next 40 %,
-    'tail' ones the rest; 'new' ones are not in the training split. Of equally popular items the smaller id goes
-    first.
+    """Enum (rows,): 'head' items make up the first half of the training interactions, 'middle' ones the next 40 %,
+    'tail' ones the rest; 'new' ones are not in the training split. Of equally popular items the smaller id goes first.
 
-    Where negatives were sampled they are no interactions: only rows on which the first task happened count.
+    Sampled negatives are no interactions: where there are any, only rows on which the first task happened count.
     """
     interactions = (pl.col(spec.root_task.name) > 0).sum() if spec.negatives else pl.len()
     ranked = (
@@ -98,21 +85,23 @@ def item_popularity(items: pl.Series, train: pl.LazyFrame, spec: PipelineSpec) -
         .sort("interactions", "item_id", descending=[True, False])
         .collect()
     )
-    share_before = (pl.col("interactions").cum_sum() - pl.col("interactions")) / pl.col("interactions").sum()
+    count = pl.col("interactions")
+    share_before = (count.cum_sum() - count) / count.sum()
+    # Without interactions, an item has a share of 1 before it, or NaN, which is not below anything.
     popularity = (
-        pl.when((share_before < HEAD_SHARE) & (pl.col("interactions") > 0))
+        pl.when(share_before < HEAD_SHARE)
         .then(pl.lit(HEAD))
-        .when((share_before < MIDDLE_SHARE) & (pl.col("interactions") > 0))
+        .when(share_before < MIDDLE_SHARE)
         .then(pl.lit(MIDDLE))
         .otherwise(pl.lit(TAIL))
     )
     of_items = ranked.select("item_id", popularity.alias(POPULARITY))
-    found = items.to_frame().join(of_items, on="item_id", how="left", maintain_order="left")[POPULARITY]
-    return found.fill_null(NEW).cast(pl.Enum([HEAD, MIDDLE, TAIL, NEW]))
+    by_row = items.to_frame().join(of_items, on="item_id", how="left", maintain_order="left")[POPULARITY]
+    return by_row.fill_null(NEW).cast(pl.Enum([HEAD, MIDDLE, TAIL, NEW]))
 
 
 def frequent_values(values: pl.Series) -> pl.Series:
-    """Enum (rows,), or a list of Enum for a list-valued feature: the most frequent values by name, and the rest
+    """Enum (rows,), or a list of Enums for a list-valued feature: the most frequent values by name, the rest
     together."""
     is_list = isinstance(values.dtype, pl.List)
     column = pl.col(values.name)
@@ -123,9 +112,9 @@ def frequent_values(values: pl.Series) -> pl.Series:
     frequent = counts["value"].head(MOST_VALUES).to_list()
     order = pl.Enum(list(dict.fromkeys([*frequent, OTHER, MISSING_VALUE])))
     named = pl.when(pl.element().is_in(frequent)).then(pl.element()).otherwise(pl.lit(OTHER))
-    found = lists.list.eval(named.cast(order)).list.unique()
+    present = lists.list.eval(named.cast(order)).list.unique()
     absent = pl.lit([MISSING_VALUE], dtype=pl.List(order))
-    filled = pl.select(pl.when(found.list.len() > 0).then(found).otherwise(absent)).to_series()
+    filled = pl.select(pl.when(present.list.len() > 0).then(present).otherwise(absent)).to_series()
     return filled if is_list else filled.list.first()
 
 

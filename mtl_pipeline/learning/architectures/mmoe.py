@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from mtl_pipeline.learning.architectures.base import Mixture
-from mtl_pipeline.learning.architectures.experts import Experts, mix
+from mtl_pipeline.learning.architectures.layers import Experts, mix
 from mtl_pipeline.spec import MMoESettings
 
 

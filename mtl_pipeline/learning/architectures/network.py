@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import chain
 
 import torch
 from torch import Tensor, nn
 
 from mtl_pipeline.learning.architectures import ARCHITECTURES
-from mtl_pipeline.learning.architectures.mlp import MLP
+from mtl_pipeline.learning.architectures.layers import MLP
 from mtl_pipeline.learning.architectures.representation import NetworkShape, Representation
 from mtl_pipeline.learning.data.encoding import Rows
 from mtl_pipeline.spec import Model
 
 
 class MultiTaskNetwork(nn.Module):
-    """Represents the inputs, lets the architecture extract from them what each task reads, and ends in a tower per
-    task."""
+    """A representation of the inputs, the architecture that makes of it what each task reads, and a tower per task."""
 
     def __init__(self, model: Model, shape: NetworkShape, texts: Mapping[str, Tensor]) -> None:
-        """`texts`: float32 [rows, dimension] by `users` and `items`, where they have text, in the order of
-        `Rows.text`."""
+        """`texts`: float32 [rows, dimension] by `users` and `items`, where they have text, numbered by `Rows.text`."""
         super().__init__()
         self.representation = Representation(model, shape, texts)
         self.architecture = ARCHITECTURES[model.architecture](
@@ -36,17 +33,14 @@ class MultiTaskNetwork(nn.Module):
     def shared_parameters(self) -> list[nn.Parameter]:
         """Those that every task moves: all but the towers and the gates and experts of single tasks."""
         modules = (self.towers, *self.architecture.task_modules())
-        owned = {
-            id(parameter) for parameter in chain.from_iterable(module.parameters() for module in modules)
-        }
+        owned = {id(parameter) for module in modules for parameter in module.parameters()}
         return [parameter for parameter in self.parameters() if id(parameter) not in owned]
 
     def forward(self, rows: Rows) -> Tensor:
-        """Encoded rows → float32 [rows, outputs of all tasks]: what each task's kind
-        makes its predictions of."""
+        """Encoded rows → float32 [rows, outputs of all tasks], from which each task's kind makes its predictions."""
         return self.outputs(self.representation(rows))
 
     def outputs(self, representation: Tensor) -> Tensor:
-        """As `forward`, from what `representation` gives for the rows: float32 [rows, width]."""
+        """As `forward`, from the representation of the rows, float32 [rows, width]."""
         extracted = self.architecture(representation)
         return torch.cat([tower(part) for tower, part in zip(self.towers, extracted, strict=True)], 1)

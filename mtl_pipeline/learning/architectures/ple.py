@@ -7,14 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from mtl_pipeline.learning.architectures.base import Mixture
-from mtl_pipeline.learning.architectures.experts import Experts, mix
+from mtl_pipeline.learning.architectures.layers import Experts, mix
 from mtl_pipeline.spec import PLESettings
 
 
 class PLE(Mixture):
-    """As MMoE, and each task also has experts of its own, which no other task reads. A layer may stand on another: then
-    the shared experts read a mixture of all experts below, and a task's own experts what the task reads there.
-    """
+    """As MMoE, and each task also has experts of its own, which no other task reads. In a layer on top of another, the
+    shared experts read a mixture of all experts below, and a task's own experts what the task reads there."""
 
     unread: Tensor
 
@@ -41,8 +40,7 @@ class PLE(Mixture):
         return self.weights(self.inputs(representation)[1])
 
     def inputs(self, representation: Tensor) -> tuple[Tensor, Tensor]:
-        """What the shared experts of this layer read, float32 [rows, width], and what each task does, float32 [tasks,
-        rows, width]."""
+        """What the shared experts of this layer read, float32 [rows, width], and each task: [tasks, rows, width]."""
         if self.below is None:
             return representation, representation.expand(self.tasks, -1, -1)
         shared, own = self.below.inputs(representation)

@@ -30,7 +30,7 @@ class NetworkShape:
 
 
 class IdEmbedding(nn.Module):
-    """An embedding per known id. In training some ids are hidden, which teaches row 0 to stand for strangers."""
+    """An embedding per known id. In training some ids are hidden, which teaches row 0 to stand for unknown ids."""
 
     def __init__(self, size: int, dimension: int, hide: float) -> None:
         super().__init__()
@@ -47,8 +47,8 @@ class IdEmbedding(nn.Module):
 class CategoricalEmbedding(nn.Module):
     """All categorical features in one table; the values of a list-valued feature are averaged.
 
-    In training some features of some rows are hidden, which teaches their row 0 to stand for what is unknown: a new
-    category, and the device or hour of a recommendation that nobody has asked for yet.
+    In training some features of some rows are hidden, which teaches their row 0 to stand for the unknown: a new
+    category, or the device or hour of a recommendation that nobody has asked for yet.
     """
 
     offsets: Tensor
@@ -56,32 +56,30 @@ class CategoricalEmbedding(nn.Module):
 
     def __init__(self, fields: Sequence[CategoricalField], dimension: int, hide: float = 0.0) -> None:
         super().__init__()
-        self.fields = list(fields)
+        self.slots = [field.slots for field in fields]
         self.hide = hide
-        self.table = nn.Embedding(sum(field.size + 1 for field in fields) or 1, dimension)
+        sizes = torch.tensor([field.size + 1 for field in fields], dtype=torch.int32)
+        self.table = nn.Embedding(int(sizes.sum()) or 1, dimension)
         nn.init.normal_(self.table.weight, std=0.05)
-        offsets, start = [], 0
-        for field in fields:
-            offsets += [start] * field.slots
-            start += field.size + 1
-        self.register_buffer("offsets", torch.tensor(offsets, dtype=torch.int32), persistent=False)
-        slots = [place for place, field in enumerate(fields) for _ in range(field.slots)]
-        self.register_buffer("field_of_slot", torch.tensor(slots, dtype=torch.int64), persistent=False)
+        field_of_slot = torch.arange(len(fields)).repeat_interleave(
+            torch.tensor(self.slots, dtype=torch.int64)
+        )
+        starts = (sizes.cumsum(0) - sizes).int()
+        self.register_buffer("offsets", starts[field_of_slot], persistent=False)
+        self.register_buffer("field_of_slot", field_of_slot, persistent=False)
 
     def forward(self, categorical: Tensor) -> Tensor:
         """int32 [rows, slots] → float32 [rows, fields × dimension]."""
         if self.training and self.hide:
-            shown = torch.rand(len(categorical), len(self.fields), device=categorical.device) >= self.hide
+            shown = torch.rand(len(categorical), len(self.slots), device=categorical.device) >= self.hide
             categorical = categorical * shown[:, self.field_of_slot]
         embedded = self.table(categorical + self.offsets)
-        parts, slot = [], 0
-        for field in self.fields:
-            part = embedded[:, slot : slot + field.slots]
-            if field.slots > 1:
-                present = (categorical[:, slot : slot + field.slots] > 0).unsqueeze(-1)
+        parts = []
+        for part, values in zip(embedded.split(self.slots, 1), categorical.split(self.slots, 1), strict=True):
+            if values.shape[1] > 1:
+                present = (values > 0).unsqueeze(-1)
                 part = (part * present).sum(1, keepdim=True) / present.sum(1, keepdim=True).clamp(min=1)
             parts.append(part.flatten(1))
-            slot += field.slots
         return torch.cat(parts, 1) if parts else embedded.flatten(1)
 
 
@@ -118,28 +116,20 @@ class Interaction(nn.Module):
 
 
 class Representation(nn.Module):
-    """Embeds the inputs. Ids and texts are optional; where both a user and an item are there, their interaction is an
-    input too."""
+    """Embeds the inputs. Ids and texts are optional; with a user and an item, their interaction is an input too."""
 
     def __init__(self, model: Model, shape: NetworkShape, texts: Mapping[str, Tensor]) -> None:
-        """`texts`: float32 [rows, dimension] by `users` and `items`, where they have text, in the order of
-        `Rows.text`."""
+        """`texts`: as in MultiTaskNetwork."""
         super().__init__()
-        self.ids = nn.ModuleDict(
-            {
-                name: IdEmbedding(size, model.id_dimension, model.id_dropout)
-                for name, size in shape.ids.items()
-            }
-        )
+        self.ids = nn.ModuleDict()
+        for name, size in shape.ids.items():
+            self.ids[name] = IdEmbedding(size, model.id_dimension, model.id_dropout)
         self.categorical = CategoricalEmbedding(
             shape.fields, model.categorical_dimension, model.category_dropout
         )
-        self.texts = nn.ModuleDict(
-            {
-                table.removesuffix("s"): TextProjection(vectors, model.text_dimension)
-                for table, vectors in texts.items()
-            }
-        )
+        self.texts = nn.ModuleDict()
+        for table, vectors in texts.items():
+            self.texts[table.removesuffix("s")] = TextProjection(vectors, model.text_dimension)
         user, item = (
             model.id_dimension * (f"{side}_id" in self.ids) + model.text_dimension * (side in self.texts)
             for side in SIDES
@@ -172,12 +162,10 @@ class Representation(nn.Module):
 
     @contextmanager
     def texts_kept(self, rows: int) -> Iterator[None]:
-        """Project each text once for all batches to come, where they have `rows` and there are no more texts than that.
-
-        For inference only: the weights must not change as long as the `with` block lasts.
-        """
-        projections = [module for module in self.texts.values() if isinstance(module, TextProjection)]
-        kept = [projection for projection in projections if len(projection.vectors) <= rows]
+        """Within, each text is projected once for all batches, where these have more `rows` than there are texts. For
+        inference only: the weights must not change meanwhile."""
+        texts = [text for text in self.texts.values() if isinstance(text, TextProjection)]
+        kept = [text for text in texts if len(text.vectors) <= rows]
         for projection in kept:
             projection.kept = projection.project(projection.vectors)
         try:

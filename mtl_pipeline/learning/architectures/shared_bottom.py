@@ -1,12 +1,11 @@
-"""Shared bottom: hard parameter sharing (Caruana, Machine Learning 28, 1997,
-https://doi.org/10.1023/A:1007379606734)."""
+"""Hard parameter sharing (Caruana, Machine Learning 28, 1997, https://doi.org/10.1023/A:1007379606734)."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 from mtl_pipeline.learning.architectures.base import Architecture
-from mtl_pipeline.learning.architectures.mlp import MLP
+from mtl_pipeline.learning.architectures.layers import MLP
 from mtl_pipeline.spec import SharedBottomSettings
 
 

@@ -12,8 +12,7 @@ from mtl_pipeline.spec import Task
 
 
 class Balancer(nn.Module, ABC):
-    """Balances the tasks: the losses of a batch go in, and gradients come out. Its parameters, where it has any, are
-    learned with those of the network."""
+    """Balances the tasks: losses of a batch in, gradients out. Its parameters, if any, are learned too."""
 
     declared: Tensor
 
@@ -27,10 +26,10 @@ class Balancer(nn.Module, ABC):
     def backward(self, losses: Tensor, shared: Tensor) -> None:
         """Add to the gradient of every parameter that the losses depend on.
 
-        losses: float32 [tasks], the mean of each task over its observed rows. That of a task that is absent from the
-        batch is 0, and moves nothing.
-        shared: float32 [rows, width], the representation that all tasks read, within the graph of the losses. Methods
-        that compare the gradients of tasks can do so here, far cheaper than at the parameters below.
+        losses: float32 [tasks], the mean of each task over its observed rows; 0, without a gradient, for a task that is
+        absent from the batch.
+        shared: float32 [rows, width], the representation that all tasks read, in the graph of the losses. Comparing the
+        gradients of tasks here is far cheaper than at the parameters below.
         """
 
     def weights(self) -> Tensor:
@@ -39,15 +38,11 @@ class Balancer(nn.Module, ABC):
 
 
 def observed_shares(labels: Tensor) -> Tensor:
-    """How much each task counts where every label counts alike: float32 [tasks], the share of rows on which it is
-    observed, from labels [rows, tasks] that are NaN elsewhere.
+    """The share of rows on which each task is observed, float32 [tasks], from labels [rows, tasks], NaN elsewhere.
 
-    The mean loss of each task over its observed rows, times this share, adds up to the negative log-likelihood of all
-    observed labels, divided by the rows: as if each label were one observation, as in the joint likelihood that
-    uncertainty weighting is derived from. Without the share, a label that is observed in one row of fifty counts fifty
-    times, and its noise moves what all tasks share.
-
-    Labels of a task that is observed on fewer than about two rows of a batch count for less, since batches without any
-    add nothing.
+    Mean losses over observed rows, times these shares, add up to the negative log-likelihood of all observed labels,
+    divided by the rows: every label counts alike, as in the joint likelihood that uncertainty weighting is derived
+    from. Without the share, a label observed on one row of fifty counts fifty times, and its noise moves what all
+    tasks share. (Labels observed on fewer than about two rows of a batch count for less: batches without any add 0.)
     """
     return (~labels.isnan()).float().mean(0)

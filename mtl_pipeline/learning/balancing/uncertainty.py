@@ -13,11 +13,8 @@ from mtl_pipeline.spec import Task
 
 
 class UncertaintyWeighting(Balancer):
-    """Learned noise variances: sum of loss / (c · variance) + log(variance) / 2, with c = 2 for regressions and 1
-    for everything that is a likelihood.
-
-    Declared weights and shares multiply what is learned.
-    """
+    """Learned noise variances: sum of loss / (c · variance) + log(variance) / 2, times the declared weights and shares;
+    c = 2 for regressions and 1 for everything that is a likelihood."""
 
     scale: Tensor
 

@@ -16,10 +16,7 @@ MOST_CATEGORIES = 100
 
 
 class DesignMatrix:
-    """Numerics, one-hot categories, components of the text vectors.
-
-    The components are those of the vectors of the training split's users and items.
-    """
+    """Numerics, one-hot categories, and principal components of the text vectors of training's users and items."""
 
     def __init__(self, dataset: Dataset, spec: PipelineSpec) -> None:
         self.fields: list[CategoricalField] = dataset.encoder.fields
@@ -33,13 +30,11 @@ class DesignMatrix:
     def build(self, rows: Rows) -> np.ndarray:
         """float32 [rows, features]."""
         parts = [rows.numeric]
-        slot = 0
-        for field in self.fields:
-            values = rows.categorical[:, slot : slot + field.slots].long()
+        slots = rows.categorical.split([field.slots for field in self.fields], 1)
+        for field, values in zip(self.fields, slots, strict=True):
             columns = min(field.size, MOST_CATEGORIES)
-            values[values > columns] = 0
-            parts.append(torch.zeros(len(rows), columns + 1).scatter_(1, values, 1.0)[:, 1:])
-            slot += field.slots
+            known = values.where(values <= columns, 0).long()
+            parts.append(torch.zeros(len(rows), columns + 1).scatter_(1, known, 1.0)[:, 1:])
         parts += [
             torch.from_numpy(components[rows.text[:, column].numpy()])
             for column, components in enumerate(self.components)

@@ -1,14 +1,14 @@
 """What the multi-task ranker has to beat, predicted for the same rows.
 
 constant        the mean label of the training split (its class shares for a task with classes)
-popularity      the same as linear, on the history of the item alone
-linear          logistic, multinomial, ridge or Poisson regression on all features and the leading
-                components of the text vectors
+popularity      as linear, on the history of the item alone
+linear          logistic, multinomial, ridge or Poisson regression on all features and the leading components of the
+                text vectors
 boosted_trees   gradient-boosted trees on the same inputs as linear
 single_task     a network of the same size, for one task alone
 
-All but the networks are fitted on at most FITTED_ROWS rows, drawn at random. All are calibrated on the
-validation rows, as the ranker is.
+All but the networks are fitted on at most FITTED_ROWS rows, drawn at random. All are calibrated on the validation rows,
+as the ranker is.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class BaselinesSummary:
 def predict_baselines(
     paths: PipelinePaths, spec: PipelineSpec, *, target: Path, log: Log = print
 ) -> BaselinesSummary:
-    """Fit every baseline on the training split, calibrate it on validation, and publish predictions.parquet
-    at `target`, with the columns of `published_columns`.
+    """Fit every baseline on the training split, calibrate it on validation, and publish predictions.parquet, with the
+    columns of `published_columns`, at `target`.
 
     Raises UserError when examples or text vectors are missing or damaged, or `target` cannot be written."""
     ensure_writable(target)
@@ -85,25 +85,22 @@ def answers(
     design: DesignMatrix,
     matrix: np.ndarray,
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Fit one baseline after another: its name, and what it predicts for the held-out rows, whose inputs are `matrix`,
-    before calibration."""
+    """Fit one baseline after another: its name, and its uncalibrated predictions for the held-out rows, of which
+    `matrix` holds the inputs."""
     labels = dataset.train.labels[:, dataset.encoder.tasks.index(task.name)].numpy()
     observed = np.flatnonzero(~np.isnan(labels))
     yield "constant", constant_answers(task, labels[observed], len(matrix))
     fitted = drawn_rows(observed, spec.seed)
     inputs, targets = design.build(dataset.train[torch.from_numpy(fitted)]), labels[fitted]
-    if popularity := [dataset.encoder.numeric_names.index(name) for name in item_history(spec)]:
+    # Statistics of the item alone: how popular and how well received it was so far.
+    history = [feature.name for feature in spec.features.history if feature.by == ["item_id"]]
+    if popularity := [dataset.encoder.numeric_names.index(name) for name in history]:
         yield "popularity", linear_answers(task, inputs[:, popularity], targets, matrix[:, popularity])
     yield "linear", linear_answers(task, inputs, targets, matrix)
     known = ~np.isnan(held_out.validation_labels[task.name])
     validation = matrix[held_out.validation][known], held_out.validation_labels[task.name][known]
     yield "boosted_trees", boosted_answers(task, inputs, targets, validation, matrix)
     yield SINGLE_TASK, held_out.answers(dataset, spec, [task])[task.name]
-
-
-def item_history(spec: PipelineSpec) -> list[str]:
-    """The point-in-time statistics of the item alone: how popular and how well received it is so far."""
-    return [feature.name for feature in spec.features.history if feature.by == ["item_id"]]
 
 
 def drawn_rows(rows: np.ndarray, seed: int) -> np.ndarray:

@@ -19,7 +19,7 @@ from mtl_pipeline.vectors import Vectors, content_fingerprint, read_vectors
 
 @dataclass(frozen=True)
 class TextVectors:
-    """Vectors of the users and of the items, where they have text, each in the order of its ids."""
+    """Vectors of the users and of the items, where they have text, in the order of their ids."""
 
     tables: dict[str, Vectors]
 
@@ -29,9 +29,8 @@ class TextVectors:
 
     @property
     def ids(self) -> dict[str, pl.Series]:
-        return {
-            f"{table.removesuffix('s')}_id": pl.Series(vectors.ids) for table, vectors in self.tables.items()
-        }
+        ids = {table: pl.Series(vectors.ids) for table, vectors in self.tables.items()}
+        return {f"{table.removesuffix('s')}_id": series for table, series in ids.items()}
 
     @property
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -40,12 +39,12 @@ class TextVectors:
 
     @property
     def fingerprints(self) -> dict[str, str]:
-        """Fingerprint of the encoder behind each set of vectors."""
+        """Fingerprint of the encoder of each set of vectors."""
         return {table: vectors.metadata["encoder_fingerprint"] for table, vectors in self.tables.items()}
 
     @property
     def contents(self) -> dict[str, str]:
-        """Fingerprint of each set of vectors itself."""
+        """Fingerprint of the vectors themselves."""
         return {
             table: content_fingerprint(vectors.ids, vectors.vectors) for table, vectors in self.tables.items()
         }
@@ -68,7 +67,7 @@ class Dataset:
         return self.examples.filter(pl.col("split").is_in(names))
 
     def without_text(self) -> Dataset:
-        """The same examples, encoded alike, for a network that is given no text vectors."""
+        """The same examples, encoded in the same way, for a network that gets no text vectors."""
         blind = copy.copy(self)
         blind.text = TextVectors({})
         return blind
@@ -84,8 +83,7 @@ class Dataset:
     @property
     def validation_labels(self) -> dict[str, np.ndarray]:
         """By task, float32 [validation rows]; NaN where not observed. What calibration is fitted on."""
-        labels = self.validation.labels.numpy()
-        return {task: labels[:, column] for column, task in enumerate(self.encoder.tasks)}
+        return dict(zip(self.encoder.tasks, self.validation.labels.numpy().T, strict=True))
 
     @property
     def device(self) -> torch.device:

@@ -16,7 +16,7 @@ Columns = Mapping[str, list[int]]
 """Columns by tensor of `Rows`."""
 
 LONGEST_LIST = 8
-"""Values kept of a list-valued categorical feature; those further behind are dropped."""
+"""Values kept of a list-valued categorical feature; later ones are dropped."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class Rows:
     """Encoded examples as contiguous tensors."""
 
     ids: torch.Tensor
-    """int32 [rows, ids]: vocabulary index of each id that the pipeline has; 0 = unknown."""
+    """int32 [rows, ids]: vocabulary index of each id; 0 = unknown."""
     categorical: torch.Tensor
     """int32 [rows, slots]: vocabulary indices, one slot per value; 0 = unknown or absent."""
     numeric: torch.Tensor
     """float32 [rows, numerics]: standardised values, then a 0/1 flag per feature that can be missing."""
     text: torch.Tensor
-    """int32 [rows, texts]: row of the text vector of the user, of the item, where they have text."""
+    """int32 [rows, texts]: row of the text vector of the user and of the item, where they have text."""
     labels: torch.Tensor
     """float32 [rows, tasks]: NaN where not observed; classes by their number from 0."""
 
@@ -41,7 +41,7 @@ class Rows:
         return Rows(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def batches(self, size: int) -> Iterator[Rows]:
-        """All rows in their order, at most `size` at once."""
+        """All rows in their order, at most `size` at a time."""
         return (self[start : start + size] for start in range(0, len(self), size))
 
     def to(self, device: torch.device) -> Rows:
@@ -68,11 +68,11 @@ class FeatureEncoder:
         slots: dict[str, int],
         text_ids: dict[str, pl.Series],
     ) -> None:
-        """`slots`: slots by list-valued feature; `text_ids`: by `user_id` and `item_id`, where they have text,
-        the ids in the order of their text vectors."""
+        """`slots`: by list-valued feature; `text_ids`: by `user_id` and `item_id`, ids in order of their vectors."""
         self.tasks = [task.name for task in spec.tasks]
         self.ids = list(spec.ids)
         self.statistics = statistics
+        self.flagged = statistics.filter(pl.col("missing") > 0)["feature"].to_list()
         self.vocabulary = {
             str(feature): frame.sort("index")["value"]
             for (feature,), frame in vocabulary.partition_by("feature", as_dict=True).items()
@@ -85,38 +85,35 @@ class FeatureEncoder:
 
     @property
     def numeric_names(self) -> list[str]:
-        flags = self.statistics.filter(pl.col("missing") > 0)["feature"]
-        return [*self.statistics["feature"], *(f"{name}_missing" for name in flags)]
+        return [*self.statistics["feature"], *(f"{name}_missing" for name in self.flagged)]
 
     @property
     def feature_columns(self) -> dict[str, Columns]:
         """Where each declared feature lies in `Rows`: its slots, or its value and its flag."""
-        found: dict[str, Columns] = {}
-        slot = 0
+        columns: dict[str, Columns] = {}
+        start = 0
         for field in self.fields:
-            found[field.name] = {"categorical": list(range(slot, slot + field.slots))}
-            slot += field.slots
-        flags = self.statistics.filter(pl.col("missing") > 0)["feature"].to_list()
+            columns[field.name] = {"categorical": list(range(start, start + field.slots))}
+            start += field.slots
         for place, name in enumerate(self.statistics["feature"]):
-            flag = [len(self.statistics) + flags.index(name)] if name in flags else []
-            found[name] = {"numeric": [place, *flag]}
-        return found
+            flag = [len(self.statistics) + self.flagged.index(name)] if name in self.flagged else []
+            columns[name] = {"numeric": [place, *flag]}
+        return columns
 
     def encode(self, frame: pl.DataFrame) -> Rows:
         """Encode rows that have ids and raw features; labels that are absent become NaN."""
-        labels = [
-            frame[task].cast(pl.Float32) if task in frame.columns else pl.repeat(None, len(frame), eager=True)
-            for task in self.tasks
-        ]
+        rows = len(frame)
+        unobserved = pl.repeat(None, rows, dtype=pl.Float32, eager=True)
+        ids = [self.index(frame[name], name) for name in self.ids]
+        slots = [slot for field in self.fields for slot in self.slot_columns(frame[field.name], field)]
+        texts = [self.text_row(frame[name], name) for name in self.text_ids]
+        labels = [frame.get_column(task, default=unobserved).cast(pl.Float32) for task in self.tasks]
         return Rows(
-            ids=stack([self.index(frame[name], name) for name in self.ids], rows=len(frame)),
-            categorical=stack(
-                [slot for field in self.fields for slot in self.slot_columns(frame[field.name], field)],
-                rows=len(frame),
-            ),
-            numeric=self.numeric(frame),
-            text=stack([self.text_row(frame[name], name) for name in self.text_ids], rows=len(frame)),
-            labels=torch.stack([to_tensor(label.cast(pl.Float32).fill_null(np.nan)) for label in labels], 1),
+            ids=stack(ids, rows, torch.int32),
+            categorical=stack(slots, rows, torch.int32),
+            numeric=stack(self.numeric_columns(frame), rows, torch.float32),
+            text=stack(texts, rows, torch.int32),
+            labels=stack([label.fill_null(np.nan) for label in labels], rows, torch.float32),
         )
 
     def index(self, values: pl.Series, feature: str) -> pl.Series:
@@ -132,7 +129,7 @@ class FeatureEncoder:
             self.index(values.list.get(slot, null_on_oob=True), field.name) for slot in range(field.slots)
         ]
 
-    def numeric(self, frame: pl.DataFrame) -> torch.Tensor:
+    def numeric_columns(self, frame: pl.DataFrame) -> list[pl.Series]:
         standardised, flags = [], []
         for feature, transform, mean, standard_deviation, missing in self.statistics.select(
             "feature", "transform", "mean", "standard_deviation", "missing"
@@ -143,16 +140,15 @@ class FeatureEncoder:
             standardised.append(((values - mean) / standard_deviation).fill_null(0).cast(pl.Float32))
             if missing:
                 flags.append(values.is_null().cast(pl.Float32))
-        columns = [to_tensor(column) for column in [*standardised, *flags]]
-        return torch.stack(columns, 1) if columns else torch.empty(len(frame), 0)
+        return [*standardised, *flags]
 
     def text_row(self, ids: pl.Series, name: str) -> pl.Series:
         rows = pl.DataFrame({name: self.text_ids[name]}).with_row_index("row")
-        found = ids.to_frame(name).join(rows, on=name, how="left", maintain_order="left")["row"]
-        if found.null_count():
+        row = ids.to_frame(name).join(rows, on=name, how="left", maintain_order="left")["row"]
+        if row.null_count():
             asset = f"{name.removesuffix('_id')}_embeddings"
-            raise UserError(f"{found.null_count():,} rows have no text vector: materialize {asset} again")
-        return found.cast(pl.Int32)
+            raise UserError(f"{row.null_count():,} rows have no text vector: materialize {asset} again")
+        return row.cast(pl.Int32)
 
 
 def list_slots(examples: pl.DataFrame) -> dict[str, int]:
@@ -164,11 +160,7 @@ def list_slots(examples: pl.DataFrame) -> dict[str, int]:
     }
 
 
-def stack(columns: list[pl.Series], rows: int = 0) -> torch.Tensor:
-    if not columns:
-        return torch.empty(rows, 0, dtype=torch.int32)
-    return torch.stack([to_tensor(column) for column in columns], 1)
-
-
-def to_tensor(column: pl.Series) -> torch.Tensor:
-    return torch.from_numpy(column.to_numpy(writable=True))
+def stack(columns: list[pl.Series], rows: int, dtype: torch.dtype) -> torch.Tensor:
+    """[rows, columns]."""
+    tensors = [torch.from_numpy(column.to_numpy(writable=True)) for column in columns]
+    return torch.stack(tensors, 1) if tensors else torch.empty(rows, 0, dtype=dtype)

@@ -6,10 +6,9 @@ import numpy as np
 
 
 def observed_samples(labels: np.ndarray, most: int, seed: int) -> list[np.ndarray]:
-    """Of each task at most `most` rows on which it was observed, drawn at random: row numbers, rising.
+    """For each task at most `most` random rows on which it was observed: row numbers, rising.
 
-    `labels`: float [rows, tasks], NaN where not observed. All tasks draw in the same random order of the rows, so
-    tasks that were observed on the same rows get the same sample.
+    `labels`: float [rows, tasks], NaN where not observed. Tasks observed on the same rows get the same sample.
     """
     order = np.random.default_rng(seed).permutation(len(labels))
     observed = ~np.isnan(labels)

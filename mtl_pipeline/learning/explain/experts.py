@@ -22,31 +22,30 @@ EXPERTS_SCHEMA = {
 
 
 def expert_use(probe: Probe) -> pl.DataFrame:
-    """Of each task and expert (from 1) the mean gate weight over the task's rows of the probe, and its standard
-    deviation from row to row; the weights of a task add up to 1. `owner` names the task that alone reads an expert.
-    Empty where the network has no experts."""
+    """For each task and expert (from 1) the mean gate weight over the task's rows of the probe, and its standard
+    deviation from row to row; the weights of a task add up to 1. `owner` is the only task that reads an expert, null
+    where all do. Empty where the network has no experts."""
     network = probe.ranker.network
     tasks = [task.name for task in probe.ranker.tasks]
     mixture = network.architecture
-    if not isinstance(mixture, Mixture):
-        return pl.DataFrame(schema=EXPERTS_SCHEMA)
-    owners = [None if owner is None else tasks[owner] for owner in mixture.owners]
-    found = []
+    frames = [pl.DataFrame(schema=EXPERTS_SCHEMA)]
     for sample in probe.samples:
-        if len(sample.rows) == 0:
+        if not isinstance(mixture, Mixture) or len(sample.rows) == 0:
             continue
+        owners = [None if owner is None else tasks[owner] for owner in mixture.owners]
         weights = gate_weights(network, mixture, sample.rows).double()
         for task in sample.tasks:
             of_task = weights[:, tasks.index(task)]
-            means, standard_deviations = of_task.mean(0).tolist(), of_task.std(0, correction=0).tolist()
-            found += [
-                (task, expert, owner, mean, standard_deviation, len(of_task))
-                for expert, (owner, mean, standard_deviation) in enumerate(
-                    zip(owners, means, standard_deviations, strict=True), start=1
-                )
-            ]
-    frame = pl.DataFrame(found, schema=EXPERTS_SCHEMA, orient="row")
-    return frame.sort(pl.col("task").cast(pl.Enum(tasks)), "expert")
+            columns = {
+                "task": task,
+                "expert": range(1, len(owners) + 1),
+                "owner": owners,
+                "weight": of_task.mean(0).numpy(),
+                "standard_deviation": of_task.std(0, correction=0).numpy(),
+                "rows": len(of_task),
+            }
+            frames.append(pl.DataFrame(columns, schema=EXPERTS_SCHEMA))
+    return pl.concat(frames).sort(pl.col("task").cast(pl.Enum(tasks)), "expert")
 
 
 def gate_weights(network: MultiTaskNetwork, mixture: Mixture, rows: Rows) -> torch.Tensor:

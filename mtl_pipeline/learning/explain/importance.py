@@ -1,9 +1,9 @@
-"""Permutation importance: what the ranker predicts when one group of features is shuffled among the rows
+"""Permutation importance: what the ranker predicts when one group of features is shuffled among rows
 (Breiman, Machine Learning 45, 2001, https://doi.org/10.1023/A:1010933404324; for any model Fisher, Rudin and
 Dominici, JMLR 20 (177), 2019, https://arxiv.org/abs/1801.01489).
 
-A task's rows are shuffled among themselves, since they may differ from the other rows as watched films differ from
-all films. The columns of a group keep together: each row gets them from one other row.
+Rows are shuffled among those of the same task, since these may differ from the rest as watched films differ from all
+films. The columns of a group stay together: each row gets all of them from one other row.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def permuted_predictions(probe: Probe) -> Iterator[pl.DataFrame]:
     """What the ranker predicts for the probe's rows: as they are, then with each group shuffled, PERMUTATIONS times.
 
     Each frame holds the rows of one sample: `label/<task>` and `prediction/<task>` (an Array of one probability per
-    class for a task with classes) of the sample's tasks, and the same in every row: `group`, `family` (null where
-    nothing is shuffled) and `is_family`. The same seed gives the same frames.
+    class for a task with classes) of the sample's tasks and, constant, `group`, `family` (null where nothing is
+    shuffled) and `is_family`. The same seed gives the same frames.
     """
     random = np.random.default_rng(probe.seed)
     for sample in probe.samples:
@@ -38,7 +38,7 @@ def permuted_predictions(probe: Probe) -> Iterator[pl.DataFrame]:
 
 
 def permuted(rows: Rows, group: FeatureGroup, order: torch.Tensor) -> Rows:
-    """The rows, of which each has the group's columns of row `order[row]`."""
+    """The rows, each with the group's columns of row `order[row]`."""
     changed = {}
     for tensor, columns in group.columns.items():
         changed[tensor] = getattr(rows, tensor).clone()
@@ -49,12 +49,10 @@ def permuted(rows: Rows, group: FeatureGroup, order: torch.Tensor) -> Rows:
 def predicted(probe: Probe, sample: Sample, rows: Rows, group: FeatureGroup | None) -> pl.DataFrame:
     predictions = probe.ranker.predict(rows)
     tasks = [task.name for task in probe.ranker.tasks]
-    labels = sample.rows.labels.numpy()
+    labels = {task: sample.rows.labels[:, tasks.index(task)].numpy() for task in sample.tasks}
     return pl.DataFrame(
-        [
-            *(pl.Series(label_column(task), labels[:, tasks.index(task)]) for task in sample.tasks),
-            *(pl.Series(plain_prediction_column(task), predictions[task]) for task in sample.tasks),
-        ]
+        {label_column(task): labels[task] for task in sample.tasks}
+        | {plain_prediction_column(task): predictions[task] for task in sample.tasks}
     ).with_columns(
         pl.lit(group.name if group else None, pl.String).alias("group"),
         pl.lit(group.family if group else None, pl.String).alias("family"),

@@ -1,4 +1,4 @@
-"""A saved ranker, and test rows of each task to ask it about."""
+"""A saved ranker, and test rows of each task to probe it with."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PERMUTATIONS = 5
 MOST_ROWS = 50_000
 """Test rows of one task."""
 FEWEST_ROWS = 1_000
-"""Rows that a task keeps however many features there are."""
+"""Rows of one task that are kept however many features there are."""
 MOST_PREDICTED_ROWS = 1_500_000
 """Bounds the cost: rows times groups times permutations, over all tasks."""
 
@@ -39,7 +39,7 @@ class Probe:
     ranker: Ranker
     groups: list[FeatureGroup]
     samples: list[Sample]
-    """Every task is in one of them; tasks that were observed on the same rows share theirs."""
+    """Every task is in one of them; tasks observed on the same rows share one."""
     seed: int
 
 
@@ -51,19 +51,12 @@ def open_probe(paths: PipelinePaths, spec: PipelineSpec, folder: Path) -> Probe:
         test = pl.read_parquet(examples / "examples.parquet").filter(pl.col("split") == "test")
     labels = test.select(pl.col(encoder.tasks).cast(pl.Float64).fill_null(np.nan)).to_numpy()
     rows_of_tasks = observed_samples(labels, rows_per_task(len(groups), len(spec.tasks)), spec.seed)
-    rows_in_common = {rows.tobytes(): rows for rows in rows_of_tasks}
-    samples = [
-        Sample(
-            [
-                task
-                for task, of_task in zip(encoder.tasks, rows_of_tasks, strict=True)
-                if np.array_equal(of_task, rows)
-            ],
-            encoder.encode(test[rows]),
-        )
-        for rows in rows_in_common.values()
-    ]
-    return Probe(ranker, groups, samples, spec.seed)
+    by_rows: dict[bytes, Sample] = {}
+    for task, rows in zip(encoder.tasks, rows_of_tasks, strict=True):
+        if rows.tobytes() not in by_rows:
+            by_rows[rows.tobytes()] = Sample([], encoder.encode(test[rows]))
+        by_rows[rows.tobytes()].tasks.append(task)
+    return Probe(ranker, groups, list(by_rows.values()), spec.seed)
 
 
 def rows_per_task(groups: int, tasks: int) -> int:

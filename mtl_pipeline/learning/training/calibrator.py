@@ -1,4 +1,4 @@
-"""A correction of predictions, as it is saved with a model and applied to all that the model predicts."""
+"""A correction of predictions, saved with a model and applied to everything that it predicts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FILE = "calibration.json"
 
 @dataclass(frozen=True)
 class Calibrator:
-    """A correction of one task's predictions. Each rises strictly, so that rows keep their order.
+    """A correction of one task's predictions. All of them rise strictly, so that rows keep their order.
 
     platt        sigmoid of slope · log odds + intercept
     isotonic     sigmoid of the lines through `knots`
@@ -35,7 +35,7 @@ class Calibrator:
 
     method: Literal["platt", "isotonic", "temperature", "line", "none"]
     reason: str = ""
-    """Why this method, for people."""
+    """Why this method, in words."""
     slope: float = 1.0
     intercept: float = 0.0
     knots: tuple[tuple[float, float], ...] = ()
@@ -49,7 +49,7 @@ class Calibrator:
         return self.method != "none"
 
     def apply(self, predictions: np.ndarray) -> np.ndarray:
-        """Predictions in the form that Ranker.predict gives; float64 of the same shape where anything changes."""
+        """Predictions shaped as those of Ranker.predict; float64 of the same shape where anything changes."""
         match self.method:
             case "platt":
                 return expit(self.slope * log_odds(predictions) + self.intercept)
@@ -59,14 +59,13 @@ class Calibrator:
                 return softmax(self.slope * log_probabilities(predictions), axis=1)
             case "line":
                 return self.slope * predictions.astype(np.float64) + self.intercept
-            case _:
-                return predictions
+        return predictions
 
 
 def calibrate(
     predictions: Mapping[str, np.ndarray], calibration: Mapping[str, Calibrator]
 ) -> dict[str, np.ndarray]:
-    """Predictions by task, each corrected where there is a calibrator for it."""
+    """Predictions by task, corrected where there is a calibrator."""
     return {
         task: calibration[task].apply(values) if task in calibration else values
         for task, values in predictions.items()
@@ -74,7 +73,7 @@ def calibrate(
 
 
 def interpolate(values: np.ndarray, knots: np.ndarray) -> np.ndarray:
-    """Along the lines between the knots [knots, 2], and beyond the ends at the slope between first and last."""
+    """Along the lines between the knots [knots, 2]; beyond the ends, at the slope from the first to the last."""
     before, after = knots.T
     slope = (after[-1] - after[0]) / (before[-1] - before[0])
     return np.interp(values, before, after) + slope * (values - np.clip(values, before[0], before[-1]))
@@ -85,7 +84,7 @@ def log_odds(probabilities: np.ndarray) -> np.ndarray:
 
 
 def log_probabilities(probabilities: np.ndarray) -> np.ndarray:
-    """A probability of 0 stays impossible: −inf."""
+    """Of a probability of 0: −inf, it stays impossible."""
     with np.errstate(divide="ignore"):
         return np.log(probabilities.astype(np.float64))
 
@@ -100,7 +99,7 @@ def save_calibration(folder: Path, calibration: Mapping[str, Calibrator]) -> Non
 
 
 def load_calibration(folder: Path) -> dict[str, Calibrator]:
-    """Of the model in a folder, verified. Raises UserError where there is no calibration.json, or it is none."""
+    """That of the verified model in a folder. Raises UserError unless it has a calibration.json that can be read."""
     try:
         with reading_model(folder) as version:
             return CALIBRATION.validate_json((version / FILE).read_bytes())

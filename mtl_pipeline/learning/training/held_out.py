@@ -1,4 +1,4 @@
-"""The validation and test rows, which every model that is compared predicts and is calibrated on alike."""
+"""The validation and test rows: every compared model predicts them and is calibrated in the same way."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class HeldOut:
         self.validation_labels = dataset.validation_labels
 
     def answers(self, dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task]) -> dict[str, np.ndarray]:
-        """Train a network for some of the tasks: what it predicts for these rows, by task, before calibration."""
+        """What a network trained for some of the tasks predicts for these rows, by task, before calibration."""
         fit = fit_network(dataset, spec, tasks, lambda line: None)
         return fit.ranker.predict_uncalibrated(self.rows)
 
     def calibration(self, predictions: Mapping[str, np.ndarray]) -> dict[str, Calibrator]:
-        """Fitted on the validation rows among the predictions of all rows, by task."""
+        """By task, fitted on the validation rows; `predictions` are those of all rows."""
         on_validation = {task: values[self.validation] for task, values in predictions.items()}
         return fit_calibration(self.spec, self.validation_labels, on_validation)

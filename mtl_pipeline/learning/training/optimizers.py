@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
@@ -12,17 +14,14 @@ from mtl_pipeline.spec import Training
 def make_optimizers(
     network: MultiTaskNetwork, balancer: Balancer, settings: Training
 ) -> list[torch.optim.Optimizer]:
-    """AdamW for the network; Adam with sparse gradients for the id tables, which touch few rows a batch."""
+    """AdamW for the network; Adam with sparse gradients for the id tables, of which a batch touches few rows."""
     tables = network.representation.tables
     dense = [
         parameter for parameter in network.parameters() if not any(parameter is table for table in tables)
     ]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": dense, "weight_decay": settings.weight_decay},
         {"params": list(balancer.parameters()), "weight_decay": 0.0},
     ]
-    rate = settings.learning_rate
-    optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW([group for group in groups if group["params"]], lr=rate, fused=True)
-    ]
-    return [*optimizers, torch.optim.SparseAdam(tables, lr=rate)] if tables else optimizers
+    adamw = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+    return [adamw, torch.optim.SparseAdam(tables, lr=settings.learning_rate)] if tables else [adamw]

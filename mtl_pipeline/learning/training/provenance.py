@@ -1,9 +1,8 @@
-"""What a model, or the baselines, were trained with: kept beside them, so that nothing old is measured beside something
-new.
+"""What the model and the baselines were trained with, and on which rows: kept beside them, so that old is not measured
+against new, nor a model on rows that it saw.
 
-Predictions are joined with the examples by the number of a row, so those of other examples would be measured against
-labels that are not theirs, without a sign. And a network for one task alone is of equal size, and trained alike, only
-as long as both were trained with the same settings.
+Predictions are joined with the examples by row number, so those of other examples would silently be measured against
+the labels of other rows. And networks can be compared only as long as they were trained with the same settings.
 """
 
 from __future__ import annotations
@@ -11,18 +10,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import polars as pl
+
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.data.dataset import Dataset, TextVectors
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import folder_fingerprint, reading
 from mtl_pipeline.spec import PipelineSpec
 
-FILE = "trained_with.json"
-TRAINED = ("model", "baselines")
+TRAINED_WITH, SEEN = "trained_with.json", "seen.json"
 
 
 def write_trained_with(folder: Path, dataset: Dataset, spec: PipelineSpec) -> None:
-    (folder / FILE).write_text(json.dumps(trained_with(dataset, spec), indent=2) + "\n")
+    (folder / TRAINED_WITH).write_text(json.dumps(trained_with(dataset, spec), indent=2) + "\n")
 
 
 def trained_with(dataset: Dataset, spec: PipelineSpec) -> dict:
@@ -32,25 +32,25 @@ def trained_with(dataset: Dataset, spec: PipelineSpec) -> dict:
 
 
 def read_trained_with(folder: Path) -> dict:
+    """Raises UserError when nothing is published at `folder`."""
     with reading(folder) as version:
-        return json.loads((version / FILE).read_text())
+        return json.loads((version / TRAINED_WITH).read_text())
 
 
 def differing(one: dict, other: dict) -> list[str]:
-    """In words, what differs or is not known of both."""
+    """In words, what differs, or is known of one only."""
     names = dict.fromkeys([*one, *other])
     return [
         name.replace("_", " ")
         for name in names
-        if name not in one or name not in other or one[name] != other[name]
+        if (name in one, one.get(name)) != (name in other, other.get(name))
     ]
 
 
 def refuse_other_training(paths: PipelinePaths, dataset: Dataset, spec: PipelineSpec) -> None:
     """Raises UserError unless model and baselines were trained as they would be now."""
     now = trained_with(dataset, spec)
-    for asset in TRAINED:
-        folder = trained_folder(paths, asset)
+    for folder in (paths.model, paths.baselines):
         if others := differing(now, read_trained_with(folder)):
             raise UserError(
                 f"{folder} was not trained with the present {', '.join(others)}, so that networks with further "
@@ -62,19 +62,17 @@ def refuse_other_examples(paths: PipelinePaths) -> None:
     """Raises UserError unless model and baselines were trained on the examples as they are now."""
     with reading(paths.examples) as folder:
         examples = folder_fingerprint(folder)
-    for asset in TRAINED:
-        folder = trained_folder(paths, asset)
+    for folder in (paths.model, paths.baselines):
         if read_trained_with(folder).get("examples") != examples:
             raise UserError(
                 f"{folder} was made from other examples than {paths.examples} holds now, or does not say from which: "
-                f"they cannot be measured together, so materialize {asset} again"
+                f"they cannot be measured together, so materialize {folder.name} again"
             )
 
 
 def unequal_training(paths: PipelinePaths) -> list[str]:
-    """In words, what the baselines were trained with otherwise than the model."""
-    model, baselines = (read_trained_with(trained_folder(paths, asset)) for asset in TRAINED)
-    return differing(model, baselines)
+    """In words, which inputs and settings of the baselines' training differ from the model's."""
+    return differing(read_trained_with(paths.model), read_trained_with(paths.baselines))
 
 
 def outdated_text(paths: PipelinePaths, spec: PipelineSpec) -> bool:
@@ -82,8 +80,24 @@ def outdated_text(paths: PipelinePaths, spec: PipelineSpec) -> bool:
     return read_trained_with(paths.baselines).get("text_vectors") != TextVectors.read(paths, spec).contents
 
 
-def trained_folder(paths: PipelinePaths, asset: str) -> Path:
-    folder: Path = getattr(paths, asset)
-    if not folder.is_dir():
-        raise UserError(f"{folder} does not exist yet: materialize {asset} first")
-    return folder
+def write_seen(folder: Path, spec: PipelineSpec, rows: pl.DataFrame) -> None:
+    """Note beside a model the time of its latest training or validation row, and how rows were split."""
+    last = rows["timestamp"].max() if "timestamp" in rows.columns else None
+    seen = {"split": spec.split.model_dump(mode="json"), "until": last.isoformat() if last else None}  # type: ignore[union-attr]
+    (folder / SEEN).write_text(json.dumps(seen, indent=1) + "\n")
+
+
+def unseen(folder: Path, spec: PipelineSpec) -> pl.Expr:
+    """Whether a validation or test row surely took no part in the training of the model in `folder`. Only rows that
+    neither of two models saw can say which is better.
+
+    Where the same hash still splits the rows, no row changes its split. Otherwise rows must be later than all that
+    the model saw; without times nothing is sure.
+    """
+    seen = json.loads((folder / SEEN).read_text())
+    if spec.split.hash_by and seen["split"] == spec.split.model_dump(mode="json"):
+        return pl.lit(True)
+    if seen["until"] is None:
+        return pl.lit(False)
+    until = pl.lit(seen["until"]).str.to_datetime(time_unit="us")
+    return (pl.col("timestamp").cast(pl.Datetime("us")) > until).fill_null(False)

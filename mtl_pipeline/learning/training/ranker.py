@@ -1,12 +1,7 @@
-"""The trained ranker as it is saved: weights, configuration and what the training split taught.
-
-A folder: model.safetensors, config.json, calibration.json, statistics.parquet, vocabulary.parquet,
-training_log.json, trained_with.json (see provenance) and seen.json (see seen).
-"""
+"""The trained ranker, and the folder that it is saved in, beside training_log.json and the files of provenance."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,14 +15,13 @@ from polars.exceptions import PolarsError
 from pydantic import AliasChoices, ConfigDict, Field, TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from mtl_pipeline.champions import reading_model
 from mtl_pipeline.errors import UserError, in_short
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.architectures.representation import NetworkShape
-from mtl_pipeline.learning.data.dataset import TextVectors
+from mtl_pipeline.learning.data.dataset import Dataset, TextVectors
 from mtl_pipeline.learning.data.encoding import FeatureEncoder, Rows
 from mtl_pipeline.learning.training.calibrator import CALIBRATION, Calibrator, calibrate, save_calibration
 from mtl_pipeline.paths import PipelinePaths
@@ -37,14 +31,7 @@ from mtl_pipeline.spec import Model, PipelineSpec, Task
 
 ROWS_AT_ONCE = 16_384
 ROWS_IN_CACHE = 4_096
-"""Rows to predict at once on a processor, whose cache then holds what one layer hands to the next."""
-
-RENAMED_WEIGHTS = {
-    r"^shared\.(first|deeper|biases)\.": r"shared.shared.\1.",
-    r"^shared\.": "architecture.",
-    r"^(ids|categorical|texts)\.": r"representation.\1.",
-    r"^match\.": "representation.interaction.",
-}
+"""Rows to predict at once on a CPU, whose cache then holds what one layer hands to the next."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +41,10 @@ class LabelScale:
     __pydantic_config__ = ConfigDict(allow_inf_nan=False)
 
     mean: list[float]
-    standard_deviation: Annotated[list[float], Field(validation_alias=AliasChoices("standard_deviation", "deviation"))]
-    """Models of earlier releases call it `deviation`."""
+    standard_deviation: Annotated[
+        list[float], Field(validation_alias=AliasChoices("standard_deviation", "deviation"))
+    ]
+    """Models of the release before call it `deviation`."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +72,10 @@ class Ranker:
     tasks: list[Task]
     scale: LabelScale
     calibration: Mapping[str, Calibrator] = field(default_factory=dict)
-    """By task; a task without one stays as the network predicts it."""
+    """By task; other tasks stay as the network predicts them."""
 
     def predict(self, rows: Rows) -> dict[str, np.ndarray]:
-        """What `predict_uncalibrated` gives, calibrated (then float64)."""
+        """The predictions of `predict_uncalibrated`, calibrated; float64 where that changes them."""
         return calibrate(self.predict_uncalibrated(rows), self.calibration)
 
     def predict_uncalibrated(self, rows: Rows) -> dict[str, np.ndarray]:
@@ -98,48 +87,33 @@ class Ranker:
         with torch.inference_mode(), self.network.representation.texts_kept(len(rows)):
             parts = [self.network(part.to(device)).float().cpu() for part in rows.batches(at_once)]
         widths = [task.outputs for task in self.tasks]
-        outputs = torch.cat(parts) if parts else torch.empty(0, sum(widths))
+        outputs = (torch.cat(parts) if parts else torch.empty(0, sum(widths))).split(widths, 1)
+        scales = zip(self.scale.mean, self.scale.standard_deviation, strict=True)
         return {
-            task.name: self.answers(part, column).numpy()
-            for column, (task, part) in enumerate(zip(self.tasks, outputs.split(widths, 1), strict=True))
+            task.name: (KINDS[task.kind].predictions(output) * standard_deviation + mean).numpy()
+            for task, output, (mean, standard_deviation) in zip(self.tasks, outputs, scales, strict=True)
         }
-
-    def answers(self, outputs: Tensor, column: int) -> Tensor:
-        """From what the network gives for one task to what its label means."""
-        predictions = KINDS[self.tasks[column].kind].predictions(outputs)
-        return predictions * self.scale.standard_deviation[column] + self.scale.mean[column]
 
 
 def save_ranker(
-    folder: Path,
-    ranker: Ranker,
-    shape: NetworkShape,
-    spec: PipelineSpec,
-    slots: dict[str, int],
-    text: TextVectors,
+    folder: Path, ranker: Ranker, shape: NetworkShape, spec: PipelineSpec, dataset: Dataset
 ) -> None:
-    """Write model.safetensors, config.json and calibration.json."""
-    save_file(
-        {name: tensor.contiguous().cpu() for name, tensor in ranker.network.state_dict().items()},
-        folder / "model.safetensors",
-    )
-    config = Config(spec.model, spec.tasks, shape, ranker.scale, slots, text.fingerprints)
+    """Write all that predicting needs: model.safetensors, config.json, calibration.json, and what encodes rows,
+    statistics.parquet and vocabulary.parquet."""
+    weights = {name: tensor.contiguous().cpu() for name, tensor in ranker.network.state_dict().items()}
+    save_file(weights, folder / "model.safetensors")
+    config = Config(spec.model, spec.tasks, shape, ranker.scale, dataset.slots, dataset.text.fingerprints)
     (folder / "config.json").write_bytes(CONFIG.dump_json(config, indent=2) + b"\n")
     save_calibration(folder, ranker.calibration)
-
-
-def declared_numbers(spec: PipelineSpec) -> list[str]:
-    """Names of the numeric and the history features."""
-    features = spec.features
-    history = [feature.name for feature in features.history]
-    return [*features.users.numeric, *features.items.numeric, *features.interactions.numeric, *history]
+    dataset.statistics.write_parquet(folder / "statistics.parquet")
+    dataset.vocabulary.write_parquet(folder / "vocabulary.parquet")
 
 
 def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ranker, FeatureEncoder]:
-    """A saved ranker with the feature encoder it was trained with. `folder`: of the newest model, or of a champion.
+    """A saved ranker with the feature encoder it was trained with. `folder`: that of the newest model or of a champion.
 
-    Raises UserError when there is none, when it is damaged, or when it was trained for other tasks, other features or
-    with another text encoder.
+    Raises UserError when there is none, when it is damaged, or when it was trained for other tasks, on other features
+    or with another text encoder.
     """
     with reading_model(folder) as version, readable(folder):
         config = CONFIG.validate_json((version / "config.json").read_bytes())
@@ -147,31 +121,31 @@ def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ra
         vocabulary = pl.read_parquet(version / "vocabulary.parquet")
         weights = load_file(version / "model.safetensors")
         calibration = CALIBRATION.validate_json((version / "calibration.json").read_bytes())
-    if [meaning(task) for task in config.tasks] != [meaning(task) for task in spec.tasks]:
-        raise UserError(
-            f"{folder} was trained for other tasks than defs.yaml declares: materialize model again"
-        )
-    if config.text_encoders != text.fingerprints:
-        raise UserError(f"{folder} was trained with vectors of another text encoder: materialize model again")
     encoder = FeatureEncoder(spec, statistics, vocabulary, config.slots, text.ids)
-    if (
-        list(config.shape.fields) != encoder.fields
+    users, items, interactions = spec.features.users, spec.features.items, spec.features.interactions
+    history = [feature.name for feature in spec.features.history]
+    declared = [*users.numeric, *items.numeric, *interactions.numeric, *history]
+    differences = {
+        "for other tasks than defs.yaml declares": [*map(meaning, config.tasks)]
+        != [*map(meaning, spec.tasks)],
+        "with vectors of another text encoder": config.text_encoders != text.fingerprints,
+        "on other features than defs.yaml declares": list(config.shape.fields) != encoder.fields
         or config.shape.numerics != len(encoder.numeric_names)
-        or sorted(encoder.statistics["feature"]) != sorted(declared_numbers(spec))
-    ):
-        raise UserError(
-            f"{folder} was trained on other features than defs.yaml declares: materialize model again"
-        )
+        or sorted(statistics["feature"]) != sorted(declared),
+    }
+    for what, differs in differences.items():
+        if differs:
+            raise UserError(f"{folder} was trained {what}: materialize model again")
     with readable(folder):
         network = MultiTaskNetwork(config.model, config.shape, text.tensors)
-        network.load_state_dict(with_present_names(weights))
+        network.load_state_dict(weights)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return Ranker(network.to(device), list(spec.tasks), config.scale, calibration), encoder
 
 
 @contextmanager
 def readable(folder: Path) -> Iterator[None]:
-    """A UserError for what is whole but means nothing here: other parameters, settings that exist no longer, …"""
+    """Raises UserError for files that are whole but mean nothing here: other parameters, settings that are gone, …"""
     try:
         yield
     except (RuntimeError, ValueError, TypeError, KeyError, OSError, SafetensorError, PolarsError) as error:
@@ -181,27 +155,16 @@ def readable(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def with_present_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Of a champion that was trained when parts of the network had other names."""
-    for before, now in RENAMED_WEIGHTS.items():
-        weights = {re.sub(before, now, name): tensor for name, tensor in weights.items()}
-    return weights
-
-
 def meaning(task: Task) -> tuple:
-    """What a prediction of the task means. How it was learned (loss, weights) is left out."""
+    """What decides what a prediction of the task means; how it was learned (loss, weights) does not."""
     return task.name, task.kind, task.column, task.given, task.classes
 
 
 def predict_examples(
     paths: PipelinePaths, spec: PipelineSpec, folder: Path, *, name: str = CANDIDATE
 ) -> pl.DataFrame:
-    """Labels and the saved model's predictions for all validation and test examples.
-
-    Columns: example_id, ids, timestamp, further columns of the interaction key, split, label/<task>,
-    prediction/<name>/<task> (an Array of one probability per class for a task with classes), and
-    uncalibrated/<name>/<task> where calibration changed it.
-    """
+    """The saved model's predictions for all validation and test examples: example_id, ids, timestamp, further columns
+    of the interaction key, split, label/<task>, and the columns of `published_columns`."""
     ranker, encoder = load_ranker(folder, spec, TextVectors.read(paths, spec))
     with reading(paths.examples) as version:
         examples = pl.read_parquet(version / "examples.parquet").filter(pl.col("split") != "train")
@@ -221,7 +184,8 @@ def predict_examples(
 def published_columns(
     model: str, raw: Mapping[str, np.ndarray], calibration: Mapping[str, Calibrator]
 ) -> dict[str, np.ndarray]:
-    """The calibrated predictions of a model by column name, and the raw ones of tasks where they differ."""
+    """prediction/<model>/<task>: calibrated predictions; uncalibrated/<model>/<task>: the raw ones, where calibration
+    changed them."""
     columns = {prediction_column(model, task): values for task, values in calibrate(raw, calibration).items()}
     changed = [task for task in raw if task in calibration and calibration[task].changes]
     return columns | {uncalibrated_column(model, task): raw[task] for task in changed}

@@ -1,4 +1,4 @@
-"""The settings that a search may change: how a trial gets its values, and what becomes of the specification."""
+"""The settings that a search may change: how a trial draws their values, and the specification with those values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def search_space(spec: PipelineSpec, architecture: str) -> dict[str, Any]:
     inputs = {
         "id_dimension": spec.ids,
         "id_dropout": spec.ids,
-        # The match of user and item has that width too, of ids alone as well.
+        # The interaction of user and item has that width too, even of ids alone.
         "text_dimension": spec.text_tables or len(spec.ids) == 2,
         "categorical_dimension": spec.categorical_features,
     }
@@ -27,28 +27,19 @@ def search_space(spec: PipelineSpec, architecture: str) -> dict[str, Any]:
     }
 
 
-def present_settings(spec: PipelineSpec, architecture: str) -> PipelineSpec:
-    """The pipeline as it is declared, with this architecture."""
-    return with_values(spec, {"architecture": architecture})
+def settings_of(spec: PipelineSpec) -> dict[str, Any]:
+    """The values of `model` and `training`."""
+    return spec.model.model_dump() | spec.training.model_dump()
 
 
-def with_values(spec: PipelineSpec, values: dict[str, Any]) -> PipelineSpec:
-    """The specification with other settings in `model` and `training`."""
-    return spec.model_copy(
-        update={
-            "model": Model.model_validate(spec.model.model_dump() | chosen(Model, values)),
-            "training": Training.model_validate(spec.training.model_dump() | chosen(Training, values)),
-        }
-    )
-
-
-def chosen(section: type[Model] | type[Training], values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name in section.model_fields}
-
-
-def value_of(spec: PipelineSpec, name: str) -> Any:
-    """The value that a setting of `model` or `training` has."""
-    return getattr(spec.model if name in Model.model_fields else spec.training, name)
+def with_settings(spec: PipelineSpec, values: dict[str, Any]) -> PipelineSpec:
+    """The specification with other values in `model` and `training`."""
+    settings = settings_of(spec) | values
+    sections = {
+        name: section.model_validate({key: settings[key] for key in section.model_fields})
+        for name, section in (("model", Model), ("training", Training))
+    }
+    return spec.model_copy(update=sections)
 
 
 def suggest_values(trial: optuna.Trial, space: dict[str, Any]) -> dict[str, Any]:
@@ -63,24 +54,25 @@ def suggest(trial: optuna.Trial, name: str, allowed: Any) -> Any:
     return min(max(float(f"{drawn:.{DIGITS}g}"), allowed.low), allowed.high)
 
 
-def enqueue_present(study: optuna.Study, space: dict[str, Any], spec: PipelineSpec) -> dict[str, Any]:
-    """Let the next trial have the declared values of the settings in `space`; returns those that lie in it.
-
-    The sampler learns nothing about a declared value that lies outside of what may be tried.
-    """
-    inside = {name: allowed for name, allowed in space.items() if may_be_tried(allowed, value_of(spec, name))}
-    values = {name: value_of(spec, name) for name in inside}
+def enqueue_declared(study: optuna.Study, space: dict[str, Any], spec: PipelineSpec) -> dict[str, Any]:
+    """Let the next trial have the declared values of the settings in `space`; returns those whose declared value may be
+    tried. The sampler learns nothing about the others."""
+    declared = settings_of(spec)
+    inside = {
+        name: allowed
+        for name, allowed in space.items()
+        if (
+            declared[name] in allowed
+            if isinstance(allowed, list)
+            else allowed.low <= declared[name] <= allowed.high
+        )
+    }
     # A run may have been killed right after this, and left the trial waiting.
-    waiting = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,))
-    if not waiting:
+    if not study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,)):
         study.enqueue_trial(
             {
-                name: json.dumps(value) if isinstance(inside[name], list) else value
-                for name, value in values.items()
+                name: json.dumps(declared[name]) if isinstance(allowed, list) else declared[name]
+                for name, allowed in inside.items()
             }
         )
     return inside
-
-
-def may_be_tried(allowed: Any, value: Any) -> bool:
-    return value in allowed if isinstance(allowed, list) else allowed.low <= value <= allowed.high

@@ -1,13 +1,13 @@
-"""The networks trained again with further seeds, so that what a seed does by chance is not taken for what a method
-does; and, with each seed, the multi-task network without text vectors.
+"""The networks trained again with further seeds, so that luck of the seed is not mistaken for merit of a method; and,
+with each seed, the multi-task network without text vectors.
 
 multi_task     one network for all tasks, as the model
 single_task    a network of the same size for each task alone, as among the baselines
-without_text   as multi_task, on the same features but no text vectors; where the pipeline has text
+without_text   as multi_task, on the same features but without text vectors; where the pipeline has text
 
-A seed decides the first weights, the order of the rows and which ids are hidden. Examples stay as they are, sampled
-negatives too. Of the other baselines constant, popularity, linear and boosted_trees have no seed (beyond
-baselines.FITTED_ROWS rows it draws those that they are fitted on, which is not repeated here).
+A seed decides the initial weights, the order of the rows and which ids are hidden. Examples stay as they are, sampled
+negatives included; the other baselines do not depend on it (except for which FITTED_ROWS of many rows they are fitted
+on, which is not repeated here).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -39,12 +39,12 @@ PREDICTIONS, SUMMARY = "predictions.parquet", "summary.json"
 @dataclass(frozen=True)
 class SeedRunsSummary:
     seeds: list[int]
-    """All that are compared; the first is the pipeline's own, whose networks `model` and `baselines` hold."""
+    """All that are compared; the first is the pipeline's own, whose networks are in `model` and `baselines`."""
     made_from: dict[str, str]
-    """Fingerprints of what belongs to these seed runs, by name: the model, the examples and so on."""
+    """Fingerprints, by name, of what these seed runs belong to: the model, the baselines and so on."""
     rows: int
     networks: int
-    """Trained here; one for one task alone counts too."""
+    """Trained here, including those for one task alone."""
     seconds: dict[str, float]
     """By model."""
     fingerprint: str
@@ -59,12 +59,11 @@ def train_seeds(
     target: Path,
     log: Log = print,
 ) -> SeedRunsSummary:
-    """Train what is missing for a comparison over `seeds` seeds, and publish its predictions, calibrated as those of
-    every model are, at `target`.
+    """Train what a comparison over `seeds` seeds lacks, and publish its calibrated predictions at `target`.
 
-    predictions.parquet: model, seed, example_id, and prediction/<task> for each validation and test row. With one
-    seed there is nothing to train, and no row. Raises UserError when examples or text vectors are missing, or where
-    model or baselines, which have the first seed, were not trained with the settings, examples and text vectors of now.
+    predictions.parquet: model, seed, example_id, and prediction/<task> for each validation and test row; with one
+    seed there is nothing to train, and no row. Raises UserError when examples or text vectors are missing, or when
+    model or baselines, which have the first seed, were trained with other settings, examples or text vectors.
     """
     ensure_writable(target)
     all_seeds = list(range(spec.seed, spec.seed + seeds))
@@ -72,34 +71,26 @@ def train_seeds(
     if seeds > 1:
         refuse_other_training(paths, dataset, spec)
     held_out = HeldOut(dataset, spec)
+    jobs = [(model, seed) for seed in all_seeds[1:] for model in (CANDIDATE, SINGLE_TASK)]
+    if spec.text_tables and seeds > 1:
+        jobs += [(WITHOUT_TEXT, seed) for seed in all_seeds]
     seconds: dict[str, float] = {}
-    networks = 0
-    found = [no_predictions(held_out, spec)]
-    for model, seed in planned(spec, all_seeds):
+    predictions = [no_predictions(held_out, spec)]
+    for model, seed in jobs:
         started = time.perf_counter()
-        found.append(predict_one(dataset, held_out, spec, model, seed))
+        predictions.append(predict_one(dataset, held_out, spec, model, seed))
         taken = time.perf_counter() - started
-        networks += len(spec.tasks) if model == SINGLE_TASK else 1
         seconds[model] = round(seconds.get(model, 0.0) + taken, 2)
         log(f"{model} with seed {seed}: {taken:.1f} s")
+    networks = sum(len(spec.tasks) if model == SINGLE_TASK else 1 for model, _ in jobs)
     with publish_folder(target) as folder:
-        pl.concat(found).write_parquet(folder / PREDICTIONS)
+        pl.concat(predictions).write_parquet(folder / PREDICTIONS)
         with (folder / PREDICTIONS).open("rb") as file:
             fingerprint = hashlib.file_digest(file, "sha256").hexdigest()
-        summary = SeedRunsSummary(
-            all_seeds, dict(made_from), len(held_out.rows), networks, seconds, fingerprint
-        )
+        rows = len(held_out.rows)
+        summary = SeedRunsSummary(all_seeds, dict(made_from), rows, networks, seconds, fingerprint)
         (folder / SUMMARY).write_text(json.dumps(asdict(summary), indent=1) + "\n")
     return summary
-
-
-def planned(spec: PipelineSpec, seeds: list[int]) -> Iterator[tuple[str, int]]:
-    """Model and seed of what is to be trained."""
-    for seed in seeds[1:]:
-        yield CANDIDATE, seed
-        yield SINGLE_TASK, seed
-    if spec.text_tables and len(seeds) > 1:
-        yield from ((WITHOUT_TEXT, seed) for seed in seeds)
 
 
 def predict_one(
@@ -107,11 +98,10 @@ def predict_one(
 ) -> pl.DataFrame:
     """Rows of the published predictions."""
     seeded = spec.model_copy(update={"seed": seed})
-    seen = dataset.without_text() if model == WITHOUT_TEXT else dataset
-    together = [spec.tasks] if model != SINGLE_TASK else [[task] for task in spec.tasks]
+    inputs = dataset.without_text() if model == WITHOUT_TEXT else dataset
     raw: dict[str, np.ndarray] = {}
-    for tasks in together:
-        raw |= held_out.answers(seen, seeded, tasks)
+    for tasks in [[task] for task in spec.tasks] if model == SINGLE_TASK else [spec.tasks]:
+        raw |= held_out.answers(inputs, seeded, tasks)
     calibrated = calibrate(raw, held_out.calibration(raw))
     return held_out.frame.select(
         pl.lit(model).alias("model"), pl.lit(seed, pl.Int64).alias("seed"), "example_id"
@@ -124,15 +114,13 @@ def predict_one(
 def no_predictions(held_out: HeldOut, spec: PipelineSpec) -> pl.DataFrame:
     schema = {"model": pl.String(), "seed": pl.Int64(), "example_id": held_out.frame.schema["example_id"]}
     for task in spec.tasks:
-        number = pl.Float64()
-        schema[plain_prediction_column(task.name)] = (
-            pl.Array(number, len(task.classes)) if task.classes else number
-        )
+        kind = pl.Array(pl.Float64, len(task.classes)) if task.classes else pl.Float64()
+        schema[plain_prediction_column(task.name)] = kind
     return pl.DataFrame(schema=schema)
 
 
 def read_seed_runs(path: Path) -> tuple[SeedRunsSummary, pl.DataFrame]:
-    """The summary and the predictions at `path`. Raises UserError where they are not whole."""
+    """The summary and the predictions at `path`. Raises UserError when they cannot be read."""
     try:
         with reading(path) as folder:
             summary = SeedRunsSummary(**json.loads((folder / SUMMARY).read_text()))

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from mtl_pipeline.champions import model_fingerprint
 from mtl_pipeline.learning.data.dataset import Dataset
-from mtl_pipeline.learning.data.seen import write_seen
 from mtl_pipeline.learning.training.calibration import fit_calibration
 from mtl_pipeline.learning.training.callbacks.gradient_conflict import GradientConflict
 from mtl_pipeline.learning.training.loop import Log, fit_network, passes_per_epoch
-from mtl_pipeline.learning.training.provenance import write_trained_with
+from mtl_pipeline.learning.training.provenance import write_seen, write_trained_with
 from mtl_pipeline.learning.training.ranker import save_ranker
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import ensure_writable, publish_folder
@@ -27,10 +26,10 @@ class TrainingSummary:
     rounds: int
     best_epoch: float
     best_validation_score: float
-    """Mean over tasks of validation loss / loss of the training mean; below 1 = something was learned."""
+    """Mean over tasks of validation loss / loss of a constant answer; below 1, something was learned."""
     validation_losses: dict[str, float]
     calibration: dict[str, str]
-    """By task the method, and why that one."""
+    """By task, the method and why it was chosen."""
     parameters: int
     device: str
     seconds: float
@@ -41,36 +40,30 @@ class TrainingSummary:
 def train_ranker(
     paths: PipelinePaths, spec: PipelineSpec, *, target: Path, log: Log = print
 ) -> TrainingSummary:
-    """Train the multi-task ranker and publish it at `target`.
-
-    Raises UserError when examples or text vectors are missing or damaged, or `target` cannot be written.
-    """
+    """Train the multi-task ranker and publish it at `target`. Raises UserError when examples or text vectors are
+    missing or damaged, or `target` cannot be written."""
     ensure_writable(target)
     dataset = Dataset(paths, spec)
     fit = fit_network(dataset, spec, spec.tasks, log, [GradientConflict()])
     validation = fit.ranker.predict_uncalibrated(dataset.validation)
     fit.ranker.calibration = fit_calibration(spec, dataset.validation_labels, validation)
     with publish_folder(target) as folder:
-        save_ranker(folder, fit.ranker, fit.shape, spec, dataset.slots, dataset.text)
+        save_ranker(folder, fit.ranker, fit.shape, spec, dataset)
         write_trained_with(folder, dataset, spec)
         write_seen(folder, spec, dataset.split("train", "validation"))
-        dataset.statistics.write_parquet(folder / "statistics.parquet")
-        dataset.vocabulary.write_parquet(folder / "vocabulary.parquet")
         (folder / "training_log.json").write_text(json.dumps(fit.log, indent=1) + "\n")
         fingerprint = model_fingerprint(folder)
-    epochs = fit.log[-1]["epoch"]
+    rows_trained = fit.rows * passes_per_epoch(fit.rows, spec.training.batch_size) * fit.log[-1]["epoch"]
     return TrainingSummary(
         rows=fit.rows,
         rounds=len(fit.log),
         best_epoch=fit.best["epoch"],
         best_validation_score=fit.best["score"],
         validation_losses={task.name: fit.best[f"validation_loss/{task.name}"] for task in spec.tasks},
-        calibration={task: str(found) for task, found in fit.ranker.calibration.items()},
+        calibration={task: str(calibrator) for task, calibrator in fit.ranker.calibration.items()},
         parameters=sum(parameter.numel() for parameter in fit.ranker.network.parameters()),
         device=str(dataset.device),
         seconds=round(fit.seconds, 2),
-        rows_per_second=round(
-            fit.rows * passes_per_epoch(fit.rows, spec.training.batch_size) * epochs / fit.seconds
-        ),
+        rows_per_second=round(rows_trained / fit.seconds),
         fingerprint=fingerprint,
     )

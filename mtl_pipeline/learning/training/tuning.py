@@ -1,12 +1,13 @@
 """The search for settings with a lower validation score: equally many trials for each architecture.
 
-The score is that of training (see training): the mean over tasks of validation loss / loss of a constant answer.
-Settings are drawn by a tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011) from trial
-STARTUP_TRIALS on, at random before, but for trial 0, which has the declared ones; a trial whose best round so far
-lies above the median of the complete trials at that round is stopped. Both by Optuna (Akiba et al., KDD 2019, https://arxiv.org/abs/1907.10902).
+The score is the one that stops training: the mean over tasks of validation loss / loss of a constant answer.
+Trial 0 has the declared settings, the next ones random settings, and from trial STARTUP_TRIALS on a tree-structured
+Parzen estimator draws them (Bergstra et al., NeurIPS 2011). A trial is stopped when its best round so far lies above
+the median of the complete trials at that round. Both by Optuna (Akiba et al., KDD 2019,
+https://arxiv.org/abs/1907.10902).
 
-Trials are kept in a database: a search that was killed goes on where it was. The trial it was killed in is
-forgotten, and each trial draws with a seed of its own, so that the trials are those of a search in one go.
+Trials are kept in a database, so a search that was killed resumes. The trial that it was killed in is made again, and
+each trial draws with its own seed, so that the trials are those of an uninterrupted search.
 """
 
 from __future__ import annotations
@@ -15,9 +16,8 @@ import hashlib
 import json
 import textwrap
 import time
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,25 +32,23 @@ from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.training.callbacks.base import Callback
 from mtl_pipeline.learning.training.loop import Diverged, Log, fit_network
 from mtl_pipeline.learning.training.search_space import (
-    enqueue_present,
-    present_settings,
+    enqueue_declared,
     search_space,
+    settings_of,
     suggest_values,
-    with_values,
+    with_settings,
 )
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import only_one
-from mtl_pipeline.spec import PipelineSpec, Task
+from mtl_pipeline.spec import PipelineSpec
 
 STARTUP_TRIALS = 8
-"""Trials of an architecture before its sampler learns from them, with that of the declared settings."""
+"""Trials of an architecture before its sampler learns from them, including the one with the declared settings."""
 COMPLETE_BEFORE_PRUNING = 5
 ROUNDS_BEFORE_PRUNING = 8
-"""Early rounds say little: settings that learn slowly lie above the median at first and may end lowest."""
+"""Early rounds say little: settings that learn slowly start above the median and may still end lowest."""
 COMPLETE_FOR_IMPORTANCE = 8
-"""With fewer complete trials than that, what a setting explains is chance."""
-
-COUNTED = (TrialState.COMPLETE, TrialState.PRUNED)
+"""With fewer complete trials, what a setting explains is chance."""
 
 
 @dataclass(frozen=True)
@@ -58,43 +56,40 @@ class Search:
     """What a search found."""
 
     fingerprint: str
-    """Of all that decides which trials there are, but their number."""
+    """Of all that decides what the trials are, except how many."""
     trials: pl.DataFrame
-    """A row per trial, the columns of `trials_schema`."""
+    """See `trials_frame`."""
     importance: pl.DataFrame
     """Columns architecture, setting, importance: the share of the scores' variance that a setting explains
-    (functional ANOVA; Hutter, Hoos and Leyton-Brown, ICML 2014). Without architectures of few complete
-    trials or of one score."""
+    (functional ANOVA; Hutter, Hoos and Leyton-Brown, ICML 2014). Architectures with few complete trials, or with the
+    same score in all, are left out."""
     studies: dict[str, optuna.Study]
     """The trials by architecture, in memory, for Optuna to draw."""
     best: str
     """YAML: the sections `model` and `training` of the trial with the lowest score."""
     resumed: int
-    """Trials that earlier runs had made."""
+    """Trials made by earlier runs."""
 
 
-@dataclass
 class Watch(Callback):
-    """Follows the rounds of one trial, and stops it where the pruner says so."""
+    """Follows the rounds of one trial, and stops it when the pruner says so."""
 
-    trial: optuna.Trial
-    rounds: int = 0
-    score: float = float("inf")
-    """Of the best round so far."""
-    relative: list[float] = field(default_factory=list)
-    """The same by task."""
+    def __init__(self, trial: optuna.Trial) -> None:
+        self.trial, self.rounds = trial, 0
+        # Of the best round so far: the score, and the same by task.
+        self.score, self.relative = float("inf"), list[float]()
 
     def after_validation(self, relative: np.ndarray) -> None:
         self.rounds += 1
         if relative.mean() < self.score:
-            self.score, self.relative = float(relative.mean()), [float(score) for score in relative]
+            self.score, self.relative = float(relative.mean()), relative.astype(float).tolist()
         self.trial.report(self.score, self.rounds)
         if self.trial.should_prune():
             raise optuna.TrialPruned
 
 
 def tune(paths: PipelinePaths, spec: PipelineSpec, *, trials: int, log: Log = print) -> Search:
-    """Make what is missing of `trials` trials for each architecture; to be called inside of `one_at_a_time`.
+    """Make the trials that each architecture lacks of `trials`; call it inside `one_at_a_time`.
 
     Test rows are not looked at. Raises UserError when examples or text vectors are missing, when there is nothing to
     search, and when every trial diverged.
@@ -106,8 +101,7 @@ def tune(paths: PipelinePaths, spec: PipelineSpec, *, trials: int, log: Log = pr
     fingerprint = search_fingerprint(dataset, spec)
     storage = optuna.storages.RDBStorage(f"sqlite:///{paths.tuning_study / 'study.db'}")
     studies: dict[str, optuna.Study] = {
-        architecture: open_study(storage, fingerprint, architecture)
-        for architecture in spec.tuning.architectures
+        name: open_study(storage, f"{fingerprint}/{name}") for name in spec.tuning.architectures
     }
     resumed = sum(min(trials, len(counted_trials(study))) for study in studies.values())
     if resumed:
@@ -117,13 +111,13 @@ def tune(paths: PipelinePaths, spec: PipelineSpec, *, trials: int, log: Log = pr
             if len(counted_trials(study)) == position:
                 made = run_trial(study, dataset, spec, architecture, position)
                 log(f"{architecture}, trial {position} of 0 to {trials - 1}: {describe_trial(made)}")
-    compared = {architecture: counted_trials(study)[:trials] for architecture, study in studies.items()}
+    compared = {name: in_memory(counted_trials(study)[:trials], name) for name, study in studies.items()}
     return Search(
         fingerprint=fingerprint,
         trials=trials_frame(compared, spec),
         importance=importance_frame(compared, spec),
-        studies={architecture: study_of(trials, architecture) for architecture, trials in compared.items()},
-        best=best_settings(compared, spec, fingerprint),
+        studies=compared,
+        best=best_settings(compared, fingerprint),
         resumed=resumed,
     )
 
@@ -140,22 +134,18 @@ def search_fingerprint(dataset: Dataset, spec: PipelineSpec) -> str:
     space = spec.tuning.model_dump(mode="json", exclude={"trials", "architectures"})
     settings = spec.model_dump(mode="json", include=included) | {"space": space}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for tensor in (*tensors(dataset.train), *tensors(dataset.validation), *dataset.text.tensors.values()):
+    rows = (*vars(dataset.train).values(), *vars(dataset.validation).values())
+    for tensor in (*rows, *dataset.text.tensors.values()):
         digest.update(repr(tuple(tensor.shape)).encode())
         digest.update(tensor.numpy().tobytes())
     return digest.hexdigest()[:16]
 
 
-def tensors(rows: Any) -> list:
-    return [getattr(rows, column) for column in ("ids", "categorical", "numeric", "text", "labels")]
-
-
-def open_study(storage: optuna.storages.BaseStorage, fingerprint: str, architecture: str) -> optuna.Study:
-    """The study of this search and architecture, without what a killed run left of its last trial."""
+def open_study(storage: optuna.storages.BaseStorage, name: str) -> optuna.Study:
+    """The study in the database, a new one at first. The trial that a run was killed in counts as failed."""
     study = optuna.create_study(
         storage=storage,
-        study_name=f"{fingerprint}/{architecture}",
-        direction="minimize",
+        study_name=name,
         pruner=optuna.pruners.MedianPruner(
             n_startup_trials=COMPLETE_BEFORE_PRUNING, n_warmup_steps=ROUNDS_BEFORE_PRUNING
         ),
@@ -167,26 +157,25 @@ def open_study(storage: optuna.storages.BaseStorage, fingerprint: str, architect
 
 
 def counted_trials(study: optuna.Study) -> list[FrozenTrial]:
-    return study.get_trials(deepcopy=False, states=COUNTED)
+    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
 
 
 def run_trial(
     study: optuna.Study, dataset: Dataset, spec: PipelineSpec, architecture: str, position: int
 ) -> FrozenTrial:
     """Train one network. A network that diverges is a pruned trial, from which the sampler learns too."""
-    # Architectures share the seeds: at first, while settings are random, they try the same ones.
+    # Architectures share the seeds: as long as settings are random, they try the same ones.
     (seed,) = np.random.SeedSequence([spec.seed, position]).generate_state(1)
     study.sampler = optuna.samplers.TPESampler(
         seed=int(seed), n_startup_trials=STARTUP_TRIALS, multivariate=True
     )
-    space, settings = search_space(spec, architecture), present_settings(spec, architecture)
+    space, settings = search_space(spec, architecture), with_settings(spec, {"architecture": architecture})
     if position == 0:
-        inside = enqueue_present(study, space, settings)
-        trial = study.ask()
-        suggest_values(trial, inside)
-    else:
-        trial = study.ask()
-        settings = with_values(settings, suggest_values(trial, space))
+        space = enqueue_declared(study, space, settings)
+    trial = study.ask()
+    values = suggest_values(trial, space)
+    if position > 0:
+        settings = with_settings(settings, values)
     watch, state, parameters = Watch(trial), "complete", None
     started = time.perf_counter()
     try:
@@ -218,99 +207,84 @@ def describe_trial(trial: FrozenTrial) -> str:
     return f"{score}, {outcome['state']} after {outcome['rounds']} rounds, {outcome['seconds']:.0f} s"
 
 
-def trials_schema(settings: Sequence[str], tasks: Sequence[Task]) -> dict[str, Any]:
-    """Column → type. `score` and `score/<task>` are those of the best round of the trial, lower is better; of a
-    trial that is not complete they are what it had come to, or NULL."""
-    texts, numbers = (
-        ("weighting", "loss_normalisation", "hidden", "tower"),
-        ("learning_rate", "weight_decay", "dropout", "id_dropout"),
-    )
-    types = dict.fromkeys(texts, pl.String) | dict.fromkeys(numbers, pl.Float64)
-    return {
+def trials_frame(compared: dict[str, optuna.Study], spec: PipelineSpec) -> pl.DataFrame:
+    """A row per trial: architecture, trial, state, whether it is the present one, score and score/<task>, its settings,
+    rounds, seconds and parameters.
+
+    Scores are those of the trial's best round, lower is better; of a trial that was pruned or diverged they are those
+    of the rounds that it had, or NULL. So are settings that the architecture lacks.
+    """
+    spaces = {architecture: search_space(spec, architecture) for architecture in compared}
+    declared = settings_of(spec)
+    schema: dict[str, Any] = {
         "architecture": pl.String,
         "trial": pl.Int64,
         "state": pl.Enum(["complete", "pruned", "diverged"]),
         "present": pl.Boolean,
         "score": pl.Float64,
-        **{f"score/{task.name}": pl.Float64 for task in tasks},
-        **{name: types.get(name, pl.Int64) for name in settings},
+        **{f"score/{task.name}": pl.Float64 for task in spec.tasks},
+        **{name: type(shown_value(declared[name])) for space in spaces.values() for name in space},
         "rounds": pl.Int64,
         "seconds": pl.Float64,
         "parameters": pl.Int64,
     }
-
-
-def trials_frame(compared: dict[str, list[FrozenTrial]], spec: PipelineSpec) -> pl.DataFrame:
-    settings = list(dict.fromkeys(name for arm in compared for name in search_space(spec, arm)))
     rows = []
-    for architecture, trials in compared.items():
-        space = search_space(spec, architecture)
-        for position, trial in enumerate(trials):
+    for architecture, study in compared.items():
+        for trial in study.trials:
             outcome = trial.user_attrs["outcome"]
             values = outcome["model"] | outcome["training"]
-            rows.append(
-                {
-                    "architecture": architecture,
-                    "trial": position,
-                    "present": position == 0 and architecture == spec.model.architecture,
-                    **{name: outcome[name] for name in ("state", "score", "rounds", "seconds", "parameters")},
-                    **{f"score/{task.name}": outcome["scores"].get(task.name) for task in spec.tasks},
-                    **{name: shown_value(values[name]) if name in space else None for name in settings},
-                }
-            )
-    return pl.DataFrame(rows, schema=trials_schema(settings, spec.tasks))
+            row = outcome | {"architecture": architecture, "trial": trial.number}
+            row["present"] = trial.number == 0 and architecture == spec.model.architecture
+            row |= {f"score/{task}": score for task, score in outcome["scores"].items()}
+            row |= {name: shown_value(values[name]) for name in spaces[architecture]}
+            rows.append({name: row.get(name) for name in schema})
+    return pl.DataFrame(rows, schema=schema)
 
 
 def shown_value(value: Any) -> Any:
     return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
-def importance_frame(compared: dict[str, list[FrozenTrial]], spec: PipelineSpec) -> pl.DataFrame:
+def importance_frame(compared: dict[str, optuna.Study], spec: PipelineSpec) -> pl.DataFrame:
     rows = []
-    for architecture, trials in compared.items():
+    for architecture, study in compared.items():
         settings = list(search_space(spec, architecture))
-        complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         # Optuna leaves out a trial whose settings are not all in the space, as the declared ones may not be.
         scores = {trial.value for trial in complete if trial.params.keys() >= set(settings)}
         if len(complete) >= COMPLETE_FOR_IMPORTANCE and len(scores) > 1:
-            shares = optuna.importance.get_param_importances(
-                study_of(complete, architecture),
-                evaluator=optuna.importance.FanovaImportanceEvaluator(seed=spec.seed),
-                params=settings,
-            )
+            evaluator = optuna.importance.FanovaImportanceEvaluator(seed=spec.seed)
+            shares = optuna.importance.get_param_importances(study, evaluator=evaluator, params=settings)
             rows += [(architecture, setting, share) for setting, share in shares.items()]
     schema = {"architecture": pl.String, "setting": pl.String, "importance": pl.Float64}
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def study_of(trials: list[FrozenTrial], architecture: str) -> optuna.Study:
-    """In memory, with these trials only."""
-    study = optuna.create_study(study_name=architecture)
+def in_memory(trials: list[FrozenTrial], name: str) -> optuna.Study:
+    """A study of these trials only."""
+    study = optuna.create_study(study_name=name)
     study.add_trials(trials)
     return study
 
 
-def best_settings(compared: dict[str, list[FrozenTrial]], spec: PipelineSpec, fingerprint: str) -> str:
-    complete = [
-        trial for trials in compared.values() for trial in trials if trial.state == TrialState.COMPLETE
-    ]
+def best_settings(compared: dict[str, optuna.Study], fingerprint: str) -> str:
+    outcomes = [trial.user_attrs["outcome"] for study in compared.values() for trial in study.trials]
+    complete = [outcome for outcome in outcomes if outcome["state"] == "complete"]
     if not complete:
         raise UserError(
             "every trial diverged: lower the learning rates in tuning.learning_rate of defs.yaml, and look for "
             "extreme values among labels and features"
         )
-    best = min(complete, key=lambda trial: trial.user_attrs["outcome"]["score"]).user_attrs["outcome"]
+    best = min(complete, key=lambda outcome: outcome["score"])
     return (
         f"# Search {fingerprint}: validation score {best['score']:.4f}. It was the lowest of {len(complete)} complete\n"
         "# trials and flatters for that reason: confirm it by `evaluation` after putting it into defs.yaml.\n"
-        f"{''.join(section_lines(name, best[name]) for name in ('model', 'training'))}"
+        f"{section_lines('model', best)}{section_lines('training', best)}"
     )
 
 
-def section_lines(section: str, settings: dict[str, Any]) -> str:
+def section_lines(section: str, outcome: dict[str, Any]) -> str:
     """As one writes it in a defs.yaml: a line for each setting."""
-    lines = "".join(
-        yaml.safe_dump({name: value}, default_flow_style=None if isinstance(value, list) else False)
-        for name, value in settings.items()
-    )
+    lists = any(isinstance(value, list) for value in outcome[section].values())
+    lines = yaml.safe_dump(outcome[section], default_flow_style=None if lists else False, sort_keys=False)
     return f"{section}:\n{textwrap.indent(lines, '  ')}"

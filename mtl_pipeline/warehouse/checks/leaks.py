@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.paths import COMMON_SQL, PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
@@ -10,34 +12,24 @@ from mtl_pipeline.warehouse.features.point_in_time import numeric_features
 from mtl_pipeline.warehouse.templates import quote_identifier, quote_literal, render_sql
 
 ROWS_SEEN = 200_000
-"""About so many rows are looked at, however many there are."""
+"""About this many rows are looked at, however many there are."""
 TELLING_ROC_AUC = 0.95
-"""Of one feature alone. Of all features in this project's pipelines one is above it, a person's place in the household
-for whether they ever married (.978), which is half the label."""
+"""Of one feature alone. Only one feature in this project's pipelines exceeds it: a person's place in the household, for
+whether they ever married (.978), which is half the label."""
 LEAST_OF_A_CLASS = 25
-"""Rows of each class that a ROC-AUC of this height needs to be no accident."""
+"""Rows of each class below which a ROC-AUC this high may be chance."""
 OF_THE_ITEM = 0.9
-"""Share of the errors in guessing a column that knowing the item saves (the lambda of Goodman and Kruskal 1954,
-https://doi.org/10.1080/01621459.1954.10501231) from which on the column belongs to the item."""
+"""A column belongs to the item when knowing the item avoids at least this share of the errors in guessing the column
+(the lambda of Goodman and Kruskal 1954, https://doi.org/10.1080/01621459.1954.10501231)."""
 RARELY_MISSING = 0.05
 
 
-def leak_checks(paths: PipelinePaths, spec: PipelineSpec) -> list[Check]:
+def leak_checks(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Check]:
     examples = parquet(paths.examples / "examples.parquet")
-    return [
-        *telling_feature_checks(spec, examples),
-        *copied_column_checks(spec),
-        *unknown_moment_checks(paths, spec, examples),
-    ]
-
-
-def telling_feature_checks(spec: PipelineSpec, examples: str) -> list[Check]:
     tasks = [task.name for task in spec.tasks if KINDS[task.kind].is_event]
     numeric, categorical = [name for name, _ in numeric_features(spec)], spec.categorical_features
-    if not tasks or not (numeric or categorical):
-        return []
-    return [
-        Check(
+    if tasks and (numeric or categorical):
+        yield Check(
             "no_feature_tells_the_label",
             f"No single feature has a ROC-AUC of {TELLING_ROC_AUC:g} or more for a task: one that does is mostly made "
             "of the label, or of what came after it, or it tells sampled negatives from positives. With negatives that "
@@ -54,46 +46,35 @@ def telling_feature_checks(spec: PipelineSpec, examples: str) -> list[Check]:
             ),
             blocking=False,
         )
-    ]
-
-
-def copied_column_checks(spec: PipelineSpec) -> list[Check]:
-    """A negative has the features of interactions of its positive, so one that belongs to the item, such as its price,
-    is that of another item there."""
-    if not (spec.negatives and spec.context_features):
-        return []
-    return [
-        Check(
+    if spec.negatives and spec.context_features:
+        # A negative has the features of interactions of its positive: one that belongs to the item, such as its
+        # price, is that of another item there.
+        yield Check(
             "negatives_copy_no_column_of_items",
             f"A sampled negative copies {', '.join(spec.context_features)} from its positive; none of them is "
             "determined by the item, else it would tell negatives from positives. Move such a column to "
             "`features.items`.",
-            " UNION ALL ".join(belongs_to_item(name) for name in spec.context_features),
+            render_sql(
+                COMMON_SQL / "columns_of_items.sql",
+                columns=spec.context_features,
+                rows=ROWS_SEEN,
+                threshold=OF_THE_ITEM,
+            ),
             blocking=False,
         )
-    ]
+    if spec.recommends and (unknown := unknown_moment(paths, spec, examples)):
+        yield Check(
+            "recommendations_know_their_moment",
+            "What training knew of nearly every interaction, recommendations know too: the moment that they assume is "
+            "declared (recommendations.context), in values that training has seen. Where it is not, the model answers "
+            "for an unknown category or an average number.",
+            " UNION ALL ".join(unknown),
+            blocking=False,
+        )
 
 
-def belongs_to_item(column: str) -> str:
-    """SQL with a row if the column is nearly always the same for one item, and not for all. Items are sampled, not
-    rows: of an item seen once nothing can be said."""
-    value = f"{quote_identifier(column)}::VARCHAR"
-    return (
-        f'SELECT {quote_literal(column)} AS "column", round((within - overall) / (1 - overall), 3) AS of_the_item '
-        "FROM (SELECT sum(most) / sum(rows) AS within, max(in_all) / any_value(every) AS overall FROM ("
-        "SELECT item_id, max(rows) AS most, sum(rows) AS rows, max(in_all) AS in_all, any_value(every) AS every FROM ("
-        "SELECT *, sum(rows) OVER (PARTITION BY value) AS in_all, sum(rows) OVER () AS every FROM ("
-        f"SELECT item_id, {value} AS value, count(*) AS rows FROM interactions WHERE value IS NOT NULL "
-        f"AND hash(item_id) % (SELECT 1 + count(*) // {ROWS_SEEN} FROM interactions) = 0 GROUP BY ALL)) "
-        "GROUP BY item_id HAVING sum(rows) > 1)) "
-        f"WHERE overall < 1 AND (within - overall) / (1 - overall) >= {OF_THE_ITEM}"
-    )
-
-
-def unknown_moment_checks(paths: PipelinePaths, spec: PipelineSpec, examples: str) -> list[Check]:
-    """The features of interactions, which recommendations do not have."""
-    if not (spec.recommends and spec.context_features):
-        return []
+def unknown_moment(paths: PipelinePaths, spec: PipelineSpec, examples: str) -> list[str]:
+    """SQL with a row for each feature of interactions that recommendations lack, or have in an unknown value."""
     declared = spec.recommendations.context
     missing = [
         f"SELECT {quote_literal(name)} AS feature, 'unknown when recommending' AS problem FROM {examples} "
@@ -108,15 +89,4 @@ def unknown_moment_checks(paths: PipelinePaths, spec: PipelineSpec, examples: st
         for name, value in declared.items()
         if name in spec.features.interactions.categorical
     ]
-    if not (missing or strange):
-        return []
-    return [
-        Check(
-            "recommendations_know_their_moment",
-            "What training knew of nearly every interaction, recommendations know too: the moment that they assume is "
-            "declared (recommendations.context), in values that training has seen. Where it is not, the model answers "
-            "for an unknown category or an average number.",
-            " UNION ALL ".join([*missing, *strange]),
-            blocking=False,
-        )
-    ]
+    return [*missing, *strange]

@@ -16,14 +16,11 @@ from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import one_version_each, reading
 from mtl_pipeline.warehouse.connection import fetch_one, open_warehouse
-from mtl_pipeline.warehouse.templates import (
-    quote_identifier,
-    quote_literal,
-)
+from mtl_pipeline.warehouse.templates import quote_identifier, quote_literal
 
 SAMPLE_ROWS = 5
 PUBLISHED = re.compile(r"'((?:[^']|'')+\.(?:parquet|json))'")
-"""The literal of a path in a check's SQL."""
+"""The literal of a published path in a check's SQL."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +31,9 @@ class Check:
     explanation: str
     """What must hold, and what goes wrong where it does not."""
     offences: str
-    """SQL over the warehouse and the published Parquet files; a row for each offence."""
+    """SQL over the warehouse and the published files that selects a row for each offence."""
     blocking: bool = True
-    """Whether what is made from an output that breaks the rule would be wrong."""
+    """Whether anything made from an output that breaks the rule would be wrong."""
 
 
 @dataclass(frozen=True)
@@ -66,17 +63,17 @@ def run_checks(
 
 def run_check(connection: duckdb.DuckDBPyConnection, check: Check, paths: PipelinePaths) -> CheckResult:
     with ExitStack() as stack:
-        offences = PUBLISHED.sub(lambda found: stack.enter_context(version_of(found, paths)), check.offences)
+        offences = PUBLISHED.sub(lambda path: stack.enter_context(version_of(path, paths)), check.offences)
         return count_offences(connection, check, offences)
 
 
 @contextmanager
-def version_of(found: re.Match, paths: PipelinePaths) -> Iterator[str]:
-    """From the literal of a published path to that of the version that is verified and read, as SQL."""
-    path = Path(found[1].replace("''", "'"))
+def version_of(literal: re.Match, paths: PipelinePaths) -> Iterator[str]:
+    """Turn the SQL literal of a published path into that of the version that is read, once it is verified."""
+    path = Path(literal[1].replace("''", "'"))
     if path.parent in (paths.data, paths.embeddings("users").parent):
         verify_file(path)
-        yield found[0]
+        yield literal[0]
     else:
         with reading(path.parent) as folder:
             yield quote_literal(folder / path.name)
@@ -95,3 +92,10 @@ def count_offences(connection: duckdb.DuckDBPyConnection, check: Check, offences
 
 def parquet(path: object) -> str:
     return f"read_parquet({quote_literal(path)}, file_row_number = true)"
+
+
+def not_finite(value: str, is_list: bool) -> str:
+    """SQL that is true of NaN and infinity, and NULL of what is missing."""
+    if is_list:
+        return f"list_bool_or(list_transform({value}::DOUBLE[], lambda x: x IS NULL OR NOT isfinite(x)))"
+    return f"NOT isfinite({value}::DOUBLE)"

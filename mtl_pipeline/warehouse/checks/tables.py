@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from mtl_pipeline.kinds import KINDS
-from mtl_pipeline.spec import PipelineSpec, Task
+from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.checks.rules import Check
-from mtl_pipeline.warehouse.tables import table_key, table_references
+from mtl_pipeline.warehouse.features.point_in_time import id_column
+from mtl_pipeline.warehouse.tables import table_key
 from mtl_pipeline.warehouse.templates import (
     quote_identifier,
     quote_identifiers,
@@ -16,112 +19,88 @@ from mtl_pipeline.warehouse.templates import (
 MOST_REJECTED = 0.1
 
 
-def table_checks(spec: PipelineSpec, table: str) -> list[Check]:
+def table_checks(spec: PipelineSpec, table: str) -> Iterator[Check]:
     """Checks of users, items or interactions. Needs the variable `rows_read`."""
     key = table_key(spec, table)
     columns = quote_identifiers(key)
-    checks = [
-        Check(
-            "keys_present",
-            f"{', '.join(key)} is never NULL: a row without its key cannot be joined.",
-            f"FROM {table} WHERE {' OR '.join(f'{quote_identifier(column)} IS NULL' for column in key)}",
-        ),
-        Check(
-            "keys_unique",
-            f"{', '.join(key)} identifies a row: a repeated key would multiply rows in every join.",
-            f"SELECT {columns}, count(*) AS rows FROM {table} GROUP BY {columns} HAVING count(*) > 1",
-        ),
-        Check(
-            "every_row_accounted_for",
-            "Records counted in the raw file's bytes = rows kept (or merged) + rows rejected: no row gets lost.",
-            "SELECT * FROM (SELECT getvariable('rows_read') AS rows_read, "
-            f"(SELECT {'coalesce(sum(source_rows), 0)' if spec.merges(table) else 'count(*)'} FROM {table}) AS kept, "
-            f"(SELECT count(*) FROM {table}_rejected) AS rejected) "
-            "WHERE rows_read IS DISTINCT FROM kept + rejected",
-        ),
-    ]
+    yield Check(
+        "keys_present",
+        f"{', '.join(key)} is never NULL: a row without its key cannot be joined.",
+        f"FROM {table} WHERE {' OR '.join(f'{quote_identifier(column)} IS NULL' for column in key)}",
+    )
+    yield Check(
+        "keys_unique",
+        f"{', '.join(key)} identifies a row: a repeated key would multiply rows in every join.",
+        f"SELECT {columns}, count(*) AS rows FROM {table} GROUP BY {columns} HAVING count(*) > 1",
+    )
+    yield Check(
+        "every_row_accounted_for",
+        "Records counted in the raw file's bytes = rows kept (or merged) + rows rejected: no row gets lost.",
+        "SELECT * FROM (SELECT getvariable('rows_read') AS rows_read, "
+        f"(SELECT {'coalesce(sum(source_rows), 0)' if spec.merges(table) else 'count(*)'} FROM {table}) AS kept, "
+        f"(SELECT count(*) FROM {table}_rejected) AS rejected) "
+        "WHERE rows_read IS DISTINCT FROM kept + rejected",
+    )
     if table == "interactions":
-        return [*checks, *orphan_checks(spec), *label_checks(spec, "interactions"), *chain_checks(spec)]
-    if table in spec.text_tables:
-        return [*checks, text_check(table, key, getattr(spec.features, table).text)]
-    return checks
-
-
-def text_check(table: str, key: list[str], text: str) -> Check:
-    column = quote_identifier(text)
-    return Check(
-        "texts_present",
-        "Every row has a text: one without gets a vector of zeros, which tells the model nothing.",
-        f"SELECT {quote_identifiers(key)}, {column} FROM {table} WHERE coalesce(trim({column}), '') = ''",
-        blocking=False,
-    )
-
-
-def orphan_checks(spec: PipelineSpec) -> list[Check]:
-    return [
-        Check(
-            f"{reference['name']}s_known",
-            f"Every {reference['column']} is in {reference['table']}: an orphan would vanish in a join.",
-            f"FROM interactions ANTI JOIN {reference['table']} USING ({reference['column']})",
-        )
-        for reference in table_references(spec, "interactions")
-    ]
-
-
-def label_checks(spec: PipelineSpec, relation: str) -> list[Check]:
-    """One check per task over a relation that has the task's label column."""
-    return [label_check(task, relation) for task in spec.tasks]
-
-
-def label_check(task: Task, relation: str) -> Check:
-    label = quote_identifier(task.column)
-    rule = KINDS[task.kind].label_rule
-    domain = rule.domain.format(names=", ".join(task.classes))
-    holds = rule.holds.format(label=label, classes=quote_literals(task.classes))
-    return Check(
-        f"{task.name}_labels_valid",
-        f"{task.column} is {domain} or NULL (not observed): {rule.why}.",
-        f"FROM {relation} WHERE {label} IS NOT NULL AND NOT ({holds})",
-    )
-
-
-def chain_checks(spec: PipelineSpec) -> list[Check]:
-    """Labels that contradict the chain of tasks. Such rows are left out of the task's loss."""
-    return [
-        Check(
-            f"{task.name}_follows_{task.given}",
-            f"Where {task.name} happened, {task.given} happened: else the log or sql/ is wrong.",
-            f"FROM interactions WHERE {quote_identifier(task.column)} > 0 "
-            f"AND {quote_identifier(spec.task(task.given).column)} IS DISTINCT FROM 1",
+        yield from interactions_checks(spec)
+    elif table in spec.text_tables:
+        text = quote_identifier(getattr(spec.features, table).text)
+        yield Check(
+            "texts_present",
+            "Every row has a text: one without gets a vector of zeros, which tells the model nothing.",
+            f"SELECT {columns}, {text} FROM {table} WHERE coalesce(trim({text}), '') = ''",
             blocking=False,
         )
-        for task in spec.tasks
-        if task.given and KINDS[task.kind].counts_events
-    ]
 
 
-def rejected_rows_checks(spec: PipelineSpec) -> list[Check]:
+def interactions_checks(spec: PipelineSpec) -> Iterator[Check]:
+    for table in spec.entities:
+        yield Check(
+            f"{table}_known",
+            f"Every {id_column(table)} is in {table}: an orphan would vanish in a join.",
+            f"FROM interactions ANTI JOIN {table} USING ({id_column(table)})",
+        )
+    for task in spec.tasks:
+        label = quote_identifier(task.column)
+        rule = KINDS[task.kind].label_rule
+        domain = rule.domain.format(names=", ".join(task.classes))
+        holds = rule.holds.format(label=label, classes=quote_literals(task.classes))
+        yield Check(
+            f"{task.name}_labels_valid",
+            f"{task.column} is {domain} or NULL (not observed): {rule.why}.",
+            f"FROM interactions WHERE {label} IS NOT NULL AND NOT ({holds})",
+        )
+        if task.given and KINDS[task.kind].counts_events:
+            # Rows that contradict the chain of tasks are left out of the task's loss.
+            yield Check(
+                f"{task.name}_follows_{task.given}",
+                f"Where {task.name} happened, {task.given} happened: else the log or sql/ is wrong.",
+                f"FROM interactions WHERE {label} > 0 "
+                f"AND {quote_identifier(spec.task(task.given).column)} IS DISTINCT FROM 1",
+                blocking=False,
+            )
+
+
+def rejected_rows_checks(spec: PipelineSpec) -> Iterator[Check]:
     kept = " UNION ALL ".join(
         f"SELECT {quote_literal(table)} AS source_table, count(*) AS kept FROM {table}"
         for table in spec.tables
     )
-    return [
-        Check(
-            "rejections_explained",
-            "Every rejected row names its file, line and reason: otherwise nobody can mend it.",
-            "FROM rejected_rows WHERE file IS NULL OR line IS NULL OR reason IS NULL",
-            blocking=False,
-        ),
-        Check(
-            "rejections_rare",
-            f"At most {MOST_REJECTED:.0%} of each table's lines are rejected: more means that a file changed "
-            "its layout or that a rule in sql/ is too strict.",
-            f"""
-            SELECT source_table, rejected_lines, kept FROM (
-                SELECT source_table, sum(lines)::BIGINT AS rejected_lines FROM rejected_rows GROUP BY source_table
-            ) JOIN ({kept}) USING (source_table)
-            WHERE rejected_lines > {MOST_REJECTED} * (rejected_lines + kept)
-            """,
-            blocking=False,
-        ),
-    ]
+    yield Check(
+        "rejections_explained",
+        "Every rejected row names its file, line and reason: otherwise nobody can fix it.",
+        "FROM rejected_rows WHERE file IS NULL OR line IS NULL OR reason IS NULL",
+        blocking=False,
+    )
+    yield Check(
+        "rejections_rare",
+        f"At most {MOST_REJECTED:.0%} of each table's lines are rejected: more means that a file changed "
+        "its layout or that a rule in sql/ is too strict.",
+        f"""
+        SELECT source_table, rejected_lines, kept FROM (
+            SELECT source_table, sum(lines)::BIGINT AS rejected_lines FROM rejected_rows GROUP BY source_table
+        ) JOIN ({kept}) USING (source_table)
+        WHERE rejected_lines > {MOST_REJECTED} * (rejected_lines + kept)
+        """,
+        blocking=False,
+    )

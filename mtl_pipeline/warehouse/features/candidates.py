@@ -11,7 +11,7 @@ import polars as pl
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import COMMON_SQL, PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
-from mtl_pipeline.warehouse.connection import column_types, fetch_one, open_warehouse
+from mtl_pipeline.warehouse.connection import column_types, fetch_one, open_warehouse, run_sql
 from mtl_pipeline.warehouse.features.label_times import end_of_log
 from mtl_pipeline.warehouse.features.point_in_time import (
     entity_features,
@@ -19,7 +19,7 @@ from mtl_pipeline.warehouse.features.point_in_time import (
     entity_joins,
     summarise_history,
 )
-from mtl_pipeline.warehouse.templates import quote_literal, render_sql
+from mtl_pipeline.warehouse.templates import quote_identifier, quote_literal, render_sql
 
 ROWS_AT_ONCE = 500_000
 
@@ -28,32 +28,27 @@ ROWS_AT_ONCE = 500_000
 def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Iterator[pl.DataFrame]]:
     """Yield the candidates of a few users at a time: user_id, item_id and raw features.
 
-    "Now" is one second after the last event, the same for all, so the log is summed up once, before the first
-    frame. All candidates of a user are in one frame, and a frame has about ROWS_AT_ONCE rows, or one user's where
-    the catalogue is larger.
+    "Now" is one second after the last event, the same for all users, so the log is summed up once, before the first
+    frame. All candidates of a user are in one frame, and a frame has about ROWS_AT_ONCE rows, or those of one user
+    where the catalogue is larger.
     """
     with open_warehouse(paths.warehouse, read_only=True, settings=spec.warehouse) as connection:
-        connection.execute(
-            render_sql(
-                COMMON_SQL / "candidate_parts.sql",
-                users=entity_ids(spec, "users"),
-                items=entity_ids(spec, "items"),
-                timed=spec.timed,
-                end_of_log=end_of_log(spec),
-                available_from=spec.available_from,
-                newest_days=spec.recommendations.newest_days,
-            )
+        run_sql(
+            connection,
+            "candidate_parts.sql",
+            spec=spec,
+            users=entity_ids(spec, "users"),
+            items=items_on_offer(spec),
+            end_of_log=end_of_log(spec),
         )
-        history = summarise_history(connection, spec, now="getvariable('now')")
+        history = summarise_history(connection, spec)
         candidates = render_sql(
             COMMON_SQL / "candidates.sql",
+            spec=spec,
             context=context_values(connection, spec),
-            exclude=spec.recommendations.exclude,
-            root_label=spec.root_task.column,
             entity_features=[name for table in spec.entities for name in entity_features(spec, table)],
             entity_joins=entity_joins(spec),
             history=history,
-            features=[feature.name for feature in spec.features.history],
         )
         users, items = fetch_one(
             connection,
@@ -69,8 +64,20 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Itera
         yield frames()
 
 
+def items_on_offer(spec: PipelineSpec) -> str:
+    """The relation of the items that may be recommended to somebody: those available at the last event."""
+    items = entity_ids(spec, "items")
+    if not spec.available_from:
+        return items
+    since = f"coalesce({quote_identifier(spec.available_from)}::TIMESTAMP, '-infinity')"
+    last = f"(SELECT max({end_of_log(spec)}) FROM interactions)"
+    days = spec.recommendations.newest_days
+    new_enough = f" AND {since} >= {last} - INTERVAL {days} DAY" if days else ""
+    return f"(SELECT item_id FROM {items} WHERE {since} <= {last}{new_enough})"
+
+
 def context_values(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec) -> dict[str, str]:
-    """By feature of interactions: SQL of the value that recommendations assume, NULL where none is declared.
+    """By feature of interactions: SQL for the value that recommendations assume, NULL where none is declared.
 
     Raises UserError where a declared value does not fit its column.
     """

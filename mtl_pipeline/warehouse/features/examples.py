@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
 import polars as pl
 
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.paths import COMMON_SQL, PipelinePaths
+from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import folder_fingerprint, publish_folder
-from mtl_pipeline.spec import PipelineSpec, Task
-from mtl_pipeline.warehouse.connection import column_types, fetch_one, open_warehouse
+from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.warehouse.connection import column_types, fetch_one, open_warehouse, run_sql
 from mtl_pipeline.warehouse.features.label_times import end_of_log, label_steps, steps_column
 from mtl_pipeline.warehouse.features.point_in_time import add_features, numeric_features
-from mtl_pipeline.warehouse.templates import quote_identifier, quote_literal, render_sql
+from mtl_pipeline.warehouse.templates import quote_identifier, quote_literal
 
 SPLITS = ("train", "validation", "test")
 LATE_TABLES = ("label_steps", "late_labels")
-"""Published beside the examples where labels may come, or change, after their row: by example and task since when the
-label stood at what; and by split and task how many came, or were changed, too late for their split."""
+"""Published beside the examples where labels may arrive, or change, after their row: the values of each label over
+time, by example; and how many labels of each split and task arrived, or were changed, too late for that split."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows of one split."""
+
+    rows: int
+    start: datetime | None
+    """Time of the first row; None where there is no time."""
+    end: datetime | None
+    """Time of the last row."""
+    labels: dict[str, int]
+    """Number of observed labels, by task."""
+    means: dict[str, float]
+    """Mean of the observed labels, by task."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +50,8 @@ class ExamplesSummary:
     observed: dict[str, dict[str, int]]
     """Number of observed labels, by task and split."""
     late: pl.DataFrame
-    """split, task, not_yet_known, changed_later: labels that came, or were changed, too late for their split; without
-    rows where labels are known at the time of their row."""
+    """split, task, not_yet_known, changed_later: labels that arrived, or were changed, too late for their split; empty
+    where labels are known at the time of their row."""
     boundaries: dict[str, str]
     """ISO times at which the validation and the test split start; empty where a hash decides."""
     features: list[str]
@@ -47,56 +63,39 @@ def build_examples(paths: PipelinePaths, spec: PipelineSpec) -> ExamplesSummary:
 
     Writes examples.parquet, statistics.parquet and vocabulary.parquet to `paths.examples`. The
     warehouse is only read.
-    Raises UserError when a split comes out empty, or when no label of a task was known in time.
+    Raises UserError when a split is empty, or when no label of a task was known in time.
     """
-    numeric, categorical = numeric_features(spec), spec.categorical_features
-    features = [*categorical, *(name for name, _ in numeric)]
+    features = [*spec.categorical_features, *(name for name, _ in numeric_features(spec))]
     with open_warehouse(paths.warehouse, read_only=True, settings=spec.warehouse) as connection:
         steps = label_steps(connection, spec)
-        sample_impressions(connection, spec, steps)
+        values = {"spec": spec, "steps": steps, "steps_column": steps_column}
+        run_sql(connection, "impressions.sql", **values, end_of_log=end_of_log(spec))
         source = add_features(connection, spec, "impressions", is_log=True)
-        connection.execute(
-            render_sql(
-                COMMON_SQL / "examples.sql",
-                source=source,
-                keys=example_keys(spec),
-                order=example_order(spec),
-                tasks=spec.tasks,
-                chains=task_chains(spec),
-                steps=steps,
-                steps_column=steps_column,
-                negatives=spec.negatives,
-                root_task=spec.root_task.name,
-                timed=spec.timed,
-                features=features,
-                hash_by=spec.split.hash_by,
-                train=spec.split.train,
-                validation=spec.split.validation,
-                seed=spec.seed,
-            )
+        run_sql(
+            connection, "examples.sql", **values, source=source, order=example_order(spec), features=features
         )
-        types = column_types(connection, "examples")
-        connection.execute(
-            render_sql(
-                COMMON_SQL / "statistics.sql",
-                numeric=numeric,
-                categorical=[(name, types[name].endswith("[]")) for name in [*spec.ids, *categorical]],
-            )
-        )
-        summary = summarise_examples(connection, spec, features, steps)
+        parts = count_parts(connection, spec)
+        late = connection.sql("FROM late_labels ORDER BY ALL").pl() if steps else pl.DataFrame()
+        boundaries = split_boundaries(connection, spec)
+        refuse_unusable_splits(parts, late, boundaries)
         with publish_folder(paths.examples) as folder:
-            for table in ("examples", "statistics", "vocabulary", *(LATE_TABLES if steps else ())):
-                write_parquet(connection, table, folder / f"{table}.parquet")
-            return ExamplesSummary(**summary, fingerprint=folder_fingerprint(folder))
-
-
-def example_keys(spec: PipelineSpec) -> list[str]:
-    """Ids, timestamp, and what else identifies an interaction."""
-    return [*spec.ids, "timestamp", *spec.key_columns]
+            write_examples(connection, spec, folder, *(LATE_TABLES if steps else ()))
+            fingerprint = folder_fingerprint(folder)
+    tasks = [task.name for task in spec.tasks]
+    return ExamplesSummary(
+        rows=sum(part.rows for part in parts.values()),
+        rows_by_split={split: part.rows for split, part in parts.items()},
+        label_rates={task: {split: part.means[task] for split, part in parts.items()} for task in tasks},
+        observed={task: {split: part.labels[task] for split, part in parts.items()} for task in tasks},
+        late=late,
+        boundaries=boundaries,
+        features=features,
+        fingerprint=fingerprint,
+    )
 
 
 def example_order(spec: PipelineSpec) -> list[str]:
-    """By time; then by user, with the negatives of a moment behind its positives."""
+    """By time, then by user, with the negatives of a moment after its positives."""
     return [
         *(["timestamp"] if spec.timed else []),
         *(["user_id"] if "user_id" in spec.ids else []),
@@ -107,57 +106,43 @@ def example_order(spec: PipelineSpec) -> list[str]:
     ]
 
 
-def task_chains(spec: PipelineSpec) -> dict[str, list[Task]]:
-    """By task, the tasks that have to happen before it, the first one first."""
-    return {task.name: spec.chain(task)[:-1] for task in spec.tasks}
+def count_parts(
+    connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, examples: str = "examples"
+) -> dict[str, Part]:
+    """What each split of the relation `examples` holds, in the order of SPLITS."""
+    tasks = [task.name for task in spec.tasks]
+    counts, means = (
+        ", ".join(f"{function}({quote_identifier(task)})" for task in tasks) for function in ("count", "avg")
+    )
+    rows = connection.execute(
+        f"SELECT split, count(*), min(timestamp), max(timestamp), [{counts}], [{means}] FROM {examples} GROUP BY split"
+    ).fetchall()
+    parts = {
+        split: Part(count, start, end, *(dict(zip(tasks, values, strict=True)) for values in by_task))
+        for split, count, start, end, *by_task in rows
+    }
+    return {split: parts.get(split, Part(0, None, None, dict.fromkeys(tasks, 0), {})) for split in SPLITS}
 
 
-def sample_impressions(
-    connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, steps: dict[str, str]
-) -> None:
-    """`steps`: of the labels that may be known late (see label_steps)."""
-    connection.execute(
-        render_sql(
-            COMMON_SQL / "impressions.sql",
-            negatives=spec.negatives.per_positive if spec.negatives else 0,
-            unmet=spec.negatives.unmet if spec.negatives else None,
-            steps=steps,
-            steps_column=steps_column,
-            end_of_log=end_of_log(spec),
-            root_label=spec.root_task.column,
-            ids=spec.ids,
-            timed=spec.timed,
-            key_columns=spec.key_columns,
-            labels=spec.labels,
-            context=spec.context_features,
-            has_items="items" in spec.entities,
-            available_from=spec.available_from,
-            hash_by=spec.split.hash_by,
-            validation_from=spec.split.validation_from,
-            test_from=spec.split.test_from,
-            train=spec.split.train,
-            validation=spec.split.validation,
-            seed=spec.seed,
+def split_boundaries(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec) -> dict[str, str]:
+    if spec.split.hash_by:
+        return {}
+    starts = fetch_one(connection, "SELECT _validation_start, _test_start FROM split_boundaries")
+    return {split: start.isoformat() for split, start in zip(SPLITS[1:], starts, strict=True)}
+
+
+def refuse_unusable_splits(parts: dict[str, Part], late: pl.DataFrame, boundaries: dict[str, str]) -> None:
+    """Raise UserError where a split is empty, or has labels of a task of which none was known in time."""
+    if empty := [split for split, part in parts.items() if not part.rows]:
+        raise UserError(
+            f"the {' and '.join(empty)} split is empty: there are too few interactions, or too many share "
+            "one timestamp; adjust `split:` in defs.yaml"
         )
-    )
-
-
-def write_parquet(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
-    connection.execute(
-        f"COPY {table} TO {quote_literal(path)} (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"
-    )
-
-
-def refuse_unknown_labels(
-    late: pl.DataFrame, observed: dict[str, dict[str, int]], boundaries: dict[str, str]
-) -> None:
-    """Raise UserError where a split has labels of a task, and none of them was known in time."""
-    ends = {"train": "validation", "validation": "test"}
-    for row in late.iter_rows(named=True):
-        task, split, count = row["task"], row["split"], row["not_yet_known"]
-        if count and not observed[task].get(split):
-            starts = boundaries.get(ends.get(split, ""))
-            end = f"{ends[split]} starts ({starts})" if starts else "the log ends"
+    following = {"train": "validation", "validation": "test"}
+    for split, task, count, _ in late.iter_rows():
+        if count and not parts[split].labels[task]:
+            start = boundaries.get(following.get(split, ""))
+            end = f"{following[split]} starts ({start})" if start else "the log ends"
             raise UserError(
                 f"task {task}: of the {count:,} labels of {split} none was known before {end}; give the splits more "
                 "room (`split:` in defs.yaml), or see whether the label can be known earlier (known_at, "
@@ -165,38 +150,19 @@ def refuse_unknown_labels(
             )
 
 
-def summarise_examples(
-    connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, features: list[str], steps: dict[str, str]
-) -> dict:
-    rows_by_split = dict(connection.execute("SELECT split, count(*) FROM examples GROUP BY split").fetchall())
-    if empty := [split for split in SPLITS if not rows_by_split.get(split)]:
-        raise UserError(
-            f"the {' and '.join(empty)} split is empty: there are too few interactions, or too many share "
-            "one timestamp; adjust `split:` in defs.yaml"
+def write_examples(
+    connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, folder: Path, *more: str
+) -> None:
+    """Write the relation `examples`, the statistics and vocabulary of its training rows, and `more` relations."""
+    types = column_types(connection, "examples")
+    run_sql(
+        connection,
+        "statistics.sql",
+        numeric=numeric_features(spec),
+        categorical=[(name, types[name].endswith("[]")) for name in [*spec.ids, *spec.categorical_features]],
+    )
+    for table in ("examples", "statistics", "vocabulary", *more):
+        connection.execute(
+            f"COPY {table} TO {quote_literal(folder / f'{table}.parquet')} "
+            "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"
         )
-    rates: dict[str, dict[str, float]] = {}
-    observed: dict[str, dict[str, int]] = {}
-    for task in spec.tasks:
-        column = quote_identifier(task.name)
-        for split, mean, count in connection.execute(
-            f"SELECT split, avg({column}), count({column}) FROM examples GROUP BY split"
-        ).fetchall():
-            rates.setdefault(task.name, {})[split] = mean
-            observed.setdefault(task.name, {})[split] = count
-    boundaries = {}
-    if spec.split.hash_by is None:
-        validation_start, test_start = fetch_one(
-            connection, "SELECT _validation_start, _test_start FROM split_boundaries"
-        )
-        boundaries = {"validation": validation_start.isoformat(), "test": test_start.isoformat()}
-    late = connection.sql("FROM late_labels ORDER BY ALL").pl() if steps else pl.DataFrame()
-    refuse_unknown_labels(late, observed, boundaries)
-    return {
-        "late": late,
-        "rows": sum(rows_by_split.values()),
-        "rows_by_split": {split: rows_by_split[split] for split in SPLITS},
-        "label_rates": rates,
-        "observed": observed,
-        "boundaries": boundaries,
-        "features": features,
-    }

@@ -1,7 +1,7 @@
-"""When each label was known: labels that come, or change, after the time of their row.
+"""When each label was known: labels that arrive, or change, after the time of their row.
 
-Such a label has steps, a list of structs with `since` and `value`, oldest first: from `since` on the label stands at
-`value`, before the first step it is not observed. A label without steps is known at the time of its row.
+Such a label has steps, a list of structs with `since` and `value`, oldest first: from `since` on the label is `value`;
+before the first step it is not observed. A label without steps is known at the time of its row.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ SECONDS_PER_DAY = 86_400
 
 
 def steps_column(label: str) -> str:
-    """The column that holds the steps of a label or of a task; no name in defs.yaml has a blank."""
+    """The column that holds the steps of a label or of a task; no name in defs.yaml contains a space."""
     return f"{label} over time"
 
 
 def time_known(spec: PipelineSpec, label: str, has_known_at: bool) -> str:
-    """SQL over a row of the log: when its own value of a label was known, never before the row."""
+    """SQL over a row of the log: when its value of a label was known, never before the row itself."""
     column = spec.label_task(label).known_at or (KNOWN_AT if has_known_at else None)
     if column is None:
         return "timestamp"
@@ -30,7 +30,7 @@ def time_known(spec: PipelineSpec, label: str, has_known_at: bool) -> str:
 
 
 def label_steps(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec) -> dict[str, str]:
-    """By label that may be known later than its row: SQL over a row of interactions that gives its steps.
+    """For each label that may be known later than its row: SQL over interactions that gives its steps.
 
     Raises UserError where merged interactions lack the times of their events.
     """
@@ -56,5 +56,5 @@ def steps_of(spec: PipelineSpec, label: str, has_known_at: bool) -> str | None:
 
 
 def end_of_log(spec: PipelineSpec) -> str:
-    """SQL over interactions: the time of the last event of each."""
+    """SQL over interactions: the time of the last event of a row."""
     return LAST_TIMESTAMP if spec.merges("interactions") and spec.timed else "timestamp"

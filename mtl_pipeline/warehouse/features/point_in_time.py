@@ -7,12 +7,11 @@ from collections.abc import Sequence
 import duckdb
 
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.paths import COMMON_SQL
 from mtl_pipeline.spec import PipelineSpec
-from mtl_pipeline.warehouse.connection import column_types
+from mtl_pipeline.warehouse.connection import column_types, run_sql
 from mtl_pipeline.warehouse.features.history import STATISTICS, History, TallyGroup, plan_history
 from mtl_pipeline.warehouse.features.label_times import label_steps
-from mtl_pipeline.warehouse.templates import quote_identifiers, render_sql
+from mtl_pipeline.warehouse.templates import quote_identifiers
 
 WHOLE_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
 
@@ -22,11 +21,13 @@ def add_features(
 ) -> str:
     """Join user, item and history features to a temporary table with user_id, item_id and timestamp.
 
-    `is_log`: the rows that are not `sampled` are the interactions, all of them, with their labels. The table is
-    consumed. Returns the name of the temporary table that takes its place. Raises UserError for a history feature with
-    two lists among its keys.
+    `is_log`: the rows that are not `sampled` are the interactions, all of them, with their labels. Drops the table and
+    returns the name of the temporary table that replaces it. Raises UserError for a history feature with two lists
+    among its keys.
     """
-    source = add_entity_features(connection, spec, rows)
+    source = "rows_with_entities"
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {source} AS SELECT * FROM {rows} {entity_joins(spec)}")
+    connection.execute(f"DROP TABLE {rows}")
     if not spec.features.history:
         return source
     history = declared_history(connection, spec, now="timestamp")
@@ -35,30 +36,26 @@ def add_features(
     by_value: dict[str, str] = {}
     for column in history.lists:
         groups = history.list_groups(column)
-        needed = {name for group in groups for name in (*group.keys, *group.numbers)} - {column}
-        connection.execute(
-            render_sql(
-                COMMON_SQL / "history_lists.sql",
-                source=source,
-                list=column,
-                columns=[*sorted(needed), *tallies, *(["sampled", *spec.labels] if is_log else [])],
-            )
+        needed = sorted({name for group in groups for name in (*group.keys, *group.numbers)} - {column})
+        of_log = ["sampled", *spec.labels] if is_log else []
+        run_sql(
+            connection,
+            "history_lists.sql",
+            source=source,
+            list=column,
+            columns=[*needed, *tallies, *of_log],
         )
         by_value[column] = add_tallies(connection, spec, groups, "rows_by_value", column, is_log=is_log)
-    target = "rows_with_history"
-    connection.execute(
-        render_sql(
-            COMMON_SQL / "history_features.sql",
-            source=source,
-            target=target,
-            tallies=tallies,
-            features=[feature.name for feature in spec.features.history],
-            expressions=history.expressions,
-            of_lists=history.of_lists,
-            by_value=by_value,
-        )
+    run_sql(
+        connection,
+        "history_features.sql",
+        spec=spec,
+        source=source,
+        history=history,
+        tallies=tallies,
+        by_value=by_value,
     )
-    return target
+    return "rows_with_history"
 
 
 def add_tallies(
@@ -70,55 +67,37 @@ def add_tallies(
     *,
     is_log: bool,
 ) -> str:
-    """`source` is consumed; returns what takes its place."""
+    """Drops the table `source` and returns the name of the one that replaces it."""
     steps = label_steps(connection, spec)
     in_windows = [group for group in groups if is_log and group.keys and not set(group.labels) & set(steps)]
     if in_windows:
-        target = "rows_with_windows"
-        periods = [(group.keys, days) for group in in_windows for days in group.periods]
         types = column_types(connection, source)
-        connection.execute(
-            render_sql(
-                COMMON_SQL / "history_windows.sql",
-                source=source,
-                target=target,
-                groups=in_windows,
-                windows={period: f"history_{number}" for number, period in enumerate(periods)},
-                whole_numbers=[label for label in spec.labels if types[label] in WHOLE_NUMBERS],
-            )
+        whole_numbers = [label for label in spec.labels if types[label] in WHOLE_NUMBERS]
+        run_sql(
+            connection,
+            "history_windows.sql",
+            source=source,
+            groups=in_windows,
+            whole_numbers=whole_numbers,
         )
-        source = target
+        source = "rows_with_windows"
     for group in groups:
         if group not in in_windows:
             target = f"rows_with_tallies_{group.number}"
-            connection.execute(
-                render_sql(
-                    COMMON_SQL / "history.sql",
-                    source=source,
-                    target=target,
-                    **log_of(spec, group, steps, list_column),
-                )
-            )
+            log = history_log(spec, group, steps, list_column)
+            run_sql(connection, "history.sql", source=source, target=target, **log)
             source = target
     return source
 
 
-def summarise_history(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, now: str) -> History:
-    """Make the temporary table of each group of tallies: its keys, and what is known of them now.
-
-    `now`: an SQL expression of a constant time.
-    """
+def summarise_history(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec) -> History:
+    """Make the temporary table of each group of tallies: its keys, and what is known of them at the time of the SQL
+    variable `now`."""
     steps = label_steps(connection, spec)
-    history = declared_history(connection, spec, now)
+    history = declared_history(connection, spec, now="getvariable('now')")
     for group in history.groups:
         (list_column,) = set(group.keys) & set(history.lists) or (None,)
-        connection.execute(
-            render_sql(
-                COMMON_SQL / "latest_history.sql",
-                now=now,
-                **log_of(spec, group, steps, list_column),
-            )
-        )
+        run_sql(connection, "latest_history.sql", **history_log(spec, group, steps, list_column))
     return history
 
 
@@ -137,41 +116,39 @@ def declared_history(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, 
     return plan_history(spec.features.history, lists, now)
 
 
-def log_of(spec: PipelineSpec, group: TallyGroup, steps: dict[str, str], list_column: str | None) -> dict:
-    """What history_log.sql, and the SQL around it, needs of a group."""
+def history_log(
+    spec: PipelineSpec, group: TallyGroup, steps: dict[str, str], list_column: str | None
+) -> dict:
+    """What history_log.sql, and the SQL around it, needs to know about a group."""
+    needed = {
+        table: [
+            *(key for key in group.keys if key in getattr(spec.features, table).categorical),
+            *(number for number in group.numbers if number in getattr(spec.features, table).numeric),
+        ]
+        for table in ("users", "items")
+    }
     return {
         "group": group,
         "list": list_column,
         "labels_with_steps": {label: steps[label] for label in group.labels if label in steps},
         "other_labels": [label for label in group.labels if label not in steps],
-        "entities": " ".join(
-            f"JOIN (SELECT {quote_identifiers([f'{name}_id', *columns])} FROM {name}s) USING ({name}_id)"
-            for name, features in (("user", spec.features.users), ("item", spec.features.items))
-            if (
-                columns := [
-                    *(key for key in group.keys if key in features.categorical),
-                    *(number for number in group.numbers if number in features.numeric),
-                ]
-            )
-        ),
+        "entities": " ".join(join_columns(table, columns) for table, columns in needed.items() if columns),
     }
-
-
-def add_entity_features(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, rows: str) -> str:
-    target = "rows_with_entities"
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE {target} AS SELECT * FROM {rows} {entity_joins(spec)}")
-    connection.execute(f"DROP TABLE {rows}")
-    return target
 
 
 def entity_joins(spec: PipelineSpec) -> str:
     """Joins that add the features of users and items to rows with their ids."""
-    joins = []
-    for table in spec.entities:
-        key = f"{table.removesuffix('s')}_id"
-        columns = quote_identifiers([key, *entity_features(spec, table)])
-        joins.append(f"JOIN (SELECT {columns} FROM {table}) USING ({key})")
-    return " ".join(joins)
+    return " ".join(join_columns(table, entity_features(spec, table)) for table in spec.entities)
+
+
+def join_columns(table: str, columns: list[str]) -> str:
+    key = id_column(table)
+    return f"JOIN (SELECT {quote_identifiers([key, *columns])} FROM {table}) USING ({key})"
+
+
+def id_column(table: str) -> str:
+    """user_id of users, item_id of items."""
+    return f"{table.removesuffix('s')}_id"
 
 
 def entity_features(spec: PipelineSpec, table: str) -> list[str]:
@@ -183,7 +160,7 @@ def entity_ids(spec: PipelineSpec, table: str) -> str:
     """The relation that holds every user_id or item_id: the table, or what the interactions name."""
     if table in spec.entities:
         return table
-    return f"(SELECT DISTINCT {table.removesuffix('s')}_id FROM interactions)"
+    return f"(SELECT DISTINCT {id_column(table)} FROM interactions)"
 
 
 def numeric_features(spec: PipelineSpec) -> list[tuple[str, str]]:

@@ -25,7 +25,7 @@ class Dialect:
     encoding: str
     has_header: bool
     longest_lines: int
-    """Of a record; see RawFiles."""
+    """The most lines of one record; see RawFiles."""
     longest_bytes: int
 
 
@@ -35,21 +35,20 @@ def read_dialect(files: list[RawFile], raw: RawFiles, table: str) -> Dialect:
     Raises UserError when a header cannot be used, or when the files' headers differ.
     """
     first = file_dialect(files[0], raw, table)
-    if first.has_header:
-        for file in files[1:]:
-            refuse_other_columns(file, file_dialect(file, raw, table), files[0], first)
+    for file in files[1:] if first.has_header else []:
+        other = file_dialect(file, raw, table)
+        if other != first:
+            differing = sorted(set(other.columns) ^ set(first.columns))
+            what = (
+                f"differing: {', '.join(differing)}"
+                if differing
+                else "in another order or with another delimiter"
+            )
+            raise UserError(
+                f"{file.path} has other columns than {files[0].name} ({what}): all files of a table need the "
+                f"header {first.delimiter.join(first.columns)}"
+            )
     return first
-
-
-def refuse_other_columns(file: RawFile, dialect: Dialect, first_file: RawFile, first: Dialect) -> None:
-    if dialect == first:
-        return
-    differing = sorted(set(dialect.columns) ^ set(first.columns))
-    what = f"differing: {', '.join(differing)}" if differing else "in another order or with another delimiter"
-    raise UserError(
-        f"{file.path} has other columns than {first_file.name} ({what}): all files of a table need the "
-        f"header {first.delimiter.join(first.columns)}"
-    )
 
 
 def file_dialect(file: RawFile, raw: RawFiles, table: str) -> Dialect:
@@ -61,7 +60,7 @@ def file_dialect(file: RawFile, raw: RawFiles, table: str) -> Dialect:
     columns = given or split_header(file, line, delimiter, raw.quote)
     if not columns or "" in columns:
         raise UserError(f"{file.path}: line 1 must name every column, got: {line.strip() or '(blank)'}")
-    refuse_repeated_columns(file, columns)
+    refuse_unusable_names(file, columns)
     return Dialect(
         columns,
         delimiter,
@@ -73,17 +72,14 @@ def file_dialect(file: RawFile, raw: RawFiles, table: str) -> Dialect:
     )
 
 
-def refuse_repeated_columns(file: RawFile, columns: list[str]) -> None:
-    """SQL tells no names apart by case."""
+def refuse_unusable_names(file: RawFile, columns: list[str]) -> None:
+    """Raise UserError where a name is reserved, or appears twice: SQL does not tell names apart by case."""
     lower = [name.lower() for name in columns]
     if repeated := sorted({name for name in columns if lower.count(name.lower()) > 1}):
         raise UserError(
             f"{file.path}: line 1 names a column twice: {', '.join(repeated)}; rename one of them "
             "(upper and lower case are the same in SQL)"
         )
-
-
-def refuse_reserved_columns(file: RawFile, columns: list[str]) -> None:
     if reserved := [name for name in columns if name.lower() in PROVENANCE_COLUMNS]:
         raise UserError(f"{file.path}: rename the column {', '.join(reserved)}: the name is reserved")
 
@@ -101,7 +97,7 @@ def split_header(file: RawFile, line: str, delimiter: str, quote: str) -> list[s
 
 
 def first_line(file: RawFile, encoding: str, *, is_header: bool) -> str:
-    """What is wrong with a row, which is no header, is said where rows are read."""
+    """A first line that is a row is decoded leniently: its faults are reported when rows are read."""
     if file.is_remote:
         return remote_first_line(file, encoding)
     with open_bytes(file) as stream:

@@ -1,8 +1,8 @@
-"""What a record of a CSV file is, on bytes.
+"""What a record of a CSV file is, in bytes.
 
 A field is plain, or stands in quotes, where a quote is written twice. A plain field may hold quotes, but not begin
-with one; a quoted one may hold line ends. One space before the opening and any after the closing quote are
-no part of the field. A record ends with a line feed, or a carriage return and a line feed.
+with one; a quoted one may hold line ends. One space before the opening quote and any after the closing one are
+not part of the field. A record ends with a line feed, or a carriage return and a line feed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NO_CHARACTERS = {
     "latin-1": bytes(range(0x80, 0xA0)),
     "windows-1252": b"\x81\x8d\x8f\x90\x9d",
 }
-"""Bytes that stand for nothing, by encoding. Which sequences of bytes are UTF-8 is left to DuckDB."""
+"""Bytes that encode no character, by encoding. Whether bytes are valid UTF-8 is left to DuckDB."""
 
 
 class Grammar:
@@ -46,15 +46,15 @@ class Grammar:
         self.record = re.compile(b"%b(?:%b%b)*+\r?\n" % (field, between, field))
         self.whole_fields = re.compile(b"(?:%b%b)*+" % (field, between))
         self.may_precede = byte_set(delimiter + self.quote + b"\n")
-        """Of an opening quote, where the delimiter is one byte."""
+        """What may precede an opening quote, where the delimiter is one byte: bool [256]."""
         self.may_follow = byte_set(delimiter + self.quote + b"\r\n")
-        """Of a closing quote."""
-        self.padded_edge = byte_set(delimiter + self.quote + b"\r\n")
+        """What may follow a closing quote: bool [256]."""
 
     def fault(self, block: bytes, start: int, line_end: int, stop: int, limit: str) -> str:
         """Why no record begins at `start`.
 
-        line_end: behind its first line. stop: how far it was looked for an end; limit: what set that, or "".
+        `line_end`: just past its first line; `stop`: how far its end was searched for; `limit`: what set that bound,
+        or "".
         """
         if line_end - start > self.longest_bytes + 1:
             return f"longer than {self.longest_bytes:,} bytes"
@@ -68,20 +68,20 @@ class Grammar:
         return "text behind a closing quote"
 
     def irregular_lines(self, block: bytes, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        """Lines (int64, ascending) that may not be one record: int64 [lines] starts, and line feeds at `ends`."""
+        """Lines (int64, ascending) that may not be one record. `starts`, and `ends` at line feeds: int64 [lines]."""
         data = np.frombuffer(block, np.uint8, count=int(ends[-1]) + 1)
-        found = [np.flatnonzero(ends - starts > self.longest_bytes)]
+        suspects = [np.flatnonzero(ends - starts > self.longest_bytes)]
         if b"\r" in block:
             returns = np.flatnonzero(data == ord("\r"))
-            found.append(np.searchsorted(ends, returns[data[returns + 1] != ord("\n")]))
+            suspects.append(np.searchsorted(ends, returns[data[returns + 1] != ord("\n")]))
         for byte in self.no_characters if not block.isascii() else b"":
-            found.append(np.searchsorted(ends, np.flatnonzero(data == byte)))
+            suspects.append(np.searchsorted(ends, np.flatnonzero(data == byte)))
         if self.quote and self.quote in block:
-            found.append(self.lines_of_odd_quotes(data, starts, ends))
-        return np.unique(np.concatenate(found))
+            suspects.append(self.lines_of_odd_quotes(data, starts, ends))
+        return np.unique(np.concatenate(suspects))
 
     def lines_of_odd_quotes(self, data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        """Lines where not every first, third … quote can open, and every second, fourth … close a field."""
+        """Lines where some odd-numbered quote cannot open a field, or some even-numbered one cannot close it."""
         quotes = np.flatnonzero(data == ord(self.quote))
         firsts = np.searchsorted(quotes, starts)
         line = np.searchsorted(ends, quotes)
@@ -100,7 +100,7 @@ class Grammar:
         inner = spaces[(spaces > 0) & (spaces + 1 < len(data))]
         if len(inner) < len(spaces):
             return True
-        if self.padded_edge[data[inner - 1]].any() or self.padded_edge[data[inner + 1]].any():
+        if self.may_follow[data[inner - 1]].any() or self.may_follow[data[inner + 1]].any():
             return True
         if not self.quote or self.quote not in block:
             return False

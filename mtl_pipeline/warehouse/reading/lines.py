@@ -13,20 +13,20 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Piece:
-    """Some megabytes of a file, which begin and end with a record."""
+    """A few megabytes of a file, cut between records."""
 
     start: int
-    """Offset of its first byte, of the unpacked file."""
+    """Offset of its first byte in the unpacked file."""
     end: int
     first: int
-    """Number of its first record, refused ones left out."""
+    """Number of its first record, not counting refused ones."""
     dropped: np.ndarray
-    """int64 [ranges, 2]: first byte and byte behind, counted from `start`, of what DuckDB shall not see: records
-    that have no end, blank lines."""
+    """int64 [ranges, 2]: bounds, relative to `start`, of what DuckDB must not see: records without an end and blank
+    lines."""
     has_returns: bool
-    """Whether a line ends with a carriage return and a line feed. DuckDB is given the line feed."""
+    """Whether some line ends with a carriage return and a line feed. DuckDB is given the line feed only."""
     quoted_returns: np.ndarray
-    """int64: places of such carriage returns that stand in quotes and so belong to a value."""
+    """int64: where such carriage returns stand in quotes and so belong to a value."""
 
 
 @dataclass(frozen=True)
@@ -34,44 +34,44 @@ class FileRecords:
     """The records of one file. They start on line `record number + offset of its run`."""
 
     records: int
-    """Below the header, refused ones too."""
+    """Below the header, including refused ones."""
     first_records: np.ndarray
     """int64 [runs], ascending, from 0: first record of each run without quoted line breaks or blank lines."""
     offsets: np.ndarray
     """int64 [runs]"""
     refused: np.ndarray
-    """int64, ascending: numbers of the records that nobody can read, since they have no end."""
+    """int64, ascending: numbers of the records that cannot be read because they have no end."""
     reasons: list[str]
     """Of each refused record."""
     pieces: list[Piece]
     padded: bool
-    """Whether values may be blank or have spaces around them."""
+    """Whether some value may be blank or have spaces around it."""
     suspicious_line: int
-    """The first line that is not plainly one record; else the first below the header."""
+    """The first line that is not clearly one record; by default the first below the header."""
 
     @property
     def handed_over(self) -> int:
-        """Records that DuckDB is given."""
+        """How many records DuckDB is given."""
         return self.records - len(self.refused)
 
     def line_of(self, records: np.ndarray) -> np.ndarray:
-        """Lines on which these records start."""
+        """The lines on which these records start."""
         return records + self.offsets[np.searchsorted(self.first_records, records, side="right") - 1]
 
     def record_at(self, lines: np.ndarray) -> np.ndarray:
-        """Records that start on these lines."""
+        """The records that start on these lines."""
         first_lines = self.first_records + self.offsets
         return lines - self.offsets[np.searchsorted(first_lines, lines, side="right") - 1]
 
     def record_of_place(self, pieces: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """Records at these places of pieces, counted from 1."""
+        """The records at these places, counted from 1, of these pieces."""
         firsts = np.array([piece.first for piece in self.pieces])
         given = firsts[pieces] + places - 1
         return given + np.searchsorted(self.refused - np.arange(len(self.refused)), given, side="right")
 
 
 def whole_lines(records: int, header_lines: int) -> FileRecords:
-    """One record on every line: what is believed of remote files, which nobody has looked at."""
+    """One record on every line: what is assumed of remote files, whose bytes are not looked at."""
     nothing = np.empty(0, dtype=np.int64)
     piece = Piece(0, 0, -header_lines, nothing.reshape(0, 2), False, nothing)
     return FileRecords(
@@ -80,9 +80,9 @@ def whole_lines(records: int, header_lines: int) -> FileRecords:
 
 
 def find_runs(layout: FileRecords, rejects: np.ndarray, readable: int) -> tuple[np.ndarray, np.ndarray]:
-    """Runs of readable records on consecutive lines: first of each run and line less number (int64 [runs]).
+    """Runs of readable records on consecutive lines: first of each run, and its line minus its number (int64 [runs]).
 
-    Readable records are numbered from 0, leaving out the rejects (int64 [rejects], record numbers).
+    Readable records are numbered from 0, without the rejects (record numbers, int64 [rejects]).
     """
     readable_before = rejects - np.arange(len(rejects))
     layout_starts = layout.first_records - np.searchsorted(rejects, layout.first_records)

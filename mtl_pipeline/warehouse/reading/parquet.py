@@ -1,4 +1,4 @@
-"""Raw Parquet files as DuckDB gets to see them."""
+"""Raw Parquet files as DuckDB reads them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import duckdb
 import pyarrow.parquet as pq
 
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.warehouse.reading.dialect import refuse_repeated_columns, refuse_reserved_columns
+from mtl_pipeline.warehouse.reading.dialect import refuse_unusable_names
 from mtl_pipeline.warehouse.reading.raw import RawFile
 from mtl_pipeline.warehouse.templates import quote_identifiers, quote_literal
 
 
-def create_parquet_view(connection: duckdb.DuckDBPyConnection, table: str, files: list[RawFile]) -> None:
-    """Create the temporary view raw_<table>. Raises UserError where the files cannot be read, or not together."""
+def create_parquet_view(connection: duckdb.DuckDBPyConnection, table: str, files: list[RawFile]) -> list[str]:
+    """Create the temporary view raw_<table>, and return its columns.
+
+    Raises UserError where the files cannot be read, or not together.
+    """
     first = parquet_columns(connection, files[0])
     for file in files[1:]:
         if differing := sorted(set(first.items()) ^ set(parquet_columns(connection, file).items())):
@@ -29,6 +32,7 @@ def create_parquet_view(connection: duckdb.DuckDBPyConnection, table: str, files
         f"filename[{prefix + 1}:] AS source_file, file_row_number + 1 AS source_line "
         f"FROM read_parquet([{listed}], filename = true, file_row_number = true)"
     )
+    return list(first)
 
 
 def parquet_columns(connection: duckdb.DuckDBPyConnection, file: RawFile) -> dict[str, str]:
@@ -37,12 +41,11 @@ def parquet_columns(connection: duckdb.DuckDBPyConnection, file: RawFile) -> dic
         rows = connection.execute(f"DESCRIBE FROM read_parquet({quote_literal(plain_path(file))})").fetchall()
     except duckdb.Error as error:
         raise UserError(f"{file.path} cannot be read as Parquet: {error}") from error
-    if not file.is_remote:
-        refuse_repeated_columns(file, pq.read_schema(file.path).names)
-    refuse_reserved_columns(file, [row[0] for row in rows])
-    return {row[0]: row[1] for row in rows}
+    types = {row[0]: row[1] for row in rows}
+    refuse_unusable_names(file, list(types) if file.is_remote else pq.read_schema(file.path).names)
+    return types
 
 
 def plain_path(file: RawFile) -> str:
-    """The path where DuckDB takes it for a pattern: brackets and stars in the name of a local file mean themselves."""
+    """The path as DuckDB needs it, which takes paths for patterns: brackets and stars in a local name are literal."""
     return file.path if file.is_remote else glob.escape(file.path)

@@ -1,4 +1,4 @@
-"""Raw CSV files as DuckDB gets to see them: in pieces that begin and end with a record, without what has no end."""
+"""Raw CSV files as DuckDB reads them: in pieces cut between records, without the records that have no end."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ DIGITS = 6
 
 
 class PieceFileSystem(AbstractFileSystem):
-    """Serves DuckDB the pieces of the files of one table, as UTF-8, and nothing else.
+    """Serves DuckDB the pieces of one table's files, as UTF-8, and nothing else.
 
     A piece is called <protocol>://<number>/<name of the file>, whatever characters that name has.
     """
 
     cachable = False
 
-    def __init__(self, table: str, files: list[RawFile], found: list[FileRecords], encoding: str) -> None:
+    def __init__(self, table: str, files: list[tuple[RawFile, FileRecords]], encoding: str) -> None:
         super().__init__()
         self.protocol = f"raw-{table}"
         self.encoding = encoding
         self.pieces: list[tuple[RawFile, Piece]] = []
         self.paths: list[str] = []
-        """Of all pieces, in the order of the files."""
-        for file, records in zip(files, found, strict=True):
-            for piece in records.pieces:
+        """Paths of all pieces, in the order of the files."""
+        for file, layout in files:
+            for piece in layout.pieces:
                 self.paths.append(f"{self.protocol}://{len(self.paths):0{DIGITS}}/{file.name}")
                 self.pieces.append((file, piece))
         self.numbers = {path: number for number, path in enumerate(self.paths)}
         self.sizes: dict[str, int] = {}
 
     def glob(self, path: str, **_: object) -> list[str]:
-        """No name is a pattern."""
+        """A name is never a pattern."""
         return [path] if path in self.numbers else []
 
     def size(self, path: str) -> int:
@@ -55,7 +55,7 @@ class PieceFileSystem(AbstractFileSystem):
 
 
 def read_piece(file: RawFile, piece: Piece, encoding: str) -> bytes:
-    """The records of a piece in UTF-8, each ending with a line end."""
+    """The records of a piece in UTF-8, each with its line end."""
     with open_bytes(file) as stream:
         stream.seek(piece.start)
         content = stream.read(piece.end - piece.start)
@@ -68,7 +68,7 @@ def read_piece(file: RawFile, piece: Piece, encoding: str) -> bytes:
 
 
 def bytes_to_keep(data: np.ndarray, piece: Piece) -> np.ndarray:
-    """bool [bytes]"""
+    """Which bytes of a piece DuckDB is given: bool [bytes]."""
     steps = np.zeros(len(data) + 1, dtype=np.int8)
     starts, ends = np.minimum(piece.dropped, len(data)).T
     steps[starts] += 1
@@ -82,9 +82,9 @@ def bytes_to_keep(data: np.ndarray, piece: Piece) -> np.ndarray:
 
 @contextmanager
 def unpacked(files: list[RawFile], warehouse: Path) -> Iterator[list[RawFile]]:
-    """The same files, those with gzip unpacked beside the warehouse: pieces are read from any place of a file.
+    """The same files, with those in gzip unpacked beside the warehouse: pieces are read from anywhere in a file.
 
-    To be used by whoever has the warehouse to itself. Raises UserError where a file is not whole.
+    Only for the process that holds the warehouse's write lock. Raises UserError where a file is damaged.
     """
     folder = warehouse.with_name(f"{warehouse.name}.unpacked")
     shutil.rmtree(folder, ignore_errors=True)

@@ -41,7 +41,7 @@ class RawFile:
     name: str
     """As it stands in `source_file`: relative to `data/<pipeline>/raw/`."""
     unpacked: str | None = None
-    """Where the content of a compressed file lies for the time being, as it is before compression."""
+    """Where a compressed file is unpacked while it is read."""
 
     @property
     def is_remote(self) -> bool:
@@ -62,10 +62,10 @@ class RawDescription:
 
     files: list[RawFile]
     version: str
-    """SHA-256 over content and, where a pattern names the files, their names; of remote files over size and time."""
+    """SHA-256 of the content, and of the names where a pattern selects the files; for remote files of size and time."""
     bytes: int
     rows: int | None
-    """Lines below the header, or rows of Parquet; unknown of remote files."""
+    """Lines below the header, or rows of Parquet; None for remote files."""
 
 
 def is_remote(path: str) -> bool:
@@ -80,17 +80,14 @@ def find_raw_files(paths: PipelinePaths, raw: RawFiles, table: str) -> list[RawF
     """The files of users, items or interactions, sorted by name.
 
     A pattern may hold `*`, `?`, `[…]`, `**` and `{date}`, which stands for YYYY-MM-DD.
-    Raises UserError when there are none, or when CSV and Parquet are mixed.
+    Raises UserError when there is none, or when CSV and Parquet are mixed.
     """
     pattern = getattr(raw, table)
     files = remote_files(pattern) if is_remote(pattern) else local_files(paths.raw, pattern)
     if not files:
-        where = (
-            f"no file in {paths.raw} matches {pattern}" if is_pattern(pattern) else f"{pattern} is missing"
-        )
-        if not is_remote(pattern) and not is_pattern(pattern):
-            where = f"{paths.raw / pattern} is missing"
-        raise UserError(f"{where}: put the file there, or name another under `raw: {table}:` in defs.yaml")
+        missing = f"{paths.raw / pattern} is missing"
+        what = f"no file in {paths.raw} matches {pattern}" if is_pattern(pattern) else missing
+        raise UserError(f"{what}: put the file there, or name another under `raw: {table}:` in defs.yaml")
     for file in files:
         if file.path.endswith(UNREADABLE_SUFFIXES):
             raise UserError(f"{file.path}: unpack it first; CSV, CSV with gzip (.gz) and Parquet can be read")
@@ -102,14 +99,12 @@ def find_raw_files(paths: PipelinePaths, raw: RawFiles, table: str) -> list[RawF
 def local_files(folder: Path, pattern: str) -> list[RawFile]:
     if (folder / pattern).is_file():
         return [RawFile(str(folder / pattern), pattern)]
-    if not is_pattern(pattern):
-        return []
     expanded = pattern.replace("{date}", DATE_GLOB)
     anchor = Path(pattern).anchor
-    found = (Path(anchor) if anchor else folder).glob(expanded.removeprefix(anchor))
+    matches = (Path(anchor) if anchor else folder).glob(expanded.removeprefix(anchor))
     files = [
         RawFile(str(path), str(path.relative_to(folder) if path.is_relative_to(folder) else path))
-        for path in found
+        for path in matches
         if path.is_file()
     ]
     return sorted(files, key=lambda file: file.name)
@@ -135,26 +130,25 @@ def remote_query(query: str, path: str) -> list[tuple]:
 def describe_raw_files(paths: PipelinePaths, raw: RawFiles, table: str) -> RawDescription:
     """Hash and measure the raw files of a table. Hashes are kept as long as size and time stay the same.
 
-    Raises UserError when there are none, or when one is empty.
+    Raises UserError when there is none, or when one is empty.
     """
     files = find_raw_files(paths, raw, table)
+    stamps = [stamp_of(file) for file in files]
+    total = sum(size for size, _ in stamps)
     if files[0].is_remote:
-        stamps = [remote_stamp(file) for file in files]
         lines = [f"{file.path} {size} {time}" for file, (size, time) in zip(files, stamps, strict=True)]
-        return RawDescription(files, digest_lines(lines), sum(size for size, _ in stamps), None)
-    measures = [measure_file(file) for file in files]
+        return RawDescription(files, digest_lines(lines), total, None)
+    for file, (size, _) in zip(files, stamps, strict=True):
+        if size == 0:
+            raise UserError(f"{file.path} is empty: it needs a header line and rows")
+    measured = [measure_file(file, *stamp) for file, stamp in zip(files, stamps, strict=True)]
+    version = measured[0][0]
     if is_pattern(getattr(raw, table)):
-        lines = [f"{file.name} {measure.sha256}" for file, measure in zip(files, measures, strict=True)]
-        version = digest_lines(lines)
-    else:
-        version = measures[0].sha256
+        version = digest_lines(
+            [f"{file.name} {digest}" for file, (digest, _) in zip(files, measured, strict=True)]
+        )
     header_lines = 0 if table in raw.columns or files[0].is_parquet else 1
-    return RawDescription(
-        files,
-        version,
-        sum(measure.bytes for measure in measures),
-        sum(measure.rows - header_lines for measure in measures),
-    )
+    return RawDescription(files, version, total, sum(rows - header_lines for _, rows in measured))
 
 
 def digest_lines(lines: list[str]) -> str:
@@ -169,53 +163,30 @@ def file_stamps(paths: PipelinePaths, raw: RawFiles, table: str) -> dict[str, li
         if is_remote(getattr(raw, table)):
             raise
         return None
-    stamps: dict[str, list[int | str]] = {
-        file.name: [*(remote_stamp(file) if file.is_remote else local_stamp(file))] for file in files
-    }
+    stamps: dict[str, list[int | str]] = {file.name: [*stamp_of(file)] for file in files}
     return stamps if all(size for size, _ in stamps.values()) else None
 
 
-def local_stamp(file: RawFile) -> tuple[int, int]:
-    status = Path(file.path).stat()
-    return status.st_size, status.st_mtime_ns
-
-
-def remote_stamp(file: RawFile) -> tuple[int, str]:
+def stamp_of(file: RawFile) -> tuple[int, int | str]:
+    """Size in bytes, and time of the last change."""
+    if not file.is_remote:
+        status = Path(file.path).stat()
+        return status.st_size, status.st_mtime_ns
     query = f"SELECT size, last_modified::VARCHAR FROM read_blob({quote_literal(file.path)})"
     ((size, time),) = remote_query(query, file.path)
     return size, str(time)
 
 
-@dataclass(frozen=True)
-class Measure:
-    """Content hash and size of one local file."""
-
-    sha256: str
-    bytes: int
-    rows: int
-    """Physical lines, header included, or rows of Parquet."""
-
-
-def measure_file(file: RawFile) -> Measure:
-    size, time = local_stamp(file)
-    if size == 0:
-        raise UserError(f"{file.path} is empty: it needs a header line and rows")
-    return Measure(hash_content(file, size, time), size, count_rows(file, size, time))
-
-
 @lru_cache(maxsize=10_000)
-def hash_content(file: RawFile, size: int, time: int) -> str:
+def measure_file(file: RawFile, size: int, time: int) -> tuple[str, int]:
+    """SHA-256 of a local file, and its physical lines, header included, or rows of Parquet."""
     with Path(file.path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-@lru_cache(maxsize=10_000)
-def count_rows(file: RawFile, size: int, time: int) -> int:
-    return parquet_rows(file) if file.is_parquet else count_lines(file)
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return digest, parquet_rows(file) if file.is_parquet else count_lines(file)
 
 
 def parquet_rows(file: RawFile) -> int:
-    """Rows of a local Parquet file, by its own account. Raises UserError where it is broken."""
+    """Rows of a local Parquet file, from its metadata. Raises UserError where it is broken."""
     try:
         return pq.read_metadata(file.path).num_rows
     except (OSError, pa.ArrowException) as error:
@@ -233,13 +204,13 @@ def count_lines(file: RawFile) -> int:
 
 @contextmanager
 def open_bytes(file: RawFile) -> Iterator[IO[bytes]]:
-    """The content of a local file, decompressed. Raises UserError where it is no whole gzip file."""
+    """The content of a local file, decompressed. Raises UserError where a gzip file is damaged or cut off."""
     packed = file.is_compressed and not file.unpacked
     try:
         with gzip.open(file.path) if packed else Path(file.unpacked or file.path).open("rb") as stream:
             yield stream  # type: ignore[misc]
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise UserError(f"{file.path} is not a whole gzip file ({error}): deliver it again") from error
+        raise UserError(f"{file.path} is not a complete gzip file ({error}): deliver it again") from error
 
 
 def read_chunks(file: RawFile) -> Iterator[bytes]:

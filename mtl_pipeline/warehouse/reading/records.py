@@ -1,20 +1,18 @@
 """Find the records of a CSV file by looking at its bytes, before DuckDB reads it and independently of it.
 
 DuckDB's reader splits a file among threads, and guesses where a record starts: a quote that is never closed, a
-quoted line break, or a row with too few columns near the split make it lose megabytes without a word. So
-records are found and counted here; DuckDB is handed pieces that begin and end with a record, without the
-records that have no end, and what it makes of them is compared with the count.
+quoted line break, or a row with too few columns near the split makes it silently lose megabytes. So records are
+found and counted here; DuckDB reads pieces that are cut between records, without the records that have no end, and
+the number of rows it makes of them is compared with the count.
 
-A line whose quotes all open or close a field is one record, which numpy sees at a few milliseconds a megabyte. Only
-the other lines are looked at one by one.
+A line whose quotes all open or close a field is one record, which numpy can tell at a few milliseconds a megabyte.
+Only the other lines are looked at one by one.
 """
 
 from __future__ import annotations
 
 from codecs import BOM_UTF8
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import IO
 
 import numpy as np
@@ -26,8 +24,6 @@ from mtl_pipeline.warehouse.reading.lines import FileRecords, Piece
 from mtl_pipeline.warehouse.reading.raw import CHUNK_BYTES, RawFile, open_bytes
 
 PIECE_BYTES = 8 * 2**20
-MOST_WAITING = 4
-"""Blocks that are kept in memory for the second look."""
 
 
 def find_records(file: RawFile, dialect: Dialect) -> FileRecords:
@@ -36,32 +32,6 @@ def find_records(file: RawFile, dialect: Dialect) -> FileRecords:
     Raises UserError where a file said to be Latin-1 is not.
     """
     return RecordFinder(file, dialect).find()
-
-
-class SecondLook:
-    """Asks the same of every block in a thread beside the pass: whether it is so of any of them."""
-
-    def __init__(self, question: Callable[[bytes], bool]) -> None:
-        self.question = question
-        self.seen = False
-        self.thread = ThreadPoolExecutor(1)
-        self.waiting: deque[Future[bool]] = deque()
-
-    def __enter__(self) -> SecondLook:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.settle(0)
-        self.thread.shutdown()
-
-    def look_at(self, block: bytes) -> None:
-        if block and not self.seen:
-            self.waiting.append(self.thread.submit(self.question, block))
-            self.settle(MOST_WAITING)
-
-    def settle(self, waiting: int) -> None:
-        while len(self.waiting) > waiting:
-            self.seen |= self.waiting.popleft().result()
 
 
 class RecordFinder:
@@ -75,8 +45,7 @@ class RecordFinder:
         self.position, self.line, self.records = 0, 1, 0
         """Offset of the block, its first line and its first record."""
         self.inside_too_long = False
-        self.first_records: list[np.ndarray] = []
-        self.offsets: list[np.ndarray] = []
+        self.first_records, self.offsets = [np.array([0])], [np.array([1 + self.header_lines])]
         self.refused: list[int] = []
         self.reasons: list[str] = []
         self.suspicious_line: int | None = None
@@ -85,22 +54,34 @@ class RecordFinder:
 
     def find(self) -> FileRecords:
         pending = b""
-        with open_bytes(self.file) as stream, SecondLook(self.grammar.is_padded) as padded:
+        with open_bytes(self.file) as stream, ThreadPoolExecutor(1) as beside:
             self.pass_header(stream)
+            padded = beside.submit(bool)  # looking for spaces goes on while the next block is read
             while chunk := stream.read(min(CHUNK_BYTES, self.grammar.longest_bytes)):
                 block = self.pass_too_long(pending + chunk)
                 done = self.take(block)
-                padded.look_at(block[:done])
+                if done and not padded.result():
+                    padded = beside.submit(self.grammar.is_padded, block[:done])
                 pending = block[done:]
             if pending:
                 pending += b"" if pending.endswith(b"\n") else b"\n"
                 self.take(pending, at_end=True)
-                padded.look_at(pending)
+                if not padded.result():
+                    padded = beside.submit(self.grammar.is_padded, pending)
         self.end_piece()
-        return self.found(padded.seen)
+        return FileRecords(
+            self.records,
+            np.concatenate(self.first_records),
+            np.concatenate(self.offsets),
+            np.array(self.refused, dtype=np.int64),
+            self.reasons,
+            self.pieces,
+            padded.result(),
+            self.suspicious_line or 1 + self.header_lines,
+        )
 
     def pass_header(self, stream: IO[bytes]) -> None:
-        """Go behind the header line or, where there is none, behind a byte order mark."""
+        """Go past the header line or, where there is none, past a byte order mark."""
         start = stream.readline() if self.header_lines else stream.read(len(BOM_UTF8))
         self.position = len(start) if self.header_lines or start == BOM_UTF8 else 0
         self.line += self.header_lines
@@ -108,7 +89,7 @@ class RecordFinder:
         self.start_piece()
 
     def pass_too_long(self, block: bytes) -> bytes:
-        """The block behind the rest of a line that is too long."""
+        """The block past the rest of a line that is too long."""
         if not self.inside_too_long:
             return block
         end = block.find(b"\n") + 1
@@ -119,7 +100,7 @@ class RecordFinder:
         return block[end or len(block) :]
 
     def take(self, block: bytes, *, at_end: bool = False) -> int:
-        """Note the records of a block. Returns how many bytes are done with."""
+        """Note the records of a block. Returns how many bytes that covers."""
         whole = block.rfind(b"\n") + 1
         if not whole:
             if len(block) > self.grammar.longest_bytes:
@@ -154,7 +135,7 @@ class RecordFinder:
         )
 
     def take_lines(self, block: bytes, data: np.ndarray, ends: np.ndarray, at_end: bool) -> int:
-        """Note the records of a block line by line: as far as it is certain where they end, in bytes."""
+        """Note the records of a block line by line, as far as it is certain where they end. Returns how many bytes."""
         starts = np.concatenate(([0], ends[:-1] + 1))
         begins, refused, lines = self.follow_irregular(block, starts, ends, at_end)
         starts, ends, begins = starts[:lines], ends[:lines], begins[:lines]
@@ -178,7 +159,7 @@ class RecordFinder:
     def follow_irregular(
         self, block: bytes, starts: np.ndarray, ends: np.ndarray, at_end: bool
     ) -> tuple[np.ndarray, list[int], int]:
-        """Which lines begin a record (bool [lines]), which of these have no end, and how many lines are certain."""
+        """Which lines begin a record (bool [lines]), which of those have no end, and how many lines are certain."""
         grammar = self.grammar
         begins = np.ones(len(ends), dtype=bool)
         refused: list[int] = []
@@ -204,7 +185,7 @@ class RecordFinder:
         return begins, refused, len(ends)
 
     def furthest_end(self, start: int, line: int, ends: np.ndarray) -> tuple[int, str]:
-        """Where a record that starts here must have ended, and which limit says so; "" where the block ends before."""
+        """Where a record that starts here must have ended, and which limit says so; "" where the block ends first."""
         grammar = self.grammar
         whole, last_line = int(ends[-1]) + 1, line + grammar.longest_lines - 1
         by_lines = int(ends[last_line]) + 1 if last_line < len(ends) else whole + 1
@@ -228,13 +209,12 @@ class RecordFinder:
         self.suspicious_line = self.suspicious_line or line
 
     def note_lines(self, lines: np.ndarray | None, records: int) -> None:
-        """The next records start on these lines; None: on consecutive ones."""
+        """Note that the next records start on these lines; None: on consecutive ones."""
         if records:
             if lines is None:
                 lines = np.array([self.line])
             offsets = lines - np.arange(self.records, self.records + len(lines))
-            before = self.offsets[-1][-1] if self.offsets else -1
-            changed = np.flatnonzero(np.diff(offsets, prepend=before))
+            changed = np.flatnonzero(np.diff(offsets, prepend=self.offsets[-1][-1]))
             if len(changed):
                 self.first_records.append(changed + self.records)
                 self.offsets.append(offsets[changed])
@@ -251,7 +231,7 @@ class RecordFinder:
         self.has_returns = False
 
     def end_piece(self) -> None:
-        """Hand over what was noted since the last piece. A file has one piece at least."""
+        """Close the piece with what was noted since the last one. A file has at least one piece."""
         dropped = np.concatenate([np.empty((0, 2), dtype=np.int64), *self.dropped]) - self.piece_start
         quoted = np.concatenate([np.empty(0, dtype=np.int64), *self.quoted_returns]) - self.piece_start
         if self.records - len(self.refused) > self.piece_first or not self.pieces:
@@ -259,16 +239,3 @@ class RecordFinder:
                 Piece(self.piece_start, self.position, self.piece_first, dropped, self.has_returns, quoted)
             )
         self.start_piece()
-
-    def found(self, padded: bool) -> FileRecords:
-        first_line = 1 + self.header_lines
-        return FileRecords(
-            self.records,
-            np.concatenate(self.first_records) if self.first_records else np.array([0]),
-            np.concatenate(self.offsets) if self.offsets else np.array([first_line]),
-            np.array(self.refused, dtype=np.int64),
-            self.reasons,
-            self.pieces,
-            padded,
-            self.suspicious_line or first_line,
-        )

@@ -1,8 +1,8 @@
 """From raw files to records with their file and line, and from there to what the pipeline's SQL makes of them.
 
-DuckDB reads CSV on all cores but tells no line numbers. They follow from the order of the records:
-where the pipeline's SQL only computes columns, order and number of its rows are those of the file, so
-it runs while the file is read. Any other SQL (joins, windows, filters) runs over a copy of the records.
+DuckDB reads CSV on all cores but does not report line numbers. They follow from the order of the records. Where the
+pipeline's SQL only computes columns, its rows are those of the file, in the same order, so it runs while the file
+is read. Any other SQL (joins, windows, filters) runs over a copy of the records.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import COMMON_SQL
-from mtl_pipeline.warehouse.connection import fetch_one, load_httpfs
+from mtl_pipeline.warehouse.connection import fetch_one, load_httpfs, run_sql
 from mtl_pipeline.warehouse.reading.contents import read_contents
-from mtl_pipeline.warehouse.reading.dialect import PROVENANCE_COLUMNS, Dialect, refuse_reserved_columns
+from mtl_pipeline.warehouse.reading.dialect import Dialect
 from mtl_pipeline.warehouse.reading.lines import FileRecords, find_runs, whole_lines
 from mtl_pipeline.warehouse.reading.parquet import create_parquet_view, plain_path
 from mtl_pipeline.warehouse.reading.pieces import PieceFileSystem
@@ -30,7 +30,7 @@ from mtl_pipeline.warehouse.templates import quote_identifier, render_sql
 
 BLOCK_RECORDS = 256
 ROW_BY_ROW_OPERATORS = {"PROJECTION", "READ_CSV"}
-"""Operators of a query plan that keep number and order of the rows."""
+"""Operators of a query plan that keep the number and the order of rows."""
 LINE_IS_NOT_KNOWN = "the line of a record is not known while it is read"
 CONTENTS_SCHEMA = pa.schema(
     [("file", pa.string()), ("line", pa.int64()), ("content", pa.string()), ("lines", pa.int64())]
@@ -55,9 +55,9 @@ class Scan:
     paths: list[str]
     """What DuckDB reads: pieces of local CSV files, else the files."""
     layouts: dict[str, FileRecords] = field(default_factory=dict)
-    """By name of the file, of CSV files; of remote ones once they have been read."""
+    """By name of the file; only of CSV files, and of remote ones once they have been read."""
     rows_read: int = 0
-    """Records below the headers, readable or not, as counted without DuckDB wherever the files are local."""
+    """Records below the headers, readable or not; where the files are local, counted without DuckDB."""
     readable: dict[str, int] = field(default_factory=dict)
     """Records that DuckDB could read, by name of the file."""
 
@@ -70,59 +70,38 @@ def open_scan(
 ) -> Scan:
     """Create the temporary view raw_<table>, good for planning queries; nothing is read yet.
 
-    Raises UserError when a file cannot be opened or has a reserved column.
+    Raises UserError when a file cannot be opened.
     """
     if files[0].is_remote:
         load_httpfs(connection, files[0].path)
     if dialect is None:
-        create_parquet_view(connection, table, files)
-        return Scan(table, files, view_columns(connection, table), None, [plain_path(file) for file in files])
-    refuse_reserved_columns(files[0], dialect.columns)
+        columns = create_parquet_view(connection, table, files)
+        return Scan(table, files, columns, None, [plain_path(file) for file in files])
     scan = Scan(table, files, dialect.columns, dialect, [file.path for file in files])
     if not files[0].is_remote:
         scan.layouts = {file.name: find_records(file, dialect) for file in files}
-        scan.paths = serve_pieces(connection, scan, dialect)
-    create_csv_view(connection, scan, dialect)
+        pieces = PieceFileSystem(table, [(file, scan.layouts[file.name]) for file in files], dialect.encoding)
+        if pieces.protocol in connection.list_filesystems():
+            connection.unregister_filesystem(pieces.protocol)
+        connection.register_filesystem(pieces)
+        scan.paths = pieces.paths
+    # Otherwise DuckDB casts while it parses, and rejects rows whose value a TRY_CAST would have made NULL.
+    connection.execute("SET disabled_optimizers = 'type_pushdown'")
+    run_sql(
+        connection,
+        "scan.sql",
+        dialect=dialect,
+        paths=scan.paths,
+        in_pieces=bool(scan.layouts),
+        file=files[0].name if len(files) == 1 else None,
+        prefix_characters=len(scan.paths[0]) - len(files[0].name),
+        padded=not scan.layouts or any(layout.padded for layout in scan.layouts.values()),
+        line_is_not_known=LINE_IS_NOT_KNOWN,
+    )
     connection.execute(
         f"CREATE OR REPLACE TEMP VIEW raw_{table} AS SELECT * REPLACE (0::BIGINT AS source_line) FROM csv_records"
     )
     return scan
-
-
-def serve_pieces(connection: duckdb.DuckDBPyConnection, scan: Scan, dialect: Dialect) -> list[str]:
-    """Let the connection read the pieces of local files, under the names that are returned."""
-    pieces = PieceFileSystem(scan.table, scan.files, list(scan.layouts.values()), dialect.encoding)
-    if pieces.protocol in connection.list_filesystems():
-        connection.unregister_filesystem(pieces.protocol)
-    connection.register_filesystem(pieces)
-    return pieces.paths
-
-
-def create_csv_view(connection: duckdb.DuckDBPyConnection, scan: Scan, dialect: Dialect) -> None:
-    # Else DuckDB casts while it parses, and rejects rows whose value a TRY_CAST would have made NULL.
-    connection.execute("SET disabled_optimizers = 'type_pushdown'")
-    connection.execute(
-        render_sql(
-            COMMON_SQL / "scan.sql",
-            paths=scan.paths,
-            in_pieces=bool(scan.layouts),
-            file=scan.files[0].name if len(scan.files) == 1 else None,
-            prefix_characters=len(scan.paths[0]) - len(scan.files[0].name),
-            columns=dialect.columns,
-            delimiter=dialect.delimiter,
-            quote=dialect.quote,
-            encoding=dialect.encoding,
-            has_header=dialect.has_header,
-            longest_bytes=dialect.longest_bytes,
-            padded=not scan.layouts or any(layout.padded for layout in scan.layouts.values()),
-            line_is_not_known=LINE_IS_NOT_KNOWN,
-        )
-    )
-
-
-def view_columns(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
-    rows = connection.execute(f"DESCRIBE raw_{table}").fetchall()
-    return [row[0] for row in rows if row[0] not in PROVENANCE_COLUMNS]
 
 
 def run_pipeline_sql(connection: duckdb.DuckDBPyConnection, scan: Scan, query: str) -> None:
@@ -134,8 +113,9 @@ def run_pipeline_sql(connection: duckdb.DuckDBPyConnection, scan: Scan, query: s
     """
     if scan.dialect is None:
         create_typed(connection, query)
-        count_parquet_rows(connection, scan)
-        register_unreadable(connection, [])
+        scan.readable = parquet_counts(connection, scan)
+        scan.rows_read = sum(scan.readable.values())
+        connection.register("unreadable", UNREADABLE_SCHEMA.empty_table())
         return
     connection.execute(f"CREATE OR REPLACE TEMP VIEW raw_{scan.table} AS FROM csv_records")
     found_later = "source_line" if len(scan.files) > 1 else "source_file, source_line"
@@ -156,9 +136,9 @@ def run_pipeline_sql(connection: duckdb.DuckDBPyConnection, scan: Scan, query: s
 
 
 def read_row_by_row(connection: duckdb.DuckDBPyConnection, scan: Scan, query: str) -> bool:
-    """Run the query into `typed` if it makes one row of each record, in order, and computes with no line.
+    """Run the query into `typed` if it makes one row of each record, in order, and does not compute with the line.
 
-    In place of the line is an error(), which is raised where the query needs to know it.
+    In place of the line stands an error(), which is raised where the query needs it.
     """
     try:
         plan = connection.execute(f"EXPLAIN (FORMAT json) {query}").fetchall()
@@ -193,43 +173,51 @@ def number_lines(connection: duckdb.DuckDBPyConnection, scan: Scan, *, records: 
     scan.readable = readable_by_file(connection, scan, records)
     rejects = rejects_by_file(connection, scan)
     runs = []
-    unreadable = []
+    unreadable = [UNREADABLE_SCHEMA.empty_table()]
     start = 0
     for file in scan.files:
-        of_file, pieces = rejects[file.name]
+        rejected_rows, pieces = rejects[file.name]
         count = scan.readable[file.name]
-        layout = layout_of(scan, file, count + len(of_file))
-        rejected = layout.record_of_place(pieces, of_file["place"].to_numpy())
+        layout = layout_of(scan, file, count + len(rejected_rows))
+        rejected = layout.record_of_place(pieces, rejected_rows["place"].to_numpy())
         firsts, offsets = find_runs(layout, np.union1d(rejected, layout.refused), count)
         runs.append((file.name, firsts + start, offsets - start))
+        said = [rejected_rows[name] for name in ("column", "reason", "content")]
+        no_text = pa.nulls(len(layout.refused), pa.string())
         unreadable += [
-            unreadable_records(file, layout.line_of(rejected), of_file),
-            records_without_end(file, layout),
+            unreadable_records(file, layout.line_of(rejected), *said),
+            unreadable_records(file, layout.line_of(layout.refused), no_text, layout.reasons, no_text),
         ]
         scan.rows_read += layout.records
         start += count
-    register_unreadable(connection, unreadable)
+    connection.register("unreadable", pa.concat_tables(unreadable))
     single = len(runs) == 1 and len(runs[0][1]) <= 1
     if not single:
         connection.register("line_runs", cut_into_blocks(runs, start))
-    connection.execute(
-        render_sql(
-            COMMON_SQL / "number_lines.sql",
-            view=view,
-            records=records,
-            has_file=len(scan.files) > 1,
-            file=scan.files[0].name if len(scan.files) == 1 else None,
-            single_run=single,
-            line_offset=int(runs[0][2][0]) if single and len(runs[0][2]) else 0,
-            block_records=BLOCK_RECORDS,
-        )
+    run_sql(
+        connection,
+        "number_lines.sql",
+        view=view,
+        records=records,
+        has_file=len(scan.files) > 1,
+        file=scan.files[0].name if len(scan.files) == 1 else None,
+        single_run=single,
+        line_offset=int(runs[0][2][0]) if single and len(runs[0][2]) else 0,
+        block_records=BLOCK_RECORDS,
     )
+
+
+def unreadable_records(
+    file: RawFile, lines: np.ndarray, *said: pa.Array | pa.ChunkedArray | list[str]
+) -> pa.Table:
+    """`said`: column, reason and content of each."""
+    return pa.table([pa.repeat(file.name, len(lines)), lines, *said], schema=UNREADABLE_SCHEMA)
 
 
 def rejects_by_file(
     connection: duckdb.DuckDBPyConnection, scan: Scan
 ) -> dict[str, tuple[pa.Table, np.ndarray]]:
-    """What DuckDB rejected of each file, in its order, and the number of each one's piece within the file."""
+    """What DuckDB rejected of each file, in order, and the number of each one's piece within the file."""
     rejects = connection.sql(render_sql(COMMON_SQL / "rejects.sql")).to_arrow_table()
     numbers = pc.index_in(rejects["path"], pa.array(scan.paths)).to_numpy()
     by_file = {}
@@ -243,9 +231,9 @@ def rejects_by_file(
 
 
 def layout_of(scan: Scan, file: RawFile, rows: int) -> FileRecords:
-    """Where the records of a file lie, of which DuckDB made so many rows, readable or rejected.
+    """Where the records of a file lie, of which DuckDB made this many rows, readable or rejected.
 
-    Raises UserError where these are not all records that it was to read.
+    Raises UserError where these are not all the records that it was given.
     """
     assert scan.dialect is not None
     if file.is_remote:
@@ -259,15 +247,14 @@ def layout_of(scan: Scan, file: RawFile, rows: int) -> FileRecords:
     return layout
 
 
-def count_parquet_rows(connection: duckdb.DuckDBPyConnection, scan: Scan) -> None:
-    """Fill in what the scan knows of Parquet files: local ones tell themselves how many rows they have."""
-    if scan.files[0].is_remote:
-        counted = connection.execute(f"SELECT source_file, count(*) FROM raw_{scan.table} GROUP BY ALL")
-        found = dict(counted.fetchall())
-        scan.readable = {file.name: found.get(file.name, 0) for file in scan.files}
-    else:
-        scan.readable = {file.name: parquet_rows(file) for file in scan.files}
-    scan.rows_read = sum(scan.readable.values())
+def parquet_counts(connection: duckdb.DuckDBPyConnection, scan: Scan) -> dict[str, int]:
+    """Rows of each Parquet file; of local ones, from their metadata."""
+    if not scan.files[0].is_remote:
+        return {file.name: parquet_rows(file) for file in scan.files}
+    counts = dict(
+        connection.execute(f"SELECT source_file, count(*) FROM raw_{scan.table} GROUP BY ALL").fetchall()
+    )
+    return {file.name: counts.get(file.name, 0) for file in scan.files}
 
 
 def readable_by_file(connection: duckdb.DuckDBPyConnection, scan: Scan, records: str) -> dict[str, int]:
@@ -302,39 +289,10 @@ def cut_into_blocks(runs: list[tuple[str, np.ndarray, np.ndarray]], records: int
     )
 
 
-def unreadable_records(file: RawFile, lines: np.ndarray, rejects: pa.Table) -> pa.Table:
-    return pa.table(
-        {
-            "file": pa.array([file.name] * len(lines), pa.string()),
-            "line": pa.array(lines, pa.int64()),
-            "column": rejects["column"],
-            "reason": rejects["reason"],
-            "content": rejects["content"],
-        }
-    )
-
-
-def records_without_end(file: RawFile, layout: FileRecords) -> pa.Table:
-    count = len(layout.refused)
-    return pa.table(
-        {
-            "file": pa.array([file.name] * count, pa.string()),
-            "line": pa.array(layout.line_of(layout.refused), pa.int64()),
-            "column": pa.nulls(count, pa.string()),
-            "reason": pa.array(layout.reasons, pa.string()),
-            "content": pa.nulls(count, pa.string()),
-        }
-    )
-
-
-def register_unreadable(connection: duckdb.DuckDBPyConnection, parts: list[pa.Table]) -> None:
-    connection.register("unreadable", pa.concat_tables(parts) if parts else UNREADABLE_SCHEMA.empty_table())
-
-
 def register_contents(connection: duckdb.DuckDBPyConnection, scan: Scan) -> None:
     """Create `contents` (file, line, content) for the rows of `refused_rows` (file, line).
 
-    Of local CSV files, the content is the record as it stands in the file; else its values as JSON.
+    The content of a record of a local CSV file is its text; of any other, its values as JSON.
     """
     if scan.dialect is None or scan.files[0].is_remote:
         values = ", ".join(f"{quote_identifier(name)} := {quote_identifier(name)}" for name in scan.columns)
@@ -345,7 +303,7 @@ def register_contents(connection: duckdb.DuckDBPyConnection, scan: Scan) -> None
             "UNION ALL SELECT file, line, content, 1 FROM unreadable"
         )
         return
-    parts = []
+    parts = [CONTENTS_SCHEMA.empty_table()]
     for file in scan.files:
         lines = connection.execute(
             "SELECT DISTINCT line FROM refused_rows WHERE file = ? ORDER BY line", [file.name]
@@ -354,4 +312,4 @@ def register_contents(connection: duckdb.DuckDBPyConnection, scan: Scan) -> None
             contents, counts = read_contents(file, scan.layouts[file.name], lines, scan.dialect.encoding)
             names = pa.repeat(file.name, len(lines))
             parts.append(pa.table([names, lines, contents, counts], schema=CONTENTS_SCHEMA))
-    connection.register("contents", pa.concat_tables(parts) if parts else CONTENTS_SCHEMA.empty_table())
+    connection.register("contents", pa.concat_tables(parts))

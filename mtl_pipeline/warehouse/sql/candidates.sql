@@ -1,5 +1,5 @@
 -- The users from place $first to before $end, each with every item that they may be recommended, and what is known of
--- both now. What is known of a moment only is unknown, or as recommendations.context assumes it.
+-- both now. Features of the moment are unknown, or as recommendations.context assumes them.
 WITH some_users AS (SELECT user_id FROM candidate_users WHERE place >= $first AND place < $end),
 candidates AS (
     SELECT
@@ -14,13 +14,13 @@ candidates AS (
         {%- endfor %}
     FROM some_users
     CROSS JOIN candidate_items
-    {%- if exclude != "nothing" %}
+    {%- if spec.recommendations.exclude != "nothing" %}
     ANTI JOIN (
         SELECT user_id, item_id
         FROM interactions
         SEMI JOIN some_users USING (user_id)
-        {%- if exclude == "chosen" %}
-        WHERE {{ root_label | identifier }} > 0
+        {%- if spec.recommendations.exclude == "chosen" %}
+        WHERE {{ spec.root_task.column | identifier }} > 0
         {%- endif %}
     ) USING (user_id, item_id)
     {%- endif %}
@@ -49,8 +49,8 @@ SELECT
     item_id,
     {{ context.keys() | listed }}
     {{ entity_features | listed }}
-    {%- for feature in features %}
-    {% if feature in history.expressions %}{{ history.expressions[feature] }}{% else %}{{ feature | identifier }}{% endif %} AS {{ feature | identifier }},
+    {%- for feature in spec.features.history %}
+    {{ history.expressions.get(feature.name) or (feature.name | identifier) }} AS {{ feature.name | identifier }},
     {%- endfor %}
 FROM candidates
 {%- for list in history.of_lists %}

@@ -1,7 +1,7 @@
 -- Which rows of {{ table }} are refused, beyond those that are not valid CSV.
 -- `typed` holds what sql/<pipeline>/{{ table }}.sql made of each record, with a `rejection` where it
 -- refused one. Here the rules that hold for every pipeline are added: no missing key, no reference to
--- an unknown row{% if not merge %}, no key twice (the first line wins){% endif %}.
+-- an unknown row{% if not spec.merges(table) %}, no key twice (the first line wins){% endif %}.
 {% set row, rows = ("_record", "cleaned") if "source_line" in key else ("typed.rowid", "typed") %}
 
 CREATE OR REPLACE TEMP TABLE refused AS
@@ -17,17 +17,18 @@ FROM {{ rows }}
 WHERE rejection IS NOT NULL{% for column in key %} OR {{ column | identifier }} IS NULL{% endfor %};
 
 {% for reference in references -%}
+{%- set id = reference[:-1] ~ "_id" -%}
 INSERT INTO refused
-SELECT record, reject({{ reference.column | literal }}, 'unknown {{ reference.name }}')
+SELECT record, reject({{ id | literal }}, 'unknown {{ reference[:-1] }}')
 FROM (
     SELECT typed.rowid AS record
     FROM typed
-    ANTI JOIN {{ reference.table }} ON typed.{{ reference.column }} = {{ reference.table }}.{{ reference.column }}
+    ANTI JOIN {{ reference }} ON typed.{{ id }} = {{ reference }}.{{ id }}
 )
 ANTI JOIN refused USING (record);
 
 {% endfor -%}
-{% if not merge -%}
+{% if not spec.merges(table) -%}
 -- Sorting hashes is several times faster than grouping by keys. Equal hashes are only a suspicion.
 CREATE OR REPLACE TEMP TABLE suspects AS
 SELECT DISTINCT hash

@@ -1,7 +1,7 @@
 -- examples: each impression with its split, labels and features. The label of a task that is conditional
 -- on another counts only where all that it is conditional on happened.
 {%- if steps %}
--- A split says of a label what was known before its `_deadline`: when the next split starts, or the log ends.
+-- A split has of each label what was known before its `_deadline`: the start of the next split, or the end of the log.
 {%- endif %}
 {%- from "known_label.sql" import known_label with context %}
 {%- macro number_of(task, label) %}
@@ -9,23 +9,22 @@
 {%- endmacro %}
 CREATE OR REPLACE TEMP TABLE ordered_examples AS
 SELECT
-    {{ keys | identifiers }},
-    split,
-    {%- if negatives %}
+    {{ spec.ids | listed }} timestamp, {{ spec.key_columns | listed }} split,
+    {%- if spec.negatives %}
     sampled,
     {%- endif %}
-    {%- for task in tasks %}
+    {%- for task in spec.tasks %}
     {%- if steps %}
-    {{ known_label(task.name, chains[task.name], "_deadline") }} AS {{ task.name | identifier }},
-    {%- elif chains[task.name] %}
-    CASE WHEN {% for step in chains[task.name] %}{{ step.column | identifier }} = 1{{ " AND " if not loop.last }}{% endfor %} THEN {{ number_of(task, task.column | identifier) }} END::DOUBLE AS {{ task.name | identifier }},
+    {{ known_label(task.name, spec.chain(task)[:-1], "_deadline") }} AS {{ task.name | identifier }},
+    {%- elif spec.chain(task)[:-1] %}
+    CASE WHEN {% for step in spec.chain(task)[:-1] %}{{ step.column | identifier }} = 1{{ " AND " if not loop.last }}{% endfor %} THEN {{ number_of(task, task.column | identifier) }} END::DOUBLE AS {{ task.name | identifier }},
     {%- else %}
     ({{ number_of(task, task.column | identifier) }})::DOUBLE AS {{ task.name | identifier }},
     {%- endif %}
     {%- endfor %}
     {{ features | listed }}
     {%- if steps %}
-    {%- for task in tasks %}
+    {%- for task in spec.tasks %}
     {{ steps_column(task.name) | identifier }},
     {%- endfor %}
     {%- endif %}
@@ -33,29 +32,29 @@ FROM (
     SELECT
         {%- if steps %}
         * EXCLUDE ({% for label in steps %}{{ steps_column(label) | identifier }}{{ ", " if not loop.last }}{% endfor %}),
-        {%- for task in tasks %}
+        {%- for task in spec.tasks %}
         {%- if task.column in steps %}
         list_transform({{ steps_column(task.column) | identifier }}, lambda _step: {'since': _step.since, 'value': ({{ number_of(task, "_step.value") }})::DOUBLE})
         {%- else %}
         [{'since': timestamp, 'value': ({{ number_of(task, task.column | identifier) }})::DOUBLE}]
         {%- endif %} AS {{ steps_column(task.name) | identifier }},
         {%- endfor %}
-        {% if hash_by %}_now{% else %}CASE split WHEN 'train' THEN _validation_start WHEN 'validation' THEN _test_start ELSE _now END{% endif %} AS _deadline,
+        {% if spec.split.hash_by %}_now{% else %}CASE split WHEN 'train' THEN _validation_start WHEN 'validation' THEN _test_start ELSE _now END{% endif %} AS _deadline,
         {%- else %}
         *,
         {%- endif %}
     FROM (
-        {%- if hash_by %}
+        {%- if spec.split.hash_by %}
         SELECT *, CASE
-            WHEN "_share" >= {{ train + validation }} THEN 'test'
-            WHEN "_share" >= {{ train }} THEN 'validation'
+            WHEN "_share" >= {{ spec.split.train + spec.split.validation }} THEN 'test'
+            WHEN "_share" >= {{ spec.split.train }} THEN 'validation'
             ELSE 'train'
         END AS split
         FROM (
-            SELECT *, (md5_number_lower(concat_ws('|', {{ seed | literal }}, {{ hash_by | identifiers }})) >> 11)
+            SELECT *, (md5_number_lower(concat_ws('|', {{ spec.seed | literal }}, {{ spec.split.hash_by | identifiers }})) >> 11)
                 / (1::UBIGINT << 53) AS "_share"
             FROM {{ source }}
-        ){% if timed %} CROSS JOIN split_boundaries{% endif %}
+        ){% if spec.timed %} CROSS JOIN split_boundaries{% endif %}
         {%- else %}
         SELECT *, CASE
             WHEN timestamp >= _test_start THEN 'test'
@@ -65,40 +64,40 @@ FROM (
         FROM {{ source }} CROSS JOIN split_boundaries
         {%- endif %}
     )
-    ORDER BY {{ order | identifiers }}{% if steps and negatives %}, {{ steps_column(root_task) | identifier }}{% endif %}
+    ORDER BY {{ order | identifiers }}{% if steps and spec.negatives %}, {{ steps_column(spec.root_task.name) | identifier }}{% endif %}
 )
-{%- if steps and negatives %}
+{%- if steps and spec.negatives %}
 -- The negatives of a positive that was not known yet were not known either.
-WHERE NOT sampled OR {{ known_label(root_task, [], "_deadline") }} IS NOT NULL
+WHERE NOT sampled OR {{ known_label(spec.root_task.name, [], "_deadline") }} IS NOT NULL
 {%- endif %};
 
--- Numbering the rows in a window would take one thread; a table's rowid numbers them for nothing.
+-- Numbering the rows with a window function would take one thread; a table's rowid numbers them for free.
 CREATE OR REPLACE TEMP VIEW examples AS
 SELECT
     rowid AS example_id,
-    * {% if steps %}EXCLUDE ({% for task in tasks %}{{ steps_column(task.name) | identifier }}{{ ", " if not loop.last }}{% endfor %}){% endif %}
+    * {% if steps %}EXCLUDE ({% for task in spec.tasks %}{{ steps_column(task.name) | identifier }}{{ ", " if not loop.last }}{% endfor %}){% endif %}
 FROM ordered_examples;
 {%- if steps %}
 
--- label_steps: what other splits of the same rows need, those of a backtest.
+-- label_steps: what other splits of the same rows need, namely those of a backtest.
 CREATE OR REPLACE TEMP VIEW label_steps AS
 SELECT
     rowid AS example_id,
-    {%- for task in tasks %}
+    {%- for task in spec.tasks %}
     {{ steps_column(task.name) | identifier }},
     {%- endfor %}
 FROM ordered_examples;
 
--- late_labels: by split and task, the labels that came after the deadline, and those that were changed after it.
+-- late_labels: by split and task, how many labels arrived after the deadline, and how many changed after it.
 CREATE OR REPLACE TEMP TABLE late_labels AS
-{%- for task in tasks %}
+{%- for task in spec.tasks %}
 SELECT
     split,
     {{ task.name | literal }} AS task,
     count(*) FILTER (WHERE known IS NULL) AS not_yet_known,
     count(*) FILTER (WHERE known <> in_the_end) AS changed_later
 FROM (
-    SELECT split, {{ task.name | identifier }} AS known, {{ known_label(task.name, chains[task.name], none) }} AS in_the_end
+    SELECT split, {{ task.name | identifier }} AS known, {{ known_label(task.name, spec.chain(task)[:-1], none) }} AS in_the_end
     FROM ordered_examples
 )
 WHERE in_the_end IS NOT NULL

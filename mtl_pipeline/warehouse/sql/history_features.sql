@@ -1,14 +1,14 @@
--- {{ target }}: the rows of {{ source }} with statistics in place of tallies. One with a list among its keys is the mean over
+-- rows_with_history: the rows of {{ source }} with statistics in place of tallies. One with a list among its keys is the mean over
 -- the values of the list: a movie of two genres has the mean of what its user thinks of both. Decimals add up to the
 -- same sum in any order.
-CREATE OR REPLACE TEMP TABLE {{ target }} AS
+CREATE OR REPLACE TEMP TABLE rows_with_history AS
 SELECT
     source.* {% if tallies %}EXCLUDE ({{ tallies | identifiers }}){% endif %},
-    {%- for feature in features %}
-    {% if feature in expressions %}{{ expressions[feature] }}{% else %}{{ feature | identifier }}{% endif %} AS {{ feature | identifier }},
+    {%- for feature in spec.features.history %}
+    {{ history.expressions.get(feature.name) or (feature.name | identifier) }} AS {{ feature.name | identifier }},
     {%- endfor %}
 FROM {{ source }} AS source
-{%- for list, statistics in of_lists.items() %}
+{%- for list, statistics in history.of_lists.items() %}
 LEFT JOIN (
     SELECT
         _row,

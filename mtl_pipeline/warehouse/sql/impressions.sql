@@ -1,23 +1,24 @@
 -- impressions: the rows to learn from, and split_boundaries: the times that divide them, and `_now`, when the log ends.
-{%- set steps_of_root = steps.get(root_label) %}
+{%- set negatives = spec.negatives.per_positive if spec.negatives else 0 %}
+{%- set steps_of_root = steps.get(spec.root_task.column) %}
 {%- if negatives %}
 -- The log holds positives only, so each positive gets {{ negatives }} negatives, stamped with its time: items that were there
--- at that time and that this user {{ {"never_met_before": "had not met by then", "same_moment": "did not meet at that very moment"}[unmet] }}.
+-- at that time and that this user {{ {"never_met_before": "had not met by then", "same_moment": "did not meet at that very moment"}[spec.negatives.unmet] }}.
 --
 -- Nothing here may depend on what came later. So items are placed in the order in which they came, and draws are hashes
 -- among the places that were there; those of met items are refused. Where too few are left after that, which happens
 -- to users who have met most of the items, what remains is listed, and the first ones by a hash are taken.
 {%- endif %}
 
-{% if timed -%}
+{% if spec.timed -%}
 CREATE OR REPLACE TEMP TABLE split_boundaries AS
 SELECT
-    {%- if validation_from %}
-    {{ validation_from | literal }}::TIMESTAMP AS _validation_start,
-    {{ test_from | literal }}::TIMESTAMP AS _test_start,
-    {%- elif not hash_by %}
-    quantile_disc(timestamp, {{ train }}) AS _validation_start,
-    quantile_disc(timestamp, {{ train + validation }}) AS _test_start,
+    {%- if spec.split.validation_from %}
+    {{ spec.split.validation_from | literal }}::TIMESTAMP AS _validation_start,
+    {{ spec.split.test_from | literal }}::TIMESTAMP AS _test_start,
+    {%- elif not spec.split.hash_by %}
+    quantile_disc(timestamp, {{ spec.split.train }}) AS _validation_start,
+    quantile_disc(timestamp, {{ spec.split.train + spec.split.validation }}) AS _test_start,
     {%- endif %}
     max({{ end_of_log }}) + INTERVAL 1 SECOND AS _now
 FROM interactions;
@@ -27,10 +28,10 @@ FROM interactions;
 CREATE OR REPLACE TEMP TABLE item_places AS
 SELECT
     item_id, available_from,
-    row_number() OVER (ORDER BY available_from, md5({{ seed | literal }} || item_id::VARCHAR), item_id) - 1 AS _place
+    row_number() OVER (ORDER BY available_from, md5({{ spec.seed | literal }} || item_id::VARCHAR), item_id) - 1 AS _place
 FROM (
-    {%- if has_items %}
-    SELECT item_id, {% if available_from %}coalesce({{ available_from | identifier }}::TIMESTAMP, '-infinity'){% else %}'-infinity'::TIMESTAMP{% endif %} AS available_from
+    {%- if "items" in spec.entities %}
+    SELECT item_id, {% if spec.available_from %}coalesce({{ spec.available_from | identifier }}::TIMESTAMP, '-infinity'){% else %}'-infinity'::TIMESTAMP{% endif %} AS available_from
     FROM items
     {%- else %}
     SELECT item_id, min(timestamp) AS available_from FROM interactions GROUP BY item_id
@@ -40,15 +41,15 @@ FROM (
 CREATE OR REPLACE TEMP TABLE met_items AS
 SELECT user_id, _place, min(timestamp) AS timestamp
 FROM interactions JOIN item_places USING (item_id)
-GROUP BY user_id, _place{% if unmet == "same_moment" %}, timestamp{% endif %};
+GROUP BY user_id, _place{% if spec.negatives.unmet == "same_moment" %}, timestamp{% endif %};
 
 -- The items that are there at the time of a positive are those before the place `_available`.
 CREATE OR REPLACE TEMP TABLE positives AS
 SELECT _chosen.*, counts._available
 FROM (
-    SELECT user_id, item_id, timestamp, {{ context | listed }} {% if steps_of_root %}list_filter({{ steps_of_root }}, lambda _step: _step.value > 0)[1].since AS _known{% else %}timestamp AS _known{% endif %}
+    SELECT user_id, item_id, timestamp, {{ spec.context_features | listed }} {% if steps_of_root %}list_filter({{ steps_of_root }}, lambda _step: _step.value > 0)[1].since AS _known{% else %}timestamp AS _known{% endif %}
     FROM interactions
-    WHERE {% if steps_of_root %}_known IS NOT NULL{% else %}{{ root_label | identifier }} > 0{% endif %}
+    WHERE {% if steps_of_root %}_known IS NOT NULL{% else %}{{ spec.root_task.column | identifier }} > 0{% endif %}
 ) AS _chosen
 ASOF JOIN (
     SELECT available_from, max(_place) + 1 AS _available FROM item_places GROUP BY available_from
@@ -66,10 +67,10 @@ FROM (
         SELECT
             lacking.*,
             {%- if attempts %}
-            _attempt, floor(_available * ((md5_number_lower(concat_ws('|', {{ seed | literal }}, user_id, item_id, timestamp, _attempt)) >> 11)
+            _attempt, floor(_available * ((md5_number_lower(concat_ws('|', {{ spec.seed | literal }}, user_id, item_id, timestamp, _attempt)) >> 11)
                 / (1::UBIGINT << 53)))::BIGINT AS _place
             {%- else %}
-            md5(concat_ws('|', {{ seed | literal }}, user_id, item_id, timestamp, _place)) AS _attempt, _place
+            md5(concat_ws('|', {{ spec.seed | literal }}, user_id, item_id, timestamp, _place)) AS _attempt, _place
             {%- endif %}
         FROM (
             SELECT positives.rowid AS _positive, user_id, item_id, timestamp, _available, {{ negatives }} - coalesce(_found, 0) AS _wanted
@@ -85,7 +86,7 @@ FROM (
         {%- endif %}
     ) AS drawn
     ANTI JOIN met_items ON drawn.user_id = met_items.user_id AND drawn._place = met_items._place
-        AND met_items.timestamp {{ "=" if unmet == "same_moment" else "<=" }} drawn.timestamp
+        AND met_items.timestamp {{ "=" if spec.negatives.unmet == "same_moment" else "<=" }} drawn.timestamp
     {%- if not loop.first %}
     ANTI JOIN negatives ON drawn._positive = negatives._positive AND drawn._place = negatives._place
     {%- endif %}
@@ -99,7 +100,7 @@ QUALIFY row_number() OVER (PARTITION BY _positive ORDER BY _attempt) <= _wanted
 
 CREATE OR REPLACE TEMP TABLE impressions AS
 SELECT
-    {{ ids | listed }} {% if timed %}timestamp{% else %}NULL::TIMESTAMP AS timestamp{% endif %}, {{ key_columns | listed }} {{ labels | listed }} {{ context | listed }} false AS sampled,
+    {{ spec.ids | listed }} {% if spec.timed %}timestamp{% else %}NULL::TIMESTAMP AS timestamp{% endif %}, {{ spec.key_columns | listed }} {{ spec.labels | listed }} {{ spec.context_features | listed }} false AS sampled,
     {%- for label, sql in steps.items() %}
     {{ sql }} AS {{ steps_column(label) | identifier }},
     {%- endfor %}
@@ -107,11 +108,11 @@ FROM interactions
 {%- if negatives %}
 UNION ALL
 SELECT
-    user_id, item_places.item_id, timestamp,{% for column in key_columns %} NULL,{% endfor %}
-    {%- for label in labels %} {{ "0" if label == root_label else "NULL" }},{% endfor %}
-    {{ context | listed }} true,
+    user_id, item_places.item_id, timestamp,{% for column in spec.key_columns %} NULL,{% endfor %}
+    {%- for label in spec.labels %} {{ "0" if label == spec.root_task.column else "NULL" }},{% endfor %}
+    {{ spec.context_features | listed }} true,
     {%- for label in steps %}
-    {% if label == root_label %}[{'since': _known, 'value': 0}]{% else %}NULL{% endif %},
+    {% if label == spec.root_task.column %}[{'since': _known, 'value': 0}]{% else %}NULL{% endif %},
     {%- endfor %}
 FROM negatives
 JOIN positives ON positives.rowid = negatives._positive

@@ -7,13 +7,13 @@ SELECT
     {%- if tally.amount == "latest" %}
     max({{ tally.sql }}) AS {{ name }},
     {%- else %}
-    sum({{ tally.sql }}) FILTER (WHERE (until IS NULL OR until >= {{ now }}){% if tally.within_days %} AND timestamp >= {{ now }} - INTERVAL {{ tally.within_days }} DAY{% endif %}) AS {{ name }},
+    sum({{ tally.sql }}) FILTER (WHERE (until IS NULL OR until >= getvariable('now')){% if tally.within_days %} AND timestamp >= getvariable('now') - INTERVAL {{ tally.within_days }} DAY{% endif %}) AS {{ name }},
     {%- endif %}
     {%- endfor %}
 FROM (
 {% include "history_log.sql" %}
 )
-WHERE timestamp < {{ now }}
+WHERE timestamp < getvariable('now')
 {%- if group.keys %}
 GROUP BY {{ group.keys | identifiers }}
 {%- endif %};

@@ -1,4 +1,4 @@
--- Every row that was refused, of all raw files.
+-- Every refused row of all raw files.
 CREATE OR REPLACE TABLE rejected_rows AS
 {%- for table in tables %}
 SELECT * FROM {{ table }}_rejected

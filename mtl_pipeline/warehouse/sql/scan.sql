@@ -1,9 +1,9 @@
 -- csv_records: the readable records of the CSV files of one table, as strings; blank ones are NULL.
--- Records that are not valid CSV go to csv_rejects while it is read. The reader does not tell lines:
--- they follow from the order of the records, so whoever uses source_line here is told that it cannot be.
+-- Records that are not valid CSV go to csv_rejects while it is read. The reader does not report lines:
+-- they follow from the order of the records, so using source_line here is an error.
 CREATE OR REPLACE TEMP VIEW csv_records AS
 SELECT
-    {%- for column in columns %}
+    {%- for column in dialect.columns %}
     {%- if padded %}
     {#- A space sorts before every other character of text; trim() is slow, and most values need none. #}
     CASE WHEN {{ column | identifier }} < '!' OR suffix({{ column | identifier }}, ' ')
@@ -16,20 +16,20 @@ SELECT
     error({{ line_is_not_known | literal }})::BIGINT AS source_line
 FROM read_csv(
     [{% for path in paths %}{{ path | literal }}, {% endfor %}],
-    -- Pieces hold records only, and are what threads share: a piece that threads split is not read right.
-    header = {{ has_header and not in_pieces }},
+    -- Pieces hold records only, and each is read by one thread: a piece split among threads is read wrongly.
+    header = {{ dialect.has_header and not in_pieces }},
     {%- if in_pieces %}
     parallel = false,
     compression = 'none',
     new_line = '\n',
     {%- endif %}
-    max_line_size = {{ [longest_bytes + 2, 2000000] | max }},
+    max_line_size = {{ [dialect.longest_bytes + 2, 2000000] | max }},
     auto_detect = false,
-    delim = {{ delimiter | literal }},
-    quote = {{ quote | literal }},
-    escape = {{ quote | literal }},
-    encoding = {{ ("utf-8" if in_pieces else encoding) | literal }},
-    columns = { {%- for column in columns %}{{ column | literal }}: 'VARCHAR', {% endfor %} },
+    delim = {{ dialect.delimiter | literal }},
+    quote = {{ dialect.quote | literal }},
+    escape = {{ dialect.quote | literal }},
+    encoding = {{ ("utf-8" if in_pieces else dialect.encoding) | literal }},
+    columns = { {%- for column in dialect.columns %}{{ column | literal }}: 'VARCHAR', {% endfor %} },
     {%- if not file %}
     filename = true,
     {%- endif %}

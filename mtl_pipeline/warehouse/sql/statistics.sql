@@ -1,7 +1,7 @@
 -- What the model may know of the values of features: from the training split only.
 
--- statistics: how to bring each numeric feature to mean 0 and standard deviation 1. Counts grow without bound
--- and are taken as ln(1 + count) first. Ten digits are enough, and the same on any number of threads.
+-- statistics: how to bring each numeric feature to mean 0 and standard deviation 1. Counts grow without bound,
+-- so ln(1 + count) is taken first. Ten digits are enough, and the same on any number of threads.
 CREATE OR REPLACE TEMP TABLE statistics (
     feature VARCHAR, transform VARCHAR, mean DOUBLE, standard_deviation DOUBLE, missing BIGINT
 );
@@ -20,7 +20,7 @@ FROM (
 {%- endfor %}
 
 -- vocabulary: the values of each categorical feature and id, numbered from 1 by falling frequency.
--- 0 stands for missing and for values that training never showed.
+-- 0 stands for missing values and for those not seen in training.
 CREATE OR REPLACE TEMP TABLE vocabulary (feature VARCHAR, value VARCHAR, index INTEGER, frequency BIGINT);
 {%- for feature, is_list in categorical %}
 INSERT INTO vocabulary

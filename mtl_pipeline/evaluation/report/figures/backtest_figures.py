@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import polars as pl
 from matplotlib.axes import Axes
@@ -14,7 +15,7 @@ from mtl_pipeline.evaluation.report.figures.canvas import (
     Canvas,
     ReportFigure,
     add_legend,
-    draw_interval,
+    draw_intervals,
     new_figure,
     show_dates,
 )
@@ -26,12 +27,8 @@ from mtl_pipeline.predictions import CANDIDATE, CONSTANT, SINGLE_TASK
 from mtl_pipeline.spec import Task
 
 PARTS = {"train": "baseline-0", "validation": "baseline-1", "test": "accent"}
-STYLES = {
-    SINGLE_TASK: {"fmt": "o", "color": LIGHT["accent"]},
-    BEST_BASELINE: {"fmt": "D", "color": LIGHT["baseline-1"]},
-}
 MOST_UPRIGHT = 4
-"""With more windows their dates are written aslant."""
+"""With more windows the dates are slanted."""
 
 
 def windows_figure(result: BacktestResult) -> ReportFigure:
@@ -83,21 +80,22 @@ def spans(result: BacktestResult, row: dict, split: str) -> list[tuple[float, fl
 
 def task_figures(result: BacktestResult, task: Task) -> list[ReportFigure]:
     """Nothing where no window has a score."""
-    return [*scores_figure(result, task), *differences_figure(result, task)]
+    figures = [scores_figure(result, task), differences_figure(result, task)]
+    return [figure for figure in figures if figure]
 
 
-def scores_figure(result: BacktestResult, task: Task) -> list[ReportFigure]:
+def scores_figure(result: BacktestResult, task: Task) -> ReportFigure | None:
     """The headline metric of each model against the windows."""
     shown = KINDS[task.kind].headline
-    scores = in_headline(result.scores.metrics, task).filter(pl.col("split") == "test")
-    if not scores.filter(pl.col("value").is_finite()).height:
-        return []
+    scores = in_headline(result.scores.metrics, task).filter(split="test")
+    if not scores["value"].is_finite().any():
+        return None
     models = scores["model"].unique(maintain_order=True).to_list()
     canvas = Canvas(task, CANDIDATE, models)
     drawn = [model for model in models if model != CONSTANT] if len(models) > 2 else models
     figure, axes = new_figure()
     for model in drawn:
-        rows = scores.filter(pl.col("model") == model).sort("window")
+        rows = scores.filter(model=model).sort("window")
         style = canvas.line_style(model) | {"marker": "o", "markersize": 4}
         axes.plot(rows["window"].to_numpy(), rows["value"].to_numpy(), **style)
     name_windows(axes, result)
@@ -108,41 +106,31 @@ def scores_figure(result: BacktestResult, task: Task) -> list[ReportFigure]:
         f"how hard the rows of a {result.unit} are moves all models alike."
         + ("" if len(drawn) == len(models) else f" {CONSTANT} is left out for scale; the table has it.")
     )
-    return [ReportFigure(f"{shown.label} by {result.unit}", caption, figure)]
+    return ReportFigure(f"{shown.label} by {result.unit}", caption, figure)
 
 
-def differences_figure(result: BacktestResult, task: Task) -> list[ReportFigure]:
+def differences_figure(result: BacktestResult, task: Task) -> ReportFigure | None:
     """The candidate minus single_task and minus the best baseline, of each window and of their mean."""
-    shown = KINDS[task.kind].headline
+    shown, windows = KINDS[task.kind].headline, result.windows.height
     lines, means = (
         in_headline(frame, task).filter(pl.col("difference").is_finite())
         for frame in (result.scores.comparisons, result.pooled)
     )
-    means = means.with_columns(window=pl.lit(result.windows.height + 1, pl.Int64))
-    sides = {
-        SINGLE_TASK: lines.filter(pl.col("baseline") == SINGLE_TASK),
-        BEST_BASELINE: lines.filter("best_baseline"),
-    }
+    means = means.with_columns(window=pl.lit(windows + 1, pl.Int64))
+    sides = {SINGLE_TASK: lines.filter(baseline=SINGLE_TASK), BEST_BASELINE: lines.filter("best_baseline")}
     sides = {baseline: rows for baseline, rows in sides.items() if rows.height}
     if not sides:
-        return []
+        return None
     figure, axes = new_figure()
     axes.axhline(0, color=LIGHT["ink"], linewidth=0.8)
-    axes.axvspan(result.windows.height + 0.5, result.windows.height + 1.5, color=LIGHT["panel"], zorder=0)
+    axes.axvspan(windows + 0.5, windows + 1.5, color=LIGHT["panel"], zorder=0)
     for place, (baseline, rows) in enumerate(sides.items()):
         shift = (place - (len(sides) - 1) / 2) * 0.24
-        mean = means.filter(pl.col("baseline") == baseline)
-        points = pl.concat([frame.select("window", "difference", "low", "high") for frame in (rows, mean)])
-        draw_interval(
-            axes,
-            [window + shift for window in points["window"]],
-            points["difference"],
-            points["low"],
-            points["high"],
-            across=False,
-            label=f"against {baseline}",
-            **STYLES[baseline],
-        )
+        columns = ["window", "difference", "low", "high"]
+        points = pl.concat([rows.select(columns), means.filter(baseline=baseline).select(columns)])
+        places = [window + shift for window in points["window"]]
+        style = (SINGLE_TASK, BEST_BASELINE).index(baseline)
+        draw_intervals(axes, places, points, across=False, style=style, label=f"against {baseline}")
     name_windows(axes, result, also=["mean"])
     axes.set_ylabel(f"{shown.label}, {CANDIDATE} minus baseline")
     add_legend(figure, axes)
@@ -151,15 +139,13 @@ def differences_figure(result: BacktestResult, task: Task) -> list[ReportFigure]
         f"Difference in {shown.label} with its 95 % interval in each {result.unit}, and of their mean; {better} zero "
         f"{CANDIDATE} is better."
     )
-    return [ReportFigure(f"Difference by {result.unit}", caption, figure)]
+    return ReportFigure(f"Difference by {result.unit}", caption, figure)
 
 
 def name_windows(axes: Axes, result: BacktestResult, also: Sequence[str] = ()) -> None:
     """A tick for each window, with the day its test begins."""
     names = [*result.window_ticks, *also]
-    aslant = len(names) > MOST_UPRIGHT + 1
-    axes.set_xticks(
-        range(1, len(names) + 1), names, rotation=35 if aslant else 0, ha="right" if aslant else "center"
-    )
+    slant: dict[str, Any] = {"rotation": 35, "ha": "right"} if len(names) > MOST_UPRIGHT + 1 else {}
+    axes.set_xticks(range(1, len(names) + 1), names, **slant)
     axes.set_xlim(0.5, len(names) + 0.5)
     axes.set_xlabel("fold" if result.folded else "window, by the first day of its test rows")

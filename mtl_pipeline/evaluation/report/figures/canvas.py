@@ -8,13 +8,14 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from mtl_pipeline.evaluation.report.figures.palette import DASHES, LIGHT, colour_names
-from mtl_pipeline.evaluation.report.figures.svg import SETTINGS, to_svg
+from mtl_pipeline.evaluation.report.figures.svg import to_svg
 from mtl_pipeline.predictions import CEILING
 from mtl_pipeline.spec import Task
 
@@ -23,7 +24,9 @@ WIDTH, HEIGHT = 4.6, 3.9
 LONGEST_NAME = 30
 """Characters of a name beside an axis; the tables have all of it."""
 
-STYLE: dict[Any, Any] = SETTINGS | {
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",  # text stays text
+    "text.parse_math": False,  # a $ in a name is a $, not a formula
     "font.size": 9.5,
     "axes.titlesize": 8.5,
     "axes.titlelocation": "left",
@@ -45,6 +48,13 @@ STYLE: dict[Any, Any] = SETTINGS | {
     "legend.fontsize": 9,
     "lines.linewidth": 1.4,
 }
+BARS: dict[str, Any] = {"color": LIGHT["accent"], "alpha": 0.55, "linewidth": 0}
+"""Of a strip that counts rows."""
+INTERVALS: tuple[dict[str, Any], ...] = (
+    {"fmt": "o", "color": LIGHT["accent"]},
+    {"fmt": "D", "color": LIGHT["baseline-1"]},
+)
+"""Of differences from the first and the second baseline of a figure."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,7 @@ class ReportFigure:
 
     def svg(self, identifier: str) -> str:
         """`identifier` is unique on the page, and safe in an id."""
-        with matplotlib.rc_context(STYLE):
+        with matplotlib.rc_context(STYLE | {"svg.hashsalt": identifier}):
             return to_svg(self.figure, identifier, f"{self.title}. {self.caption}")
 
 
@@ -84,10 +94,10 @@ class Canvas:
         }
 
 
-def new_figure(height: float = HEIGHT, rows: int = 1, **settings: Any) -> tuple[Figure, Any]:
-    """A figure and its axes, or an array of the axes of `rows` panels, one below the other."""
+def new_figure(height: float = HEIGHT, rows: int = 1, columns: int = 1, **more: Any) -> tuple[Figure, Any]:
+    """A figure and its axes, or an array of the axes of its panels, which share their x axis."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
-    return figure, figure.subplots(rows, 1, sharex=True, **settings)
+    return figure, figure.subplots(rows, columns, sharex=True, **more)
 
 
 def two_panels() -> tuple[Figure, Axes, Axes]:
@@ -122,13 +132,15 @@ def show_dates(axes: Axes) -> None:
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
 
 
-def draw_interval(
-    axes: Axes, places: list[float], differences: Any, low: Any, high: Any, *, across: bool, **style: Any
+def draw_intervals(
+    axes: Axes, places: list[float], rows: pl.DataFrame, *, across: bool, style: int, label: str
 ) -> None:
-    """Dots with their 95 % intervals, along x where `across`, else along y."""
-    middle = np.array(differences, float)
-    reach = np.maximum(np.nan_to_num([middle - np.array(low, float), np.array(high, float) - middle]), 0)
-    if across:
-        axes.errorbar(middle, places, xerr=reach, markersize=4.5, **style)
-    else:
-        axes.errorbar(places, middle, yerr=reach, markersize=4.5, **style)
+    """Dots with their intervals, along x where `across`, else along y; `rows` has difference, low, high."""
+    difference, low, high = rows.select("difference", "low", "high").cast(pl.Float64).to_numpy().T
+    reach = np.maximum(np.nan_to_num([difference - low, high - difference]), 0)
+    dots = (
+        {"x": difference, "y": places, "xerr": reach}
+        if across
+        else {"x": places, "y": difference, "yerr": reach}
+    )
+    axes.errorbar(**dots, markersize=4.5, label=label, **INTERVALS[style])

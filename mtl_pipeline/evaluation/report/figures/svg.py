@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import io
 import re
-from typing import Any
 from xml.etree import ElementTree
 
-import matplotlib
 from matplotlib.figure import Figure
 
 from mtl_pipeline.evaluation.report.figures.palette import LIGHT
 
 SVG = "http://www.w3.org/2000/svg"
 XLINK = "http://www.w3.org/1999/xlink"
-SETTINGS: dict[Any, Any] = {"svg.fonttype": "none", "text.parse_math": False}
-"""Text stays text, and a `$` in a name is a `$`, not a formula."""
+FURNITURE = (f"{{{SVG}}}metadata", f"{{{SVG}}}style")
+"""Dropped: inside a page a style sheet would apply to all of it."""
+REFERENCES = ("clip-path", f"{{{XLINK}}}href")
 
 VARIABLES = {colour: f"var(--{name}, {colour})" for name, colour in LIGHT.items()}
 
@@ -33,11 +32,12 @@ def to_svg(figure: Figure, identifier: str, description: str) -> str:
     screen readers.
     """
     buffer = io.StringIO()
-    with matplotlib.rc_context(SETTINGS | {"svg.hashsalt": identifier}):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     root = ElementTree.fromstring(NOT_XML.sub("\ufffd", buffer.getvalue()))
-    remove_furniture(root)
     for element in root.iter():
+        for child in list(element):
+            if child.tag in FURNITURE:
+                element.remove(child)
         localise(element, identifier)
     for size in ("width", "height"):
         root.attrib.pop(size, None)
@@ -47,23 +47,13 @@ def to_svg(figure: Figure, identifier: str, description: str) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def remove_furniture(root: ElementTree.Element) -> None:
-    """Drop the metadata, and the style sheet: inside a page it would apply to all of it."""
-    for parent in list(root.iter()):
-        for child in list(parent):
-            if child.tag in (f"{{{SVG}}}metadata", f"{{{SVG}}}style"):
-                parent.remove(child)
-
-
 def localise(element: ElementTree.Element, identifier: str) -> None:
     """Prefix ids and the references to them; name colours as variables; leave the font to the page."""
     for name, value in element.attrib.items():
         if name == "id":
             element.set(name, f"{identifier}-{value}")
-        elif name == f"{{{XLINK}}}href" and value.startswith("#"):
-            element.set(name, f"#{identifier}-{value[1:]}")
-        elif name == "clip-path":
-            element.set(name, value.replace("url(#", f"url(#{identifier}-"))
+        elif name in REFERENCES:
+            element.set(name, value.replace("#", f"#{identifier}-"))
         elif name == "style":
             element.set(name, page_style(value))
 

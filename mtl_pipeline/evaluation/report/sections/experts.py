@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 import polars as pl
 
-from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.document import Cell, Section, Table
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
 
@@ -17,40 +18,27 @@ HOW_TO_READ = (
 )
 
 
-def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
+def sections(evaluation: Evaluation, experts: pl.DataFrame) -> list[Section]:
     """Nothing without a mixture of two experts or more."""
-    experts = context.part("experts")
-    if experts is None or experts["expert"].max() == 1:
+    if experts["expert"].max() == 1:
         return []
-    details = [Section("Weight of each expert", [HOW_TO_READ], tables=[experts_table(experts)])]
-    return [Section("Experts", points=[favourites(experts)], details=details)]
-
-
-def favourites(experts: pl.DataFrame) -> str:
-    """'watched listens most to expert 1; liked to expert 2 (its own).'"""
-    most = experts.sort("weight", descending=True).unique("task", keep="first", maintain_order=True)
-    found = {row["task"]: row for row in most.iter_rows(named=True)}
-    names = experts["task"].unique(maintain_order=True)
-    clauses = [f"{name} to {expert_name(found[name])}" for name in names]
-    return f"Each task listens most to one expert: {'; '.join(clauses)}."
+    by_task = [rows.to_dicts() for rows in experts.partition_by("task", maintain_order=True)]
+    most = [max(rows, key=itemgetter("weight")) for rows in by_task]
+    favourites = "; ".join(f"{row['task']} to {expert_name(row)}" for row in most)
+    how = f"Each task listens most to one expert: {favourites}."
+    heads = ["task", *map(expert_name, by_task[0])]
+    table = Table(heads, [[rows[0]["task"], *map(weight_cell, rows)] for rows in by_task])
+    details = [Section("Weight of each expert", [HOW_TO_READ], tables=[table])]
+    return [Section("Experts", points=[how], details=details)]
 
 
 def expert_name(row: dict) -> str:
     return f"expert {row['expert']}" + (f" ({row['owner']} only)" if row["owner"] else "")
 
 
-def experts_table(experts: pl.DataFrame) -> Table:
-    """Empty where a task cannot read the expert, which is another task's own."""
-    by_task = experts.partition_by("task", maintain_order=True)
-    return Table(
-        ["task", *map(expert_name, by_task[0].to_dicts())],
-        [[rows["task"][0], *map(weight_cell, rows.to_dicts())] for rows in by_task],
-    )
-
-
 def weight_cell(row: dict) -> Cell:
+    """Empty where the task cannot read the expert, which is another task's own."""
     if row["owner"] not in (None, row["task"]):
         return Cell("")
-    return Cell(
-        f"{row['weight']:.2f} ± {row['standard_deviation']:.2f}", tint=round(STRONGEST_TINT * row["weight"])
-    )
+    text = f"{row['weight']:.2f} ± {row['standard_deviation']:.2f}"
+    return Cell(text, tint=round(STRONGEST_TINT * row["weight"]))

@@ -16,7 +16,6 @@ from mtl_pipeline.evaluation.formatting import (
     join_words,
     shortened,
 )
-from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.document import Section, Table
 from mtl_pipeline.evaluation.report.figures.canvas import LONGEST_NAME, ReportFigure, new_figure
 from mtl_pipeline.evaluation.report.figures.palette import LIGHT
@@ -32,7 +31,6 @@ CLEAR = 2
 """An importance of so many spreads is named in a sentence."""
 INCHES_A_BAR = 0.25
 
-
 HOW_TO_READ = (
     "One feature at a time is shuffled among test rows, so that it says nothing any more, and the task's headline "
     "metric is measured again. Features that know the same stand in for each other: each alone then seems to matter "
@@ -41,21 +39,22 @@ HOW_TO_READ = (
 )
 
 
-def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
-    importance, tasks = context.part("importance"), evaluation.tasks
-    if importance is None or not (figures := importance_figures(importance, tasks)):
+def sections(evaluation: Evaluation, importance: pl.DataFrame) -> list[Section]:
+    tasks = evaluation.tasks
+    if not (figures := importance_figures(importance, tasks)):
         return []
-    numbers = Section(
-        "In figures and numbers", [HOW_TO_READ], tables=[importance_table(importance, tasks)], figures=figures
-    )
+    tables = [importance_table(importance, tasks)]
+    numbers = Section("In figures and numbers", [HOW_TO_READ], tables=tables, figures=figures)
     return [Section("Features", points=importance_sentences(importance, tasks), details=[numbers])]
 
 
-def of_task(importance: pl.DataFrame, task: Task) -> pl.DataFrame:
-    """The task's groups, most important first; without those whose importance is undefined or infinite."""
-    return importance.filter(pl.col("task") == task.name, pl.col("importance").is_finite()).sort(
-        "importance", descending=True, maintain_order=True
-    )
+def by_task(importance: pl.DataFrame, tasks: Sequence[Task]) -> list[tuple[Task, pl.DataFrame]]:
+    """Each task with its groups, most important first; without those whose importance is undefined or infinite, and
+    without tasks that have no other."""
+    finite = importance.filter(pl.col("importance").is_finite())
+    ranked = finite.sort("importance", descending=True, maintain_order=True)
+    groups = [(task, ranked.filter(task=task.name)) for task in tasks]
+    return [(task, of_task) for task, of_task in groups if of_task.height]
 
 
 def families(groups: pl.DataFrame) -> pl.DataFrame:
@@ -69,20 +68,18 @@ def features(groups: pl.DataFrame) -> pl.DataFrame:
 
 
 def importance_sentences(importance: pl.DataFrame, tasks: Sequence[Task]) -> list[str]:
-    """'watched (ROC-AUC 0.862): all history matters most (0.201 lost); of single features …'"""
+    """'watched (ROC-AUC 0.862): most is lost without all history (0.201); of single features, without …'"""
     return [
         importance_sentence(groups, task) + infinite_sentence(importance, task)
-        for task in tasks
-        if len(groups := of_task(importance, task))
+        for task, groups in by_task(importance, tasks)
     ]
 
 
 def infinite_sentence(importance: pl.DataFrame, task: Task) -> str:
     """Of groups without which a prediction is as wrong as can be, say a count of a thousand digits."""
-    groups = importance.filter(pl.col("task") == task.name, pl.col("importance").is_infinite())["group"]
-    if groups.is_empty():
-        return ""
-    return f" {KINDS[task.kind].headline.label} is infinite without {join_words(groups.to_list())}, which is not drawn."
+    groups = importance.filter(pl.col("importance").is_infinite(), task=task.name)["group"].to_list()
+    label = KINDS[task.kind].headline.label
+    return f" {label} is infinite without {join_words(groups)}, which is not drawn." if groups else ""
 
 
 def importance_sentence(groups: pl.DataFrame, task: Task) -> str:
@@ -90,23 +87,19 @@ def importance_sentence(groups: pl.DataFrame, task: Task) -> str:
     clear = groups.filter(pl.col("importance") > CLEAR * pl.col("spread"), pl.col("importance") > 0)
     if clear.is_empty():
         return f"{start}: no feature clearly matters."
-    wholes = [named(row) for row in families(clear).head(1).iter_rows(named=True)]
+    wholes, singles = named(families(clear).head(1)), named(features(clear).head(NAMED))
     most = f"most is lost without {wholes[0]}; " if wholes else ""
-    singles = [named(row) for row in features(clear).head(NAMED).iter_rows(named=True)]
-    single = (
-        f"of single features, without {join_words(singles)}"
-        if singles
-        else "no single feature clearly matters"
-    )
-    return f"{start}: {most}{single}."
+    if not singles:
+        return f"{start}: {most}no single feature clearly matters."
+    return f"{start}: {most}of single features, without {join_words(singles)}."
 
 
-def named(row: dict) -> str:
-    return f"{row['group']} ({format_value(row['importance'])})"
+def named(groups: pl.DataFrame) -> list[str]:
+    return [f"{row['group']} ({format_value(row['importance'])})" for row in groups.to_dicts()]
 
 
 def importance_figures(importance: pl.DataFrame, tasks: Sequence[Task]) -> list[ReportFigure]:
-    return [importance_figure(groups, task) for task in tasks if len(groups := of_task(importance, task))]
+    return [importance_figure(groups, task) for task, groups in by_task(importance, tasks)]
 
 
 def importance_figure(groups: pl.DataFrame, task: Task) -> ReportFigure:
@@ -125,9 +118,8 @@ def importance_figure(groups: pl.DataFrame, task: Task) -> ReportFigure:
     stacked[1].set_xlabel(f"{cost_of(task)} by shuffling{unit}")
     left_out = len(features(groups)) - MOST_FEATURES
     caption = (
-        f"How much worse {metric.label} ({format_value(groups['score'][0])}) becomes when a feature is shuffled among "
-        f"{groups['rows'][0]:,} test rows: mean of {groups['permutations'][0]} permutations, line: their standard "
-        "deviation."
+        f"How much worse {metric.label} becomes when a feature is shuffled among {groups['rows'][0]:,} test rows: mean "
+        f"of {groups['permutations'][0]} permutations, line: their standard deviation."
     )
     if left_out > 0:
         caption += f" {left_out} less important features are not drawn."
@@ -159,25 +151,17 @@ def draw_bars(axes: Axes, panel: pl.DataFrame, colour: str) -> None:
 
 def importance_table(importance: pl.DataFrame, tasks: Sequence[Task]) -> Table:
     """Families, then the features that matter most to some task, a column per task."""
-    columns = {task.name: groups for task in tasks if len(groups := of_task(importance, task))}
+    measured = by_task(importance, tasks)
     shown: dict[str, None] = {}
     for part in (families, features):
-        ranked = pl.concat(
-            part(groups).with_columns(share=pl.col("importance") / groups["importance"].max())
-            for groups in columns.values()
-        )
-        order = (
-            ranked.group_by("group")
-            .agg(pl.col("share").max())
-            .sort("share", "group", descending=[True, False])
-        )
-        shown |= dict.fromkeys(order["group"].head(MOST_FEATURES))
-    heads = [f"{task.name}: {cost_of(task)}" for task in tasks if task.name in columns]
-    cells = [cells_of(groups) for groups in columns.values()]
-    return Table(
-        ["shuffled", *heads],
-        [[group, *(of_task.get(group, MISSING) for of_task in cells)] for group in shown],
-    )
+        share = pl.col("importance") / pl.max("importance")
+        shares = pl.concat(part(groups.with_columns(share=share)) for _, groups in measured)
+        largest = shares.group_by("group").agg(pl.max("share"))
+        ranked = largest.sort("share", "group", descending=[True, False])
+        shown |= dict.fromkeys(ranked["group"].head(MOST_FEATURES))
+    cells = [cells_of(groups) for _, groups in measured]
+    heads = ["shuffled", *(f"{task.name}: {cost_of(task)}" for task, _ in measured)]
+    return Table(heads, [[group, *(of_task.get(group, MISSING) for of_task in cells)] for group in shown])
 
 
 def cells_of(groups: pl.DataFrame) -> dict[str, str]:

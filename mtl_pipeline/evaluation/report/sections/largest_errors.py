@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import polars as pl
 
 from mtl_pipeline.evaluation.formatting import format_value, shortened
-from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.document import Section, Table
 from mtl_pipeline.evaluation.studies.largest_errors import MOST_OF_ONE_USER, ROWS_SHOWN
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
@@ -16,8 +15,7 @@ from mtl_pipeline.spec import Task
 
 LONGEST_TEXT = 120
 SMALLEST_SHOWN = 1e-4
-NEW = "new"
-
+NEW = ", new"
 
 HOW_TO_READ = (
     f"The {ROWS_SHOWN} test rows of each task with the largest loss, after calibration, at most {MOST_OF_ONE_USER} of "
@@ -26,44 +24,30 @@ HOW_TO_READ = (
 )
 
 
-def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
-    errors = context.part("largest_errors")
-    if errors is None:
-        return []
+def sections(evaluation: Evaluation, errors: pl.DataFrame) -> list[Section]:
     details = [Section("Row by row", tables=error_tables(errors, evaluation.tasks))]
     return [Section("Largest errors", [HOW_TO_READ], details=details)]
 
 
 def error_tables(errors: pl.DataFrame, tasks: Sequence[Task]) -> list[Table]:
     """One for each task with an observed test row, of the frame of `largest_errors` with or without `item_text`."""
-    return [
-        error_table(rows, task) for task in tasks if len(rows := errors.filter(pl.col("task") == task.name))
-    ]
+    return [error_table(rows, task) for task in tasks if len(rows := errors.filter(task=task.name))]
 
 
 def error_table(rows: pl.DataFrame, task: Task) -> Table:
-    columns = {}
-    if has_values(rows, "item_text"):
-        columns["item's text"] = [shortened(text or "", LONGEST_TEXT) for text in rows["item_text"]]
-    columns |= {
-        "label": [label_in_words(row, task) for row in rows.iter_rows(named=True)],
-        "predicted": [prediction_in_words(row, task) for row in rows.iter_rows(named=True)],
-        KINDS[task.kind].error_label: [format_value(loss) for loss in rows["loss"]],
+    """Without the columns that the data do not have."""
+    columns: dict[str, tuple[str, Callable[[dict], str]]] = {
+        "item's text": ("item_text", lambda row: shortened(row["item_text"] or "", LONGEST_TEXT)),
+        "label": ("label", lambda row: label_in_words(row, task)),
+        "predicted": ("prediction", lambda row: prediction_in_words(row, task)),
+        KINDS[task.kind].error_label: ("loss", lambda row: format_value(row["loss"])),
+        "time": ("timestamp", lambda row: f"{row['timestamp']:%Y-%m-%d %H:%M}" if row["timestamp"] else ""),
+        "user": ("user_id", lambda row: f"{row['user_id']}{NEW if row['new_user'] else ''}"),
+        "item": ("item_id", lambda row: f"{row['item_id']}{NEW if row['new_item'] else ''}"),
     }
-    if has_values(rows, "timestamp"):
-        columns["time"] = rows["timestamp"].dt.to_string("%Y-%m-%d %H:%M").fill_null("").to_list()
-    for side in ("user", "item"):
-        if has_values(rows, f"{side}_id"):
-            columns[side] = [
-                f"{identity}, {NEW}" if is_new else str(identity)
-                for identity, is_new in rows.select(f"{side}_id", f"new_{side}").iter_rows()
-            ]
-    lines = [list(line) for line in zip(*columns.values(), strict=True)]
-    return Table(list(columns), lines, title=task.name)
-
-
-def has_values(rows: pl.DataFrame, column: str) -> bool:
-    return column in rows.columns and rows[column].null_count() < len(rows)
+    filled = {column.name for column in rows if column.null_count() < len(rows)}
+    shown = {head: cell for head, (column, cell) in columns.items() if column in filled}
+    return Table(list(shown), [[cell(row) for cell in shown.values()] for row in rows.to_dicts()], task.name)
 
 
 def label_in_words(row: dict, task: Task) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 import polars as pl
 
 from mtl_pipeline.evaluation.formatting import MISSING, shortened
-from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.document import Cell, Section, Table
 from mtl_pipeline.evaluation.studies.people import ITEMS_SHOWN
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
@@ -13,10 +14,7 @@ from mtl_pipeline.evaluation.studies.scoring import Evaluation
 LONGEST_TEXT = 60
 
 
-def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
-    people = context.part("people")
-    if people is None:
-        return []
+def sections(evaluation: Evaluation, people: pl.DataFrame) -> list[Section]:
     goal = people["goal"][0]
     how = (
         f"On the left the last {ITEMS_SHOWN} items of the training rows where {goal} happened; on the right those of "
@@ -29,31 +27,19 @@ def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
 def people_table(people: pl.DataFrame) -> Table:
     """Of the frame of `lists_of_people`, with or without `item_text`."""
     rows: list[list[Cell | str]] = []
-    for lists in people.partition_by("user_id", maintain_order=True):
+    for (user,), lists in people.partition_by("user_id", maintain_order=True, as_dict=True).items():
         before, top = (lists.filter(part=part).to_dicts() for part in ("before", "top"))
-        for place in range(max(len(before), len(top))):
-            liked = before[place] if place < len(before) else None
-            shown = top[place] if place < len(top) else None
-            rows.append(
-                [
-                    str(lists["user_id"][0]) if place == 0 else "",
-                    item_name(liked),
-                    item_name(shown),
-                    f"{shown['prediction']:.3f}" if shown else "",
-                    outcome(shown),
-                ]
-            )
+        for place, (liked, shown) in enumerate(zip_longest(before, top)):
+            name = "" if place else str(user)
+            top_cells = shown_cells(shown) if shown else ["", "", ""]
+            rows.append([name, item_name(liked) if liked else "", *top_cells])
     return Table(["user", "liked before", "put first in the test rows", "probability", "happened"], rows)
 
 
-def item_name(row: dict | None) -> str:
-    if row is None:
-        return ""
-    text = row.get("item_text") or str(row["item_id"])
-    return shortened(text, LONGEST_TEXT)
+def item_name(row: dict) -> str:
+    return shortened(row.get("item_text") or str(row["item_id"]), LONGEST_TEXT)
 
 
-def outcome(row: dict | None) -> Cell:
-    if row is None or row["label"] is None:
-        return Cell("" if row is None else MISSING)
-    return Cell("✓", "better") if row["label"] == 1 else Cell("")
+def shown_cells(row: dict) -> list[Cell | str]:
+    outcomes: dict[float | None, Cell | str] = {None: MISSING, 1: Cell("✓", "better")}
+    return [item_name(row), f"{row['prediction']:.3f}", outcomes.get(row["label"], "")]

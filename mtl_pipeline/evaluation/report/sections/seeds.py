@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from mtl_pipeline.evaluation.formatting import MISSING, MOST_DECIMALS, decimals_for
-from mtl_pipeline.evaluation.report.context import ReportContext
+from mtl_pipeline.evaluation.formatting import MOST_DECIMALS, decimals_for, format_value
 from mtl_pipeline.evaluation.report.document import Section, Table
-from mtl_pipeline.evaluation.report.wording import labelled
+from mtl_pipeline.evaluation.report.wording import labelled, notes_of
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.predictions import CHAMPION
@@ -20,10 +19,7 @@ FEW_SEEDS = 5
 SPREAD = ("mean", "standard_deviation", "lowest", "highest")
 
 
-def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
-    seeds = context.part("seeds")
-    if seeds is None:
-        return []
+def sections(evaluation: Evaluation, seeds: pl.DataFrame) -> list[Section]:
     how = (
         f"The same networks, trained on the same examples with {evaluation.seeds} seeds: what the first weights, the "
         "order of the rows and the hiding of ids do by chance. Of two models that differ by no more than this, one "
@@ -35,32 +31,25 @@ def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
 
 def seeds_table(seeds: pl.DataFrame, tasks: Sequence[Task]) -> Table:
     """The compared metrics of the frame of `measure_seeds`, a line for each model."""
+    shown = [(task, KINDS[task.kind].metric(name)) for task in tasks for name in KINDS[task.kind].compared]
     rows = [
-        (task, KINDS[task.kind].metric(name), row)
-        for task in tasks
-        for name in KINDS[task.kind].compared
-        for row in seeds.filter(pl.col("task") == task.name, pl.col("metric") == name).iter_rows(named=True)
+        row | {"label": labelled(metric)}
+        for task, metric in shown
+        for row in seeds.filter(task=task.name, metric=metric.name).iter_rows(named=True)
     ]
     return Table(
         ["task", "metric", "model", *(name.replace("_", " ") for name in SPREAD)],
-        [[task.name, labelled(shown), row["model"], *spread_in_words(row)] for task, shown, row in rows],
-        notes=list(
-            dict.fromkeys(
-                f"{task.name}, {row['model']}: {row['note']}" for task, _, row in rows if row["note"]
-            )
-        ),
+        [[row["task"], row["label"], row["model"], *spread_in_words(row)] for row in rows],
+        notes=notes_of(rows, "task", "model"),
     )
 
 
 def spread_in_words(row: dict) -> list[str]:
-    """The columns SPREAD, with as many decimals as show two digits of the deviation."""
+    """The columns SPREAD, with as many decimals as show two digits of the standard deviation."""
     decimals = decimals_for(abs(row["mean"])) if math.isfinite(row["mean"]) else 0
     if 0 < row["standard_deviation"] < 1:
         decimals = min(max(decimals, 1 - math.floor(math.log10(row["standard_deviation"]))), MOST_DECIMALS)
-    return [
-        MISSING if math.isnan(row[name]) else f"{row[name]:,.{decimals}f}".replace("-", "−")
-        for name in SPREAD
-    ]
+    return [format_value(row[name], decimals) for name in SPREAD]
 
 
 def seeds_sentence(evaluation: Evaluation) -> str:
@@ -70,7 +59,8 @@ def seeds_sentence(evaluation: Evaluation) -> str:
     sentences = [
         f"Here each difference is the mean over {evaluation.seeds} seeds: {evaluation.candidate} with each seed "
         "against the baseline with the same seed, where it has one. Its interval covers seeds too.",
-        "The tables of models, whole chains, ranked lists and slices show the one model that is put forward.",
+        "The means themselves stand under Over seeds, those of a whole chain in its own section; the tables of models, "
+        "whole chains, ranked lists and slices show the one model that is put forward.",
     ]
     if CHAMPION in evaluation.comparisons["baseline"]:
         sentences.append("The champion is compared with that one.")

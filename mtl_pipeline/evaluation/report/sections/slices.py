@@ -7,14 +7,13 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from mtl_pipeline.evaluation.formatting import MISSING, format_value, shortened
-from mtl_pipeline.evaluation.report.context import ReportContext
+from mtl_pipeline.evaluation.formatting import MISSING, format_value, percent, shortened
 from mtl_pipeline.evaluation.report.document import Section, Table
 from mtl_pipeline.evaluation.report.figures.canvas import (
     LONGEST_NAME,
     ReportFigure,
     add_legend,
-    draw_interval,
+    draw_intervals,
     new_figure,
 )
 from mtl_pipeline.evaluation.report.figures.palette import LIGHT
@@ -39,23 +38,13 @@ HOW_TO_READ = (
     "difference: take one as a question to look into, not as an answer."
 )
 HEADS = ("slice", "task", "test rows", "users", "positives or mean", "metric", "value")
-STYLES = ({"fmt": "o", "color": LIGHT["accent"]}, {"fmt": "D", "color": LIGHT["baseline-1"]})
 INCHES_A_SLICE = 0.2
 
 
-def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
-    slices = context.part("slices")
-    if slices is None:
-        return []
-    tables = slice_tables(slices, evaluation.tasks)
-    return [
-        Section(
-            "Slices",
-            [HOW_TO_READ],
-            figures=slice_figures(slices, evaluation.tasks),
-            details=[Section("All slices in numbers", tables=tables)],
-        )
-    ]
+def sections(evaluation: Evaluation, slices: pl.DataFrame) -> list[Section]:
+    numbers = Section("All slices in numbers", tables=slice_tables(slices, evaluation.tasks))
+    figures = slice_figures(slices, evaluation.tasks)
+    return [Section("Slices", [HOW_TO_READ], figures=figures, details=[numbers])]
 
 
 def slice_tables(slices: pl.DataFrame, tasks: Sequence[Task]) -> list[Table]:
@@ -68,44 +57,39 @@ def slice_tables(slices: pl.DataFrame, tasks: Sequence[Task]) -> list[Table]:
                 for task in tasks
                 for of_slice in in_headline(of_kind, task).partition_by("slice", maintain_order=True)
             ],
-            title=kind,
-            notes=[MEANINGS.get(kind, MEANING_OF_CATEGORY)],
+            title=of_kind["kind"][0],
+            notes=[MEANINGS.get(of_kind["kind"][0], MEANING_OF_CATEGORY)],
         )
-        for (kind,), of_kind in slices.partition_by("kind", maintain_order=True, as_dict=True).items()
+        for of_kind in slices.partition_by("kind", maintain_order=True)
     ]
 
 
 def slice_row(rows: list[dict], task: Task) -> list[str]:
     """`rows` of the frame, one for each baseline."""
     first = rows[0]
-    against = [against_text(row) for row in rows if row["baseline"] and not math.isnan(first["value"])]
     return [
         first["slice"],
         task.name,
-        f"{first['rows']:,}",
-        count_text(first["users"]),
+        *(format_value(first[name], 0) for name in ("rows", "users")),
         labels_in_words(first),
         labelled(KINDS[task.kind].headline),
         format_value(first["value"]),
-        "; ".join(against) or first["note"],
+        first["note"] if math.isnan(first["value"]) or not first["baseline"] else against_text(rows),
     ]
-
-
-def count_text(number: int | None) -> str:
-    return MISSING if number is None else f"{number:,}"
 
 
 def labels_in_words(row: dict) -> str:
     """'1,418 (20.0 %)' positives, or the mean label."""
     if row["positives"] is not None:
-        return f"{row['positives']:,} ({row['mean_label']:.1%})".replace("%", "\u00a0%")
+        return f"{row['positives']:,} ({percent(row['mean_label'], 1)})"
     return MISSING if row["mean_label"] is None else f"mean {format_value(row['mean_label'])}"
 
 
-def against_text(row: dict) -> str:
-    note = f" ({row['note']})" if row["note"] else ""
-    cell = marked(row["difference"], row["low"], row["high"], row["verdict"])
-    return f"{cell.text} {row['baseline']}{note}"
+def against_text(rows: list[dict]) -> str:
+    """'+0.012 [+0.008, +0.016] ✓ linear; −0.003 single_task (no interval: …)'"""
+    texts = [f"{marked(row).text} {row['baseline']}" for row in rows]
+    noted = [f" ({row['note']})" if row["note"] else "" for row in rows]
+    return "; ".join(text + note for text, note in zip(texts, noted, strict=True))
 
 
 def slice_figures(slices: pl.DataFrame, tasks: Sequence[Task]) -> list[ReportFigure]:
@@ -117,26 +101,18 @@ def slice_figures(slices: pl.DataFrame, tasks: Sequence[Task]) -> list[ReportFig
 def slice_figure(drawn: pl.DataFrame, task: Task) -> ReportFigure:
     """A line for each slice, a dot with its interval for each baseline."""
     candidate, metric = drawn["candidate"][0], KINDS[task.kind].headline
-    height = heights(drawn.select("kind", "slice").unique(maintain_order=True).rows())
+    slices = drawn.select("kind", "slice").unique(maintain_order=True)
+    gaps = slices["kind"].rle_id()  # of a line between kinds, from the top down
+    height = dict(zip(slices.rows(), (-float(place + gap) for place, gap in enumerate(gaps)), strict=True))
     figure, axes = new_figure(1.2 + INCHES_A_SLICE * len(height))
     axes.axvline(0, color=LIGHT["ink"], linewidth=0.8)
     baselines = sorted(drawn["baseline"].unique(maintain_order=True), key=lambda name: name != SINGLE_TASK)
-    for place, (baseline, style) in enumerate(zip(baselines, STYLES, strict=False)):
-        rows = drawn.filter(pl.col("baseline") == baseline)
+    for place, baseline in enumerate(baselines):
+        rows = drawn.filter(baseline=baseline)
         places = [height[row] + 0.18 - 0.36 * place for row in rows.select("kind", "slice").rows()]
-        draw_interval(
-            axes,
-            places,
-            rows["difference"],
-            rows["low"],
-            rows["high"],
-            across=True,
-            label=f"against {baseline}",
-            **style,
-        )
-    axes.set_yticks(
-        list(height.values()), [shortened(f"{kind}: {name}", LONGEST_NAME) for kind, name in height]
-    )
+        draw_intervals(axes, places, rows, across=True, style=place, label=f"against {baseline}")
+    names = [shortened(f"{kind}: {name}", LONGEST_NAME) for kind, name in height]
+    axes.set_yticks(list(height.values()), names)
     axes.tick_params(axis="y", labelsize=8)
     axes.margins(y=0.02)
     axes.set_xlabel(f"{metric.label}, {candidate} minus baseline")
@@ -147,9 +123,3 @@ def slice_figure(drawn: pl.DataFrame, task: Task) -> ReportFigure:
         "Slices too small to score are not drawn."
     )
     return ReportFigure(f"{task.name} by slice", caption, figure)
-
-
-def heights(slices: list[tuple[str, str]]) -> dict[tuple[str, str], float]:
-    """From the top down, with a gap of a line between kinds."""
-    kinds = list(dict.fromkeys(kind for kind, _ in slices))
-    return {row: -place - kinds.index(row[0]) for place, row in enumerate(slices)}

@@ -10,7 +10,7 @@ from mtl_pipeline.evaluation.report.wording import labelled
 from mtl_pipeline.evaluation.studies.ranked_lists import LIST_METRICS
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
 from mtl_pipeline.kinds import KINDS
-from mtl_pipeline.metrics.metric import CEILING_SHARE, Metric
+from mtl_pipeline.metrics.metric import Metric
 
 MODELS = {
     "constant": "the same answer for every row: the share of positives, or the mean, of the training rows, until "
@@ -27,13 +27,9 @@ MODELS = {
 
 
 def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
-    kinds = {task.kind: set(evaluation.metric_names(task.name)) for task in evaluation.tasks}
-    shown = [
-        metric for kind, names in kinds.items() for metric in KINDS[kind].metrics if metric.name in names
-    ]
-    shown += LIST_METRICS if context.part("ranking") is not None else ()
-    if any(CEILING_SHARE.name in names for names in kinds.values()):
-        shown.append(CEILING_SHARE)
+    names = {task.kind: set(evaluation.metric_names(task.name)) for task in evaluation.tasks}
+    shown = [metric for kind in names for metric in KINDS[kind].metrics if metric.name in names[kind]]
+    shown += LIST_METRICS if len(context.parts.get("ranking", ())) else ()
     models = [model for task in evaluation.tasks for model in evaluation.models(task.name)]
     return terms_sections(shown, models, concepts(evaluation))
 
@@ -45,16 +41,12 @@ def terms_sections(metrics: Iterable[Metric], models: Iterable[str], others: dic
         "Models": {model: MODELS[model] for model in dict.fromkeys(models) if model in MODELS},
         "Other terms": others,
     }
-    return [
-        Section(
-            "Terms",
-            details=[
-                Section(title, tables=[Table(["term", "meaning"], list(terms.items()))])
-                for title, terms in meanings.items()
-                if terms
-            ],
-        )
+    details = [
+        Section(title, tables=[Table(["term", "meaning"], list(terms.items()))])
+        for title, terms in meanings.items()
+        if terms
     ]
+    return [Section("Terms", details=details)]
 
 
 def concepts(evaluation: Evaluation) -> dict[str, str]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import polars as pl
 
-from mtl_pipeline.evaluation.formatting import MISSING, format_value, join_words
-from mtl_pipeline.evaluation.inference.intervals import BETTER, UNDECIDED, WORSE
-from mtl_pipeline.evaluation.report.context import ReportContext
+from mtl_pipeline.evaluation.formatting import format_value
+from mtl_pipeline.evaluation.inference.intervals import BETTER, INCOMPARABLE, UNDECIDED, WORSE
 from mtl_pipeline.evaluation.report.document import Section, Table
-from mtl_pipeline.evaluation.report.sections.slices import count_text, labels_in_words
-from mtl_pipeline.evaluation.report.wording import labelled, marked
+from mtl_pipeline.evaluation.report.sections.slices import labels_in_words
+from mtl_pipeline.evaluation.report.wording import clauses, labelled, marked, notes_of, outcome_of
 from mtl_pipeline.evaluation.studies.scoring import Evaluation, in_headline
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.spec import Task
@@ -20,10 +18,7 @@ from mtl_pipeline.spec import Task
 HEADS = ("task", "part", "test rows", "users", "items", "positives or mean", "metric", "with text", "without")
 
 
-def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
-    text = context.part("text")
-    if text is None:
-        return []
+def sections(evaluation: Evaluation, text: pl.DataFrame) -> list[Section]:
     how = (
         f"{evaluation.candidate} against without_text, the same network on the same features but no text vectors, "
         f"neither of items nor of users, each trained with {evaluation.seeds} seeds. Values are means over the seeds, "
@@ -41,26 +36,20 @@ def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
 
 
 def text_table(text: pl.DataFrame, tasks: Sequence[Task]) -> Table:
-    rows = [(task, row) for task in tasks for row in in_headline(text, task).to_dicts()]
-    return Table(
-        [*HEADS, "difference"],
+    shown = [(task, row) for task in tasks for row in in_headline(text, task).to_dicts()]
+    rows = [
         [
-            [
-                task.name,
-                row["part"],
-                f"{row['rows']:,}",
-                count_text(row["users"]),
-                count_text(row["items"]),
-                labels_in_words(row),
-                labelled(KINDS[task.kind].headline),
-                format_value(row["with_text"]),
-                MISSING if row["without_text"] is None else format_value(row["without_text"]),
-                marked(row["difference"], row["low"], row["high"], row["verdict"]),
-            ]
-            for task, row in rows
-        ],
-        notes=[f"{task.name}, {row['part']}: {row['note']}" for task, row in rows if row["note"]],
-    )
+            task.name,
+            row["part"],
+            *(format_value(row[name], 0) for name in ("rows", "users", "items")),
+            labels_in_words(row),
+            labelled(KINDS[task.kind].headline),
+            *(format_value(row[name]) for name in ("with_text", "without_text")),
+            marked(row),
+        ]
+        for task, row in shown
+    ]
+    return Table([*HEADS, "difference"], rows, notes=notes_of((row for _, row in shown), "task", "part"))
 
 
 def text_sentences(text: pl.DataFrame, tasks: Sequence[Task], candidate: str) -> list[str]:
@@ -70,19 +59,14 @@ def text_sentences(text: pl.DataFrame, tasks: Sequence[Task], candidate: str) ->
         WORSE: f"{candidate} is worse with text on",
         UNDECIDED: "no difference is shown on",
         BETTER: f"{candidate} is better with text on",
-        "": "nothing can be said on",
+        INCOMPARABLE: "nothing can be said on",
     }
-    sentences = []
-    for task in tasks:
-        verdicts = {
-            row["part"]: "" if row["low"] is None or math.isnan(row["low"]) else row["verdict"]
-            for row in in_headline(text, task).to_dicts()
-        }
-        clauses = [
-            f"{phrase} {join_words([part for part, found in verdicts.items() if found == verdict])}"
-            for verdict, phrase in phrases.items()
-            if verdict in verdicts.values()
-        ]
-        if clauses:
-            sentences.append(f"On {task.name}, {'; '.join(clauses)}.")
-    return sentences
+    outcomes = {
+        task.name: {row["part"]: outcome_of(row) for row in in_headline(text, task).iter_rows(named=True)}
+        for task in tasks
+    }
+    return [
+        f"On {task}, {'; '.join(clauses(phrases, of_parts))}."
+        for task, of_parts in outcomes.items()
+        if of_parts
+    ]

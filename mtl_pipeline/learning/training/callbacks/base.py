@@ -1,4 +1,4 @@
-"""What may be done at fixed moments of training, beside learning."""
+"""What may be done at fixed moments of training, besides learning."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Run:
     tasks: Sequence[Task]
     train: Rows
     rows_per_round: int
-    """How many rows are gone through between two validation rounds."""
+    """Rows trained on between two validation rounds."""
     seed: int
     frozen: set[int] = field(default_factory=set)
-    """Places of the tasks that no longer learn from labels; training ends when all are."""
+    """Places of the tasks that no longer learn from labels; training ends when all are in it."""
 
 
 class Callback:
@@ -36,19 +36,19 @@ class Callback:
         self.run = run
 
     def before_backward(self, losses: Tensor, outputs: Tensor, rows: Tensor) -> Tensor:
-        """The losses (float32 [tasks]) that the balancer shall get in place of these, from what the network gives
-        for the batch and the batch's row numbers."""
+        """The losses (float32 [tasks]) that the balancer gets instead of these. `outputs`: the network's for the batch;
+        `rows`: the batch's row numbers."""
         return losses
 
     def after_step(self) -> None:
         """After each step of the optimiser."""
 
     def validating(self) -> AbstractContextManager[None]:
-        """Entered for as long as a validation round lasts."""
+        """Entered for the duration of a validation round."""
         return nullcontext()
 
     def after_validation(self, relative: np.ndarray) -> None:
         """Within `validating`. `relative`: float [tasks], validation loss / loss of a constant answer."""
 
     def after_round(self, entry: dict[str, float]) -> None:
-        """At the end of a round; may add to its entry in the training log."""
+        """At the end of a round; may add to the round's entry in the training log."""

@@ -1,12 +1,12 @@
 """Conflict between tasks made visible: the cosine of their losses' gradients while the network learns.
 
 Above zero, a step that helps one task helps the other too; below zero, it hurts it (Yu et al., NeurIPS 2020,
-https://arxiv.org/abs/2001.06782, who call that conflict; Du et al. 2018, https://arxiv.org/abs/1812.02224). The
-gradients are those with respect to all parameters that more than one task moves, since there the optimiser adds them
-up. How losses are weighted does not matter to a cosine.
+https://arxiv.org/abs/2001.06782, who call that conflict; Du et al. 2018, https://arxiv.org/abs/1812.02224). Gradients
+are taken with respect to all parameters that more than one task moves, where the optimiser adds them up. Weights of
+losses do not matter to a cosine.
 
-Measured on the same training rows at every round, without dropout and without any random number, so that training
-goes on as if nothing had been measured.
+Measured on the same training rows at every round, without dropout and without any random number, so that training is
+not changed by it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from mtl_pipeline.learning.training.callbacks.base import Callback, Run
 from mtl_pipeline.learning.training.losses import task_losses
 
 SHARE_OF_PASSES = 0.04
-"""What the measurement may cost at worst, with no row observed for two tasks, as a share of the forward and backward
-passes of training. Of its whole time, on MovieLens, it is about a quarter of that: 1 %."""
+"""Share of training's forward and backward passes that the measurement may cost at worst, with no row observed for two
+tasks. Of the whole time of training it is about 1 % on MovieLens."""
 MOST_ROWS, FEWEST_ROWS = 4096, 64
-"""Rows on which one task is observed: more make the cosine steadier."""
+"""Rows on which one task is observed; more make the cosine steadier."""
 
 
 class GradientConflict(Callback):
@@ -40,10 +40,7 @@ class GradientConflict(Callback):
             self.rows = sampled_rows(run.train, most, run.seed)
 
     def after_round(self, entry: dict[str, float]) -> None:
-        """The cosine of each pair of tasks that still learn, by `gradient_cosine/<task>~<other task>`.
-
-        A pair is left out while one of the two has no gradient.
-        """
+        """Adds `gradient_cosine/<task>~<other task>` for each pair of tasks that still learn and have gradients."""
         network, tasks = self.run.network, self.run.tasks
         learning = [column for column in range(len(tasks)) if column not in self.run.frozen]
         if len(learning) < 2:
@@ -58,15 +55,14 @@ class GradientConflict(Callback):
 
 
 def affordable_rows(rows_per_round: int, tasks: int) -> int:
-    """Rows for each task. A training step goes forward once and back once, which takes twice as long; here it is
-    back once for each task, at worst with different rows for each."""
+    """Rows for each task. A training step costs one forward pass and one backward pass, which takes twice as long; this
+    costs a backward pass for each task, at worst on different rows."""
     steps = (1 + 2 * tasks) / 3
     return int(min(MOST_ROWS, max(FEWEST_ROWS, SHARE_OF_PASSES * rows_per_round / steps / tasks)))
 
 
 def sampled_rows(train: Rows, most: int, seed: int) -> Rows:
-    """Rows on which each task keeps at most `most` of its labels: a fair sample for every one of them, however
-    seldom it is observed."""
+    """Rows on which each task keeps at most `most` of its labels: a fair sample for each, however rarely observed."""
     labels = train.labels.cpu().numpy()
     samples = [torch.from_numpy(sample) for sample in observed_samples(labels, most, seed)]
     rows = torch.cat(samples).unique()
@@ -76,8 +72,8 @@ def sampled_rows(train: Rows, most: int, seed: int) -> Rows:
 
 
 def gradient_cosines(losses: Tensor, parameters: Sequence[torch.nn.Parameter]) -> Tensor:
-    """float64 [tasks, tasks]: cosines between the gradients of the losses (float32 [tasks]) with respect to all the
-    parameters taken together; NaN where a gradient is zero. No gradient is left behind."""
+    """float64 [tasks, tasks]: cosines between the gradients of the losses (float32 [tasks]) with respect to all
+    parameters together; NaN where a gradient is zero. `grad` stays as it was."""
     last = len(losses) - 1
     by_task = [
         torch.autograd.grad(loss, parameters, retain_graph=task < last) for task, loss in enumerate(losses)

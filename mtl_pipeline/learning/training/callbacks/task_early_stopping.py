@@ -1,10 +1,10 @@
 """Task-wise early stopping.
 
-Tasks learn at different speeds: one may overfit within an epoch while another still improves in the
-tenth. So a task that has not improved for a while is frozen: from then on it learns no labels, but to
-give what the network gave at the task's own best round, while the other tasks go on. This is learning
-without forgetting (Li and Hoiem, ECCV 2016, https://arxiv.org/abs/1606.09282), with outputs distilled by
-squared difference (Ba and Caruana, NeurIPS 2014, https://arxiv.org/abs/1312.6184).
+Tasks learn at different speeds: one may overfit within an epoch while another still improves in the tenth. So a task
+that has not improved for a while is frozen: from then on it no longer learns its labels, but what the network gave at
+the task's own best round, while the other tasks go on. This is learning without forgetting (Li and Hoiem, ECCV 2016,
+https://arxiv.org/abs/1606.09282), with outputs distilled by squared difference (Ba and Caruana, NeurIPS 2014,
+https://arxiv.org/abs/1312.6184).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from mtl_pipeline.learning.training.callbacks.base import Callback, Run
 from mtl_pipeline.learning.training.ranker import ROWS_AT_ONCE
 
 MEAN = -1
-"""Where a task's place is asked for: the mean over all tasks."""
+"""The place of the mean over all tasks, behind the tasks."""
 
 
 class TaskEarlyStopping(Callback):
-    """Knows the best round so far of each task, and of the mean over tasks (MEAN), with the weights of that round;
-    freezes the tasks that did not improve in the last `patience` rounds."""
+    """Keeps the best round so far of each task and of the mean over tasks, with its weights; freezes the tasks that did
+    not improve in the last `patience` rounds."""
 
     def __init__(self, patience: int, log: Callable[[str], None] = lambda line: None) -> None:
         self.patience, self.log = patience, log
@@ -33,14 +33,14 @@ class TaskEarlyStopping(Callback):
     def start(self, run: Run) -> None:
         super().start(run)
         self.rounds = 0
-        self.best_round = dict.fromkeys([MEAN, *range(len(run.tasks))], 0)
-        self.best_score = dict.fromkeys(self.best_round, float("inf"))
-        self.best_weights: dict[int, dict[str, Tensor]] = {}
+        self.best_round = np.zeros(len(run.tasks) + 1, dtype=np.int64)
+        self.best_score = np.full(len(run.tasks) + 1, np.inf)
+        self.best_weights: list[dict[str, Tensor]] = [{}] * (len(run.tasks) + 1)
         self.targets: dict[int, Tensor] = {}
         """float32 [train rows, outputs of the task], by the place of a frozen task."""
 
     def before_backward(self, losses: Tensor, outputs: Tensor, rows: Tensor) -> Tensor:
-        """The losses of frozen tasks keep their value, and have the gradient of the distance to their targets."""
+        """The losses of frozen tasks keep their value, but get the gradient of the distance to their targets."""
         if not self.targets:
             return losses
         by_task = list(losses)
@@ -50,12 +50,12 @@ class TaskEarlyStopping(Callback):
         return torch.stack(by_task)
 
     def after_validation(self, relative: np.ndarray) -> None:
-        weights: dict[str, Tensor] = {}
-        for which, score in ((MEAN, relative.mean()), *enumerate(relative)):
-            if score < self.best_score[which]:
-                weights = weights or self.present_weights()
-                self.best_round[which], self.best_score[which] = self.rounds, float(score)
-                self.best_weights[which] = weights
+        scores = np.append(relative, relative.mean())
+        improved = np.flatnonzero(scores < self.best_score)
+        self.best_round[improved], self.best_score[improved] = self.rounds, scores[improved]
+        weights = self.present_weights() if len(improved) else {}
+        for place in improved:
+            self.best_weights[place] = weights
         self.rounds += 1
 
     def after_round(self, entry: dict[str, float]) -> None:

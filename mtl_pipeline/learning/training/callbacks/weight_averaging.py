@@ -11,14 +11,13 @@ import torch
 from mtl_pipeline.learning.training.callbacks.base import Callback, Run
 
 STEPS_BETWEEN = 10
-"""Averaging touches every weight, also the rows of large tables that a step leaves alone."""
+"""Averaging touches every weight, including the rows of large tables that a step leaves alone."""
 DECAY = 0.9
 """Per update: the average looks back over about 100 steps."""
 
 
 class WeightAveraging(Callback):
-    """An exponential moving average of a network's parameters, which looks back less far at first. Validated, and
-    kept, is the average."""
+    """An exponential moving average of the parameters, shorter at first. The average is what is validated and kept."""
 
     def start(self, run: Run) -> None:
         self.parameters = [parameter.data for parameter in run.network.parameters()]
@@ -34,7 +33,7 @@ class WeightAveraging(Callback):
 
     @contextmanager
     def validating(self) -> Iterator[None]:
-        """Swap the averages in for as long as the block lasts."""
+        """Within the block, the parameters are the averages."""
         self.swap()
         try:
             yield

@@ -4,7 +4,7 @@ import dagster as dg
 import polars as pl
 
 from mtl_pipeline.components.context import PipelineContext
-from mtl_pipeline.components.metadata import markdown_table, summary_metadata
+from mtl_pipeline.components.metadata import markdown_table, published, summary_metadata
 from mtl_pipeline.publishing import reading
 from mtl_pipeline.spec.assets import code_version, training_settings
 
@@ -24,14 +24,7 @@ def model_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
 
         summary = train_ranker(paths, spec, target=paths.model, log=context.log.info)
         with reading(paths.model) as folder:
-            training_log = pl.read_json(folder / "training_log.json")
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(summary.fingerprint),
-            metadata={
-                "dagster/uri": dg.MetadataValue.path(paths.model),
-                **summary_metadata(summary),
-                "training log": markdown_table(training_log),
-            },
-        )
+            log = markdown_table(pl.read_json(folder / "training_log.json"))
+        return published(summary.fingerprint, paths.model, summary_metadata(summary) | {"training log": log})
 
     return model

@@ -4,6 +4,7 @@ import dagster as dg
 from pydantic import Field
 
 from mtl_pipeline.components.context import PipelineContext
+from mtl_pipeline.components.metadata import published, report_metadata
 from mtl_pipeline.spec.assets import backtest_version
 
 
@@ -20,27 +21,23 @@ def backtest_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
 
     @pipeline.asset(
         reads=["examples", *pipeline.embeddings],
-        group=pipeline.studies_group,
+        study=True,
         kinds={"pytorch", "scikitlearn", "html"},
         trains=True,
         code_version=backtest_version(paths, spec, spec.evaluation.backtest),
     )
     def backtest(context: dg.AssetExecutionContext, config: BacktestConfig) -> dg.MaterializeResult:
-        """Model and baselines trained and tested anew in several windows of time, or folds: whether what the evaluation
-        says of one test split holds in others. Goes on where it was stopped. No part of the nightly run."""
+        """Model and baselines, trained and tested again in several windows of time, or folds: does what the evaluation
+        says about one test split hold in others? Resumes where it was stopped. Not part of the nightly run."""
         from mtl_pipeline.workflows.backtest import run_backtest
 
         result = run_backtest(paths, spec, windows=config.windows, log=context.log.info)
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(str(result.scores.metrics.hash_rows(seed=0).sum())),
-            metadata={
-                "report": dg.MetadataValue.md((paths.backtest / "report.md").read_text(encoding="utf-8")),
-                "page": dg.MetadataValue.path(paths.backtest / "report.html"),
-                "dagster/uri": dg.MetadataValue.path(paths.backtest),
-                "windows": result.windows.height,
-                "windows of earlier runs": result.resumed,
-                **result.numbers,
-            },
-        )
+        metadata = {
+            **report_metadata(paths.backtest),
+            "windows": result.windows.height,
+            "windows of earlier runs": result.resumed,
+            **result.numbers,
+        }
+        return published(str(result.scores.metrics.hash_rows(seed=0).sum()), paths.backtest, metadata)
 
     return backtest

@@ -4,7 +4,7 @@ import dagster as dg
 import polars as pl
 
 from mtl_pipeline.components.context import PipelineContext
-from mtl_pipeline.components.metadata import counts_table, markdown_table
+from mtl_pipeline.components.metadata import counts_table, markdown_table, published
 from mtl_pipeline.paths import COMMON_SQL
 from mtl_pipeline.spec.assets import code_version, examples_settings
 from mtl_pipeline.warehouse.features.examples import ExamplesSummary, build_examples
@@ -34,23 +34,17 @@ def examples_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         """One row per impression: labels, features as they were known at that time, and split by time."""
         summary = build_examples(paths, spec)
         context.log.info(f"examples: {summary.rows:,} rows, {summary.rows_by_split}")
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(summary.fingerprint),
-            metadata={
-                "dagster/row_count": summary.rows,
-                "dagster/uri": dg.MetadataValue.path(paths.examples),
-                "rows by split": counts_table(summary.rows_by_split, "split"),
-                "labels": label_table(summary),
-                **({"late labels": markdown_table(summary.late)} if len(summary.late) else {}),
-                **{f"{split} starts": time for split, time in summary.boundaries.items()},
-                "features": ", ".join(summary.features),
-                **(
-                    {"negatives copy": ", ".join(spec.context_features) or "nothing"}
-                    if spec.negatives
-                    else {}
-                ),
-            },
-        )
+        metadata = {
+            "dagster/row_count": summary.rows,
+            "rows by split": counts_table(summary.rows_by_split, "split"),
+            "labels": label_table(summary),
+            **({"late labels": markdown_table(summary.late)} if len(summary.late) else {}),
+            **{f"{split} starts": time for split, time in summary.boundaries.items()},
+            "features": ", ".join(summary.features),
+        }
+        if spec.negatives:
+            metadata["negatives copy"] = ", ".join(spec.context_features) or "nothing"
+        return published(summary.fingerprint, paths.examples, metadata)
 
     return examples
 

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from mtl_pipeline.components.context import PipelineContext
-from mtl_pipeline.components.metadata import markdown_table, summary_metadata
+from mtl_pipeline.components.metadata import markdown_table, published, summary_metadata
 from mtl_pipeline.paths import COMMON_SQL
 from mtl_pipeline.spec.assets import code_version
 
@@ -27,16 +27,13 @@ def recommendations_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         """The best unseen items of every user by the champion, with the predictions of all tasks and their score."""
         from mtl_pipeline.workflows.recommend import recommend_items
 
-        done = recommend_items(paths, spec, log=context.log.info)
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(done.summary.fingerprint),
-            metadata={
-                "dagster/uri": dg.MetadataValue.path(paths.recommendations),
-                "model": done.champion,
-                **summary_metadata(done.summary),
-                **summary_metadata(done.catalogue),
-                "for the first users": markdown_table(done.first),
-            },
-        )
+        recommended = recommend_items(paths, spec, log=context.log.info)
+        metadata = {
+            "model": recommended.champion,
+            **summary_metadata(recommended.summary),
+            **summary_metadata(recommended.catalogue),
+            "for the first users": markdown_table(recommended.first),
+        }
+        return published(recommended.summary.fingerprint, paths.recommendations, metadata)
 
     return recommendations

@@ -1,4 +1,4 @@
-"""Experts and the gates that mix them: what MMoE and PLE are built of."""
+"""What architectures are built of: MLPs, experts, and mixtures of these."""
 
 from __future__ import annotations
 
@@ -8,6 +8,16 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+
+class MLP(nn.Sequential):
+    """A multilayer perceptron, ReLU and dropout behind each layer: float32 [rows, widths[0]] → [rows, widths[-1]]."""
+
+    def __init__(self, widths: Sequence[int], dropout: float = 0.0) -> None:
+        layers: list[nn.Module] = []
+        for width_in, width_out in pairwise(widths):
+            layers += [nn.Linear(width_in, width_out), nn.ReLU(), nn.Dropout(dropout)]
+        super().__init__(*layers)
 
 
 class Experts(nn.Module):
@@ -28,8 +38,7 @@ class Experts(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """float32 [rows, width], or [experts, rows, width] where each expert reads something else → float32 [experts,
-        rows, hidden[-1]]."""
+        """float32 [rows, width], or [experts, rows, width] where their inputs differ → [experts, rows, hidden[-1]]."""
         if inputs.dim() == 2:
             hidden = self.first(inputs).view(len(inputs), self.count, -1).transpose(0, 1)
         else:
@@ -42,6 +51,5 @@ class Experts(nn.Module):
 
 
 def mix(experts: Tensor, weights: Tensor) -> list[Tensor]:
-    """Per task its mixture of experts, float32 [rows, hidden]: from float32 [experts, rows, hidden] and the gates'
-    float32 [rows, tasks, experts]."""
+    """Experts float32 [experts, rows, hidden] and weights [rows, tasks, experts] → mixture by task, [rows, hidden]."""
     return list(torch.einsum("rte,erh->trh", weights, experts))

@@ -1,10 +1,10 @@
-"""Seed runs: the networks with further seeds, and without text, for a comparison that no single seed decides."""
+"""Seed runs: the networks with further seeds, for a comparison that no single seed decides."""
 
 import dagster as dg
 from pydantic import Field
 
 from mtl_pipeline.components.context import PipelineContext
-from mtl_pipeline.components.metadata import summary_metadata
+from mtl_pipeline.components.metadata import published, summary_metadata
 from mtl_pipeline.spec.assets import (
     SEEDS_OF_A_STUDY,
     code_version,
@@ -28,24 +28,18 @@ def seed_runs_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
 
     @pipeline.asset(
         reads=["model", "baselines", "examples", *pipeline.embeddings],
-        group=None if runs_seeds_nightly(spec) else pipeline.studies_group,
+        study=not runs_seeds_nightly(spec),
         kinds={"pytorch", "parquet"},
         trains=True,
         code_version=code_version(settings=training_settings(spec) | {"seeds": usual_seeds(spec)}),
     )
     def seed_runs(context: dg.AssetExecutionContext, config: SeedRunsConfig) -> dg.MaterializeResult:
-        """Predictions of the networks with further seeds, for all tasks and for one task alone, and with each seed of
-        the one for all tasks without text vectors. The evaluation compares over them."""
+        """Predictions of the networks trained with further seeds: for all tasks, for one task alone and, with each
+        seed, for all tasks without text vectors. The evaluation compares over them."""
         from mtl_pipeline.workflows.seed_runs import run_seeds
 
         summary = run_seeds(paths, spec, seeds=config.seeds, log=context.log.info)
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(summary.fingerprint),
-            metadata={
-                "dagster/uri": dg.MetadataValue.path(paths.seed_runs),
-                "seeds": ", ".join(map(str, summary.seeds)),
-                **summary_metadata(summary),
-            },
-        )
+        seeds = {"seeds": ", ".join(map(str, summary.seeds))}
+        return published(summary.fingerprint, paths.seed_runs, seeds | summary_metadata(summary))
 
     return seed_runs

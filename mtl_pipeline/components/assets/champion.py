@@ -1,6 +1,6 @@
 """The champion: the model that recommends. Materializing it carries out what the evaluation decided, or goes back.
 
-Two checks report what there is then, because they answer two questions. `champion_settled` blocks when there is no
+Two checks report the state afterwards, because they answer two questions. `champion_settled` blocks when there is no
 model that may recommend. `challenger_promoted` only warns: a bad night must be seen, but the champion goes on
 recommending.
 """
@@ -12,14 +12,14 @@ import dagster as dg
 
 from mtl_pipeline.champions import PREVIOUS
 from mtl_pipeline.components.context import PipelineContext, clear_failures
-from mtl_pipeline.components.metadata import markdown_table
+from mtl_pipeline.components.metadata import markdown_table, published
 from mtl_pipeline.spec.assets import code_version
 
 
 class ChampionConfig(dg.Config):
     roll_back_to: str = ""
     """`previous`, or how the fingerprint of an earlier champion begins: make it the champion again. By default the
-    decision of the evaluation is carried out."""
+    evaluation's decision is carried out."""
 
 
 def champion_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
@@ -31,59 +31,47 @@ def champion_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         code_version=code_version(settings={"keep": spec.promotion.keep}),
     )
     def champion(context: dg.AssetExecutionContext, config: ChampionConfig) -> dg.MaterializeResult:
-        """The model that recommends: the newest one where the evaluation decided so, else the one before; or an earlier
+        """The model that recommends: the newest one if the evaluation decided so, else the previous one; or an earlier
         one that somebody went back to."""
-        from mtl_pipeline.workflows.promote import latest_entries, settle_champion
+        from mtl_pipeline.workflows.champion import latest_entries, settle_champion
 
-        settled = settle_champion(paths, spec, roll_back_to=config.roll_back_to, log=context.log.info)
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(settled.champion),
-            metadata={
-                "champion": settled.champion,
-                "why": settled.why,
-                "dagster/uri": dg.MetadataValue.path(paths.champions / settled.champion),
-                "history": markdown_table(latest_entries(paths)),
-            },
-        )
+        now, why = settle_champion(paths, spec, roll_back_to=config.roll_back_to, log=context.log.info)
+        history = markdown_table(latest_entries(paths))
+        return published(now, paths.champions / now, {"champion": now, "why": why, "history": history})
 
     return champion
 
 
 def champion_asset_checks(pipeline: PipelineContext) -> dg.AssetChecksDefinition:
     key = pipeline.key("champion")
-
-    @dg.multi_asset_check(
-        name=f"{pipeline.name}__champion_checks",
-        specs=[
-            dg.AssetCheckSpec(
-                "champion_settled",
-                asset=key,
-                description="There is a champion, and it can predict for the pipeline as it is declared now.",
-                blocking=True,
-            ),
-            dg.AssetCheckSpec(
-                "challenger_promoted",
-                asset=key,
-                description="The newest model is the champion. Where it is not, the champion before it goes on "
-                "recommending.",
-            ),
-        ],
+    settled = dg.AssetCheckSpec(
+        "champion_settled",
+        asset=key,
+        description="There is a champion, and it can predict for the pipeline as it is declared now.",
+        blocking=True,
     )
+    promoted = dg.AssetCheckSpec(
+        "challenger_promoted",
+        asset=key,
+        description="The newest model is the champion. Where it is not, the previous champion goes on recommending.",
+    )
+
+    @dg.multi_asset_check(name=f"{pipeline.name}__champion_checks", specs=[settled, promoted])
     def report() -> Iterator[dg.AssetCheckResult]:
-        from mtl_pipeline.workflows.promote import champion_standing
+        from mtl_pipeline.workflows.champion import champion_standing
 
         with clear_failures():
             now = champion_standing(pipeline.paths, pipeline.spec)
         yield dg.AssetCheckResult(
             asset_key=key,
-            check_name="champion_settled",
+            check_name=settled.name,
             passed=not now.obstacle,
             description=f"{now.obstacle} {now.last}".strip(),
             metadata={"champion": now.champion},
         )
         yield dg.AssetCheckResult(
             asset_key=key,
-            check_name="challenger_promoted",
+            check_name=promoted.name,
             passed=now.promoted,
             severity=dg.AssetCheckSeverity.WARN,
             description=f"{now.unread} {now.last}".strip(),
@@ -95,13 +83,13 @@ def champion_asset_checks(pipeline: PipelineContext) -> dg.AssetChecksDefinition
 
 def rollback_job(pipeline: PipelineContext) -> Any:
     """The champion goes back, then recommends: two steps of one run, with their checks."""
-    made = ["champion", *(["recommendations"] if pipeline.spec.recommends else [])]
+    assets = ["champion", "recommendations"] if pipeline.spec.recommends else ["champion"]
     return dg.define_asset_job(
         f"{pipeline.name}_rollback",
-        selection=dg.AssetSelection.assets(*(pipeline.key(asset) for asset in made)),
+        selection=dg.AssetSelection.assets(*map(pipeline.key, assets)),
         config=rollback_config(pipeline.name),
-        description="Makes the champion before, or the one named by `roll_back_to`, the champion again, and its "
-        "recommendations.",
+        description="Makes the previous champion, or the one that `roll_back_to` names, the champion again, and makes "
+        "its recommendations.",
     )
 
 

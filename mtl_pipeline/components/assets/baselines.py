@@ -1,9 +1,9 @@
-"""What the model has to beat: constants, popularity, linear models, boosted trees, and one network per task."""
+"""What the model has to beat."""
 
 import dagster as dg
 
 from mtl_pipeline.components.context import PipelineContext
-from mtl_pipeline.components.metadata import summary_metadata
+from mtl_pipeline.components.metadata import published, summary_metadata
 from mtl_pipeline.spec.assets import code_version, training_settings
 
 
@@ -22,9 +22,6 @@ def baselines_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         from mtl_pipeline.learning.baselines.predict import predict_baselines
 
         summary = predict_baselines(paths, spec, target=paths.baselines, log=context.log.info)
-        return dg.MaterializeResult(
-            data_version=dg.DataVersion(summary.fingerprint),
-            metadata={"dagster/uri": dg.MetadataValue.path(paths.baselines), **summary_metadata(summary)},
-        )
+        return published(summary.fingerprint, paths.baselines, summary_metadata(summary))
 
     return baselines

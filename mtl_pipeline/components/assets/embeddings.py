@@ -1,0 +1,42 @@
+"""Text vectors of items and users, by a frozen pretrained encoder."""
+
+import dagster as dg
+
+from mtl_pipeline.components.context import PipelineContext
+from mtl_pipeline.components.metadata import published
+from mtl_pipeline.spec.assets import code_version, embeddings_name
+
+
+def embedding_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinition:
+    paths, spec = pipeline.paths, pipeline.spec
+    encoder, text = spec.encoder, getattr(spec.features, table).text
+
+    @pipeline.asset(
+        name=embeddings_name(table),
+        reads=[table],
+        kinds={"huggingface", "pytorch", "parquet"},
+        description=f"One vector per row of {table}: its `{text}`, read by the frozen encoder "
+        f"`{encoder.package or encoder.hub or encoder.folder}` ({encoder.pooling} pooling). "
+        "Texts that the previous file already holds are not embedded again.",
+        code_version=code_version(
+            settings={"encoder": encoder.model_dump(exclude={"batch_size"}), "text": text}
+        ),
+    )
+    def embed(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        from mtl_pipeline.workflows.embed import embed_table
+
+        summary = embed_table(paths, spec, table, log=context.log.info, warn=context.log.warning)
+        metadata = {
+            "dagster/row_count": summary.rows,
+            "distinct texts": summary.distinct_texts,
+            "texts taken over": summary.reused_texts,
+            "rows without text": summary.rows_without_text,
+            "tokens read": summary.tokens,
+            "dimension": summary.dimension,
+            "device": summary.device,
+            "seconds": round(summary.seconds, 1),
+            "encoder fingerprint": summary.encoder_fingerprint,
+        }
+        return published(summary.fingerprint, paths.embeddings(table), metadata)
+
+    return embed

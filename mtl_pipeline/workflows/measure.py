@@ -1,0 +1,79 @@
+"""What the evaluation publishes beside the metrics, as frames: the test rows in parts, over seeds, and explained."""
+
+from __future__ import annotations
+
+import time
+
+import polars as pl
+
+from mtl_pipeline.evaluation.studies.frames import published
+from mtl_pipeline.evaluation.studies.importance import measure_importance
+from mtl_pipeline.evaluation.studies.largest_errors import largest_errors
+from mtl_pipeline.evaluation.studies.people import lists_of_people
+from mtl_pipeline.evaluation.studies.ranked_lists import measure_ranking
+from mtl_pipeline.evaluation.studies.scoring import Evaluation
+from mtl_pipeline.evaluation.studies.seeds import SEEDS, compare_over_seeds, measure_seeds
+from mtl_pipeline.evaluation.studies.slice_scores import measure_slices
+from mtl_pipeline.evaluation.studies.slices import cold_of, slices_of
+from mtl_pipeline.evaluation.studies.text_effect import TEXT, measure_text
+from mtl_pipeline.learning.explain.experts import expert_use
+from mtl_pipeline.learning.explain.importance import permuted_predictions
+from mtl_pipeline.learning.explain.probing import open_probe
+from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.publishing import reading
+from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.warehouse.tables import read_item_texts
+from mtl_pipeline.workflows.log import Log
+from mtl_pipeline.workflows.seed_runs import usable_seed_runs
+
+
+def measure_parts(
+    paths: PipelinePaths, spec: PipelineSpec, predictions: pl.DataFrame, measured: Evaluation, log: Log
+) -> dict[str, pl.DataFrame]:
+    """The published frames `slices`, `ranking` and `people`: scores on parts of the test rows and on each user's list,
+    and the lists of a few users; and `importance`, `experts` and `largest_errors`, which explain the model."""
+    samples, candidate = spec.evaluation.bootstrap_samples, measured.candidate
+    with reading(paths.examples) as folder:
+        examples = pl.scan_parquet(folder / "examples.parquet")
+        slices = slices_of(examples, spec)
+        people = lists_of_people(predictions, examples, spec.tasks, candidate=candidate, seed=spec.seed)
+    frames = {
+        "slices": measure_slices(predictions, slices, measured),
+        "ranking": measure_ranking(
+            predictions, spec.tasks, candidate=candidate, bootstrap_samples=samples, seed=spec.seed
+        ),
+        "people": with_texts(paths, spec, people),
+    }
+    started = time.perf_counter()
+    probe = open_probe(paths, spec, paths.model)
+    errors = largest_errors(predictions, spec.tasks, slices, candidate=candidate)
+    frames |= {
+        "importance": measure_importance(permuted_predictions(probe), spec.tasks),
+        "experts": expert_use(probe),
+        "largest_errors": with_texts(paths, spec, errors),
+    }
+    log(f"inside the model: {time.perf_counter() - started:.1f} s")
+    return frames
+
+
+def measure_over_seeds(
+    paths: PipelinePaths, spec: PipelineSpec, predictions: pl.DataFrame, measured: Evaluation
+) -> tuple[Evaluation, dict[str, pl.DataFrame], str]:
+    """The evaluation with comparisons over all seeds that there are, the published frames `seeds` and `text`, and why
+    seed runs were left out, if they were."""
+    seed_runs, left_out = usable_seed_runs(paths, spec, predictions)
+    if seed_runs is None:
+        empty = {"seeds": published(SEEDS), "text": published(TEXT)}
+        return measured, empty, left_out
+    with reading(paths.examples) as folder:
+        cold = cold_of(pl.scan_parquet(folder / "examples.parquet"), spec)
+    frames = {"seeds": measure_seeds(measured, seed_runs), "text": measure_text(measured, seed_runs, cold)}
+    return compare_over_seeds(measured, seed_runs), frames, left_out
+
+
+def with_texts(paths: PipelinePaths, spec: PipelineSpec, rows: pl.DataFrame) -> pl.DataFrame:
+    """With a column `item_text`, where there are items."""
+    if "item_id" not in rows.columns:
+        return rows
+    texts = read_item_texts(paths, spec, rows["item_id"])
+    return rows.join(texts, on="item_id", how="left", maintain_order="left")
