@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -90,14 +91,20 @@ class TinyPipeline:
 
     @property
     def spec(self) -> PipelineSpec:
-        declared = yaml.safe_load((REPOSITORY / f"mtl_pipeline/defs/{PIPELINE}/defs.yaml").read_text())
-        return PipelineSpec.model_validate(declared["attributes"] | SMALL_SETTINGS)
+        return tiny_spec()
 
     @property
     def planted_lines(self) -> list[tuple[PlantedRow, int]]:
         """Each planted row with its line number."""
         files = {path.name: path.read_text().splitlines() for path in self.paths.raw.iterdir()}
         return [(row, files[row.file].index(row.content) + 1) for row in PLANTED_ROWS]
+
+
+@cache
+def tiny_spec() -> PipelineSpec:
+    """Read once: to parse defs.yaml takes longer than many a test that asks for it."""
+    declared = yaml.safe_load((REPOSITORY / f"mtl_pipeline/defs/{PIPELINE}/defs.yaml").read_text())
+    return PipelineSpec.model_validate(declared["attributes"] | SMALL_SETTINGS)
 
 
 @pytest.fixture

@@ -210,15 +210,20 @@ def download_first(sources: Sequence[Source], folder: Path, raw: Path) -> Tables
         except UserError as error:
             print(f"  {error}", flush=True)
             failures.append(f"  {source.address}: {error}")
-    raise UserError("\n".join(["MovieLens 100K could not be fetched:", *failures, how_to_place_by_hand(raw)]))
-
-
-def how_to_place_by_hand(raw: Path) -> str:
-    layouts = "\n".join(f"  {table}.csv with the columns {','.join(COLUMNS[table])}" for table in COLUMNS)
-    return (
-        "Download one of these archives where it can be reached, then run\n"
-        "  python -m mtl_pipeline.demo movielens --archive FILE\n"
-        f"or put these files into {raw}:\n{layouts}"
+    raise UserError(
+        "\n".join(
+            [
+                "MovieLens 100K could not be fetched:",
+                *failures,
+                "Download one of these archives where it can be reached, then run",
+                "  python -m mtl_pipeline.demo movielens --archive FILE",
+                f"or put these files into {raw}:",
+                *(
+                    f"  {table}.csv with the columns {','.join(columns)}"
+                    for table, columns in COLUMNS.items()
+                ),
+            ]
+        )
     )
 
 

@@ -67,13 +67,13 @@ def place_column(plan: TablePlan, column: Column, name: str, texts: list[Column]
 def useless(column: Column) -> str | None:
     if column.constant:
         return column.constant
-    if column.mostly(column.links):
+    if column.links:
         return "links"
     if "agent" in column.words:
         return "technical"
     if column.words[-1] in ("id", "ids", "uuid", "guid", "hash") or column.words == ["index"]:
         return "identifies something else"
-    if column.unique and column.mostly(column.whole) and column.minimum in (0, 1):
+    if column.unique and column.whole and column.minimum in (0, 1):
         return "numbers the rows"
     return None
 

@@ -16,7 +16,8 @@ from mtl_pipeline.scaffold.plan import PipelinePlan
 from mtl_pipeline.scaffold.profile import Column, Profile, profile_file
 from mtl_pipeline.warehouse.connection import create_macros
 
-ENTITIES = ("users", "items")
+IDS = {"users": "user_id", "items": "item_id"}
+"""The role of each other table's key."""
 
 
 def infer_plan(paths: PipelinePaths, files: Mapping[str, Path], named: Mapping[str, str]) -> PipelinePlan:
@@ -36,10 +37,10 @@ def infer_plan(paths: PipelinePaths, files: Mapping[str, Path], named: Mapping[s
         plan, labels = plan_interactions(connection, interactions, roles)
         tables = {}
         taken = {task.name for task in labels.tasks} | plan.names
-        for table in (table for table in ENTITIES if table in profiles):
-            whole = id_of(table) in roles.whole
-            tables[table] = plan_entity(profiles[table], keys[id_of(table)], taken, whole=whole)
-            taken |= tables[table].names - {"text"}
+        for table, role in IDS.items():
+            if table in profiles:
+                tables[table] = plan_entity(profiles[table], keys[role], taken, whole=role in roles.whole)
+                taken |= tables[table].names - {"text"}
         return PipelinePlan(
             name=paths.pipeline,
             tables={**tables, "interactions": plan},
@@ -61,26 +62,17 @@ def find_roles(
     ids: dict[str, Column] = {}
     keys: dict[str, Column] = {}
     # What the values of a table prove goes before what a name suggests.
-    for table in sorted(ENTITIES, key=lambda table: table not in profiles):
-        role = id_of(table)
+    for table, role in sorted(IDS.items(), key=lambda pair: pair[0] not in profiles):
         free = without(interactions, *chosen.values(), *ids.values())
         if table in profiles:
             candidates = [chosen[role]] if role in chosen else free
             ids[role], keys[role] = find_shared_key(connection, interactions, profiles[table], candidates)
         elif column := chosen.get(role) or find_id(free, table):
             ids[role] = column
-    ids = {role: ids[role] for role in map(id_of, ENTITIES) if role in ids}
+    ids = {role: ids[role] for role in IDS.values() if role in ids}
     time = chosen.get("timestamp") or find_time(without(interactions, *ids.values()))
-    whole = frozenset(
-        role
-        for role, column in ids.items()
-        if all(one.mostly(one.whole) for one in (column, keys.get(role, column)))
-    )
+    whole = frozenset(role for role, column in ids.items() if column.whole and keys.get(role, column).whole)
     return Roles(ids, whole, time), keys
-
-
-def id_of(table: str) -> str:
-    return f"{table.removesuffix('s')}_id"
 
 
 def without(profile: Profile, *taken: Column) -> list[Column]:

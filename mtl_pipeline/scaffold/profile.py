@@ -43,11 +43,11 @@ class Column:
     rows: int
     present: int
     distinct: int
-    whole: int
-    """As the macro whole_number() takes them: without leading zeros, for one."""
-    numbers: int
-    booleans: int
-    links: int
+    whole: bool
+    """Whether most are whole numbers as the macro whole_number() takes them: without leading zeros, for one."""
+    numeric: bool
+    boolean: bool
+    links: bool
     minimum: float
     maximum: float
     """Of the numbers; NaN where there are none."""
@@ -60,9 +60,6 @@ class Column:
     separator: str | None
     """Between the values of a field that lists several."""
 
-    def mostly(self, count: int) -> bool:
-        return self.present > 0 and count >= MOST * self.present
-
     @property
     def words(self) -> list[str]:
         return snake_case(self.name).split("_")
@@ -71,14 +68,6 @@ class Column:
     def unique(self) -> bool:
         """Whether it may be the key of its table; a few repeated or missing ones are dirt."""
         return self.rows > 0 and self.distinct >= 0.9 * self.rows
-
-    @property
-    def numeric(self) -> bool:
-        return self.mostly(self.numbers)
-
-    @property
-    def boolean(self) -> bool:
-        return self.mostly(self.booleans)
 
     @property
     def category(self) -> bool:
@@ -122,16 +111,20 @@ def profile_file(
 
 def profile_column(connection: duckdb.DuckDBPyConnection, table: str, name: str) -> Column:
     value = quote_identifier(name)
+
+    def mostly(read: str) -> str:
+        return f"count({value}) > 0 AND count({read}) >= {MOST} * count({value})"
+
     counts = connection.sql(
         f"""
         SELECT
             count(*) AS rows,
             count({value}) AS present,
             count(DISTINCT {value}) AS "distinct",
-            count(whole_number({value})) AS whole,
-            count(decimal_number({value})) AS numbers,
-            count(flag({value})) AS booleans,
-            count(*) FILTER (regexp_matches({value}, '^https?://')) AS links,
+            {mostly(f"whole_number({value})")} AS whole,
+            {mostly(f"decimal_number({value})")} AS numeric,
+            {mostly(f"flag({value})")} AS boolean,
+            {mostly(f"nullif(regexp_matches({value}, '^https?://'), false)")} AS links,
             coalesce(min(decimal_number({value})), 'nan') AS minimum,
             coalesce(max(decimal_number({value})), 'nan') AS maximum,
             coalesce(avg(length({value})), 0) AS length

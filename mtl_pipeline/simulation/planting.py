@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle, islice
 
@@ -75,9 +76,9 @@ class Planter:
     def planned(self) -> int:
         return max(round(self.rows * DIRTY_SHARE), len(self.defects)) if self.defects else 0
 
-    def planted(self) -> Iterable[Defect]:
-        """The defect of each dirty row."""
-        return islice(cycle(self.defects), self.planned)
+    def planted(self) -> Counter[tuple[str | None, str]]:
+        """Dirty rows by column and reason, which several defects may share."""
+        return Counter((defect.column, defect.reason) for defect in islice(cycle(self.defects), self.planned))
 
     def plant(self, rng: np.random.Generator, block: bytes, first: int) -> bytes:
         """The lines of a block whose first line is the file's good row number `first`, dirty rows added.

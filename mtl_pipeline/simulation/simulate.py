@@ -8,7 +8,6 @@ before into CSV and Parquet. Memory holds the users, the items and a few blocks.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -90,7 +89,11 @@ def simulate(
     planters = make_planters(world, interactions, dirty)
     summary = SimulationSummary(
         VERSION, scenario, seed, dirty, len(world.users), len(world.items), interactions,
-        planted=[row for file, planter in planters.items() for row in planted_rows(file, planter)],
+        planted=[
+            PlantedRows(file, column, reason, rows)
+            for file, planter in planters.items()
+            for (column, reason), rows in planter.planted().items()
+        ],
     )  # fmt: skip
     with ExitStack() as stack:
         # The stack unwinds backwards: the summary is the last file to appear.
@@ -150,13 +153,6 @@ def make_planters(world: Scenario, interactions: int, dirty: bool) -> dict[str, 
         )
         for file, (key, rows) in tables.items()
     }
-
-
-def planted_rows(file: str, planter: Planter) -> Iterator[PlantedRows]:
-    """By column and reason, which several defects may share."""
-    counts = Counter((defect.column, defect.reason) for defect in planter.planted())
-    for (column, reason), rows in counts.items():
-        yield PlantedRows(file, column, reason, rows)
 
 
 def write_entities(path: Path, world: Scenario, name: str, planter: Planter, seed: int, stream: int) -> None:

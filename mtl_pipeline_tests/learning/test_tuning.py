@@ -179,11 +179,11 @@ def test_a_diverging_trial_does_not_end_the_search(prepared: TinyPipeline) -> No
 
 
 def test_a_trial_far_above_the_others_is_stopped_early(prepared: TinyPipeline) -> None:
-    """Rates at which nothing is learned, against the one declared."""
-    spec = declared(prepared, architectures=["mmoe"])
-    spec = spec.model_copy(
-        update={"training": spec.training.model_copy(update={"epochs": 6, "patience": 12})}
-    )
+    """Rates at which nothing is learned, against the one declared. Nothing else is searched."""
+    nothing_else = dict.fromkeys(SETTINGS) | {"learning_rate": {"low": 1e-5, "high": 1e-2}}
+    spec = declared(prepared, architectures=["mmoe"], **nothing_else)
+    slow = spec.training.model_copy(update={"epochs": 6, "patience": 12})
+    spec = spec.model_copy(update={"training": slow})
     found = search(prepared, spec, 9)
     pruned = found.trials.filter(state="pruned")
     assert pruned.height > 0

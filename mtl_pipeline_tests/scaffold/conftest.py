@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -33,10 +34,16 @@ class Pipeline:
 
     @property
     def spec(self) -> PipelineSpec:
-        return PipelineSpec.model_validate(yaml.safe_load(self.text)["attributes"])
+        return parse(self.text)
 
     def sql(self, table: str) -> str:
         return (self.paths.sql / f"{table}.sql").read_text()
+
+
+@lru_cache(maxsize=1)
+def parse(text: str) -> PipelineSpec:
+    """Of the last file: tests ask for it again and again, and to parse it takes longer than to clean its tables."""
+    return PipelineSpec.model_validate(yaml.safe_load(text)["attributes"])
 
 
 @pytest.fixture
