@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mtl_pipeline.errors import UserError
 from mtl_pipeline.spec import HistoryFeature, PipelineSpec
 from mtl_pipeline.warehouse.connection import open_warehouse
+from mtl_pipeline.warehouse.features.history import STATISTICS
 from mtl_pipeline.warehouse.features.point_in_time import add_features
 from mtl_pipeline_tests.conftest import REPOSITORY, TinyPipeline
 
@@ -89,6 +91,25 @@ def test_labels_count_from_the_time_they_were_known(tmp_path: Path) -> None:
         table = add_features(connection, spec, "moments")
         counts = connection.sql(f"SELECT user_buy_count FROM {table} ORDER BY timestamp").fetchall()
     assert counts == [(0.0,), (1.0,)]
+
+
+def test_every_declared_statistic_has_its_sql() -> None:
+    declared = HistoryFeature.model_json_schema()["properties"]["statistic"]["enum"]
+    assert declared == list(STATISTICS)
+
+
+def test_two_lists_among_the_keys_of_one_feature_are_refused(tmp_path: Path) -> None:
+    feature = {"by": ["kinds", "tags"], "statistic": "count", "label": "rating"}
+    features = {"items": {"categorical": ["kinds", "tags"]}, "history": [feature]}
+    spec = PipelineSpec.model_validate(EVERY_STATISTIC | {"features": features})
+    with open_warehouse(tmp_path / "w.duckdb") as connection:
+        connection.execute("CREATE TABLE items AS SELECT 1 AS item_id, ['x'] AS kinds, ['y'] AS tags")
+        connection.execute(
+            "CREATE TABLE interactions AS SELECT 1 AS user_id, 1 AS item_id, 5 AS rating, now() AS timestamp"
+        )
+        connection.execute("CREATE TEMP TABLE moments AS FROM interactions")
+        with pytest.raises(UserError, match="by names kinds and tags, which are lists; it may name one list"):
+            add_features(connection, spec, "moments")
 
 
 KINDS = {1: ["x"], 2: ["x", "y"], 3: ["y"], 4: None, 5: []}
