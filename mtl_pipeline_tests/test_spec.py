@@ -11,12 +11,32 @@ MOOD = {"name": "mood", "kind": "multiclass", "classes": ["calm", "gay", "sad"]}
 CLICK = {"name": "click", "kind": "binary"}
 
 
+def with_history(**feature: object) -> dict:
+    return {"tasks": [CLICK], "features": {"history": [{"label": "click", **feature}]}}
+
+
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
         (
             {"tasks": [MOOD, CLICK]},
             "recommendations.exclude: of the multiclass task 'mood' nobody can say whether it happened",
+        ),
+        (
+            with_history(by=["user_id"], statistic="gap"),
+            "history: `of` goes with the statistic gap, which needs it",
+        ),
+        (
+            with_history(by=["user_id"], statistic="gap", of="price"),
+            "history: of names 'price'; the numeric features of users and items are: none",
+        ),
+        (
+            with_history(by=["user_id"], statistic="lift"),
+            "history: lift compares the first key with the others; by has one",
+        ),
+        (
+            with_history(by=["item_id"], statistic="days_since", within_days=3),
+            "history: days_since looks back over all time; leave within_days out",
         ),
         (
             {"tasks": [CLICK], "raw": {"delimiter": '"'}},

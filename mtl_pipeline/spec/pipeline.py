@@ -246,6 +246,10 @@ class PipelineSpec(SpecModel):
         for position, feature in enumerate(self.features.history):
             place, label = f"features.history.{position}", feature.label
             refuse_any_unknown("history: by", feature.by, sorted(known), f"{place}.by")
+            if feature.of:
+                numbers = [*self.features.users.numeric, *self.features.items.numeric]
+                which = "the numeric features of users and items"
+                refuse_unknown("history: of", feature.of, numbers, which, f"{place}.of")
             refuse_unknown("history: label", label, self.labels, "the labels", f"{place}.label")
             predicting = [task for task in self.tasks if task.column == label]
             if not all(KINDS[task.kind].is_number(task.classes) for task in predicting):

@@ -103,19 +103,41 @@ class HistoryFeature(SpecModel):
     """A statistic over strictly earlier interactions with the same values in the columns of `by`."""
 
     by: list[Identifier] = Field(min_length=1)
-    """Ids or categorical features of users and items."""
-    statistic: Literal["count", "mean"]
-    """`count` counts earlier rows whose label is positive; `mean` averages the labels observed earlier."""
+    """Ids or categorical features of users and items. One of them may be a list, such as genres: the statistic is then
+    the mean over the values of the row."""
+    statistic: Literal["count", "mean", "standard_deviation", "days_since", "gap", "lift", "relative_mean"]
+    """`count` of earlier positive labels; `mean` and `standard_deviation` of the labels observed earlier; `days_since`
+    the last positive one; `gap`, the row's own `of` minus its mean over the positive ones (how much newer or dearer
+    than usual). With two keys or more: `lift`, the log of how much more often the first key is positive with the others
+    than everybody is (a user's taste for a genre); `relative_mean`, how far the mean label is from the first key's
+    overall mean. The last two are smoothed, so that a few rows say little."""
     label: Identifier
     """Column of a task's label."""
+    of: Identifier | None = None
+    """`gap` only: a numeric feature of users or items."""
     within_days: int | None = Field(default=None, gt=0)
     """How many days to look back; by default all earlier time."""
 
     @property
     def name(self) -> str:
         keys = "_".join(column.removesuffix("_id") for column in self.by)
+        number = f"_{self.of}" if self.of else ""
         window = f"_{self.within_days}_days" if self.within_days else ""
-        return f"{keys}_{self.label}_{self.statistic}{window}"
+        return f"{keys}_{self.label}{number}_{self.statistic}{window}"
+
+    @model_validator(mode="after")
+    def check_statistic(self) -> HistoryFeature:
+        if (self.statistic == "gap") != (self.of is not None):
+            raise SpecError("history: `of` goes with the statistic gap, which needs it", "of")
+        if self.statistic in ("lift", "relative_mean") and len(self.by) < 2:
+            raise SpecError(
+                f"history: {self.statistic} compares the first key with the others; by has one", "by"
+            )
+        if self.statistic == "days_since" and self.within_days:
+            raise SpecError(
+                "history: days_since looks back over all time; leave within_days out", "within_days"
+            )
+        return self
 
 
 class Features(SpecModel):

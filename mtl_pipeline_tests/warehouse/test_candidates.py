@@ -22,12 +22,22 @@ DECLARED: dict = {
     "raw": {"users": None},
     "tasks": [{"name": "rating", "kind": "regression"}],
     "features": {
-        "items": {"categorical": ["kind"], "numeric": ["price"]},
+        "items": {"categorical": ["kind", "tags"], "numeric": ["price"]},
         "history": [
             {"by": by, "statistic": statistic, "label": "rating", "within_days": days}
-            for by in (["user_id"], ["item_id"], ["kind"], ["user_id", "kind"])
-            for statistic in ("count", "mean")
+            for by in (["user_id"], ["item_id"], ["kind"], ["user_id", "tags"])
+            for statistic in ("count", "mean", "standard_deviation")
             for days in (None, 3)
+        ]
+        + [
+            {"by": by, "statistic": statistic, "label": "rating"} | more
+            for by in (["user_id", "kind"], ["user_id", "tags"])
+            for statistic, more in (
+                ("lift", {}),
+                ("relative_mean", {}),
+                ("days_since", {}),
+                ("gap", {"of": "price"}),
+            )
         ],
     },
     "recommendations": {"exclude": "nothing"},
@@ -54,8 +64,8 @@ def write_warehouse(
     paths = PipelinePaths(root, "shop")
     with open_warehouse(paths.warehouse) as connection:
         connection.execute(
-            "CREATE TABLE items AS FROM (VALUES (1, 'x', 1), (2, 'x', 2), (3, 'y', 3), (4, NULL, 4), "
-            "(5, 'z', 5)) AS t(item_id, kind, price)"
+            "CREATE TABLE items AS FROM (VALUES (1, 'x', 1, ['a', 'b']), (2, 'x', 2, ['b']), (3, 'y', 3, []), "
+            "(4, NULL, 4, NULL), (5, 'z', 5, ['c', 'a'])) AS t(item_id, kind, price, tags)"
         )
         connection.execute(
             "CREATE TABLE interactions (user_id INTEGER, item_id INTEGER, timestamp TIMESTAMP, "

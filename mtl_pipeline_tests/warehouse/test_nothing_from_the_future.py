@@ -51,6 +51,9 @@ HISTORY = [
     for by in (["user_id"], ["item_id"], ["user_id", "item_id"])
     for statistic, label in (("count", "click"), ("mean", "purchase"), ("mean", "stars"))
     for days in (None, 3)
+] + [
+    {"by": ["user_id", "item_id"], "statistic": statistic, "label": label}
+    for statistic, label in (("lift", "click"), ("relative_mean", "stars"), ("days_since", "purchase"))
 ]
 PLAIN: dict = {
     "raw": {"users": None, "items": None},

@@ -17,7 +17,6 @@ from mtl_pipeline.warehouse.features.point_in_time import (
     entity_features,
     entity_ids,
     entity_joins,
-    history_groups,
     summarise_history,
 )
 from mtl_pipeline.warehouse.templates import quote_identifier, quote_literal, render_sql
@@ -42,14 +41,14 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Itera
             items=items_on_offer(spec),
             end_of_log=end_of_log(spec),
         )
-        summarise_history(connection, spec)
+        history = summarise_history(connection, spec)
         candidates = render_sql(
             COMMON_SQL / "candidates.sql",
             spec=spec,
             context=context_values(connection, spec),
             entity_features=[name for table in spec.entities for name in entity_features(spec, table)],
             entity_joins=entity_joins(spec),
-            histories=list(history_groups(spec.features.history)),
+            history=history,
         )
         users, items = fetch_one(
             connection,

@@ -1,20 +1,19 @@
--- {{ target }}: what is known now of each {{ keys | join(" and ") }} that the log holds. It is what history.sql gives for
--- rows of this moment, down to the same sums of decimals, but one pass over the log serves any number of rows.
-CREATE OR REPLACE TEMP TABLE {{ target }} AS
+-- {{ group.table }}: what is known now of each {{ group.keys | join(" and ") or "log" }}. It is what history.sql gives for
+-- rows of this moment, the same sums of decimals included, but one pass over the log serves any number of rows.
+CREATE OR REPLACE TEMP TABLE {{ group.table }} AS
 SELECT
-    {{ keys | identifiers }},
-    {%- for feature in features %}
-    {%- set label = feature.label | identifier %}
-    {%- set recent %}{% if feature.within_days %}timestamp >= getvariable('now') - INTERVAL {{ feature.within_days }} DAY{% else %}true{% endif %}{% endset %}
-    {%- if feature.statistic == "count" %}
-    count(*) FILTER (WHERE {{ label }} > 0 AND {{ recent }})::DOUBLE
+    {{ group.keys | listed }}
+    {%- for name, tally in group.tallies.items() %}
+    {%- if tally.amount == "latest" %}
+    max({{ tally.sql }}) AS {{ name }},
     {%- else %}
-    sum({{ label }}::DECIMAL(38, 9)) FILTER (WHERE {{ recent }})::DOUBLE
-        / nullif(count({{ label }}) FILTER (WHERE {{ recent }}), 0)
-    {%- endif %} AS {{ feature.name | identifier }},
+    sum({{ tally.sql }}) FILTER (WHERE (until IS NULL OR until >= getvariable('now')){% if tally.within_days %} AND timestamp >= getvariable('now') - INTERVAL {{ tally.within_days }} DAY{% endif %}) AS {{ name }},
+    {%- endif %}
     {%- endfor %}
 FROM (
 {% include "history_log.sql" %}
 )
-WHERE timestamp < getvariable('now'){% if labels_with_steps %} AND (until IS NULL OR until >= getvariable('now')){% endif %}
-GROUP BY {{ keys | identifiers }};
+WHERE timestamp < getvariable('now')
+{%- if group.keys %}
+GROUP BY {{ group.keys | identifiers }}
+{%- endif %};
