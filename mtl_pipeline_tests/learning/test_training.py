@@ -5,6 +5,7 @@ import json
 import numpy as np
 import polars as pl
 import pytest
+from safetensors.torch import load_file, save_file
 
 from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.errors import UserError
@@ -110,3 +111,21 @@ def test_a_task_counts_by_the_share_of_rows_on_which_it_is_observed(
     for task in spec.tasks:
         expected = observed[task.name].item() if normalisation == "labels" else 1.0
         assert fit.log[-1][f"weight/{task.name}"] == pytest.approx(expected)
+
+
+def test_a_model_whose_weights_have_their_earlier_names_predicts_as_it_did(prepared: TinyPipeline) -> None:
+    paths, spec = prepared.paths, prepared.spec
+    train_ranker(paths, spec, target=paths.model, log=lambda line: None)
+    before = predict_examples(paths, spec, paths.model)
+    file = paths.model / "model.safetensors"
+    weights = {
+        name.replace("architecture.shared.", "shared.")
+        .replace("architecture.", "shared.")
+        .replace("representation.interaction", "match")
+        .removeprefix("representation."): value
+        for name, value in load_file(file).items()
+    }
+    assert {"shared.first.weight", "match.user_side.weight", "ids.user_id.table.weight"} <= weights.keys()
+    save_file(weights, file)
+    write_checksums(paths.model)
+    assert predict_examples(paths, spec, paths.model).equals(before)

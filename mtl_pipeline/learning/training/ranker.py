@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from polars.exceptions import PolarsError
 from pydantic import AliasChoices, ConfigDict, Field, TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from mtl_pipeline.champions import reading_model
 from mtl_pipeline.errors import UserError, in_short
@@ -33,6 +35,14 @@ ROWS_AT_ONCE = 16_384
 ROWS_IN_CACHE = 4_096
 """Rows to predict at once on a CPU, whose cache then holds what one layer hands to the next."""
 
+RENAMED_WEIGHTS = {
+    r"^shared\.(first|deeper|biases)\.": r"shared.shared.\1.",
+    r"^shared\.": "architecture.",
+    r"^(ids|categorical|texts)\.": r"representation.\1.",
+    r"^match\.": "representation.interaction.",
+}
+"""Names in models of earlier releases: a champion may be older than the code."""
+
 
 @dataclass(frozen=True)
 class LabelScale:
@@ -44,7 +54,7 @@ class LabelScale:
     standard_deviation: Annotated[
         list[float], Field(validation_alias=AliasChoices("standard_deviation", "deviation"))
     ]
-    """Models of the release before call it `deviation`."""
+    """Models of earlier releases call it `deviation`."""
 
 
 @dataclass(frozen=True)
@@ -138,9 +148,15 @@ def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ra
             raise UserError(f"{folder} was trained {what}: materialize model again")
     with readable(folder):
         network = MultiTaskNetwork(config.model, config.shape, text.tensors)
-        network.load_state_dict(weights)
+        network.load_state_dict(with_present_names(weights))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return Ranker(network.to(device), list(spec.tasks), config.scale, calibration), encoder
+
+
+def with_present_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    for before, now in RENAMED_WEIGHTS.items():
+        weights = {re.sub(before, now, name): tensor for name, tensor in weights.items()}
+    return weights
 
 
 @contextmanager
