@@ -34,7 +34,7 @@ from mtl_pipeline_tests.conftest import PIPELINE, TinyPipeline
 LAST_STAGES = ("model", "evaluation", "champion", "recommendations")
 UNLEARNED = {"epochs": 1, "learning_rate": 1e-9, "calibration": "none"}
 """A random network; calibrated, even it may be a little better than a constant answer."""
-HASTY = {"epochs": 1, "learning_rate": 2e-4, "loss_normalisation": "tasks"}
+HASTY = {"epochs": 1, "learning_rate": 5e-4, "loss_normalisation": "tasks"}
 """Enough to beat a constant answer, not enough to be as good as the first model."""
 WIDE_MARGINS = {"margins": {"watched": 0.5, "liked": 0.5, "rating": 0.5}}
 """Nearly everything is promoted."""
@@ -166,7 +166,7 @@ def test_a_challenger_no_worse_than_the_champion_has_to_stand_up_to_the_best_bef
     first = str(champion(nights))
     night(nights, training=HASTY, promotion=WIDE_MARGINS)
     assert champion(nights) == newest(nights) != first
-    result = night(nights, training=HASTY | {"learning_rate": 2.1e-4})
+    result = night(nights, training=HASTY | {"learning_rate": 5.2e-4})
     assert result.success
     assert champion(nights) == recommended_by(nights) != newest(nights)
     decision = Decision.read(nights.pipeline.paths.evaluation / "decision.json")
@@ -176,7 +176,7 @@ def test_a_challenger_no_worse_than_the_champion_has_to_stand_up_to_the_best_bef
     assert f"earlier champion {short(first)}" in report
 
     pinned = {"reference": short(str(champion(nights)))}
-    declared(nights, training=HASTY | {"learning_rate": 2.1e-4}, promotion=pinned).run(
+    declared(nights, training=HASTY | {"learning_rate": 5.2e-4}, promotion=pinned).run(
         "evaluation", "champion"
     )
     assert champion(nights) == newest(nights), "by that reference it is good enough"
