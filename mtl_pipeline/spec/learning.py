@@ -86,7 +86,7 @@ class Training(SpecModel):
     learning_rate: float = Field(default=1e-3, gt=0)
     """Step size of the optimiser."""
     weight_decay: float = Field(default=1e-4, ge=0)
-    """Weight decay of everything but the id embeddings, few of which occur in a batch."""
+    """Weight decay of the network's weights, except the id embeddings, few of which occur in a batch."""
     calibration: Literal["auto", "none"] = "auto"
     """auto: every model's predictions, those for recommendations too, are calibrated on validation rows by isotonic
     regression, Platt or temperature scaling, depending on the kind of task and the number of rows, if that helps on

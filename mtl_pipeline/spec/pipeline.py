@@ -48,7 +48,8 @@ class PipelineSpec(SpecModel):
     """Columns that identify an interaction."""
     repeats: Literal["reject", "merge"] = "reject"
     """What to do with rows that have the key of an earlier one. reject: refuse them. merge: treat them as events of
-    one interaction, which gets the earliest time, the largest value of each label, and all else from the first row."""
+    one interaction, which gets the earliest time, the largest value of each label, and all else from the earliest
+    event."""
     features: Features = Features()
     tasks: list[Task] = Field(min_length=1)
     """What to predict; at least one task."""

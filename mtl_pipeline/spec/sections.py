@@ -46,8 +46,8 @@ class RawFiles(SpecModel):
     longest_record_bytes: int = Field(default=1_000_000, ge=1_000, le=8_000_000)
     """The same limit in bytes. Longer lines are refused."""
     may_be_empty: list[Literal["users", "items", "interactions"]] = []
-    """Tables that may end up empty, because their files have no readable row or every row was refused. For other tables
-    that is an error, and the table of the last run stays."""
+    """Tables of which any file may have no readable row, and every row may be refused. For other tables either is an
+    error, and the table of the last run stays."""
     columns: dict[Literal["users", "items", "interactions"], Annotated[list[str], Field(min_length=1)]] = {}
     """Column names, by table, for CSV files without a header line."""
 

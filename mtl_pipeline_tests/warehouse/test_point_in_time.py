@@ -141,6 +141,39 @@ EVERY_STATISTIC: dict = {
 }
 
 
+@pytest.mark.parametrize(
+    "keys", [(["user_id"], ["user_id", "kinds"]), (["kinds"], ["tags"]), (["user_id"], ["kinds"], ["tags"])]
+)
+def test_lists_stand_beside_other_keys_and_other_lists(tmp_path: Path, keys: tuple[list[str], ...]) -> None:
+    history = [{"by": by, "statistic": "mean", "label": "rating"} for by in keys]
+    features = {"items": {"categorical": ["kinds", "tags"]}, "history": history}
+    spec = PipelineSpec.model_validate(EVERY_STATISTIC | {"features": features})
+    with open_warehouse(tmp_path / "w.duckdb") as connection:
+        connection.execute(
+            "CREATE TABLE items AS FROM (VALUES (1, ['x', 'y'], ['a']), (2, ['y'], ['a', 'b'])) "
+            "AS t(item_id, kinds, tags)"
+        )
+        connection.execute(
+            "CREATE TEMP TABLE impressions AS SELECT i % 3 AS user_id, 1 + i % 2 AS item_id, i % 5 + 1 AS rating, "
+            "i % 4 = 3 AS sampled, TIMESTAMP '2020-01-01' + to_days(i::INTEGER) AS timestamp FROM range(20) AS t(i)"
+        )
+        connection.execute("CREATE TABLE interactions AS FROM impressions WHERE NOT sampled")
+        connection.execute("CREATE TEMP TABLE moments AS SELECT * EXCLUDE (rating) FROM impressions")
+        joined, windowed = (
+            connection.sql(f"SELECT {names(spec)} FROM {table} ORDER BY timestamp").pl()
+            for table in (
+                add_features(connection, spec, "moments"),
+                add_features(connection, spec, "impressions", is_log=True),
+            )
+        )
+    assert joined.equals(windowed)
+    assert all(joined[feature.name].is_not_null().any() for feature in spec.features.history)
+
+
+def names(spec: PipelineSpec) -> str:
+    return ", ".join(feature.name for feature in spec.features.history)
+
+
 def values_of(key: str, user: int, item: int) -> list:
     """The values of a key in a row; none where it is missing."""
     value = {"user_id": user, "item_id": item, "maker": MAKERS[item], "kinds": KINDS[item]}[key]

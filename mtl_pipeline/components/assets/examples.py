@@ -1,5 +1,7 @@
 """Examples: what the model learns from."""
 
+from pathlib import Path
+
 import dagster as dg
 import polars as pl
 
@@ -7,6 +9,7 @@ from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.metadata import counts_table, markdown_table, published
 from mtl_pipeline.paths import COMMON_SQL
 from mtl_pipeline.spec.assets import code_version, examples_settings
+from mtl_pipeline.warehouse.features import history
 from mtl_pipeline.warehouse.features.examples import ExamplesSummary, build_examples
 
 SQL = (
@@ -20,6 +23,7 @@ SQL = (
     "known_label.sql",
     "statistics.sql",
 )
+MADE_BY = [*(COMMON_SQL / name for name in SQL), Path(history.__file__)]
 
 
 def examples_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
@@ -28,7 +32,7 @@ def examples_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     @pipeline.asset(
         reads=spec.tables,
         kinds={"duckdb", "sql", "parquet"},
-        code_version=code_version(sql=[COMMON_SQL / name for name in SQL], settings=examples_settings(spec)),
+        code_version=code_version(sql=MADE_BY, settings=examples_settings(spec)),
     )
     def examples(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """One row per impression: labels, features as they were known at that time, and split by time."""

@@ -1,13 +1,17 @@
 """Recommendations: the best unseen items of every user."""
 
+from pathlib import Path
+
 import dagster as dg
 
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.metadata import markdown_table, published, summary_metadata
 from mtl_pipeline.paths import COMMON_SQL
 from mtl_pipeline.spec.assets import code_version
+from mtl_pipeline.warehouse.features import candidates, history
 
 SQL = ("candidate_parts.sql", "candidates.sql", "latest_history.sql", "history_log.sql")
+MADE_BY = [*(COMMON_SQL / name for name in SQL), Path(candidates.__file__), Path(history.__file__)]
 
 
 def recommendations_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
@@ -21,7 +25,7 @@ def recommendations_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     @pipeline.asset(
         reads=["champion", *spec.tables, *pipeline.embeddings],
         kinds={"pytorch", "duckdb", "parquet"},
-        code_version=code_version(sql=[COMMON_SQL / name for name in SQL], settings=settings),
+        code_version=code_version(sql=MADE_BY, settings=settings),
     )
     def recommendations(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """The best unseen items of every user by the champion, with the predictions of all tasks and their score."""

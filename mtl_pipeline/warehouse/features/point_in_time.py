@@ -71,16 +71,18 @@ def add_tallies(
     steps = label_steps(connection, spec)
     in_windows = [group for group in groups if is_log and group.keys and not set(group.labels) & set(steps)]
     if in_windows:
+        target = f"rows_with_windows_{in_windows[0].number}"
         types = column_types(connection, source)
         whole_numbers = [label for label in spec.labels if types[label] in WHOLE_NUMBERS]
         run_sql(
             connection,
             "history_windows.sql",
             source=source,
+            target=target,
             groups=in_windows,
             whole_numbers=whole_numbers,
         )
-        source = "rows_with_windows"
+        source = target
     for group in groups:
         if group not in in_windows:
             target = f"rows_with_tallies_{group.number}"

@@ -99,6 +99,8 @@ def find_raw_files(paths: PipelinePaths, raw: RawFiles, table: str) -> list[RawF
 def local_files(folder: Path, pattern: str) -> list[RawFile]:
     if (folder / pattern).is_file():
         return [RawFile(str(folder / pattern), pattern)]
+    if not is_pattern(pattern):
+        return []
     expanded = pattern.replace("{date}", DATE_GLOB)
     anchor = Path(pattern).anchor
     matches = (Path(anchor) if anchor else folder).glob(expanded.removeprefix(anchor))

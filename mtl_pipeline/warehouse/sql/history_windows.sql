@@ -1,7 +1,7 @@
--- rows_with_windows: the rows of {{ source }} with tallies, where these rows are the log itself, with or without sampled negatives
+-- {{ target }}: the rows of {{ source }} with tallies, where these rows are the log itself, with or without sampled negatives
 -- among them. Windows over them give the same as history.sql, for a third of the time: EXCLUDE GROUP leaves out the row
 -- and all rows of the same moment.
-CREATE OR REPLACE TEMP TABLE rows_with_windows AS
+CREATE OR REPLACE TEMP TABLE {{ target }} AS
 SELECT
     source.*,
     {%- for group in groups %}
