@@ -1,5 +1,5 @@
 -- {{ target }}: the rows of {{ source }} with tallies, where these rows are the log itself, with or without sampled negatives
--- among them. Windows over them give the same as history.sql, for a third of the time: EXCLUDE GROUP leaves out the row
+-- among them. Windows over them give the same as history.sql, in less than half the time: EXCLUDE GROUP leaves out the row
 -- and all rows of the same moment.
 CREATE OR REPLACE TEMP TABLE {{ target }} AS
 SELECT
