@@ -97,6 +97,21 @@ class PipelineSpec(SpecModel):
         return [name for table in tables for name in table.categorical]
 
     @property
+    def sequence_features(self) -> list[str]:
+        """Columns that say how a row's item is related to what its user chose before."""
+        sequence = self.features.sequence
+        return sequence.features(self.sequence_reads_text) if sequence else []
+
+    @property
+    def sequence_reads_text(self) -> bool:
+        return self.features.sequence is not None and "items" in self.text_tables
+
+    @property
+    def history_features(self) -> list[str]:
+        """Columns of what happened before the row, in model order."""
+        return [*(feature.name for feature in self.features.history), *self.sequence_features]
+
+    @property
     def context_features(self) -> list[str]:
         return [*self.features.interactions.categorical, *self.features.interactions.numeric]
 
@@ -105,7 +120,7 @@ class PipelineSpec(SpecModel):
         """Whether the interactions need a timestamp."""
         return (
             self.split.hash_by is None
-            or bool(self.features.history)
+            or bool(self.history_features)
             or self.negatives is not None
             or self.available_from is not None
             or any(task.known_at or task.known_after_days for task in self.tasks)
@@ -251,14 +266,23 @@ class PipelineSpec(SpecModel):
                 numbers = [*self.features.users.numeric, *self.features.items.numeric]
                 which = "the numeric features of users and items"
                 refuse_unknown("history: of", feature.of, numbers, which, f"{place}.of")
-            refuse_unknown("history: label", label, self.labels, "the labels", f"{place}.label")
-            predicting = [task for task in self.tasks if task.column == label]
-            if not all(KINDS[task.kind].is_number(task.classes) for task in predicting):
+            self.check_number("history: label", label, f"{place}.label")
+        if sequence := self.features.sequence:
+            for position, label in enumerate(sequence.labels):
+                self.check_number("sequence: labels", label, f"features.sequence.labels.{position}")
+            if not self.recommends or not KINDS[self.root_task.kind].is_event:
                 raise SpecError(
-                    f"history: label names '{label}', whose values are classes; it must be a number",
-                    f"{place}.label",
+                    "sequence: it is of the items that a user chose: ids needs user_id and item_id, and the first "
+                    f"task, '{self.root_task.name}', must be binary",
+                    "features.sequence",
                 )
         return self
+
+    def check_number(self, what: str, label: str, place: str) -> None:
+        refuse_unknown(what, label, self.labels, "the labels", place)
+        predicting = [task for task in self.tasks if task.column == label]
+        if not all(KINDS[task.kind].is_number(task.classes) for task in predicting):
+            raise SpecError(f"{what} names '{label}', whose values are classes; it must be a number", place)
 
     def feature_places(self) -> Iterator[tuple[str, str]]:
         """The name of every feature, and where it is declared."""
@@ -268,6 +292,8 @@ class PipelineSpec(SpecModel):
                     yield column, f"features.{table}.{kind}.{position}"
         for position, feature in enumerate(self.features.history):
             yield feature.name, f"features.history.{position}"
+        for name in self.sequence_features:
+            yield name, "features.sequence"
 
     @model_validator(mode="after")
     def check_studies(self) -> PipelineSpec:

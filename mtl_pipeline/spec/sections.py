@@ -105,8 +105,10 @@ class HistoryFeature(SpecModel):
     by: list[Identifier] = Field(min_length=1)
     """Ids or categorical features of users and items. One of them may be a list, such as genres: the statistic is then
     the mean over the values of the row."""
-    statistic: Literal["count", "mean", "standard_deviation", "days_since", "gap", "lift", "relative_mean"]
-    """`count` of earlier positive labels; `mean` and `standard_deviation` of the labels observed earlier; `days_since`
+    statistic: Literal[
+        "count", "share", "mean", "standard_deviation", "days_since", "gap", "lift", "relative_mean"
+    ]
+    """`count` of earlier positive labels; `share`, the log of their share of all of them; `mean` and `standard_deviation` of the labels observed earlier; `days_since`
     the last positive one; `gap`, the row's own `of` minus its mean over the positive ones (how much newer or dearer
     than usual). With two keys or more: `lift`, the log of how much more often the first key is positive with the others
     than everybody is (a user's taste for a genre); `relative_mean`, how far the mean label is from the first key's
@@ -140,6 +142,29 @@ class HistoryFeature(SpecModel):
         return self
 
 
+class Sequence(SpecModel):
+    """What the user chose before, item by item, and how the item of the row is related to it."""
+
+    last: int = Field(default=20, ge=1, le=200)
+    """How many of the items that the user chose last; chosen are those on which the first task happened."""
+    labels: list[Identifier] = []
+    """Labels that say how well the user liked what they chose, such as `rating`: known at the time of their row, and
+    numbers."""
+
+    def features(self, with_text: bool) -> list[str]:
+        """Names of the columns that say how the row's item is related to the sequence: by the vectors of the items'
+        texts, and by who chose both."""
+        relations = ["similar", "neighbour"] if with_text else ["neighbour"]
+        statistics = ["mean", "max", *self.labels]
+        related = [f"sequence_{relation}_{statistic}" for relation in relations for statistic in statistics]
+        return [*related, "sequence_popularity_gap"]
+
+    @model_validator(mode="after")
+    def check_labels(self) -> Sequence:
+        refuse_repeats("sequence: labels", self.labels, "labels")
+        return self
+
+
 class Features(SpecModel):
     """What the model sees besides the ids."""
 
@@ -150,6 +175,11 @@ class Features(SpecModel):
     for what `recommendations.context` sets."""
     history: list[HistoryFeature] = []
     """Statistics over earlier interactions; the interaction itself and all later ones are left out."""
+    sequence: Sequence | None = None
+    """How the item is related to what the user chose last: how similar its text is to theirs (on the whole, and to the
+    most similar), how often others chose both until then (likewise), and for each of `labels` how much better than usual
+    the user liked what is most related. Needs a time and both ids; where items have text, examples wait for its
+    vectors."""
 
 
 class Task(SpecModel):

@@ -58,12 +58,20 @@ HISTORY = [
 PLAIN: dict = {
     "raw": {"users": None, "items": None},
     "interaction_key": ["user_id", "item_id", "timestamp"],
-    "features": {"interactions": {"categorical": ["device"]}, "history": HISTORY},
+    "features": {
+        "interactions": {"categorical": ["device"]},
+        "history": HISTORY,
+        "sequence": {"last": 3, "labels": ["stars"]},
+    },
     "tasks": [CLICK, PURCHASE, STARS],
     "split": {"validation_from": START + timedelta(VALIDATION), "test_from": START + timedelta(TEST)},
 }
 SAMPLED = PLAIN | {"negatives": {"per_positive": 2}}
-MERGED = PLAIN | {"interaction_key": ["user_id", "item_id"], "repeats": "merge"}
+MERGED = PLAIN | {
+    "interaction_key": ["user_id", "item_id"],
+    "repeats": "merge",
+    "features": PLAIN["features"] | {"sequence": {"last": 3}},
+}
 WITH_ITEMS = {
     "raw": {"users": None},
     "features": PLAIN["features"] | {"items": {"text": None, "categorical": ["kind"]}},

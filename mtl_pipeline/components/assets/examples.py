@@ -8,8 +8,8 @@ import polars as pl
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.metadata import counts_table, markdown_table, published
 from mtl_pipeline.paths import COMMON_SQL
-from mtl_pipeline.spec.assets import code_version, examples_settings
-from mtl_pipeline.warehouse.features import history
+from mtl_pipeline.spec.assets import code_version, embeddings_name, examples_settings
+from mtl_pipeline.warehouse.features import history, relations
 from mtl_pipeline.warehouse.features.examples import ExamplesSummary, build_examples
 
 SQL = (
@@ -19,18 +19,21 @@ SQL = (
     "history_windows.sql",
     "history_lists.sql",
     "history_features.sql",
+    "split_boundaries.sql",
+    "chosen_items.sql",
+    "sequence_rows.sql",
     "examples.sql",
     "known_label.sql",
     "statistics.sql",
 )
-MADE_BY = [*(COMMON_SQL / name for name in SQL), Path(history.__file__)]
+MADE_BY = [*(COMMON_SQL / name for name in SQL), *(Path(module.__file__) for module in (history, relations))]
 
 
 def examples_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     paths, spec = pipeline.paths, pipeline.spec
 
     @pipeline.asset(
-        reads=spec.tables,
+        reads=[*spec.tables, *([embeddings_name("items")] if spec.sequence_reads_text else [])],
         kinds={"duckdb", "sql", "parquet"},
         code_version=code_version(sql=MADE_BY, settings=examples_settings(spec)),
     )

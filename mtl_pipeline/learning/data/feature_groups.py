@@ -39,7 +39,7 @@ def feature_groups(spec: PipelineSpec, encoder: FeatureEncoder) -> list[FeatureG
             f"{side} features": {name: columns[name] for name in [*table.categorical, *table.numeric]}
             for side, table in tables.items()
         },
-        "history": {feature.name: columns[feature.name] for feature in features.history},
+        "history": {name: columns[name] for name in spec.history_features},
     }
     groups = []
     for family, members in families.items():

@@ -133,8 +133,7 @@ def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ra
         calibration = CALIBRATION.validate_json((version / "calibration.json").read_bytes())
     encoder = FeatureEncoder(spec, statistics, vocabulary, config.slots, text.ids)
     users, items, interactions = spec.features.users, spec.features.items, spec.features.interactions
-    history = [feature.name for feature in spec.features.history]
-    declared = [*users.numeric, *items.numeric, *interactions.numeric, *history]
+    declared = [*users.numeric, *items.numeric, *interactions.numeric, *spec.history_features]
     differences = {
         "for other tasks than defs.yaml declares": [*map(meaning, config.tasks)]
         != [*map(meaning, spec.tasks)],

@@ -19,6 +19,7 @@ from mtl_pipeline.warehouse.features.point_in_time import (
     entity_joins,
     summarise_history,
 )
+from mtl_pipeline.warehouse.features.sequences import PLACES, read_relations, relate_candidates
 from mtl_pipeline.warehouse.templates import quote_identifier, quote_literal, render_sql
 
 ROWS_AT_ONCE = 500_000
@@ -42,6 +43,8 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Itera
             end_of_log=end_of_log(spec),
         )
         history = summarise_history(connection, spec)
+        sequence = spec.features.sequence
+        relations = read_relations(connection, paths, spec, sequence) if sequence else None
         candidates = render_sql(
             COMMON_SQL / "candidates.sql",
             spec=spec,
@@ -59,7 +62,8 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Itera
         def frames() -> Iterator[pl.DataFrame]:
             for first in range(0, users, users_at_once):
                 places = {"first": first, "end": first + users_at_once}
-                yield connection.sql(candidates, params=places).pl()
+                frame = connection.sql(candidates, params=places).pl()
+                yield frame.drop(PLACES).hstack(relate_candidates(relations, frame)) if relations else frame
 
         yield frames()
 

@@ -16,6 +16,7 @@ from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.connection import column_types, fetch_one, open_warehouse, run_sql
 from mtl_pipeline.warehouse.features.label_times import end_of_log, label_steps, steps_column
 from mtl_pipeline.warehouse.features.point_in_time import add_features, numeric_features
+from mtl_pipeline.warehouse.features.sequences import add_sequence_features
 from mtl_pipeline.warehouse.templates import quote_identifier, quote_literal
 
 SPLITS = ("train", "validation", "test")
@@ -62,7 +63,7 @@ def build_examples(paths: PipelinePaths, spec: PipelineSpec) -> ExamplesSummary:
     """Sample negatives, split by time, add features, and publish the examples with their statistics.
 
     Writes examples.parquet, statistics.parquet and vocabulary.parquet to `paths.examples`. The
-    warehouse is only read.
+    warehouse, and for sequences the vectors of the items' texts, are only read.
     Raises UserError when a split is empty, or when no label of a task was known in time.
     """
     features = [*spec.categorical_features, *(name for name, _ in numeric_features(spec))]
@@ -71,6 +72,7 @@ def build_examples(paths: PipelinePaths, spec: PipelineSpec) -> ExamplesSummary:
         values = {"spec": spec, "steps": steps, "steps_column": steps_column}
         run_sql(connection, "impressions.sql", **values, end_of_log=end_of_log(spec))
         source = add_features(connection, spec, "impressions", is_log=True)
+        source = add_sequence_features(connection, paths, spec, source)
         run_sql(
             connection, "examples.sql", **values, source=source, order=example_order(spec), features=features
         )

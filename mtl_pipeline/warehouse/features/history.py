@@ -30,7 +30,8 @@ AMOUNTS = {
 PRIOR_SHARES = 5.0
 """`lift`: as many events in everybody's proportions are added to the user's own, so that few events say little."""
 PRIOR_EVENTS = 20.0
-"""`lift`: and as many events spread evenly to everybody's, so that a category that nobody chose yet has a share."""
+"""`lift`: and as many events spread evenly to everybody's, so that a category that nobody chose yet has a share.
+`share` likewise."""
 PRIOR_LABELS = 3.0
 """`relative_mean`: as many labels without a difference are added."""
 
@@ -118,6 +119,12 @@ def count(asked: Asked) -> str:
     return f"coalesce({asked('positives')}, 0)::DOUBLE"
 
 
+def share(asked: Asked) -> str:
+    """ln of the share of all earlier positive labels: what a count says, whatever the traffic."""
+    everything = f"coalesce({asked('positives', [])}, 0)"
+    return f"ln((coalesce({asked('positives')}, 0) + 1) / ({everything} + {PRIOR_EVENTS}))"
+
+
 def mean(asked: Asked, by: Sequence[str] | None = None) -> str:
     return f"{asked('total', by)}::DOUBLE / nullif({asked('observed', by)}, 0)"
 
@@ -170,6 +177,7 @@ class Statistic:
 
 STATISTICS = {
     "count": Statistic(count, "log1p"),
+    "share": Statistic(share),
     "mean": Statistic(mean),
     "standard_deviation": Statistic(standard_deviation),
     "days_since": Statistic(days_since, "log1p"),

@@ -170,4 +170,5 @@ def numeric_features(spec: PipelineSpec) -> list[tuple[str, str]]:
     features = spec.features
     plain = [*features.users.numeric, *features.items.numeric, *features.interactions.numeric]
     history = [(feature.name, STATISTICS[feature.statistic].transform) for feature in spec.features.history]
-    return [(name, "identity") for name in plain] + history
+    sequence = [(name, "identity") for name in spec.sequence_features]
+    return [(name, "identity") for name in plain] + history + sequence

@@ -52,7 +52,14 @@ SELECT
     {%- for feature in spec.features.history %}
     {{ history.expressions.get(feature.name) or (feature.name | identifier) }} AS {{ feature.name | identifier }},
     {%- endfor %}
+    {%- if spec.features.sequence %}
+    _item, epoch_us(getvariable('now')) AS _time, coalesce(_first, 0) AS _first, coalesce(_end, 0) AS _end
+    {%- endif %}
 FROM candidates
+{%- if spec.features.sequence %}
+JOIN item_numbers USING (item_id)
+LEFT JOIN (SELECT user_id, max(_first) AS _first, max(_end) AS _end FROM users_chosen GROUP BY user_id) USING (user_id)
+{%- endif %}
 {%- for list in history.of_lists %}
 LEFT JOIN {{ ("_of_" ~ list) | identifier }} USING (user_id, item_id)
 {%- endfor %}

@@ -1,4 +1,4 @@
--- impressions: the rows to learn from, and split_boundaries: the times that divide them, and `_now`, when the log ends.
+-- impressions: the rows to learn from, and split_boundaries.
 {%- set negatives = spec.negatives.per_positive if spec.negatives else 0 %}
 {%- set steps_of_root = steps.get(spec.root_task.column) %}
 {%- if negatives %}
@@ -11,17 +11,7 @@
 {%- endif %}
 
 {% if spec.timed -%}
-CREATE OR REPLACE TEMP TABLE split_boundaries AS
-SELECT
-    {%- if spec.split.validation_from %}
-    {{ spec.split.validation_from | literal }}::TIMESTAMP AS _validation_start,
-    {{ spec.split.test_from | literal }}::TIMESTAMP AS _test_start,
-    {%- elif not spec.split.hash_by %}
-    quantile_disc(timestamp, {{ spec.split.train }}) AS _validation_start,
-    quantile_disc(timestamp, {{ spec.split.train + spec.split.validation }}) AS _test_start,
-    {%- endif %}
-    max({{ end_of_log }}) + INTERVAL 1 SECOND AS _now
-FROM interactions;
+{% include "split_boundaries.sql" %}
 {%- endif %}
 
 {% if negatives -%}

@@ -1,0 +1,229 @@
+"""How an item is related to what a user chose before: numbers from sequences of items.
+
+Two relations between items: how similar their texts are (cosine of centred vectors), and how often other users chose
+both until then, c / sqrt((n + 3) (m + 3)) with c the times that both stood in one sequence and n and m the times that
+each was chosen (item-based collaborative filtering: Deshpande and Karypis 2004, https://doi.org/10.1145/963770.963776).
+For each relation, over the last items that the user chose: its mean, its maximum, and for each label how far above the
+user's mean so far the labels of these items were, weighted by the relation. Besides, by how much more popular the item
+is than these: log of the times that it was chosen, minus the mean of theirs.
+
+Everything is counted at a moment: only what lies strictly before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.sparse import csr_matrix
+
+PAIRS_AT_ONCE = 8_192
+"""The vectors of what their users chose then nearly fit in a processor's cache."""
+TEXT_DIMENSIONS = 64
+"""Principal components that stand for a text vector; more did not help on MovieLens, and cost as much more."""
+SHARPNESS = 5.0
+"""Weights by text are exp(SHARPNESS × cosine), so that what is most similar counts most."""
+PRIOR_CHOICES = 3.0
+"""Added to the times that an item was chosen: a pair of rare items met by chance is no relation."""
+PRIOR_WEIGHT = 1e-4
+"""Weight of "as on average" among the weighted labels, so that weak relations say little."""
+LARGEST_KEY = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What users chose, one user after another, oldest first: arrays of one length."""
+
+    first: np.ndarray
+    """int64: the place at which the user's items start."""
+    item: np.ndarray
+    """int64, from 0."""
+    time: np.ndarray
+    """int64, microseconds."""
+    labels: Mapping[str, np.ndarray]
+    """float64 by label, NaN where not observed."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Rows, each an item with the part of Chosen that its user had chosen by then: arrays of one length."""
+
+    item: np.ndarray
+    time: np.ndarray
+    first: np.ndarray
+    end: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.item)
+
+    def __getitem__(self, rows: slice) -> Pairs:
+        return Pairs(self.item[rows], self.time[rows], self.first[rows], self.end[rows])
+
+
+class EarlierCounts:
+    """How often each key was seen strictly before a moment: occurrences sorted by key and moment, searched in."""
+
+    def __init__(
+        self, keys: np.ndarray, moments: np.ndarray, number_of_keys: int, number_of_moments: int
+    ) -> None:
+        # Where keys and moments would not fit in one number, moments are told apart less finely. Still nothing counts
+        # but what lies strictly before.
+        self.coarseness = -(-number_of_keys * (number_of_moments + 1) // LARGEST_KEY)
+        self.moments = number_of_moments // self.coarseness + 1
+        occurrences = np.sort(keys * self.moments + moments // self.coarseness)
+        starts = np.flatnonzero(np.diff(occurrences // self.moments, prepend=-1))
+        self.nth = np.arange(len(occurrences) + 1)
+        self.nth[:-1] -= np.repeat(starts, np.diff(starts, append=len(occurrences)))
+        self.nth[-1] = -1
+        """Of its key, from 0; one more stands for "before all others"."""
+        self.occurrences = np.append(occurrences, -1)
+
+    def before(self, keys: np.ndarray, moments: np.ndarray) -> np.ndarray:
+        """int64, of the shape that keys and moments have together."""
+        start = keys * self.moments
+        last = np.searchsorted(self.occurrences[:-1], start + moments // self.coarseness) - 1
+        return np.where(self.occurrences[last] >= start, self.nth[last] + 1, 0)
+
+
+class Labels:
+    """A label of what users chose, and each user's mean of it so far."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = np.append(values, np.nan)
+        self.totals = np.concatenate([[0.0], np.nancumsum(values)])
+        self.counts = np.concatenate([[0], np.cumsum(~np.isnan(values))])
+
+    def above_mean(self, places: np.ndarray, first: np.ndarray, end: np.ndarray) -> np.ndarray:
+        """By how much those at `places` are above the mean of those from `first` to before `end`; NaN if not known."""
+        counts = self.counts[end] - self.counts[first]
+        mean = (self.totals[end] - self.totals[first]) / np.where(counts > 0, counts, np.nan)
+        return self.values[places] - mean[..., None]
+
+
+class Relations:
+    """What relates items to each other, and the features of pairs; see above."""
+
+    def __init__(self, chosen: Chosen, items: int, last: int, vectors: np.ndarray | None) -> None:
+        """`vectors`: float32 [items, dimension], each of length 1, where items have texts."""
+        self.items, self.last, self.vectors = items, last, vectors
+        self.labels = {label: Labels(values) for label, values in chosen.labels.items()}
+        self.item = np.append(chosen.item, 0)
+        """And one more, for users who chose nothing."""
+        self.times = np.unique(chosen.time)
+        moments = np.searchsorted(self.times, chosen.time)
+        places = np.arange(len(chosen.item))
+        later = [
+            places[distance:][places[distance:] - distance >= chosen.first[distance:]]
+            for distance in range(1, last)
+        ]
+        one = np.concatenate([places[:0], *later])
+        other = one - np.repeat(np.arange(1, last), [len(part) for part in later])
+        one_item, other_item = chosen.item[one], chosen.item[other]
+        self.pairs = np.concatenate([one_item * items + other_item, other_item * items + one_item])
+        self.together = EarlierCounts(self.pairs, np.tile(moments[one], 2), items**2, len(self.times))
+        self.alone = EarlierCounts(chosen.item, moments, items, len(self.times))
+
+    def features(self, pairs: Pairs) -> dict[str, np.ndarray]:
+        """float64 [pairs] by the names of `Sequence.features`; NaN where the user had chosen nothing."""
+        starts = range(0, max(len(pairs), 1), PAIRS_AT_ONCE)
+        blocks = [self.features_of_block(pairs[start : start + PAIRS_AT_ONCE]) for start in starts]
+        return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+    def features_of_block(self, pairs: Pairs) -> dict[str, np.ndarray]:
+        places, present = self.places(pairs.first, pairs.end)
+        theirs = self.item[places]
+        moments = np.searchsorted(self.times, pairs.time)
+        summary = Summary(present, self.above_means(places, pairs.first, pairs.end))
+        if self.vectors is not None:
+            vectors = self.vectors[theirs] * present[..., None]
+            cosine = np.einsum("pld,pd->pl", vectors, self.vectors[pairs.item])
+            summary.add_texts(cosine, np.linalg.norm(vectors.sum(1), axis=1))
+        summary.add_neighbours(
+            self.together.before(pairs.item[:, None] * self.items + theirs, moments[:, None]),
+            self.alone.before(pairs.item, moments),
+            self.alone.before(theirs, moments[:, None]),
+        )
+        return summary.features
+
+    def features_now(self, items: np.ndarray, first: np.ndarray, end: np.ndarray) -> dict[str, np.ndarray]:
+        """As `features`, of every user, given by what they chose, with every one of the items, after all events: float64
+        [users, items]."""
+        places, present = self.places(first, end)
+        theirs = self.item[places]
+        above = self.above_means(places, first, end)
+        summary = Summary(present[:, None], {label: values[:, None] for label, values in above.items()})
+        if self.vectors is not None:
+            vectors = self.vectors[theirs] * present[..., None]
+            cosine = np.matmul(self.vectors[items], vectors.transpose(0, 2, 1))
+            summary.add_texts(cosine, np.linalg.norm(vectors.sum(1), axis=1)[:, None])
+        together = self.together_now[theirs.ravel()][:, items].toarray()
+        alone = np.bincount(self.item[:-1], minlength=self.items)
+        summary.add_neighbours(
+            together.reshape(*theirs.shape, len(items)).transpose(0, 2, 1),
+            alone[items],
+            alone[theirs][:, None],
+        )
+        return summary.features
+
+    @cached_property
+    def together_now(self) -> csr_matrix:
+        """int64 [items, items]."""
+        ones = np.ones(len(self.pairs), dtype=np.int64)
+        return csr_matrix((ones, divmod(self.pairs, self.items)), shape=(self.items, self.items))
+
+    def places(self, first: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of the last items that users chose, newest first, [users, last], and whether there are so many."""
+        places = end[:, None] - 1 - np.arange(self.last)
+        present = places >= first[:, None]
+        return np.where(present, places, -1), present
+
+    def above_means(self, places: np.ndarray, first: np.ndarray, end: np.ndarray) -> dict[str, np.ndarray]:
+        return {label: values.above_mean(places, first, end) for label, values in self.labels.items()}
+
+
+class Summary:
+    """The features, from what relates an item to each of a user's last items: arrays [..., last], where `present`."""
+
+    def __init__(self, present: np.ndarray, above: Mapping[str, np.ndarray]) -> None:
+        """`above`: by label, how far the user's labels of these items are above their mean, NaN where not known."""
+        self.present, self.above = present, above
+        self.number = np.maximum(present.sum(-1), 1)
+        self.features: dict[str, np.ndarray] = {}
+
+    def add_texts(self, cosine: np.ndarray, length: np.ndarray) -> None:
+        """`length`: of the sum of the vectors of the user's items."""
+        mean = (cosine * self.present).sum(-1) / np.maximum(length, 1e-6)
+        self.add("similar", mean, cosine, np.exp(SHARPNESS * cosine))
+
+    def add_neighbours(self, together: np.ndarray, own: np.ndarray, others: np.ndarray) -> None:
+        """The times that both were chosen, the item [...], and each of the user's items."""
+        relation = together / np.sqrt((own[..., None] + PRIOR_CHOICES) * (others + PRIOR_CHOICES))
+        self.add("neighbour", self.mean(relation), relation, relation**2)
+        self.features["sequence_popularity_gap"] = self.known(np.log1p(own) - self.mean(np.log1p(others)))
+
+    def add(self, relation: str, mean: np.ndarray, values: np.ndarray, weights: np.ndarray) -> None:
+        self.features[f"sequence_{relation}_mean"] = self.known(mean)
+        self.features[f"sequence_{relation}_max"] = self.known(np.where(self.present, values, -1.0).max(-1))
+        for label, above in self.above.items():
+            weighted = weights * (self.present & ~np.isnan(above))
+            weighted_mean = (weighted * np.nan_to_num(above)).sum(-1) / (weighted.sum(-1) + PRIOR_WEIGHT)
+            self.features[f"sequence_{relation}_{label}"] = self.known(weighted_mean)
+
+    def mean(self, values: np.ndarray) -> np.ndarray:
+        return (values * self.present).sum(-1) / self.number
+
+    def known(self, values: np.ndarray) -> np.ndarray:
+        return np.where(self.present[..., 0], values, np.nan)
+
+
+def leading_components(vectors: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+    """float32 [vectors, at most TEXT_DIMENSIONS], each of length 1: the principal components of vectors [n, dimension],
+    found from those at `fitted` alone."""
+    sample = vectors[fitted].astype(np.float64)
+    centre = sample.mean(0) if len(sample) else 0.0
+    _, directions = np.linalg.eigh((sample - centre).T @ (sample - centre))
+    components = (vectors - centre) @ directions[:, -TEXT_DIMENSIONS:]
+    lengths = np.linalg.norm(components, axis=1, keepdims=True)
+    return (components / np.maximum(lengths, 1e-6)).astype(np.float32)

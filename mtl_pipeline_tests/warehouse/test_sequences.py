@@ -1,0 +1,215 @@
+"""How an item is related to what a user chose before, against its definition, computed event by event."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.vectors import write_vectors
+from mtl_pipeline.warehouse.connection import open_warehouse
+from mtl_pipeline.warehouse.features.candidates import build_candidates
+from mtl_pipeline.warehouse.features.relations import EarlierCounts, leading_components
+from mtl_pipeline.warehouse.features.sequences import add_sequence_features
+
+START, USERS, ITEMS, LAST = datetime(2026, 1, 1), 4, 5, 3
+DECLARED: dict = {
+    "raw": {"users": None},
+    "features": {"sequence": {"last": LAST, "labels": ["stars"]}},
+    "tasks": [{"name": "click", "kind": "binary"}, {"name": "stars", "kind": "regression", "given": "click"}],
+    "recommendations": {"exclude": "nothing"},
+}
+SPEC = PipelineSpec.model_validate(DECLARED)
+Event = tuple[int, int, int, int, int | None]
+"""User, item, day, click, stars."""
+EVENT = st.tuples(
+    st.integers(1, USERS),
+    st.integers(1, ITEMS),
+    st.integers(0, 8),
+    st.integers(0, 1),
+    st.none() | st.integers(1, 5),
+)
+EVENTS = st.lists(EVENT, min_size=1, max_size=25, unique_by=lambda event: event[:3])
+
+
+def write_log(root: Path, events: list[Event], spec: PipelineSpec = SPEC) -> tuple[PipelinePaths, np.ndarray]:
+    """The warehouse of these events, and the items' text vectors, one of each direction."""
+    paths = PipelinePaths(root, "shop")
+    log = pl.DataFrame(
+        events, schema=["user_id", "item_id", "day", "click", "stars"], orient="row", infer_schema_length=None
+    )
+    log = log.with_columns(pl.col("stars").cast(pl.Int64), timestamp=START + pl.duration(days="day")).drop(
+        "day"
+    )
+    items = pl.DataFrame({"item_id": range(1, ITEMS + 1), "text": [f"item {item}" for item in range(ITEMS)]})
+    with open_warehouse(paths.warehouse, settings=spec.warehouse) as connection:
+        connection.execute("CREATE TABLE items AS FROM items; CREATE TABLE interactions AS FROM log")
+    vectors = np.random.default_rng(0).normal(size=(ITEMS, 4)).astype(np.float32)
+    hashes = pa.array([bytes(16)] * ITEMS, pa.binary(16))
+    write_vectors(paths.embeddings("items"), items["item_id"].to_arrow(), vectors, hashes, {})
+    return paths, vectors
+
+
+def features_of(paths: PipelinePaths, rows: pl.DataFrame, spec: PipelineSpec = SPEC) -> pl.DataFrame:
+    """In the order of rows: user_id, item_id, timestamp."""
+    with open_warehouse(paths.warehouse, read_only=True) as connection:
+        connection.execute("CREATE TEMP TABLE rows AS FROM rows")
+        table = add_sequence_features(connection, paths, spec, "rows")
+        return connection.sql(f"FROM {table} ORDER BY user_id, item_id, timestamp").pl()
+
+
+def by_definition(
+    events: list[Event], vectors: np.ndarray, user: int, item: int, day: float
+) -> dict[str, float | None]:
+    """What add_sequence_features says of one row, from the events of days before it."""
+    earlier = sorted(
+        (event for event in events if event[2] < day and event[3]), key=lambda event: (event[2], event[1])
+    )
+    chosen = {one: [event for event in earlier if event[0] == one] for one in range(1, USERS + 1)}
+    last = chosen[user][-LAST:]
+    if not last:
+        return dict.fromkeys(SPEC.sequence_features)
+    stars = [event[4] for event in chosen[user] if event[4] is not None]
+    above = {event[:3]: event[4] - np.mean(stars) for event in last if event[4] is not None}
+
+    def together(one: int, other: int) -> int:
+        """Pairs of places of one user's list that are less than LAST apart; each item counts for each of its places."""
+        return sum(
+            1
+            for own in chosen.values()
+            for place, event in enumerate(own)
+            for before in own[max(0, place - LAST + 1) : place]
+            for pair in ((event[1], before[1]), (before[1], event[1]))
+            if pair == (one, other)
+        )
+
+    def alone(one: int) -> int:
+        return sum(event[1] == one for event in earlier)
+
+    def weighted(weights: list[float]) -> float:
+        known = [
+            (weight, above[event[:3]])
+            for weight, event in zip(weights, last, strict=True)
+            if event[:3] in above
+        ]
+        return sum(weight * value for weight, value in known) / (sum(weight for weight, _ in known) + 1e-4)
+
+    cosines = [float(vectors[event[1] - 1] @ vectors[item - 1]) for event in last]
+    total = np.linalg.norm(sum(vectors[event[1] - 1] for event in last))
+    relations = [
+        together(item, event[1]) / math.sqrt((alone(item) + 3) * (alone(event[1]) + 3)) for event in last
+    ]
+    return {
+        "sequence_similar_mean": sum(cosines) / max(total, 1e-6),
+        "sequence_similar_max": max(cosines),
+        "sequence_similar_stars": weighted([math.exp(5 * cosine) for cosine in cosines]),
+        "sequence_neighbour_mean": float(np.mean(relations)),
+        "sequence_neighbour_max": max(relations),
+        "sequence_neighbour_stars": weighted([relation**2 for relation in relations]),
+        "sequence_popularity_gap": math.log1p(alone(item))
+        - float(np.mean([math.log1p(alone(event[1])) for event in last])),
+    }
+
+
+@settings(max_examples=12, deadline=None)
+@given(events=EVENTS)
+def test_relations_are_those_of_their_definition(
+    tmp_path_factory: pytest.TempPathFactory, events: list[Event]
+) -> None:
+    paths, vectors = write_log(tmp_path_factory.mktemp("root"), events)
+    in_training = [0.8, 0.9]
+    days = sorted(event[2] for event in events)
+    validation = days[math.ceil(in_training[0] * len(days)) - 1]
+    fitted = sorted({event[1] - 1 for event in events if event[3] and event[2] < validation})
+    components = leading_components(vectors, np.array(fitted, dtype=int))
+    rows = pl.DataFrame(
+        [
+            (user, item, day)
+            for user in range(1, USERS + 2)
+            for item in range(1, ITEMS + 1)
+            for day in (0, 3, 5, 9)
+        ],
+        schema=["user_id", "item_id", "day"],
+        orient="row",
+    )
+    made = features_of(paths, rows.select("user_id", "item_id", timestamp=START + pl.duration(days="day")))
+    for row in made.iter_rows(named=True):
+        day = (row["timestamp"] - START) / timedelta(days=1)
+        user = row["user_id"]
+        expected = (
+            by_definition(events, components, user, row["item_id"], day)
+            if user <= USERS
+            else dict.fromkeys(SPEC.sequence_features)
+        )
+        assert {name: row[name] for name in expected} == pytest.approx(expected, abs=1e-5)
+
+
+@settings(max_examples=5, deadline=None)
+@given(events=EVENTS)
+def test_candidates_have_what_a_row_of_this_moment_would_have(
+    tmp_path_factory: pytest.TempPathFactory, events: list[Event]
+) -> None:
+    paths, _ = write_log(tmp_path_factory.mktemp("root"), events)
+    with build_candidates(paths, SPEC) as frames:
+        made = pl.concat(frames)
+    now = max(event[2] for event in events)
+    rows = made.select("user_id", "item_id", timestamp=pl.lit(START + timedelta(days=now, seconds=1)))
+    expected = features_of(paths, rows).drop("timestamp")
+    assert_frame_equal(made, expected, abs_tol=1e-5)
+
+
+def test_without_texts_only_who_chose_both_is_known(tmp_path: Path) -> None:
+    """Users 1 and 2 chose the items 1 and 2; user 3, who chose 1, is told of 2."""
+    spec = PipelineSpec.model_validate(
+        DECLARED | {"features": {"items": {"text": None}, "sequence": {"last": LAST}}}
+    )
+    paths, _ = write_log(
+        tmp_path, [(user, item, user, 1, None) for user in (1, 2) for item in (1, 2)] + [(3, 1, 3, 1, 5)]
+    )
+    paths.embeddings("items").unlink()
+    rows = pl.DataFrame({"user_id": [3, 3], "item_id": [2, 3], "timestamp": [START + timedelta(4)] * 2})
+    made = features_of(paths, rows, spec)
+    assert made.columns[3:] == [
+        "sequence_neighbour_mean",
+        "sequence_neighbour_max",
+        "sequence_popularity_gap",
+    ]
+    assert made["sequence_neighbour_max"].to_list() == pytest.approx([2 / math.sqrt((2 + 3) * (3 + 3)), 0])
+
+
+def test_a_label_that_may_be_known_later_than_its_row_is_refused(tmp_path: Path) -> None:
+    click, stars = DECLARED["tasks"]
+    spec = PipelineSpec.model_validate(DECLARED | {"tasks": [click, stars | {"known_after_days": 2}]})
+    paths, _ = write_log(tmp_path, [(1, 1, 0, 1, 5)], spec)
+    rows = pl.DataFrame({"user_id": [1], "item_id": [1], "timestamp": [START]})
+    with pytest.raises(UserError, match=r"features\.sequence.*stars, which may be known later than its row"):
+        features_of(paths, rows, spec)
+
+
+def test_vectors_that_lack_an_item_are_refused(tmp_path: Path) -> None:
+    paths, vectors = write_log(tmp_path, [(1, 1, 0, 1, 5)])
+    hashes = pa.array([bytes(16)], pa.binary(16))
+    write_vectors(paths.embeddings("items"), pa.array([1], pa.int64()), vectors[:1], hashes, {})
+    rows = pl.DataFrame({"user_id": [1], "item_id": [1], "timestamp": [START]})
+    with pytest.raises(UserError, match="4 items have no text vector: materialize item_embeddings again"):
+        features_of(paths, rows)
+
+
+def test_counts_of_more_keys_and_moments_than_a_number_can_tell_apart_never_see_ahead() -> None:
+    """Two moments may become one; what is counted lies strictly before all the same."""
+    keys, moments = np.array([5, 5, 5, 2**40]), np.array([0, 2**30 - 2, 2**30 - 1, 3])
+    counts = EarlierCounts(keys, moments, 2**40 + 1, 2**30)
+    assert counts.coarseness > 1
+    assert counts.before(np.array([5, 5, 2**40]), np.array([0, 2**30 - 2, 2**30])).tolist() == [0, 1, 1]
+    assert counts.before(np.array([5]), np.array([2**30 - 1]))[0] <= 2
