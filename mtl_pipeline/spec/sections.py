@@ -108,11 +108,12 @@ class HistoryFeature(SpecModel):
     statistic: Literal[
         "count", "share", "mean", "standard_deviation", "days_since", "gap", "lift", "relative_mean"
     ]
-    """`count` of earlier positive labels; `share`, the log of their share of all of them; `mean` and `standard_deviation` of the labels observed earlier; `days_since`
-    the last positive one; `gap`, the row's own `of` minus its mean over the positive ones (how much newer or dearer
-    than usual). With two keys or more: `lift`, the log of how much more often the first key is positive with the others
-    than everybody is (a user's taste for a genre); `relative_mean`, how far the mean label is from the first key's
-    overall mean. The last two are smoothed, so that a few rows say little."""
+    """`count` of earlier positive labels; `share`, the log of their share of everybody's; `mean` and
+    `standard_deviation` of the labels observed earlier; `days_since` the last positive one; `gap`, the row's own `of`
+    minus its mean over the positive ones (how much newer or dearer than usual). With two keys or more: `lift`, the log
+    of how much more often the first key is positive with the others than everybody is (a user's taste for a genre);
+    `relative_mean`, how far the mean label is from the first key's overall mean. The last two are smoothed, so that a
+    few rows say little."""
     label: Identifier
     """Column of a task's label."""
     of: Identifier | None = None
@@ -177,9 +178,9 @@ class Features(SpecModel):
     """Statistics over earlier interactions; the interaction itself and all later ones are left out."""
     sequence: Sequence | None = None
     """How the item is related to what the user chose last: how similar its text is to theirs (on the whole, and to the
-    most similar), how often others chose both until then (likewise), and for each of `labels` how much better than usual
-    the user liked what is most related. Needs a time and both ids; where items have text, examples wait for its
-    vectors."""
+    most similar), how often others chose both until then (likewise), for each of `labels` how much better than usual
+    the user liked what is most related, and by how much the item is more popular. Needs a time and both ids; where
+    items have text, examples wait for its vectors."""
 
 
 class Task(SpecModel):

@@ -92,7 +92,7 @@ SHAPES: dict[str, dict] = {
     "a label after days": PLAIN | AFTER_DAYS,
     "merged events, a label with a time of its own": MERGED | CONFIRMED,
     "merged events, a label after days": MERGED | AFTER_DAYS,
-    "sampled negatives of a root that is known late": MERGED | SAMPLED | LATE_ROOT,
+    "sampled negatives of a root that is known late": SAMPLED | MERGED | LATE_ROOT,
 }
 
 EVENTS = 80

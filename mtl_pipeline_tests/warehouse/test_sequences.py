@@ -81,7 +81,7 @@ def by_definition(
     if not last:
         return dict.fromkeys(SPEC.sequence_features)
     stars = [event[4] for event in chosen[user] if event[4] is not None]
-    above = {event[:3]: event[4] - np.mean(stars) for event in last if event[4] is not None}
+    above = {event[:3]: event[4] - float(np.mean(stars)) for event in last if event[4] is not None}
 
     def together(one: int, other: int) -> int:
         """Pairs of places of one user's list that are less than LAST apart; each item counts for each of its places."""

@@ -26,7 +26,7 @@ SQL = (
     "known_label.sql",
     "statistics.sql",
 )
-MADE_BY = [*(COMMON_SQL / name for name in SQL), *(Path(module.__file__) for module in (history, relations))]
+MADE_BY = [*(COMMON_SQL / name for name in SQL), Path(str(history.__file__)), Path(str(relations.__file__))]
 
 
 def examples_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:

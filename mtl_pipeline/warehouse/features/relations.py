@@ -114,12 +114,10 @@ class Relations:
         self.times = np.unique(chosen.time)
         moments = np.searchsorted(self.times, chosen.time)
         places = np.arange(len(chosen.item))
-        later = [
-            places[distance:][places[distance:] - distance >= chosen.first[distance:]]
-            for distance in range(1, last)
-        ]
+        distances = range(1, last)
+        later = [np.flatnonzero(places - distance >= chosen.first) for distance in distances]
         one = np.concatenate([places[:0], *later])
-        other = one - np.repeat(np.arange(1, last), [len(part) for part in later])
+        other = one - np.repeat(distances, [len(part) for part in later])
         one_item, other_item = chosen.item[one], chosen.item[other]
         self.pairs = np.concatenate([one_item * items + other_item, other_item * items + one_item])
         self.together = EarlierCounts(self.pairs, np.tile(moments[one], 2), items**2, len(self.times))
@@ -148,8 +146,8 @@ class Relations:
         return summary.features
 
     def features_now(self, items: np.ndarray, first: np.ndarray, end: np.ndarray) -> dict[str, np.ndarray]:
-        """As `features`, of every user, given by what they chose, with every one of the items, after all events: float64
-        [users, items]."""
+        """As `features`, after all events, of every user, given by what they chose, with every one of the items:
+        float64 [users, items]."""
         places, present = self.places(first, end)
         theirs = self.item[places]
         above = self.above_means(places, first, end)
