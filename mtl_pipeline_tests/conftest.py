@@ -77,8 +77,7 @@ def small_spec(attributes: dict, **changes: object) -> PipelineSpec:
 
 
 SHORT_HISTORY = ("user_watched_count", "user_rating_mean", "item_watched_count", "item_watched_days_since")
-"""Of the declared statistics, those that the tiny pipeline keeps: every evaluation shuffles each of them. All of them
-are read where the wheel is tested."""
+"""Of the declared statistics, those that the tiny pipeline keeps: every evaluation shuffles each of them."""
 
 
 @dataclass(frozen=True)
@@ -130,10 +129,16 @@ class TinyPipeline:
 
 
 @cache
-def tiny_spec() -> PipelineSpec:
+def declared_spec() -> PipelineSpec:
     """Read once: to parse defs.yaml takes longer than many a test that asks for it."""
     declared = yaml.safe_load((REPOSITORY / f"mtl_pipeline/defs/{PIPELINE}/defs.yaml").read_text())
-    spec = small_spec(declared["attributes"])
+    return small_spec(declared["attributes"])
+
+
+@cache
+def tiny_spec() -> PipelineSpec:
+    """With less history."""
+    spec = declared_spec()
     history = [feature for feature in spec.features.history if feature.name in SHORT_HISTORY]
     return spec.model_copy(update={"features": spec.features.model_copy(update={"history": history})})
 
