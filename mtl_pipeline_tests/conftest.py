@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import fcntl
+import gc
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, TextIO
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -26,18 +29,32 @@ GENRES = ["Action", "Comedy", "Drama", "Horror"]
 OCCUPATIONS = ["artist", "lawyer", "student"]
 
 LONGEST_FIRST = [
-    "components/test_promotion.py",
     "components/test_ui.py",
-    "components/test_scenarios.py",
+    "components/test_promotion.py",
     "components/test_instance.py",
-    "components/test_shapes.py",
-    "learning/test_tuning.py",
-    "components/test_seed_runs.py",
+    "components/test_scenarios.py",
     "faults/test_faults.py",
-    "warehouse/test_nothing_from_the_future.py",
+    "components/test_seed_runs.py",
+    "learning/test_tuning.py",
+    "components/test_shapes.py",
+    "scaffold/test_scaffold.py",
     "workflows/test_own_project.py",
+    "components/test_backtest.py",
+    "warehouse/test_nothing_from_the_future.py",
+    "components/test_runs.py",
 ]
 """Files of tests that take longest: workers of pytest-xdist begin with them, so that none works on alone at the end."""
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: to look through it for garbage again and again takes a twelfth of the time."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Otherwise DuckDB's bindings report at the end what has leaked, which is all of it."""
+    gc.unfreeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -48,8 +65,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 SMALL_SETTINGS: dict = {
     "model": {"id_dimension": 4, "categorical_dimension": 2, "text_dimension": 4, "experts": 2}
     | {"hidden": [16], "tower": [8]},
-    "training": {"epochs": 4, "batch_size": 512},
+    "training": {"epochs": 3, "batch_size": 512},
+    "evaluation": {"bootstrap_samples": 100},
 }
+
+
+def small_spec(attributes: dict, **changes: object) -> PipelineSpec:
+    """What a defs.yaml declares, with a small network, a short training and few resamples."""
+    evaluation = attributes.get("evaluation", {}) | SMALL_SETTINGS["evaluation"]
+    return PipelineSpec.model_validate(attributes | SMALL_SETTINGS | {"evaluation": evaluation} | changes)
+
+
+SHORT_HISTORY = ("user_watched_count", "user_rating_mean", "item_watched_count", "item_watched_days_since")
+"""Of the declared statistics, those that the tiny pipeline keeps: every evaluation shuffles each of them."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +129,18 @@ class TinyPipeline:
 
 
 @cache
-def tiny_spec() -> PipelineSpec:
+def declared_spec() -> PipelineSpec:
     """Read once: to parse defs.yaml takes longer than many a test that asks for it."""
     declared = yaml.safe_load((REPOSITORY / f"mtl_pipeline/defs/{PIPELINE}/defs.yaml").read_text())
-    return PipelineSpec.model_validate(declared["attributes"] | SMALL_SETTINGS)
+    return small_spec(declared["attributes"])
+
+
+@cache
+def tiny_spec() -> PipelineSpec:
+    """With less history."""
+    spec = declared_spec()
+    history = [feature for feature in spec.features.history if feature.name in SHORT_HISTORY]
+    return spec.model_copy(update={"features": spec.features.model_copy(update={"history": history})})
 
 
 @pytest.fixture
@@ -185,15 +221,34 @@ def tiny_tables() -> dict[str, list[list]]:
     }
 
 
-@pytest.fixture
-def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reports whose figures are empty: to draw them takes half of an evaluation of a small pipeline."""
+DRAWING = (
+    "importance.importance_figure",
+    "slices.slice_figure",
+    "conflict.conflict_figure",
+    "past.history_figure",
+)
+
+
+@contextmanager
+def quick_evaluations() -> Iterator[None]:
+    """Each group of features is shuffled once, and the figures are empty: together more than half of an evaluation."""
     from matplotlib.figure import Figure
+
+    from mtl_pipeline.evaluation.report.figures.canvas import ReportFigure
 
     def save(figure: Figure, file: TextIO, **settings: object) -> None:
         file.write('<svg xmlns="http://www.w3.org/2000/svg"/>')
 
-    monkeypatch.setattr(Figure, "savefig", save)
+    empty, report = ReportFigure("", "", Figure()), "mtl_pipeline.evaluation.report"
+    with ExitStack() as patches:
+        patches.enter_context(patch("mtl_pipeline.learning.explain.importance.PERMUTATIONS", 1))
+        patches.enter_context(patch.object(Figure, "savefig", save))
+        for figure in DRAWING:
+            patches.enter_context(patch(f"{report}.sections.{figure}", return_value=empty))
+        patches.enter_context(patch(f"{report}.backtest.windows_figure", return_value=empty))
+        for figures in ("sections.tasks.task_figures", "backtest.task_figures", "tuning.search_figures"):
+            patches.enter_context(patch(f"{report}.{figures}", return_value=[]))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -12,12 +12,26 @@ import dagster as dg
 import pytest
 from dagster._core.debug import DebugRunPayload
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
+from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
 from dagster._core.loader import LoadingContextForTest
 from dagster._serdes import deserialize_value
 
 from mtl_pipeline.components.pipeline import define_pipeline
 from mtl_pipeline.paths import ROOT_VARIABLE
-from mtl_pipeline_tests.conftest import PIPELINE, MakeOnce, TinyPipeline, write_tiny_pipeline
+from mtl_pipeline_tests.conftest import (
+    PIPELINE,
+    MakeOnce,
+    TinyPipeline,
+    quick_evaluations,
+    write_tiny_pipeline,
+)
+
+
+@pytest.fixture(scope="module")
+def quick() -> Iterator[None]:
+    """A module that is to see figures has a fixture of this name that does nothing."""
+    with quick_evaluations():
+        yield
 
 
 @dataclass(frozen=True)
@@ -85,7 +99,11 @@ def made_once(make_once: MakeOnce) -> Path:
 
     def make(folder: Path) -> None:
         root = folder / "root"
-        with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            quick_evaluations(),
+            dg.DagsterInstance.ephemeral() as instance,
+        ):
             patch.setenv(ROOT_VARIABLE, str(root))
             project = open_project(write_tiny_pipeline(root), instance)
             assert project.definitions.resolve_job_def(PIPELINE).execute_in_process(instance=instance).success
@@ -95,9 +113,16 @@ def made_once(make_once: MakeOnce) -> Path:
 
 
 def record_runs(instance: dg.DagsterInstance, folder: Path) -> None:
+    """Of their events, those about assets and checks: one in five, and all that is asked for later."""
     for number, run in enumerate(reversed(instance.get_runs())):
+        recorded = DebugRunPayload.build(instance, run)
+        events = [
+            event
+            for event in recorded.event_list
+            if event.dagster_event_type in ASSET_EVENTS | ASSET_CHECK_EVENTS
+        ]
         with (folder / f"run-{number}.json").open("wb") as file:
-            DebugRunPayload.build(instance, run).write(file)
+            recorded._replace(event_list=events).write(file)
 
 
 @contextmanager
@@ -111,7 +136,7 @@ def open_copy(made: Path, root: Path) -> Iterator[Project]:
 
 
 @pytest.fixture(scope="module")
-def made_project(made_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def made_project(made_once: Path, tmp_path_factory: pytest.TempPathFactory, quick: None) -> Iterator[Project]:
     """Everything made. Tests of a file share it, so they leave its raw files as they are."""
     with open_copy(made_once, tmp_path_factory.mktemp("made") / "root") as project:
         yield project

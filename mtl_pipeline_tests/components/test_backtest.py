@@ -38,6 +38,8 @@ from mtl_pipeline_tests.conftest import (
     write_tiny_pipeline,
 )
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 WINDOWS = 2
 FRAMES = ("metrics", "comparisons", "pooled")
 

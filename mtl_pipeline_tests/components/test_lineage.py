@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -12,12 +14,34 @@ import pytest
 from mtl_pipeline.components.assets import raw_files
 from mtl_pipeline.components.assets.raw_files import raw_file_sensor
 from mtl_pipeline.components.context import PipelineContext
+from mtl_pipeline.paths import ROOT_VARIABLE
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.reading.raw import describe_raw_files
-from mtl_pipeline_tests.components.conftest import Project, open_project
-from mtl_pipeline_tests.conftest import PIPELINE
+from mtl_pipeline_tests.components.conftest import Project, open_copy, open_project, record_runs
+from mtl_pipeline_tests.conftest import PIPELINE, MakeOnce, write_tiny_pipeline
 
 TABLES = ("users", "items", "interactions")
+
+
+@pytest.fixture(scope="session")
+def cleaned_once(make_once: MakeOnce) -> Path:
+    """The root of a project whose tables are made, and that run. Only to be copied."""
+
+    def make(folder: Path) -> None:
+        root = folder / "root"
+        with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
+            patch.setenv(ROOT_VARIABLE, str(root))
+            open_project(write_tiny_pipeline(root), instance).run_or_fail(*TABLES)
+            record_runs(instance, folder)
+
+    return make_once("cleaned", make)
+
+
+@pytest.fixture
+def cleaned(cleaned_once: Path, tmp_path: Path) -> Iterator[Project]:
+    """Its tables are made."""
+    with open_copy(cleaned_once, tmp_path / "root") as project:
+        yield project
 
 
 def append_user(project: Project) -> None:
@@ -25,40 +49,35 @@ def append_user(project: Project) -> None:
         file.write("500,30,F,artist,10001\n")
 
 
-def test_after_a_run_nothing_is_out_of_sync_even_if_no_file_was_ever_observed(project: Project) -> None:
-    project.run_or_fail(*TABLES)
-    assert project.out_of_sync() == {}
+def test_after_a_run_nothing_is_out_of_sync_even_if_no_file_was_ever_observed(cleaned: Project) -> None:
+    assert cleaned.out_of_sync() == {}
 
 
-def test_changed_file_shows_its_table_as_out_of_sync_once_observed(project: Project) -> None:
-    project.run_or_fail(*TABLES)
-    append_user(project)
-    project.run_or_fail("raw_users")
-    assert project.out_of_sync() == {"users": ["raw_users"]}
+def test_changed_file_shows_its_table_as_out_of_sync_once_observed(cleaned: Project) -> None:
+    append_user(cleaned)
+    cleaned.run_or_fail("raw_users")
+    assert cleaned.out_of_sync() == {"users": ["raw_users"]}
 
-    project.run_or_fail("users")
-    assert project.out_of_sync() == {"interactions": ["users"]}
-
-
-def test_table_made_alone_records_the_version_that_it_read(project: Project) -> None:
-    project.run_or_fail(*TABLES)
-    append_user(project)
-    project.run_or_fail(*TABLES)
-    project.run_or_fail("raw_users")
-    assert project.out_of_sync() == {}
+    cleaned.run_or_fail("users")
+    assert cleaned.out_of_sync() == {"interactions": ["users"]}
 
 
-def test_same_content_made_again_leaves_what_follows_in_sync(project: Project) -> None:
-    project.run_or_fail(*TABLES)
-    project.run_or_fail("users")
-    assert project.out_of_sync() == {}
+def test_table_made_alone_records_the_version_that_it_read(cleaned: Project) -> None:
+    append_user(cleaned)
+    cleaned.run_or_fail(*TABLES)
+    cleaned.run_or_fail("raw_users")
+    assert cleaned.out_of_sync() == {}
 
 
-def test_changed_sql_shows_its_table_as_out_of_sync(project: Project) -> None:
-    project.run_or_fail(*TABLES)
-    with (project.pipeline.paths.sql / "items.sql").open("a") as file:
+def test_same_content_made_again_leaves_what_follows_in_sync(cleaned: Project) -> None:
+    cleaned.run_or_fail("users")
+    assert cleaned.out_of_sync() == {}
+
+
+def test_changed_sql_shows_its_table_as_out_of_sync(cleaned: Project) -> None:
+    with (cleaned.pipeline.paths.sql / "items.sql").open("a") as file:
         file.write("-- a new rule\n")
-    reloaded = open_project(project.pipeline, project.instance)
+    reloaded = open_project(cleaned.pipeline, cleaned.instance)
     assert reloaded.out_of_sync() == {"items": ["has a new code version"]}
 
 
@@ -91,36 +110,40 @@ class Sensor:
 
 @pytest.fixture
 def sensor(project: Project) -> Sensor:
+    """Before the first run."""
     return Sensor(project, project.pipeline.spec)
+
+
+@pytest.fixture
+def later_sensor(cleaned: Project) -> Sensor:
+    """After a run."""
+    return Sensor(cleaned, cleaned.pipeline.spec)
 
 
 def test_files_that_were_always_there_start_no_runs(sensor: Sensor) -> None:
     assert sensor.look_twice() == []
 
 
-def test_files_that_a_run_has_read_start_no_runs(sensor: Sensor) -> None:
-    sensor.project.run_or_fail(*TABLES)
-    assert sensor.look_twice() == []
-    append_user(sensor.project)
-    sensor.project.run_or_fail(*TABLES)
-    assert sensor.look_twice() == []
+def test_files_that_a_run_has_read_start_no_runs(later_sensor: Sensor) -> None:
+    assert later_sensor.look_twice() == []
+    append_user(later_sensor.project)
+    later_sensor.project.run_or_fail(*TABLES)
+    assert later_sensor.look_twice() == []
 
 
-def test_a_file_that_changed_before_the_first_look_is_observed(sensor: Sensor) -> None:
-    sensor.project.run_or_fail(*TABLES)
-    append_user(sensor.project)
-    assert sensor.look_twice() == ["raw_users"]
+def test_a_file_that_changed_before_the_first_look_is_observed(later_sensor: Sensor) -> None:
+    append_user(later_sensor.project)
+    assert later_sensor.look_twice() == ["raw_users"]
 
 
-def test_sensor_asks_once_for_each_change_and_the_run_puts_it_on_record(sensor: Sensor) -> None:
-    sensor.project.run_or_fail(*TABLES)
-    sensor.look()
-    append_user(sensor.project)
-    assert sensor.look_twice() == ["raw_users"]
-    assert sensor.look_twice() == [], "also while the run has not been made"
-    sensor.project.run_or_fail("raw_users")
-    assert sensor.project.out_of_sync() == {"users": ["raw_users"]}
-    assert sensor.look_twice() == []
+def test_sensor_asks_once_for_each_change_and_the_run_puts_it_on_record(later_sensor: Sensor) -> None:
+    later_sensor.look()
+    append_user(later_sensor.project)
+    assert later_sensor.look_twice() == ["raw_users"]
+    assert later_sensor.look_twice() == [], "also while the run has not been made"
+    later_sensor.project.run_or_fail("raw_users")
+    assert later_sensor.project.out_of_sync() == {"users": ["raw_users"]}
+    assert later_sensor.look_twice() == []
 
 
 def test_a_file_that_is_put_back_as_it_was_is_observed(sensor: Sensor) -> None:
@@ -136,12 +159,11 @@ def test_a_file_that_is_put_back_as_it_was_is_observed(sensor: Sensor) -> None:
     assert sensor.look_twice() == ["raw_users"]
 
 
-def test_a_file_that_grows_is_left_to_grow(sensor: Sensor) -> None:
-    sensor.project.run_or_fail(*TABLES)
+def test_a_file_that_grows_is_left_to_grow(later_sensor: Sensor) -> None:
     for _ in range(4):
-        append_user(sensor.project)
-        assert sensor.look() == []
-    assert sensor.look() == ["raw_users"]
+        append_user(later_sensor.project)
+        assert later_sensor.look() == []
+    assert later_sensor.look() == ["raw_users"]
 
 
 def test_a_file_that_changes_while_it_is_read_is_seen_to_have_changed(

@@ -44,14 +44,14 @@ SECOND_NIGHT: dict = {"seed": 1, "promotion": WIDE_MARGINS}
 
 
 @pytest.fixture
-def nights(made_once: Path, tmp_path: Path, without_figures: None) -> Iterator[Project]:
+def nights(made_once: Path, tmp_path: Path, quick: None) -> Iterator[Project]:
     """A project of its own after one good night."""
     with open_copy(made_once, tmp_path / "root") as project:
         yield project
 
 
 @pytest.fixture(scope="module")
-def promoted_once(made_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def promoted_once(made_once: Path, tmp_path_factory: pytest.TempPathFactory, quick: None) -> Path:
     """What the second night left, whose challenger was promoted. Only to be copied."""
     folder = tmp_path_factory.mktemp("promoted")
     with open_copy(made_once, folder / "root") as project:
@@ -61,7 +61,7 @@ def promoted_once(made_once: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture
-def two_nights(promoted_once: Path, tmp_path: Path, without_figures: None) -> Iterator[Project]:
+def two_nights(promoted_once: Path, tmp_path: Path) -> Iterator[Project]:
     """A project of its own after two nights, each of which promoted its model."""
     with open_copy(promoted_once, tmp_path / "root") as project:
         yield declared(project, **SECOND_NIGHT)

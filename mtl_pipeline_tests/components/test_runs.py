@@ -11,7 +11,13 @@ from mtl_pipeline.champions import model_fingerprint
 from mtl_pipeline.evaluation.studies.history import read_records
 from mtl_pipeline_tests.components.conftest import Project
 from mtl_pipeline_tests.components.lineage import LINEAGE
-from mtl_pipeline_tests.conftest import INTERACTIONS
+from mtl_pipeline_tests.conftest import INTERACTIONS, quick_evaluations
+
+
+@pytest.fixture(scope="module")
+def quick() -> None:
+    """Figures are drawn here."""
+
 
 MADE = [asset for asset in LINEAGE if not asset.startswith("raw_")]
 
@@ -25,7 +31,8 @@ def test_every_planted_row_is_refused_for_its_reason(made_project: Project) -> N
 
 @pytest.mark.parametrize("asset", MADE)
 def test_each_asset_can_be_made_alone_after_a_full_run(made_project: Project, asset: str) -> None:
-    result = made_project.run_or_fail(asset)
+    with quick_evaluations():
+        result = made_project.run_or_fail(asset)
     assert materialized(result) == {asset}
     failed = {found.check_name for found in result.get_asset_check_evaluations() if not found.passed}
     # What a user has done so far grows from split to split in so short a log, of which a check rightly warns.
@@ -73,6 +80,8 @@ def test_evaluating_the_same_again_is_one_point_of_the_history(made_project: Pro
     metadata = made_project.metadata("evaluation")
     for name in ("watched roc_auc", "watched log_loss", "rating rmse", "liked roc_auc minus single_task"):
         assert isinstance(metadata[name], float)
+    report = (paths.evaluation / "report.html").read_text()
+    assert report.count("<svg") == report.count("<figcaption") > 15
 
 
 def test_what_explains_the_model_is_published_and_shown(made_project: Project) -> None:

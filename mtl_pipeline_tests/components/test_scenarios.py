@@ -14,22 +14,23 @@ import yaml
 from mtl_pipeline.components.pipeline import define_pipeline
 from mtl_pipeline.paths import ROOT_VARIABLE, PipelinePaths
 from mtl_pipeline.simulation import SCENARIOS, simulate
-from mtl_pipeline.spec import PipelineSpec
-from mtl_pipeline_tests.conftest import REPOSITORY, SMALL_SETTINGS
+from mtl_pipeline_tests.conftest import REPOSITORY, small_spec
+
+pytestmark = pytest.mark.usefixtures("quick")
 
 INTERACTIONS = 10_000
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_from_raw_files_to_recommendations(
-    scenario: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, without_figures: None
+    scenario: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path))
     shutil.copytree(REPOSITORY / "sql", tmp_path / "sql")
     paths = PipelinePaths(tmp_path, scenario)
     summary = simulate(scenario, paths.data, interactions=INTERACTIONS, seed=1)
     declared = yaml.safe_load((REPOSITORY / f"mtl_pipeline/defs/{scenario}/defs.yaml").read_text())
-    spec = PipelineSpec.model_validate(declared["attributes"] | SMALL_SETTINGS)
+    spec = small_spec(declared["attributes"], training={"epochs": 4, "batch_size": 512})
 
     definitions = define_pipeline(scenario, spec)
     with dg.DagsterInstance.ephemeral() as instance:

@@ -54,7 +54,7 @@ def test_defs_yaml_says_how_many_seeds_and_a_study_has_five(
 
 
 @pytest.fixture
-def nightly(made_project: Project, without_figures: None) -> Project:
+def nightly(made_project: Project) -> Project:
     """A pipeline whose job has run, and that has no seed runs."""
     return made_project
 

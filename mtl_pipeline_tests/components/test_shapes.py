@@ -15,7 +15,7 @@ from mtl_pipeline.scaffold import scaffold_pipeline
 from mtl_pipeline.simulation import simulate
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline_tests.components.people import PEOPLE, PEOPLE_SQL, write_people
-from mtl_pipeline_tests.conftest import SMALL_SETTINGS
+from mtl_pipeline_tests.conftest import SMALL_SETTINGS, quick_evaluations, small_spec
 
 
 @pytest.fixture
@@ -42,8 +42,8 @@ def test_every_kind_of_task_without_users_items_text_or_time(root: Path) -> None
     write_people(paths.raw / "interactions.csv")
     paths.sql.mkdir(parents=True)
     (paths.sql / "interactions.sql").write_text(PEOPLE_SQL)
-    longer = {"training": {"epochs": 10, "batch_size": 512}}
-    made = run("people", PipelineSpec.model_validate(PEOPLE | SMALL_SETTINGS | longer))
+    training = {"epochs": 5, "batch_size": 512, "learning_rate": 0.003}
+    made = run("people", small_spec(PEOPLE, training=training))
     assert made == {
         "interactions",
         "rejected_rows",
@@ -66,6 +66,8 @@ def test_every_kind_of_task_without_users_items_text_or_time(root: Path) -> None
     assert score("jobs", "poisson_deviance") < 0.9 * score("jobs", "poisson_deviance", "constant")
     assert score("hours", "rmse") < 0.7 * score("hours", "rmse", "constant")
 
+    report = (paths.evaluation / "report.html").read_text()
+    assert report.count("<svg") == report.count("<figcaption") > 15
     importance = pl.read_parquet(paths.evaluation / "importance.parquet")
     assert set(importance["group"]) == {"age", "town", "all interaction features"}
     assert (importance["importance"] > 0).all()
@@ -73,16 +75,15 @@ def test_every_kind_of_task_without_users_items_text_or_time(root: Path) -> None
     assert not {"user_id", "item_id", "item_text"} & set(errors.columns)
 
 
-def test_one_task_alone_has_no_conflict_and_is_explained_all_the_same(
-    root: Path, without_figures: None
-) -> None:
+def test_one_task_alone_has_no_conflict_and_is_explained_all_the_same(root: Path) -> None:
     paths = PipelinePaths(root, "people")
     write_people(paths.raw / "interactions.csv", rows=1_000)
     paths.sql.mkdir(parents=True)
     (paths.sql / "interactions.sql").write_text(PEOPLE_SQL)
     alone = PEOPLE | {"tasks": [{"name": "rich", "kind": "binary"}]}
     shared = SMALL_SETTINGS["model"] | {"architecture": "shared_bottom"}
-    run("people", PipelineSpec.model_validate(alone | SMALL_SETTINGS | {"model": shared}))
+    with quick_evaluations():
+        run("people", small_spec(alone, model=shared))
 
     assert "gradient_cosine" not in (paths.model / "training_log.json").read_text()
     assert pl.read_parquet(paths.evaluation / "experts.parquet").is_empty()
@@ -92,9 +93,7 @@ def test_one_task_alone_has_no_conflict_and_is_explained_all_the_same(
     assert "Task conflict" not in report
 
 
-def test_a_scaffolded_pipeline_runs_to_recommendations_without_any_python(
-    root: Path, tmp_path: Path, without_figures: None
-) -> None:
+def test_a_scaffolded_pipeline_runs_to_recommendations_without_any_python(root: Path, tmp_path: Path) -> None:
     simulated = tmp_path / "simulated"
     simulate("shop", simulated, interactions=10_000, seed=1, dirty=False)
     files = {table: simulated / "raw" / f"{table}.csv" for table in ("users", "items", "interactions")}
@@ -102,11 +101,10 @@ def test_a_scaffolded_pipeline_runs_to_recommendations_without_any_python(
     scaffold_pipeline(PipelinePaths(root, "orders"), defs, files)
 
     declared = yaml.safe_load((defs / "defs.yaml").read_text())["attributes"]
-    spec = PipelineSpec.model_validate(
-        declared | SMALL_SETTINGS | {"training": {"epochs": 2, "batch_size": 512}}
-    )
+    spec = small_spec(declared, training={"epochs": 2, "batch_size": 512})
     assert {"click", "purchase", "rating"} <= {task.name for task in spec.tasks}
-    made = run("orders", spec)
+    with quick_evaluations():
+        made = run("orders", spec)
     assert made >= {"users", "items", "interactions", "model", "evaluation", "recommendations"}
     paths = PipelinePaths(root, "orders")
     assert (paths.evaluation / "report.html").is_file()

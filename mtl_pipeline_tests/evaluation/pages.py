@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from html.parser import HTMLParser
 
 import polars as pl
@@ -13,6 +14,7 @@ from mtl_pipeline.evaluation.report.markdown import to_markdown
 from mtl_pipeline.evaluation.studies.largest_errors import largest_errors
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
 from mtl_pipeline.spec import Task
+from mtl_pipeline_tests.conftest import quick_evaluations
 
 HOSTILE = "\"><script>alert('x')</script><img src=x onerror=alert(1)> & {{ 7 * 7 }}"
 
@@ -37,8 +39,10 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.texts).split())
 
 
-def html_of(evaluation: Evaluation, context: ReportContext) -> str:
-    return to_html(evaluation_report(evaluation, context))
+def html_of(evaluation: Evaluation, context: ReportContext, *, figures: bool = False) -> str:
+    """To draw figures takes most of the time, so they are there only for tests that look at them."""
+    with nullcontext() if figures else quick_evaluations():
+        return to_html(evaluation_report(evaluation, context))
 
 
 def page_of(evaluation: Evaluation, context: ReportContext) -> Page:
@@ -46,7 +50,8 @@ def page_of(evaluation: Evaluation, context: ReportContext) -> Page:
 
 
 def markdown_of(evaluation: Evaluation, context: ReportContext) -> str:
-    return to_markdown(evaluation_report(evaluation, context).sections)
+    with quick_evaluations():
+        return to_markdown(evaluation_report(evaluation, context).sections)
 
 
 LOG = [

@@ -50,5 +50,5 @@ def test_of_very_many_evaluations_the_newest_are_drawn(nights: list[Record]) -> 
 
 def test_the_report_shows_it(nights: list[Record], evaluation: Evaluation, predictions: pl.DataFrame) -> None:
     title = "Scores from one evaluation to the next"
-    assert title in html_of(evaluation, ReportContext("shop", predictions, past=nights[:2]))
-    assert title not in html_of(evaluation, ReportContext("shop", predictions, past=nights[:1]))
+    assert title in html_of(evaluation, ReportContext("shop", predictions, past=nights[:2]), figures=True)
+    assert title not in html_of(evaluation, ReportContext("shop", predictions, past=nights[:1]), figures=True)

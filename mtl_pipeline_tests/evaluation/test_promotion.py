@@ -260,17 +260,17 @@ class Nights:
     def night(self, number: int, noise: float) -> Decision:
         frame = self.small.with_columns(self.predicted(noise, "multi_task"))
         measured = evaluate(frame, [self.task], bootstrap_samples=100)
-        rivals = {
-            name: against_earlier(measured, frame, theirs, ALL_ROWS)
-            for name, theirs in self.champions.items()
-        }
-        champion, compared = rivals.popitem() if rivals else (None, None)
-        wanted = [name for name in rivals if self.spec.promotion.reference in ("best", name)]
+        *earlier, champion = self.champions or [None]
+
+        def against(rival: str) -> Evaluation:
+            return against_earlier(measured, frame, self.champions[rival], ALL_ROWS)
+
+        wanted = [name for name in earlier if name and self.spec.promotion.reference in ("best", name)]
         decision = decide(
             self.spec,
             measured,
-            compared,
-            [Earlier(name, rivals[name]) for name in wanted if self.looks_back],
+            against(champion) if champion else None,
+            [Earlier(name, against(name)) for name in wanted if self.looks_back],
             challenger=fingerprint(number),
             champion=champion,
         )

@@ -27,7 +27,7 @@ def html(evaluation: Evaluation, predictions: pl.DataFrame, training_log: list[d
         fingerprints={"model": "ab31"},
     )
     context = ReportContext("movielens", predictions, training_log, facts, "tasks:\n  - name: watched\n")
-    return html_of(evaluation, context)
+    return html_of(evaluation, context, figures=True)
 
 
 def test_the_verdict_stands_before_the_tables(html: str) -> None:
@@ -90,7 +90,7 @@ def test_hostile_names_and_settings_stay_text(predictions: pl.DataFrame) -> None
     facts = Facts(created_at=HOSTILE, rejected_rows={HOSTILE: 3}, versions={HOSTILE: HOSTILE})
     log = [{"epoch": 1.0, f"validation_loss/{HOSTILE}": 0.5}]
     evaluation = evaluate(hostile, [task], bootstrap_samples=5)
-    html = html_of(evaluation, ReportContext(HOSTILE, hostile, log, facts, HOSTILE))
+    html = html_of(evaluation, ReportContext(HOSTILE, hostile, log, facts, HOSTILE), figures=True)
     page = Page(html)
     assert not {"script", "img"} & {tag for tag, _ in page.tags}
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
@@ -194,6 +194,6 @@ def test_names_of_slices_stay_text(
 def test_hostile_class_names_stay_text(other_predictions: pl.DataFrame) -> None:
     task = Task(name="genre", kind="multiclass", classes=["<img src=x>", "$x$", '"><b>', HOSTILE])
     evaluation = evaluate(other_predictions, [task], bootstrap_samples=5)
-    page = page_of(evaluation, ReportContext("genre", other_predictions))
+    page = Page(html_of(evaluation, ReportContext("genre", other_predictions), figures=True))
     assert not {"script", "img", "b"} & {tag for tag, _ in page.tags}
     assert "<img src=x>" in page.text

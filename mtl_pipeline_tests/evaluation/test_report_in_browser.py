@@ -46,7 +46,7 @@ def page(
     path = tmp_path_factory.mktemp("report") / "report.html"
     log = [*training_log, *LOG]
     context = ReportContext("y" * 120, frame, log, facts, "key: " + "z" * 300, parts=parts)
-    path.write_text(html_of(scored, context))
+    path.write_text(html_of(scored, context, figures=True))
     return path
 
 

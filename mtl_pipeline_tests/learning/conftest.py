@@ -19,8 +19,13 @@ from mtl_pipeline_tests.conftest import MakeOnce, TinyPipeline, write_tiny_pipel
 @pytest.fixture
 def prepared(make_once: MakeOnce, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TinyPipeline:
     """Tables, examples, and text vectors drawn at random: a copy of its own."""
-    root = tmp_path / "root"
-    shutil.copytree(make_once("prepared", prepare), root, symlinks=True, dirs_exist_ok=True)
+    return copied(make_once("prepared", prepare), tmp_path, monkeypatch)
+
+
+def copied(made: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> TinyPipeline:
+    """A copy of its own of what was made once."""
+    root = folder / "root"
+    shutil.copytree(made, root, symlinks=True)
     monkeypatch.setenv(ROOT_VARIABLE, str(root))
     return TinyPipeline(root)
 

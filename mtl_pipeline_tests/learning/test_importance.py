@@ -80,7 +80,7 @@ def test_every_declared_feature_is_one_group_with_all_its_columns(prepared: Tiny
         "numeric": [features.index("release_year")],
     }
     singles = [group for group in groups.values() if not group.is_family]
-    assert len(singles) == 2 + 2 + 4 + 2 + 13
+    assert len(singles) == 2 + 2 + 4 + 2 + len(prepared.spec.features.history)
     taken = sorted(
         (tensor, column)
         for group in singles

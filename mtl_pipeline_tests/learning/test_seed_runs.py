@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pyarrow as pa
@@ -22,7 +25,8 @@ from mtl_pipeline.learning.training.seed_runs import (
 from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.vectors import read_vectors, write_vectors
-from mtl_pipeline_tests.conftest import TinyPipeline
+from mtl_pipeline_tests.conftest import MakeOnce, TinyPipeline
+from mtl_pipeline_tests.learning.conftest import copied, prepare
 
 
 def trained_seeds(pipeline: TinyPipeline, seeds: int, spec: PipelineSpec | None = None) -> SeedRunsSummary:
@@ -51,23 +55,33 @@ def train_seeds_only(pipeline: TinyPipeline, seeds: int, spec: PipelineSpec) -> 
 
 def quick(pipeline: TinyPipeline, **changes: object) -> PipelineSpec:
     training = pipeline.spec.training.model_copy(update={"epochs": 1})
-    return pipeline.spec.model_copy(update={"training": training, **changes})
+    return pipeline.spec.model_copy(update={"training": training, "seed": 7, **changes})
 
 
-def test_every_network_predicts_every_held_out_row(prepared: TinyPipeline) -> None:
-    summary = trained_seeds(prepared, 2, quick(prepared, seed=7))
-    found, predictions = read_seed_runs(prepared.paths.seed_runs)
+@pytest.fixture
+def trained(make_once: MakeOnce, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TinyPipeline:
+    """A copy of a pipeline with a model and baselines of quick settings."""
+
+    def make(root: Path) -> None:
+        shutil.copytree(make_once("prepared", prepare), root, symlinks=True, dirs_exist_ok=True)
+        pipeline = TinyPipeline(root)
+        train(pipeline, quick(pipeline))
+
+    return copied(make_once("trained", make), tmp_path, monkeypatch)
+
+
+def test_every_network_predicts_every_held_out_row(trained: TinyPipeline) -> None:
+    summary = train_seeds_only(trained, 2, quick(trained))
+    found, predictions = read_seed_runs(trained.paths.seed_runs)
     assert found == summary
     assert (summary.seeds, summary.networks) == ([7, 8], 1 + 3 + 2)
     assert summary.made_from == {"model": "m", "examples": "e"}
-    held_out = pl.read_parquet(prepared.paths.examples / "examples.parquet").filter(
-        pl.col("split") != "train"
-    )
+    held_out = pl.read_parquet(trained.paths.examples / "examples.parquet").filter(pl.col("split") != "train")
     fits = predictions.partition_by("model", "seed", as_dict=True)
     assert set(fits) == {("multi_task", 8), ("single_task", 8), ("without_text", 7), ("without_text", 8)}
     for fit in fits.values():
         assert fit["example_id"].equals(held_out["example_id"])
-    columns = [f"prediction/{task.name}" for task in prepared.spec.tasks]
+    columns = [f"prediction/{task.name}" for task in trained.spec.tasks]
     assert predictions.columns == ["model", "seed", "example_id", *columns]
     assert predictions.select(pl.col(columns).is_finite().all()).row(0) == (True,) * 3
 
@@ -84,12 +98,11 @@ def test_seeds_differ_and_each_is_reproducible(prepared: TinyPipeline, model: st
         assert np.abs(first[column].to_numpy() - other[column].to_numpy()).max() > 1e-4
 
 
-def test_the_first_seed_is_that_of_the_baselines(prepared: TinyPipeline) -> None:
+def test_the_first_seed_is_that_of_the_baselines(trained: TinyPipeline) -> None:
     """Trained once more, the network for one task alone is the one among the baselines: same code, same rows."""
-    spec = quick(prepared)
-    predict_baselines(prepared.paths, spec, target=prepared.paths.baselines, log=lambda line: None)
-    baselines = pl.read_parquet(prepared.paths.baselines / "predictions.parquet")
-    dataset = Dataset(prepared.paths, spec)
+    spec = quick(trained)
+    baselines = pl.read_parquet(trained.paths.baselines / "predictions.parquet")
+    dataset = Dataset(trained.paths, spec)
     again = predict_one(dataset, HeldOut(dataset, spec), spec, "single_task", spec.seed)
     for task in spec.tasks:
         expected = baselines[f"prediction/single_task/{task.name}"].to_numpy()
@@ -140,11 +153,13 @@ def test_half_a_folder_is_refused(prepared: TinyPipeline, summary: str) -> None:
         read_seed_runs(folder)
 
 
-def test_a_model_of_other_settings_is_not_mixed_with_further_seeds(prepared: TinyPipeline) -> None:
-    spec = quick(prepared)
+def test_without_a_model_they_say_what_to_do(prepared: TinyPipeline) -> None:
     with pytest.raises(UserError, match="model does not exist yet: materialize model first"):
-        train_seeds_only(prepared, 2, spec)
-    train(prepared, spec)
+        train_seeds_only(prepared, 2, prepared.spec)
+
+
+def test_a_model_of_other_settings_is_not_mixed_with_further_seeds(trained: TinyPipeline) -> None:
+    spec = quick(trained)
     others = {
         "training": spec.training.model_copy(update={"learning_rate": 1e-7}),
         "seed": 1,
@@ -153,38 +168,37 @@ def test_a_model_of_other_settings_is_not_mixed_with_further_seeds(prepared: Tin
     for name, value in others.items():
         changed = spec.model_copy(update={name: value})
         with pytest.raises(UserError, match=f"model was not trained with the present {name}, so"):
-            train_seeds_only(prepared, 2, changed)
-    train_ranker(prepared.paths, changed, target=prepared.paths.model, log=lambda line: None)
+            train_seeds_only(trained, 2, changed)
+    train_ranker(trained.paths, changed, target=trained.paths.model, log=lambda line: None)
     with pytest.raises(UserError, match="baselines was not trained with the present model, so"):
-        train_seeds_only(prepared, 2, changed)
-    assert unequal_training(prepared.paths) == ["model"]
-    train(prepared, spec)
-    assert unequal_training(prepared.paths) == []
-    train_seeds_only(prepared, 2, spec)
+        train_seeds_only(trained, 2, changed)
+    assert unequal_training(trained.paths) == ["model"]
+    train_ranker(trained.paths, spec, target=trained.paths.model, log=lambda line: None)
+    assert unequal_training(trained.paths) == []
+    train_seeds_only(trained, 2, spec)
 
-    items = prepared.paths.embeddings("items")
+    items = trained.paths.embeddings("items")
     found = read_vectors(items)
     hashes = pa.array([bytes(16)] * len(found.ids), pa.binary(16))
     write_vectors(items, found.ids, -found.vectors, hashes, found.metadata)
     with pytest.raises(UserError, match="with the present text vectors, "):
-        train_seeds_only(prepared, 2, spec)
-    train_seeds_only(prepared, 1, spec)
+        train_seeds_only(trained, 2, spec)
+    train_seeds_only(trained, 1, spec)
 
 
 @pytest.mark.parametrize("stale", ["model", "baselines"])
-def test_predictions_of_other_examples_are_not_evaluated(prepared: TinyPipeline, stale: str) -> None:
+def test_predictions_of_other_examples_are_not_evaluated(trained: TinyPipeline, stale: str) -> None:
     """Rows are known by their number: after the examples were built anew it may be that of another row."""
-    spec = quick(prepared)
-    train(prepared, spec)
-    refuse_other_examples(prepared.paths)
-    examples = prepared.paths.examples / "examples.parquet"
+    spec = quick(trained)
+    refuse_other_examples(trained.paths)
+    examples = trained.paths.examples / "examples.parquet"
     pl.read_parquet(examples).with_columns(watched=1 - pl.col("watched")).write_parquet(examples)
-    write_checksums(prepared.paths.examples)
+    write_checksums(trained.paths.examples)
     if stale == "model":
-        predict_baselines(prepared.paths, spec, target=prepared.paths.baselines, log=lambda line: None)
+        predict_baselines(trained.paths, spec, target=trained.paths.baselines, log=lambda line: None)
     else:
-        train_ranker(prepared.paths, spec, target=prepared.paths.model, log=lambda line: None)
+        train_ranker(trained.paths, spec, target=trained.paths.model, log=lambda line: None)
     with pytest.raises(
         UserError, match=f"{stale} was made from other examples .*, so materialize {stale} again"
     ):
-        refuse_other_examples(prepared.paths)
+        refuse_other_examples(trained.paths)

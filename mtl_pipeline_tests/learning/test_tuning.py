@@ -18,6 +18,7 @@ import yaml
 from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.data.dataset import Dataset
+from mtl_pipeline.learning.training import loop
 from mtl_pipeline.learning.training.search_space import search_space, suggest_values
 from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.learning.training.tuning import (
@@ -41,8 +42,15 @@ SPACE: dict[str, Any] = {
     "text_dimension": [4, 8],
     "id_dimension": None,
 }
+STEPS = 4
+"""Between validation rounds, instead of 20."""
 SETTINGS = Tuning.model_fields.keys() - {"trials", "architectures"}
 TIMES = ("seconds",)
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "LEAST_STEPS_PER_ROUND", STEPS)
 
 
 def declared(pipeline: TinyPipeline, **tuning: Any) -> PipelineSpec:
@@ -247,13 +255,15 @@ def test_only_one_search_at_a_time(prepared: TinyPipeline) -> None:
         search(prepared, declared(prepared), 1)
 
 
-KILLED = """
+KILLED = f"""
 import sys, yaml
 from pathlib import Path
+from mtl_pipeline.learning.training import loop
 from mtl_pipeline.learning.training.tuning import one_at_a_time, tune
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.spec.tuning import Tuning
+loop.LEAST_STEPS_PER_ROUND = {STEPS}
 root, pipeline, spec = sys.argv[1:]
 paths = PipelinePaths(Path(root), pipeline)
 with one_at_a_time(paths.tuning_study):

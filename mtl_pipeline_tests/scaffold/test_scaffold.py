@@ -186,11 +186,14 @@ def test_bad_rows_are_refused_with_a_reason(scaffold: Scaffold) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["order", "like", "select me", 'a "quoted" one', "{{ x }}", "Größe", "2nd"])
-def test_awkward_column_names(scaffold: Scaffold, name: str) -> None:
-    items = [[*ITEMS[0], name], *([*row, n % 4 * 1.5] for n, row in enumerate(ITEMS[1:]))]
-    pipeline = scaffold(users=USERS, items=items, interactions=IMPRESSIONS)
-    assert len(pipeline.spec.features.items.numeric) == 2
+def test_awkward_column_names(scaffold: Scaffold) -> None:
+    names = ["order", "like", "select me", 'a "quoted" one', "{{ x }}", "Größe", "2nd"]
+    items = [
+        [*ITEMS[0], *names],
+        *([*row, *((n + place) % 4 * 1.5 for place in range(len(names)))] for n, row in enumerate(ITEMS[1:])),
+    ]
+    pipeline = scaffold(items=items, interactions=IMPRESSIONS)
+    assert len(pipeline.spec.features.items.numeric) == 1 + len(names)
     build(pipeline)
 
 

@@ -15,7 +15,7 @@ from mtl_pipeline.spec import HistoryFeature, PipelineSpec
 from mtl_pipeline.warehouse.connection import open_warehouse
 from mtl_pipeline.warehouse.features.history import STATISTICS
 from mtl_pipeline.warehouse.features.point_in_time import add_features
-from mtl_pipeline_tests.conftest import REPOSITORY, TinyPipeline
+from mtl_pipeline_tests.conftest import declared_spec
 
 EVENTS = st.lists(
     st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(0, 60), st.integers(1, 5)), max_size=12
@@ -24,7 +24,7 @@ EVENTS = st.lists(
 
 def history(events: list[tuple[int, int, int, int]], directory: Path) -> pl.DataFrame:
     """History features of every pair on day 30."""
-    spec = TinyPipeline(REPOSITORY).spec
+    spec = declared_spec()
     with open_warehouse(directory / "w.duckdb") as connection:
         connection.execute(
             "CREATE OR REPLACE TABLE users AS SELECT i AS user_id, 'F' AS gender, 'x' AS occupation, "
