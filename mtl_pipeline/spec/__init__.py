@@ -23,6 +23,7 @@ from mtl_pipeline.spec.sections import (
     Negatives,
     RawFiles,
     Recommendations,
+    Split,
     Task,
     Warehouse,
 )

@@ -16,7 +16,7 @@ SELECT
     {%- if spec.split.validation_from %}
     {{ spec.split.validation_from | literal }}::TIMESTAMP AS _validation_start,
     {{ spec.split.test_from | literal }}::TIMESTAMP AS _test_start,
-    {%- elif not spec.split.hash_by %}
+    {%- elif spec.split.by_time %}
     quantile_disc(timestamp, {{ spec.split.train }}) AS _validation_start,
     quantile_disc(timestamp, {{ spec.split.train + spec.split.validation }}) AS _test_start,
     {%- endif %}
@@ -101,6 +101,9 @@ QUALIFY row_number() OVER (PARTITION BY _positive ORDER BY _attempt) <= _wanted
 CREATE OR REPLACE TEMP TABLE impressions AS
 SELECT
     {{ spec.ids | listed }} {% if spec.timed %}timestamp{% else %}NULL::TIMESTAMP AS timestamp{% endif %}, {{ spec.key_columns | listed }} {{ spec.labels | listed }} {{ spec.context_features | listed }} false AS sampled,
+    {%- if spec.split.column %}
+    {{ spec.split.column | identifier }}::VARCHAR AS _part,
+    {%- endif %}
     {%- for label, sql in steps.items() %}
     {{ sql }} AS {{ steps_column(label) | identifier }},
     {%- endfor %}
