@@ -6,7 +6,9 @@ is refused, and so is what the column leaves unclear.
 
 from __future__ import annotations
 
+import gzip
 import re
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -14,11 +16,12 @@ import pytest
 from pydantic import ValidationError
 
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.paths import PipelinePaths, project_root
 from mtl_pipeline.spec import Backtest, PipelineSpec
 from mtl_pipeline.warehouse.features.examples import build_examples
 from mtl_pipeline.warehouse.features.windows import plan_windows
 from mtl_pipeline.warehouse.tables import build_table
+from mtl_pipeline.workflows.__main__ import declared
 from mtl_pipeline_tests.warehouse.shops import CENSUS, CENSUS_LOG
 
 HEADER = "person,rich,degree,jobs,town,age"
@@ -182,3 +185,37 @@ def test_there_is_one_test_so_there_is_no_backtest(tmp_path: Path) -> None:
         UserError, match=r"split\.column source_file in defs.yaml says which rows are the test"
     ):
         plan_windows(paths.examples / "examples.parquet", spec, Backtest())
+
+
+OFFICIAL = (
+    "age,class_of_worker,detailed_industry_recode,detailed_occupation_recode,education,wage_per_hour,"
+    "enroll_in_edu_inst_last_wk,marital_stat,major_industry_code,major_occupation_code,race,"
+    "hispanic_origin,sex,member_of_a_labor_union,reason_for_unemployment,"
+    "full_or_part_time_employment_stat,capital_gains,capital_losses,dividends_from_stocks,tax_filer_stat,"
+    "region_of_previous_residence,state_of_previous_residence,detailed_household_and_family_stat,"
+    "detailed_household_summary_in_household,migration_code-change_in_msa,migration_code-change_in_reg,"
+    "migration_code-move_within_reg,live_in_this_house_1_year_ago,migration_prev_res_in_sunbelt,"
+    "num_persons_worked_for_employer,family_members_under_18,country_of_birth_father,"
+    "country_of_birth_mother,country_of_birth_self,citizenship,own_business_or_self_employed,"
+    "fill_inc_questionnaire_for_veterans_admin,veterans_benefits,weeks_worked_in_year,income"
+)
+
+
+def test_census_full_tests_on_its_official_file(tmp_path: Path) -> None:
+    """The pipeline as it is declared, over files in which only the people of the test are foresters."""
+    spec, paths = declared("census_full"), PipelinePaths(tmp_path, "census_full")
+    shutil.copytree(project_root() / "sql" / "census_full", paths.sql)
+    paths.raw.mkdir(parents=True)
+    for file, job in (("train", "Sales"), ("test", "Forestry")):
+        values = dict.fromkeys(OFFICIAL.split(","), "0") | {
+            "marital_stat": "Divorced",
+            "class_of_worker": job,
+        }
+        text = "\n".join([OFFICIAL, *[",".join(values.values())] * 50])
+        (paths.raw / f"{file}.csv.gz").write_bytes(gzip.compress(text.encode()))
+    build_table(paths, spec, "interactions")
+    build_examples(paths, spec)
+    rows = published(paths)
+    assert set(rows.filter(split="test")["class_of_worker"]) == {"Forestry"}
+    assert set(rows.filter(pl.col("split") != "test")["class_of_worker"]) == {"Sales"}
+    assert "Forestry" not in published(paths, "vocabulary")["value"]
