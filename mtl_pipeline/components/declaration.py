@@ -122,6 +122,8 @@ def key_columns(spec: PipelineSpec, table: str) -> Iterator[DeclaredColumn]:
     ):
         for position, name in enumerate(names):
             yield DeclaredColumn(name, key, (*key.split("."), position))
+    if spec.split.column:
+        yield DeclaredColumn(spec.split.column, "split.column", ("split", "column"))
     for position, task in enumerate(spec.tasks):
         sort = "" if task.classes else NUMBER
         yield DeclaredColumn(task.column, f"label of task {task.name}", ("tasks", position, "label"), sort)

@@ -38,6 +38,13 @@ BROUGHT = {
         "census-income.data.gz and census-income.test.gz of "
         "https://archive.ics.uci.edu/dataset/117/census+income+kdd",
     ),
+    "census_full": Files(
+        ("train.csv.gz", "test.csv.gz"),
+        "census-income.data.gz and census-income.test.gz of "
+        "https://archive.ics.uci.edu/dataset/117/census+income+kdd, and write them as train.csv.gz and test.csv.gz: "
+        "with a header line of the 40 names in sql/census_full/interactions.sql, without instance weight and year, "
+        "income as 0 or 1, and no blanks after commas",
+    ),
 }
 
 

@@ -24,6 +24,7 @@ from mtl_pipeline.spec.sections import (
     RawFiles,
     Recommendations,
     Sequence,
+    Split,
     Task,
     Warehouse,
 )

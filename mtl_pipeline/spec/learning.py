@@ -10,6 +10,7 @@ from mtl_pipeline.spec.base import SpecModel
 
 Architecture = Literal["shared_bottom", "mmoe", "ple"]
 LossNormalisation = Literal["labels", "tasks"]
+Numbers = Literal["linear", "piecewise"]
 Weighting = Literal["static", "uncertainty"]
 Width = Annotated[int, Field(ge=1)]
 
@@ -24,6 +25,9 @@ class SharedBottomSettings(SpecModel):
     """Width of the embedding of each id."""
     categorical_dimension: int = Field(default=8, ge=1)
     """Width of the embedding of each categorical feature."""
+    numbers: Numbers = "linear"
+    """How the network reads numeric features. linear: as they are, standardised. piecewise: also by bins of their
+    values in training, each number embedded like a category: for features with thresholds, or mostly 0."""
     text_dimension: int = Field(default=32, ge=1)
     """Width of the trained projection of the text vectors."""
     hidden: list[Width] = Field(default=[64, 32], min_length=1)

@@ -119,7 +119,7 @@ class PipelineSpec(SpecModel):
     def timed(self) -> bool:
         """Whether the interactions need a timestamp."""
         return (
-            self.split.hash_by is None
+            self.split.by_time
             or bool(self.history_features)
             or self.negatives is not None
             or self.available_from is not None
@@ -226,7 +226,7 @@ class PipelineSpec(SpecModel):
             )
         if "timestamp" in self.interaction_key and not self.timed:
             raise SpecError(
-                "interaction_key names timestamp, which a pipeline split by hash need not have",
+                "interaction_key names timestamp, which a pipeline split by hash or column need not have",
                 "interaction_key",
             )
         # A sampled negative has no key of its own: hashed by it, all negatives would land in one split.
@@ -284,6 +284,22 @@ class PipelineSpec(SpecModel):
         if not all(KINDS[task.kind].is_number(task.classes) for task in predicting):
             raise SpecError(f"{what} names '{label}', whose values are classes; it must be a number", place)
 
+    @model_validator(mode="after")
+    def check_rows_independent(self) -> PipelineSpec:
+        """Where time splits, a row may know what came earlier. Where a column does, the test could be among that."""
+        dependent = {
+            "features.history": (self.history_features, "history counts rows of the test too"),
+            "negatives": (self.negatives, "they are drawn from what users had not met, which the test tells"),
+            "repeats": (self.repeats == "merge", "merge takes labels of events that may be in the test"),
+        }
+        for place, (declared, why) in dependent.items():
+            if self.split.column and declared:
+                raise SpecError(
+                    f"split: column goes without {place}: {why}; leave one out, or split by time (test_from)",
+                    place,
+                )
+        return self
+
     def feature_places(self) -> Iterator[tuple[str, str]]:
         """The name of every feature, and where it is declared."""
         for table in ("users", "items", "interactions"):
@@ -303,7 +319,7 @@ class PipelineSpec(SpecModel):
                 "compared with",
                 "tuning.architectures",
             )
-        if self.split.hash_by and self.evaluation.backtest.training == "rolling":
+        if not self.split.by_time and self.evaluation.backtest.training == "rolling":
             raise SpecError(
                 "evaluation.backtest: training rolling goes with time; folds by split.hash_by train on all other rows",
                 "evaluation.backtest.training",

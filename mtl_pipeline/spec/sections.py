@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Literal
 from zoneinfo import available_timezones
 
@@ -17,6 +18,7 @@ else:
     Kind = Literal[*KINDS]
     Loss = Literal[*dict.fromkeys(loss for kind in KINDS.values() for loss in kind.losses)]
 
+Part = Literal["train", "validation", "test"]
 SIZE_PATTERN = r"^(0\.0*[1-9]\d*|[1-9]\d*(\.\d+)?)\s?[KMGT]i?B$"
 
 
@@ -269,8 +271,17 @@ class Negatives(SpecModel):
 
 
 class Split(SpecModel):
-    """How interactions are split, oldest first; what train and validation leave is the test split."""
+    """How interactions are split, oldest first; what train and validation leave is the test split. Instead, a hash may
+    decide, or a column."""
 
+    column: Identifier | None = None
+    """Column of `interactions` that says to which split a row belongs, as where a data set comes with an official test:
+    its own column, or `source_file`, the raw file. Rows may not depend on each other then: it goes without history,
+    negatives and merged events."""
+    values: dict[Part, Annotated[list[str], Field(min_length=1)]] | None = None
+    """Which values of `column` make which split: `{test: [test.csv]}`. By default the words train, validation and test.
+    Without train, all values that are not named train. Without validation, it is drawn from the rows that train, by a
+    hash of `hash_by` or else of the interaction key: the share `validation` of them."""
     hash_by: list[Identifier] | None = Field(default=None, min_length=1)
     """Columns of `interactions` whose hash decides the split if there is no time to split by."""
     train: float = Field(default=0.8, gt=0, lt=1)
@@ -282,6 +293,40 @@ class Split(SpecModel):
     test_from: NaiveDatetime | None = None
     """Time (UTC) at which the test split starts."""
 
+    @property
+    def by_time(self) -> bool:
+        return not (self.hash_by or self.column)
+
+    @property
+    def parts(self) -> dict[Part, list[str]]:
+        """By split, the values of `column` that are declared to make it."""
+        words: tuple[Part, ...] = ("train", "validation", "test")
+        return self.values or {word: [word] for word in words}
+
+    @model_validator(mode="after")
+    def check_column(self) -> Split:
+        if self.column is None:
+            if self.values:
+                raise SpecError("split: values goes with column, whose values they are", "values")
+            return self
+        if self.test_from:
+            raise SpecError(
+                "split: a column or times decide, not both; leave out test_from and validation_from",
+                "test_from",
+            )
+        if "test" not in self.parts:
+            raise SpecError("split: values names no value for test", "values")
+        refuse_repeats("split: values", list(chain(*self.parts.values())), "values")
+        unread = ["train", *(["validation", "hash_by"] if "validation" in self.parts else [])]
+        fields = type(self).model_fields
+        if given := [name for name in unread if getattr(self, name) != fields[name].default]:
+            raise SpecError(
+                f"split: with a column, {' and '.join(given)} decides nothing: "
+                "the values make the splits, and only a validation split that they do not name is drawn; leave it out",
+                given[0],
+            )
+        return self
+
     @model_validator(mode="after")
     def check_split(self) -> Split:
         if (self.validation_from is None) != (self.test_from is None):
@@ -290,7 +335,7 @@ class Split(SpecModel):
             raise SpecError("split: validation_from must lie before test_from", "test_from")
         if self.validation_from and self.hash_by:
             raise SpecError("split: a hash or times decide, not both; leave out hash_by", "validation_from")
-        if self.train + self.validation >= 1:
+        if self.column is None and self.train + self.validation >= 1:
             raise SpecError(
                 f"split: train {self.train} + validation {self.validation} leaves no test rows; "
                 "their sum must be below 1"
@@ -352,7 +397,7 @@ class Backtest(SpecModel):
 
     windows: int = Field(default=3, ge=2)
     """How many test windows, each as long as the test split, which is the last of them; with `split.hash_by`, how many
-    folds of a cross-validation."""
+    folds of a cross-validation. There is none with `split.column`, which leaves one test only."""
     training: Literal["expanding", "rolling"] = "expanding"
     """What each window trains on. expanding: all rows before it, so later windows have more of them. rolling: the same
     number for every window, the last ones before it."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, get_args
 from pydantic import Field, model_validator
 
 from mtl_pipeline.spec.base import SpecError, SpecModel, refuse_repeats
-from mtl_pipeline.spec.learning import SETTINGS, Architecture, LossNormalisation, Model, Weighting
+from mtl_pipeline.spec.learning import SETTINGS, Architecture, LossNormalisation, Model, Numbers, Weighting
 
 Count = Annotated[int, Field(ge=1)]
 Widths = Annotated[list[Count], Field(min_length=1)]
@@ -62,6 +62,8 @@ class Tuning(SpecModel):
     """Widths of id embeddings to try."""
     categorical_dimension: list[Count] | None = Field(default=None, min_length=1)
     """Widths of categorical embeddings to try."""
+    numbers: list[Numbers] | None = Field(default=None, min_length=1)
+    """Ways of reading numbers to try."""
     experts: list[Count] | None = Field(default=[2, 4, 8], min_length=1)
     """Numbers of shared experts to try; `mmoe` and `ple` only."""
     task_experts: list[Count] | None = Field(default=[1, 2], min_length=1)

@@ -163,7 +163,7 @@ def required_columns(spec: PipelineSpec, table: str) -> list[str]:
     """Columns that the specification expects of a canonical table."""
     if table == "interactions":
         time = [column for column in time_columns(spec, table) if column != KNOWN_AT]
-        split = spec.split.hash_by or []
+        split = [*(spec.split.hash_by or []), *([spec.split.column] if spec.split.column else [])]
         return list(
             dict.fromkeys(
                 [*spec.interaction_key, *spec.ids, *time, *split, *spec.labels, *spec.context_features]

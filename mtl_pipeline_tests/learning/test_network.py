@@ -12,6 +12,7 @@ from mtl_pipeline.learning.architectures import ARCHITECTURES
 from mtl_pipeline.learning.architectures.layers import Experts
 from mtl_pipeline.learning.architectures.mmoe import MMoE
 from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
+from mtl_pipeline.learning.architectures.numbers import BINS, PiecewiseEmbedding, bin_edges
 from mtl_pipeline.learning.architectures.ple import PLE
 from mtl_pipeline.learning.architectures.representation import (
     CategoricalEmbedding,
@@ -220,3 +221,28 @@ def test_what_is_unknown_is_answered_by_a_row_that_was_trained() -> None:
         optimizer.step()
     unknown = embedding.eval()(torch.tensor([[0]], dtype=torch.int32))
     assert unknown.item() == pytest.approx(1.5, abs=0.3)
+
+
+def test_bins_lie_where_values_are() -> None:
+    """Income from shares: 0 for 97 in 100 people, and for the others a number of their own."""
+    values = torch.cat([torch.zeros(9700), torch.linspace(1, 300, 300)])
+    edges = bin_edges(values)
+    assert edges[0] == 0
+    assert edges[-1] == 300
+    assert edges.diff().min() >= 0
+    assert len(edges.unique()) > BINS / 2
+
+
+def test_values_that_are_few_are_edges_each() -> None:
+    values = torch.tensor([0.0, 1.0, 5.0, 5.0, 7.0])
+    assert bin_edges(values).unique().tolist() == [0, 1, 5, 7]
+
+
+def test_a_piecewise_number_bends_at_the_edges_only_and_is_level_beyond() -> None:
+    embedding = PiecewiseEmbedding(1, 4)
+    embedding.fit(torch.tensor([[0.0], [1.0], [3.0]]))
+    at = {value: embedding(torch.tensor([[value]])) for value in (-9.0, 0.0, 1.0, 2.0, 3.0, 9.0)}
+    assert torch.allclose(at[2.0], (at[1.0] + at[3.0]) / 2, atol=1e-6)
+    assert not torch.allclose(at[1.0], at[0.0] * 2 / 3 + at[3.0] / 3)
+    assert torch.equal(at[-9.0], at[0.0])
+    assert torch.equal(at[9.0], at[3.0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from pathlib import Path
 
@@ -39,6 +40,20 @@ def test_a_hash_keeps_rows_in_their_split_while_it_stays_the_same(tmp_path: Path
     write_seen(tmp_path, spec(hash_by=["user_id"]), NO_TIMES)
     assert unseen_rows(tmp_path, spec(hash_by=["user_id"]), NO_TIMES) == [True] * 3
     assert unseen_rows(tmp_path, spec(hash_by=["item_id"]), NO_TIMES) == [False] * 3
+
+
+def test_so_does_a_column_that_names_the_test(tmp_path: Path) -> None:
+    write_seen(tmp_path, spec(column="part"), NO_TIMES)
+    assert unseen_rows(tmp_path, spec(column="part"), NO_TIMES) == [True] * 3
+    assert unseen_rows(tmp_path, spec(column="fold"), NO_TIMES) == [False] * 3
+
+
+def test_a_model_may_be_older_than_a_key_of_split(tmp_path: Path) -> None:
+    write_seen(tmp_path, spec(hash_by=["user_id"]), NO_TIMES)
+    seen = json.loads((tmp_path / "seen.json").read_text())
+    del seen["split"]["column"], seen["split"]["values"]
+    (tmp_path / "seen.json").write_text(json.dumps(seen))
+    assert unseen_rows(tmp_path, spec(hash_by=["user_id"]), NO_TIMES) == [True] * 3
 
 
 def test_no_model_has_seen_the_test_rows_of_its_own_night(prepared: TinyPipeline) -> None:

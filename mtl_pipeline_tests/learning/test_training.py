@@ -5,6 +5,7 @@ import json
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from mtl_pipeline.checksums import write_checksums
@@ -14,7 +15,7 @@ from mtl_pipeline.learning.training.calibrator import Calibrator, load_calibrati
 from mtl_pipeline.learning.training.loop import fit_network, passes_per_epoch
 from mtl_pipeline.learning.training.ranker import load_ranker, predict_examples
 from mtl_pipeline.learning.training.train import train_ranker
-from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.spec import Model, PipelineSpec
 from mtl_pipeline_tests.conftest import TinyPipeline
 
 
@@ -28,6 +29,17 @@ def test_same_seed_same_model_and_it_reloads_the_same(prepared: TinyPipeline) ->
             prepared.paths, prepared.spec, target=prepared.paths.data / folder, log=lambda line: None
         )
     assert predictions(prepared, "first").equals(predictions(prepared, "second"))
+
+
+def test_bins_of_numbers_are_those_of_training_and_saved_with_the_model(prepared: TinyPipeline) -> None:
+    spec = prepared.spec.model_copy(update={"model": Model(numbers="piecewise", hidden=[8], tower=[])})
+    dataset = Dataset(prepared.paths, spec)
+    train_ranker(prepared.paths, spec, target=prepared.paths.model, log=lambda line: None)
+    ranker, _ = load_ranker(prepared.paths.model, spec, dataset.text)
+    numbers = ranker.network.representation.numbers
+    assert numbers is not None
+    assert torch.equal(numbers.edges.cpu()[:, 0], dataset.train.numeric.amin(0))
+    assert torch.equal(numbers.edges.cpu()[:, -1], dataset.train.numeric.amax(0))
 
 
 def test_the_model_s_calibration_is_saved_with_it_and_used(prepared: TinyPipeline) -> None:

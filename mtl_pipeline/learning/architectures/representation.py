@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mtl_pipeline.learning.architectures.numbers import PiecewiseEmbedding
 from mtl_pipeline.learning.data.encoding import CategoricalField, Rows
 from mtl_pipeline.spec import Model
 
@@ -127,6 +128,11 @@ class Representation(nn.Module):
         self.categorical = CategoricalEmbedding(
             shape.fields, model.categorical_dimension, model.category_dropout
         )
+        self.numbers = (
+            PiecewiseEmbedding(shape.numerics, model.categorical_dimension)
+            if model.numbers == "piecewise"
+            else None
+        )
         self.texts = nn.ModuleDict()
         for table, vectors in texts.items():
             self.texts[table.removesuffix("s")] = TextProjection(vectors, model.text_dimension)
@@ -139,7 +145,7 @@ class Representation(nn.Module):
             user
             + item
             + len(shape.fields) * model.categorical_dimension
-            + shape.numerics
+            + shape.numerics * (1 + (model.categorical_dimension if self.numbers else 0))
             + (model.text_dimension if self.interaction else 0)
         )
 
@@ -156,9 +162,16 @@ class Representation(nn.Module):
         for column, (side, projection) in enumerate(self.texts.items()):
             parts[side].append(projection(rows.text[:, column]))
         inputs = [self.categorical(rows.categorical), rows.numeric, *parts["user"], *parts["item"]]
+        if self.numbers:
+            inputs.append(self.numbers(rows.numeric))
         if self.interaction:
             inputs.append(self.interaction(torch.cat(parts["user"], 1), torch.cat(parts["item"], 1)))
         return torch.cat(inputs, 1)
+
+    def fit(self, train: Rows) -> None:
+        """Take from the training rows what is not learned by gradients: the bins of numbers."""
+        if self.numbers:
+            self.numbers.fit(train.numeric)
 
     @contextmanager
     def texts_kept(self, rows: int) -> Iterator[None]:

@@ -88,6 +88,7 @@ def fit_network(
         outputs=tuple(task.outputs for task in tasks),
     )
     network = MultiTaskNetwork(spec.model, shape, dataset.text.tensors).to(device)
+    network.representation.fit(train)
     start_at_base_rates(network, train.labels, tasks)
     shares = observed_shares(train.labels) if settings.loss_normalisation == "labels" else None
     balancer = BALANCERS[settings.weighting](tasks, shares).to(device)

@@ -16,7 +16,7 @@ from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.data.dataset import Dataset, TextVectors
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import folder_fingerprint, reading
-from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.spec import PipelineSpec, Split
 
 TRAINED_WITH, SEEN = "trained_with.json", "seen.json"
 
@@ -91,11 +91,13 @@ def unseen(folder: Path, spec: PipelineSpec) -> pl.Expr:
     """Whether a validation or test row surely took no part in the training of the model in `folder`. Only rows that
     neither of two models saw can say which is better.
 
-    Where the same hash still splits the rows, no row changes its split. Otherwise rows must be later than all that
-    the model saw; without times nothing is sure.
+    Where the same hash or column still splits the rows, no row changes its split. Otherwise rows must be later than all
+    that the model saw; without times nothing is sure.
     """
     seen = json.loads((folder / SEEN).read_text())
-    if spec.split.hash_by and seen["split"] == spec.split.model_dump(mode="json"):
+    # A model may be older than a key, which then had its default.
+    split = Split().model_dump(mode="json") | seen["split"]
+    if not spec.split.by_time and split == spec.split.model_dump(mode="json"):
         return pl.lit(True)
     if seen["until"] is None:
         return pl.lit(False)

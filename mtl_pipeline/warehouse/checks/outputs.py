@@ -70,7 +70,7 @@ def examples_checks(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Check]
     yield from label_checks(spec, examples)
     yield from feature_checks(spec, examples, statistics)
     yield from leak_checks(paths, spec)
-    if spec.split.hash_by is None:
+    if spec.split.by_time:
         yield Check(
             "splits_in_order_of_time",
             "No row of a split is older than any row of the split before it: the future would leak.",

@@ -20,6 +20,8 @@ from mtl_pipeline.warehouse.features.sequences import add_sequence_features
 from mtl_pipeline.warehouse.templates import quote_identifier, quote_literal
 
 SPLITS = ("train", "validation", "test")
+MOST_NAMED = 10
+"""Values that an error message lists."""
 LATE_TABLES = ("label_steps", "late_labels")
 """Published beside the examples where labels may arrive, or change, after their row: the values of each label over
 time, by example; and how many labels of each split and task arrived, or were changed, too late for that split."""
@@ -71,6 +73,7 @@ def build_examples(paths: PipelinePaths, spec: PipelineSpec) -> ExamplesSummary:
         steps = label_steps(connection, spec)
         values = {"spec": spec, "steps": steps, "steps_column": steps_column}
         run_sql(connection, "impressions.sql", **values, end_of_log=end_of_log(spec))
+        refuse_unclear_parts(connection, spec)
         source = add_features(connection, spec, "impressions", is_log=True)
         source = add_sequence_features(connection, paths, spec, source)
         run_sql(
@@ -127,10 +130,37 @@ def count_parts(
 
 
 def split_boundaries(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec) -> dict[str, str]:
-    if spec.split.hash_by:
+    if not spec.split.by_time:
         return {}
     starts = fetch_one(connection, "SELECT _validation_start, _test_start FROM split_boundaries")
     return {split: start.isoformat() for split, start in zip(SPLITS[1:], starts, strict=True)}
+
+
+def refuse_unclear_parts(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec) -> None:
+    """Raise UserError where the column of the split holds a value that belongs to no split, or lacks one that does."""
+    if not spec.split.column:
+        return
+    parts = spec.split.parts
+    declared = {value for values in parts.values() for value in values}
+    counts = "SELECT _part, count(*) FROM impressions GROUP BY 1 ORDER BY 2 DESC, 1"
+    found = dict(connection.execute(counts).fetchall())
+    where = f"split: column {spec.split.column} of interactions"
+    for value, rows in found.items():
+        if value in declared or (value is not None and "train" not in parts):
+            continue
+        which, remedy = f"has the value '{value}'", "name it in `split.values` of defs.yaml"
+        if value is None:
+            which, remedy = "is NULL", "deliver a value"
+        raise UserError(
+            f"{where} {which} in {rows:,} rows, which belong to no split; {remedy}, or refuse such rows in "
+            "interactions.sql"
+        )
+    for part, values in parts.items():
+        if absent := [value for value in values if value not in found]:
+            raise UserError(
+                f"{where} never has the value '{absent[0]}', which `split.values` of defs.yaml gives to {part}; it "
+                f"has: {', '.join(list(found)[:MOST_NAMED])}"
+            )
 
 
 def refuse_unusable_splits(parts: dict[str, Part], late: pl.DataFrame, boundaries: dict[str, str]) -> None:

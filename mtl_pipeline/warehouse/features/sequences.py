@@ -59,7 +59,7 @@ def text_components(
     """Of the vectors of these items, found from those that were chosen in the time of the training split."""
     run_sql(connection, "split_boundaries.sql", spec=spec, end_of_log=end_of_log(spec))
     in_training = (
-        "" if spec.split.hash_by else "CROSS JOIN split_boundaries WHERE timestamp < _validation_start"
+        "CROSS JOIN split_boundaries WHERE timestamp < _validation_start" if spec.split.by_time else ""
     )
     fitted = connection.sql(f"SELECT DISTINCT _item FROM chosen_items {in_training} ORDER BY _item").pl()
     texts = read_vectors(paths.embeddings("items"))

@@ -73,8 +73,14 @@ def plan_windows(source: Path, spec: PipelineSpec, backtest: Backtest) -> list[P
     """Where each window lies in the examples of `source`, and what is in it, the first one first.
 
     Raises UserError when there are too few rows or distinct times for so many windows, or when a task has no label
-    to learn from in one of them.
+    to learn from in one of them; and where a column names the test, which leaves no other rows to test on.
     """
+    if spec.split.column:
+        raise UserError(
+            f"a backtest tests on other rows than the test split, and split.column {spec.split.column} in defs.yaml "
+            "says which rows are the test. Leave the backtest out (seed_runs tells how much a result varies), or let "
+            "time or split.hash_by decide instead"
+        )
     with duckdb.connect() as connection:
         apply_settings(connection, spec.warehouse)
         windows: Iterator[Window] = time_windows(connection, source, spec, backtest)

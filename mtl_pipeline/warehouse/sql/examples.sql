@@ -39,19 +39,28 @@ FROM (
         [{'since': timestamp, 'value': ({{ number_of(task, task.column | identifier) }})::DOUBLE}]
         {%- endif %} AS {{ steps_column(task.name) | identifier }},
         {%- endfor %}
-        {% if spec.split.hash_by %}_now{% else %}CASE split WHEN 'train' THEN _validation_start WHEN 'validation' THEN _test_start ELSE _now END{% endif %} AS _deadline,
+        {% if not spec.split.by_time %}_now{% else %}CASE split WHEN 'train' THEN _validation_start WHEN 'validation' THEN _test_start ELSE _now END{% endif %} AS _deadline,
         {%- else %}
         *,
         {%- endif %}
     FROM (
-        {%- if spec.split.hash_by %}
+        {%- if not spec.split.by_time %}
         SELECT *, CASE
+            {%- if spec.split.column %}
+            {%- for part, values in spec.split.parts.items() if part != "train" %}
+            WHEN _part IN ({{ values | literals }}) THEN {{ part | literal }}
+            {%- endfor %}
+            {%- if "validation" not in spec.split.parts %}
+            WHEN "_share" >= {{ 1 - spec.split.validation }} THEN 'validation'
+            {%- endif %}
+            {%- else %}
             WHEN "_share" >= {{ spec.split.train + spec.split.validation }} THEN 'test'
             WHEN "_share" >= {{ spec.split.train }} THEN 'validation'
+            {%- endif %}
             ELSE 'train'
         END AS split
         FROM (
-            SELECT *, (md5_number_lower(concat_ws('|', {{ spec.seed | literal }}, {{ spec.split.hash_by | identifiers }})) >> 11)
+            SELECT *, (md5_number_lower(concat_ws('|', {{ spec.seed | literal }}, {{ (spec.split.hash_by or spec.interaction_key) | identifiers }})) >> 11)
                 / (1::UBIGINT << 53) AS "_share"
             FROM {{ source }}
         ){% if spec.timed %} CROSS JOIN split_boundaries{% endif %}

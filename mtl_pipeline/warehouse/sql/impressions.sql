@@ -91,6 +91,9 @@ QUALIFY row_number() OVER (PARTITION BY _positive ORDER BY _attempt) <= _wanted
 CREATE OR REPLACE TEMP TABLE impressions AS
 SELECT
     {{ spec.ids | listed }} {% if spec.timed %}timestamp{% else %}NULL::TIMESTAMP AS timestamp{% endif %}, {{ spec.key_columns | listed }} {{ spec.labels | listed }} {{ spec.context_features | listed }} false AS sampled,
+    {%- if spec.split.column %}
+    {{ spec.split.column | identifier }}::VARCHAR AS _part,
+    {%- endif %}
     {%- for label, sql in steps.items() %}
     {{ sql }} AS {{ steps_column(label) | identifier }},
     {%- endfor %}

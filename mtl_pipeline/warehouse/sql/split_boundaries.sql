@@ -4,7 +4,7 @@ SELECT
     {%- if spec.split.validation_from %}
     {{ spec.split.validation_from | literal }}::TIMESTAMP AS _validation_start,
     {{ spec.split.test_from | literal }}::TIMESTAMP AS _test_start,
-    {%- elif not spec.split.hash_by %}
+    {%- elif spec.split.by_time %}
     quantile_disc(timestamp, {{ spec.split.train }}) AS _validation_start,
     quantile_disc(timestamp, {{ spec.split.train + spec.split.validation }}) AS _test_start,
     {%- endif %}
