@@ -106,7 +106,7 @@ def by_definition(
         return sum(weight * value for weight, value in known) / (sum(weight for weight, _ in known) + 1e-4)
 
     cosines = [float(vectors[event[1] - 1] @ vectors[item - 1]) for event in last]
-    total = np.linalg.norm(sum(vectors[event[1] - 1] for event in last))
+    total = float(np.linalg.norm(sum(vectors[event[1] - 1] for event in last)))
     relations = [
         together(item, event[1]) / math.sqrt((alone(item) + 3) * (alone(event[1]) + 3)) for event in last
     ]
