@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -37,8 +37,9 @@ from mtl_pipeline.learning.training.losses import (
     start_at_base_rates,
     task_losses,
 )
+from mtl_pipeline.learning.training.members import ROWS_AT_ONCE, Member
 from mtl_pipeline.learning.training.optimizers import make_optimizers
-from mtl_pipeline.learning.training.ranker import ROWS_AT_ONCE, Ranker
+from mtl_pipeline.learning.training.ranker import Ranker
 from mtl_pipeline.spec import PipelineSpec, Task
 
 Log = Callable[[str], None]
@@ -55,7 +56,7 @@ class Diverged(UserError):
 
 @dataclass
 class Fit:
-    """A trained network with its log."""
+    """A trained network, or several, with the log of the first one."""
 
     ranker: Ranker
     shape: NetworkShape
@@ -64,6 +65,9 @@ class Fit:
     best: dict[str, float]
     """The entry of the round that was kept."""
     rows: int
+    """Of the training split, where a task is observed."""
+    rows_trained: float
+    """With every pass through them, by all networks."""
     seconds: float
 
 
@@ -115,8 +119,38 @@ def fit_network(
             break  # not earlier: what is distilled from a task's best round is sometimes better than that round
     seconds = time.perf_counter() - started
     network.load_state_dict(early_stopping.best_weights[MEAN])
-    ranker = Ranker(network, list(tasks), scale)
-    return Fit(ranker, shape, rounds, rounds[early_stopping.best_round[MEAN]], len(train), seconds)
+    ranker = Ranker([Member.of(network, tasks)], list(tasks), scale)
+    return Fit(
+        ranker,
+        shape,
+        rounds,
+        best=rounds[early_stopping.best_round[MEAN]],
+        rows=len(train),
+        rows_trained=len(train) * passes_per_epoch(len(train), settings.batch_size) * rounds[-1]["epoch"],
+        seconds=seconds,
+    )
+
+
+def fit_members(
+    dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task], log: Log, callbacks: Sequence[Callback] = ()
+) -> Fit:
+    """As `fit_network`, but `training.members` networks, each with a seed that no other seed of the pipeline leads to.
+    `callbacks` follow the first one."""
+    count = spec.training.members
+    fits = [
+        fit_network(
+            dataset,
+            spec.model_copy(update={"seed": spec.seed * count + number}),
+            tasks,
+            log,
+            () if number else callbacks,
+        )
+        for number in range(count)
+    ]
+    members = [member for fit in fits for member in fit.ranker.members]
+    ranker = replace(fits[0].ranker, members=members)
+    totals = {name: sum(getattr(fit, name) for fit in fits) for name in ("rows_trained", "seconds")}
+    return replace(fits[0], ranker=ranker, **totals)
 
 
 def batches_by_round(
