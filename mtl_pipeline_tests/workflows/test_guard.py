@@ -82,7 +82,7 @@ def test_the_report_says_what_the_guard_did_and_hides_no_harm(mended: PipelinePa
     context = ReportContext("conflict", predictions, parts={"guard": guard})
     (section,) = joint_training.sections(evaluation, context)
     assert section.points[1] == (
-        "quiet: joint training alone hurts on validation rows, so its own network predicts."
+        "quiet: joint training hurts on validation rows, so its own network predicts."
     )
     (table,) = section.tables
     quiet = [cell.text for cell in table.cells[1]]

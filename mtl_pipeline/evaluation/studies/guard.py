@@ -16,7 +16,7 @@ from mtl_pipeline.evaluation.inference.intervals import WORSE
 from mtl_pipeline.evaluation.studies.frames import COMPARED, published
 from mtl_pipeline.evaluation.studies.scoring import in_headline, score_models
 from mtl_pipeline.kinds import KINDS
-from mtl_pipeline.predictions import CANDIDATE, JOINT, MEAN, OWN, SINGLE_TASK, prediction_column, task_rows
+from mtl_pipeline.predictions import JOINT, MEAN, OWN, SINGLE_TASK, prediction_column, task_rows
 from mtl_pipeline.spec import Task
 
 GUARD = (
@@ -36,13 +36,12 @@ def judge_members(
     predictions: pl.DataFrame, tasks: Sequence[Task], *, bootstrap_samples: int, seed: int
 ) -> pl.DataFrame:
     """What each task is to be predicted by, going by the models JOINT, OWN and MEAN on validation rows: GUARD."""
-    parts = [
-        compare_joint(predictions, task, "validation", (OWN, MEAN), bootstrap_samples, seed) for task in tasks
-    ]
-    return pl.concat(
-        part.with_columns(predicted_by=pl.lit(best(part, task)))
-        for part, task in zip(parts, tasks, strict=True)
-    )
+
+    def judged(task: Task) -> pl.DataFrame:
+        found = compare_joint(predictions, task, "validation", (OWN, MEAN), bootstrap_samples, seed)
+        return found.with_columns(predicted_by=pl.lit(best(found, task)))
+
+    return pl.concat(map(judged, tasks))
 
 
 def best(compared: pl.DataFrame, task: Task) -> str:
@@ -66,15 +65,12 @@ def measure_guard(
     bootstrap_samples: int,
     seed: int,
 ) -> pl.DataFrame:
-    """`judged`, and the same of test rows, against SINGLE_TASK and CANDIDATE, of the tasks that JOINT predicts."""
-    parts = [
-        compare_joint(predictions, task, "test", (SINGLE_TASK, CANDIDATE), bootstrap_samples, seed)
-        for task in tasks
-        if prediction_column(JOINT, task.name) in predictions.columns
-    ]
-    choices = judged.select("task", "predicted_by").unique()
-    measured = pl.concat([published(GUARD), *parts]).drop("predicted_by").join(choices, on="task", how="left")
-    return pl.concat([judged, measured.select(GUARD)])
+    """`judged`, and JOINT against SINGLE_TASK on test rows, of the tasks that JOINT predicts in these rows."""
+    known = [task for task in tasks if prediction_column(JOINT, task.name) in predictions.columns]
+    measured = (
+        compare_joint(predictions, task, "test", (SINGLE_TASK,), bootstrap_samples, seed) for task in known
+    )
+    return pl.concat([judged, *measured])
 
 
 def compare_joint(

@@ -82,15 +82,9 @@ def save_own(folder: Path, ranker: Ranker) -> None:
 
 
 def load_own(folder: Path, dataset: Dataset, spec: PipelineSpec, shape: NetworkShape) -> list[Member]:
+    inputs = spec.model, shape, dataset.text.tensors
     return [
-        load_member(
-            load_file(own_file(folder, task.name, number)),
-            spec.model,
-            shape,
-            dataset.text.tensors,
-            [task],
-            [task.name],
-        )
+        load_member(load_file(own_file(folder, task.name, number)), *inputs, [task], [task.name])
         for task in spec.tasks
         for number in range(spec.training.members)
     ]

@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -56,7 +56,7 @@ class Diverged(UserError):
 
 @dataclass
 class Fit:
-    """A trained network, or several, with the log of the first one."""
+    """A trained network with its log."""
 
     ranker: Ranker
     shape: NetworkShape
@@ -65,9 +65,6 @@ class Fit:
     best: dict[str, float]
     """The entry of the round that was kept."""
     rows: int
-    """Of the training split, where a task is observed."""
-    rows_trained: float
-    """With every pass through them, by all networks."""
     seconds: float
 
 
@@ -120,37 +117,20 @@ def fit_network(
     seconds = time.perf_counter() - started
     network.load_state_dict(early_stopping.best_weights[MEAN])
     ranker = Ranker([Member.of(network, tasks)], list(tasks), scale)
-    return Fit(
-        ranker,
-        shape,
-        rounds,
-        best=rounds[early_stopping.best_round[MEAN]],
-        rows=len(train),
-        rows_trained=len(train) * passes_per_epoch(len(train), settings.batch_size) * rounds[-1]["epoch"],
-        seconds=seconds,
-    )
+    return Fit(ranker, shape, rounds, rounds[early_stopping.best_round[MEAN]], len(train), seconds)
 
 
 def fit_members(
     dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task], log: Log, callbacks: Sequence[Callback] = ()
 ) -> Fit:
-    """As `fit_network`, but `training.members` networks, each with a seed that no other seed of the pipeline leads to.
-    `callbacks` follow the first one."""
-    count = spec.training.members
-    fits = [
-        fit_network(
-            dataset,
-            spec.model_copy(update={"seed": spec.seed * count + number}),
-            tasks,
-            log,
-            () if number else callbacks,
-        )
-        for number in range(count)
-    ]
-    members = [member for fit in fits for member in fit.ranker.members]
-    ranker = replace(fits[0].ranker, members=members)
-    totals = {name: sum(getattr(fit, name) for fit in fits) for name in ("rows_trained", "seconds")}
-    return replace(fits[0], ranker=ranker, **totals)
+    """As `fit_network`, but `training.members` networks, with seeds that no other seed of the pipeline leads to; the
+    callbacks follow the first one, of which are log, best round and seconds."""
+    first, *others = (spec.seed * spec.training.members + number for number in range(spec.training.members))
+    fit = fit_network(dataset, spec.model_copy(update={"seed": first}), tasks, log, callbacks)
+    for seed in others:
+        another = fit_network(dataset, spec.model_copy(update={"seed": seed}), tasks, log)
+        fit.ranker.members += another.ranker.members
+    return fit
 
 
 def batches_by_round(

@@ -78,11 +78,6 @@ class Config:
     members: list[SavedMember] = field(default_factory=list)
     """Models of earlier releases name none: they have one network, which predicts all tasks."""
 
-    @property
-    def networks(self) -> list[SavedMember]:
-        names = tuple(task.name for task in self.tasks)
-        return self.members or [SavedMember(names, names)]
-
 
 CONFIG = TypeAdapter(Config)
 
@@ -175,7 +170,9 @@ def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ra
         config = CONFIG.validate_json((version / "config.json").read_bytes())
         statistics = pl.read_parquet(version / "statistics.parquet")
         vocabulary = pl.read_parquet(version / "vocabulary.parquet")
-        weights = [load_file(version / weights_file(number)) for number in range(len(config.networks))]
+        names = tuple(task.name for task in config.tasks)
+        saved = config.members or [SavedMember(names, names)]
+        weights = [load_file(version / weights_file(number)) for number in range(len(saved))]
         calibration = CALIBRATION.validate_json((version / "calibration.json").read_bytes())
     encoder = FeatureEncoder(spec, statistics, vocabulary, config.slots, text.ids)
     users, items, interactions = spec.features.users, spec.features.items, spec.features.interactions
@@ -193,16 +190,10 @@ def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ra
         if differs:
             raise UserError(f"{folder} was trained {what}: materialize model again")
     with readable(folder):
+        inputs = config.model, config.shape, text.tensors
         members = [
-            load_member(
-                with_present_names(of_member),
-                config.model,
-                config.shape,
-                text.tensors,
-                [spec.task(task) for task in saved.gives],
-                saved.predicts,
-            )
-            for of_member, saved in zip(weights, config.networks, strict=True)
+            load_member(with_present_names(one), *inputs, [spec.task(task) for task in of.gives], of.predicts)
+            for one, of in zip(weights, saved, strict=True)
         ]
     return Ranker(members, list(spec.tasks), config.scale, calibration), encoder
 

@@ -11,7 +11,7 @@ from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.training.calibration import fit_calibration
 from mtl_pipeline.learning.training.callbacks.gradient_conflict import GradientConflict
 from mtl_pipeline.learning.training.guard import GUARD, Judge, choices, guarded, own_members
-from mtl_pipeline.learning.training.loop import Log, fit_members
+from mtl_pipeline.learning.training.loop import Log, fit_members, passes_per_epoch
 from mtl_pipeline.learning.training.provenance import write_seen, write_trained_with
 from mtl_pipeline.learning.training.ranker import save_ranker
 from mtl_pipeline.paths import PipelinePaths
@@ -37,6 +37,7 @@ class TrainingSummary:
     """Of all networks."""
     device: str
     seconds: float
+    """Of the first network for all tasks."""
     rows_per_second: float
     fingerprint: str
 
@@ -64,6 +65,7 @@ def train_ranker(
         write_seen(folder, spec, dataset.split("train", "validation"))
         (folder / "training_log.json").write_text(json.dumps(fit.log, indent=1) + "\n")
         fingerprint = model_fingerprint(folder)
+    rows_trained = fit.rows * passes_per_epoch(fit.rows, spec.training.batch_size) * fit.log[-1]["epoch"]
     return TrainingSummary(
         rows=fit.rows,
         rounds=len(fit.log),
@@ -75,6 +77,6 @@ def train_ranker(
         parameters=sum(member.parameters for member in ranker.members),
         device=str(dataset.device),
         seconds=round(fit.seconds, 2),
-        rows_per_second=round(fit.rows_trained / fit.seconds),
+        rows_per_second=round(rows_trained / fit.seconds),
         fingerprint=fingerprint,
     )

@@ -21,20 +21,15 @@ EFFECTS = {
     UNDECIDED: "makes no difference that is shown in",
     INCOMPARABLE: "cannot be judged in",
 }
-AGAINST_OWN = {
-    WORSE: "is worse in",
-    BETTER: "is better in",
-    UNDECIDED: "shows no difference in",
-    INCOMPARABLE: "cannot be judged in",
-}
 PREDICTED_BY = {
     JOINT: "the joint network",
     OWN: "its own network",
     MEAN: "the mean of the joint and its own network",
 }
 GUARDED = (
-    "Where validation rows show that this joint network is worse than a task's own, the guard leaves the task to its "
-    "own network, or to the mean of both where that is better there in every compared metric (training.guard)."
+    "Where validation rows show that this joint network is worse than a task's own, the guard (training.guard) leaves "
+    "the task to its own network, or to the mean of both where that is better there in every compared metric. The last "
+    "column, as the verdict, compares what then predicts with the own network."
 )
 
 
@@ -47,35 +42,26 @@ def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
         "alone."
     )
     points = [joint_sentence(evaluation, task, guard) for task in tasks]
-    if not points:
-        return []
-    if guard.is_empty():
-        return [Section("Joint training", [how], points)]
-    return [
-        Section(
-            "Joint training", [f"{how} {GUARDED}"], points, tables=[guard_table(evaluation, guard, tasks)]
-        )
-    ]
+    said, tables = (
+        ([how], []) if guard.is_empty() else ([how, GUARDED], [guard_table(evaluation, guard, tasks)])
+    )
+    return [Section("Joint training", said, points, tables=tables)] if points else []
 
 
 def joint_sentence(evaluation: Evaluation, task: Task, guard: pl.DataFrame | None = None) -> str:
     """'watched: joint training helps in ROC-AUC and makes no difference that is shown in log-loss.'"""
+    if (predicted_by := chosen(guard, task)) != JOINT:
+        return (
+            f"{task.name}: joint training hurts on validation rows, so {PREDICTED_BY[predicted_by]} predicts."
+        )
     alone = evaluation.comparisons.filter(task=task.name, baseline=SINGLE_TASK).iter_rows(named=True)
     outcomes = {KINDS[task.kind].metric(row["metric"]).label: outcome_of(row) for row in alone}
-    predicted_by = chosen(guard, task)
-    if predicted_by == JOINT:
-        return f"{task.name}: joint training {join_words(clauses(EFFECTS, outcomes))}."
-    now = f"{task.name}: joint training alone hurts on validation rows, so {PREDICTED_BY[predicted_by]} predicts"
-    if predicted_by == OWN:
-        return f"{now}."
-    return f"{now}; against its own network alone, this {join_words(clauses(AGAINST_OWN, outcomes))}."
+    return f"{task.name}: joint training {join_words(clauses(EFFECTS, outcomes))}."
 
 
 def chosen(guard: pl.DataFrame | None, task: Task) -> str:
     """What predicts the task."""
-    if guard is None or guard.is_empty():
-        return JOINT
-    return guard.filter(task=task.name)["predicted_by"][0]
+    return JOINT if guard is None or guard.is_empty() else guard.filter(task=task.name)["predicted_by"][0]
 
 
 def guard_table(evaluation: Evaluation, guard: pl.DataFrame, tasks: list[Task]) -> Table:
