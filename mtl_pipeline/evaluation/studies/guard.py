@@ -20,14 +20,8 @@ from mtl_pipeline.predictions import JOINT, MEAN, OWN, SINGLE_TASK, prediction_c
 from mtl_pipeline.spec import Task
 
 GUARD = (
-    "task",
-    "predicted_by",
-    "split",
-    "metric",
-    "baseline",
-    *COMPARED,
-    "candidate_value",
-    "baseline_value",
+    *("task", "predicted_by", "split", "metric", "baseline"),
+    *(*COMPARED, "candidate_value", "baseline_value"),
 )
 """Columns: the differences are those of JOINT, the networks for all tasks alone, minus the baseline."""
 

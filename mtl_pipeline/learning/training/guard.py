@@ -100,8 +100,9 @@ def joint_predictions(paths: PipelinePaths, spec: PipelineSpec, folder: Path) ->
     dataset = Dataset(paths, spec)
     held_out = HeldOut(dataset, spec)
     ranker, _ = load_ranker(folder, spec, dataset.text)
-    predicted = ranker.joint.predict_uncalibrated(held_out.rows) if ranker.guarded else {}
-    raw = {task: predicted[task] for task in ranker.guarded}
+    left = [task for task, predicted_by in choices(read_guard(folder)).items() if predicted_by != JOINT]
+    predicted = ranker.joint.predict_uncalibrated(held_out.rows) if left else {}
+    raw = {task: predicted[task] for task in left}
     columns = published_columns(JOINT, raw, held_out.calibration(raw))
     return held_out.frame.select("example_id").with_columns(
         **{name: pl.Series(c) for name, c in columns.items()}

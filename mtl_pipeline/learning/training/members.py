@@ -85,13 +85,11 @@ def composed(joint: Iterable[Member], own: Iterable[Member], predicted_by: Mappi
     """The members of a ranker that predicts each task by JOINT, OWN or MEAN: the joint networks, which stay even where
     they no longer predict anything, and those own networks that do."""
 
-    def speaking(members: Iterable[Member], source: str) -> list[Member]:
-        return [
-            replace(
-                member,
-                predicts=tuple(task for task in member.gives if source in SPEAKERS[predicted_by[task]]),
-            )
-            for member in members
-        ]
-
-    return [*speaking(joint, JOINT), *(member for member in speaking(own, OWN) if member.predicts)]
+    members = [
+        replace(
+            member, predicts=tuple(name for name in member.gives if source in SPEAKERS[predicted_by[name]])
+        )
+        for source, of_source in ((JOINT, joint), (OWN, own))
+        for member in of_source
+    ]
+    return [member for member in members if member.predicts or len(member.gives) > 1]

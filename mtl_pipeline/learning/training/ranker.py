@@ -131,13 +131,6 @@ class Ranker:
         trained = [replace(member, predicts=names) for member in self.members if member.gives == names]
         return Ranker(trained, self.tasks, self.scale)
 
-    @property
-    def guarded(self) -> list[str]:
-        """The tasks that the networks for all the tasks do not predict alone."""
-        first, *others = self.members
-        alone = {task for member in others if member.gives != first.gives for task in member.predicts}
-        return [task.name for task in self.tasks if task.name in alone]
-
 
 def save_ranker(
     folder: Path, ranker: Ranker, shape: NetworkShape, spec: PipelineSpec, dataset: Dataset
