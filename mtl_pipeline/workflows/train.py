@@ -25,5 +25,10 @@ def judge_of(spec: PipelineSpec) -> Judge | None:
     """None where the pipeline has no guard."""
     if not spec.guards:
         return None
-    samples = spec.evaluation.bootstrap_samples
-    return partial(judge_members, tasks=spec.tasks, bootstrap_samples=samples, seed=spec.seed)
+    return partial(
+        judge_members,
+        tasks=spec.tasks,
+        hedge=spec.training.hedge,
+        bootstrap_samples=spec.evaluation.bootstrap_samples,
+        seed=spec.seed,
+    )

@@ -28,8 +28,8 @@ PREDICTED_BY = {
 }
 GUARDED = (
     "Where validation rows show that this joint network is worse than a task's own, the guard (training.guard) leaves "
-    "the task to its own network, or to the mean of both where that is better there in every compared metric. The last "
-    "column, as the verdict, compares what then predicts with the own network."
+    "the task to its own network; and, harm or not, to the mean of both where that is better there in every compared "
+    "metric (training.hedge). The last column, as the verdict, compares what then predicts with the own network."
 )
 
 
@@ -42,21 +42,26 @@ def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
         "alone."
     )
     points = [joint_sentence(evaluation, task, guard) for task in tasks]
-    said, tables = (
-        ([how], []) if guard.is_empty() else ([how, GUARDED], [guard_table(evaluation, guard, tasks)])
+    tables = [] if guard.is_empty() else [guard_table(evaluation, guard, tasks)]
+    return (
+        [Section("Joint training", [how, *([GUARDED] if tables else [])], points, tables=tables)]
+        if points
+        else []
     )
-    return [Section("Joint training", said, points, tables=tables)] if points else []
 
 
 def joint_sentence(evaluation: Evaluation, task: Task, guard: pl.DataFrame | None = None) -> str:
     """'watched: joint training helps in ROC-AUC and makes no difference that is shown in log-loss.'"""
-    if (predicted_by := chosen(guard, task)) != JOINT:
-        return (
-            f"{task.name}: joint training hurts on validation rows, so {PREDICTED_BY[predicted_by]} predicts."
-        )
-    alone = evaluation.comparisons.filter(task=task.name, baseline=SINGLE_TASK).iter_rows(named=True)
-    outcomes = {KINDS[task.kind].metric(row["metric"]).label: outcome_of(row) for row in alone}
-    return f"{task.name}: joint training {join_words(clauses(EFFECTS, outcomes))}."
+    predicted_by = chosen(guard, task)
+    compared, where = evaluation.comparisons.filter(task=task.name, baseline=SINGLE_TASK), ""
+    if guard is not None and predicted_by != JOINT:
+        compared = guard.filter(task=task.name, split="validation", baseline=OWN)
+        where = f" on validation rows; {PREDICTED_BY[predicted_by]}, better there, predicts"
+    outcomes = {
+        KINDS[task.kind].metric(row["metric"]).label: outcome_of(row)
+        for row in compared.iter_rows(named=True)
+    }
+    return f"{task.name}: joint training {join_words(clauses(EFFECTS, outcomes))}{where}."
 
 
 def chosen(guard: pl.DataFrame | None, task: Task) -> str:
