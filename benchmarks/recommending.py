@@ -23,6 +23,7 @@ from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.architectures.representation import NetworkShape
 from mtl_pipeline.learning.data.encoding import FeatureEncoder
 from mtl_pipeline.learning.recommending import best_per_user, default_score, prediction_columns
+from mtl_pipeline.learning.training.members import Member
 from mtl_pipeline.learning.training.ranker import LabelScale, Ranker
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
@@ -118,7 +119,7 @@ def ranker_of(encoder: FeatureEncoder, users: int, items: int) -> Ranker:
     texts = {"users": torch.randn(users, TEXT_DIMENSION), "items": torch.randn(items, TEXT_DIMENSION)}
     tasks = list(SPEC.tasks)
     return Ranker(
-        MultiTaskNetwork(SPEC.model, shape, texts),
+        [Member.of(MultiTaskNetwork(SPEC.model, shape, texts), tasks)],
         tasks,
         LabelScale([0.0] * len(tasks), [1.0] * len(tasks)),
     )

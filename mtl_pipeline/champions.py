@@ -25,7 +25,7 @@ from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import folder_fingerprint, hidden_folder, locked, reading, remove_unused
 
 FINGERPRINT = re.compile("[0-9a-f]{64}")
-NOT_DECISIVE = {"training_log.json", "trained_with.json"}
+NOT_DECISIVE = {"training_log.json", "trained_with.json", "guard.parquet"}
 """Files of a model that say how it was made, not what it predicts."""
 WITHOUT_CHAMPION = (
     "materialize model and evaluation, so that a sound one takes its place, or go back (make rollback)"

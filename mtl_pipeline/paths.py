@@ -94,13 +94,13 @@ class PipelinePaths:
     """Folder: `examples.parquet`, `statistics.parquet`, `vocabulary.parquet`."""
     model = InData("model")
     """Folder of the newest model, the challenger: weights, `config.json`, `calibration.json`, `statistics.parquet`,
-    `vocabulary.parquet`, `training_log.json`, `seen.json`."""
+    `vocabulary.parquet`, `training_log.json`, `seen.json`, and `guard.parquet` where the pipeline has a guard."""
     champions = InData("champions")
     """Folder: one model folder for each of the last champions, named by its fingerprint."""
     champion_history = InData("champion.jsonl")
     """Who was champion since when, and why; the last line names the champion (see champions)."""
     baselines = InData("baselines")
-    """Folder: `predictions.parquet`, and what they were trained with."""
+    """Folder: `predictions.parquet`, what they were trained with, and the weights of the networks for single tasks."""
     seed_runs = InData("seed_runs")
     """Folder: `predictions.parquet` of the networks trained with further seeds, and `summary.json`."""
     evaluation = InData("evaluation")

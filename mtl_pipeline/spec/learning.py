@@ -95,3 +95,13 @@ class Training(SpecModel):
     """auto: every model's predictions, those for recommendations too, are calibrated on validation rows by isotonic
     regression, Platt or temperature scaling, depending on the kind of task and the number of rows, if that helps on
     rows that it was not fitted on. none: predictions are used as they are."""
+    guard: bool = True
+    """Whether a task on which the network for all tasks is shown, on validation rows, to be worse than a network for
+    this task alone is predicted by the latter, or by the mean of both. `model` takes these networks from `baselines`,
+    and waits for them."""
+    hedge: bool = True
+    """Whether the guard also has the mean of both predict where no harm is shown, but the mean is better on validation
+    rows in every compared metric. Scoring takes a further network for each such task."""
+    members: int = Field(default=1, ge=1)
+    """Networks with different seeds whose mean predicts; the baseline `single_task` has as many. Training and
+    predicting take that many times as long."""

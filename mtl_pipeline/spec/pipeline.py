@@ -136,6 +136,11 @@ class PipelineSpec(SpecModel):
         return len(self.ids) == 2
 
     @property
+    def guards(self) -> bool:
+        """Whether networks for single tasks may predict in place of the network for all tasks, or with it."""
+        return self.training.guard and len(self.tasks) > 1
+
+    @property
     def labels(self) -> list[str]:
         return list(dict.fromkeys(task.column for task in self.tasks))
 

@@ -14,7 +14,6 @@ from mtl_pipeline.evaluation.report.html import to_html
 from mtl_pipeline.evaluation.report.markdown import to_markdown
 from mtl_pipeline.evaluation.studies.backtest import BacktestResult, WindowScores, pool_windows, score_window
 from mtl_pipeline.learning.baselines.predict import predict_baselines
-from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import one_version_each, publish_folder
 from mtl_pipeline.spec import PipelineSpec
@@ -23,6 +22,7 @@ from mtl_pipeline.warehouse.features.windows import PlannedWindow, build_window,
 from mtl_pipeline.workflows.backtest_work import BacktestWork, open_work
 from mtl_pipeline.workflows.log import Log
 from mtl_pipeline.workflows.predictions import wide_predictions
+from mtl_pipeline.workflows.train import train_model
 
 
 def run_backtest(
@@ -78,8 +78,8 @@ def make_window(
     started = time.perf_counter()
     with work.window_paths() as paths, one_version_each():
         build_window(spec, window, source=work.inputs / "examples.parquet", target=paths.examples)
-        trained = train_ranker(paths, spec, target=paths.model, log=say)
         predict_baselines(paths, spec, target=paths.baselines, log=say)
+        trained = train_model(paths, spec, target=paths.model, log=say)
         scores = score_window(
             wide_predictions(paths, spec, truth=work.inputs / "truth.parquet"),
             spec.tasks,

@@ -7,6 +7,7 @@ import time
 import polars as pl
 
 from mtl_pipeline.evaluation.studies.frames import published
+from mtl_pipeline.evaluation.studies.guard import GUARD, measure_guard
 from mtl_pipeline.evaluation.studies.importance import measure_importance
 from mtl_pipeline.evaluation.studies.largest_errors import largest_errors
 from mtl_pipeline.evaluation.studies.people import lists_of_people
@@ -19,6 +20,7 @@ from mtl_pipeline.evaluation.studies.text_effect import TEXT, measure_text
 from mtl_pipeline.learning.explain.experts import expert_use
 from mtl_pipeline.learning.explain.importance import permuted_predictions
 from mtl_pipeline.learning.explain.probing import open_probe
+from mtl_pipeline.learning.training.guard import joint_predictions, read_guard
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import reading
 from mtl_pipeline.spec import PipelineSpec
@@ -30,14 +32,16 @@ from mtl_pipeline.workflows.seed_runs import usable_seed_runs
 def measure_parts(
     paths: PipelinePaths, spec: PipelineSpec, predictions: pl.DataFrame, measured: Evaluation, log: Log
 ) -> dict[str, pl.DataFrame]:
-    """The published frames `slices`, `ranking` and `people`: scores on parts of the test rows and on each user's list,
-    and the lists of a few users; and `importance`, `experts` and `largest_errors`, which explain the model."""
+    """The published frames `guard`: what it chose, and what came of it; `slices`, `ranking` and `people`: scores on
+    parts of the test rows and on each user's list, and the lists of a few users; and `importance`, `experts` and
+    `largest_errors`, which explain the model."""
     samples, candidate = spec.evaluation.bootstrap_samples, measured.candidate
     with reading(paths.examples) as folder:
         examples = pl.scan_parquet(folder / "examples.parquet")
         slices = slices_of(examples, spec)
         people = lists_of_people(predictions, examples, spec.tasks, candidate=candidate, seed=spec.seed)
     frames = {
+        "guard": guard_frame(paths, spec, predictions),
         "slices": measure_slices(predictions, slices, measured),
         "ranking": measure_ranking(
             predictions, spec.tasks, candidate=candidate, bootstrap_samples=samples, seed=spec.seed
@@ -54,6 +58,17 @@ def measure_parts(
     }
     log(f"inside the model: {time.perf_counter() - started:.1f} s")
     return frames
+
+
+def guard_frame(paths: PipelinePaths, spec: PipelineSpec, predictions: pl.DataFrame) -> pl.DataFrame:
+    """Empty where the model has no guard."""
+    judged = read_guard(paths.model)
+    if judged is None:
+        return published(GUARD)
+    joint = joint_predictions(paths, spec, paths.model)
+    samples = spec.evaluation.bootstrap_samples
+    together = predictions.join(joint, on="example_id", how="left", maintain_order="left")
+    return measure_guard(together, judged, spec.tasks, bootstrap_samples=samples, seed=spec.seed)
 
 
 def measure_over_seeds(

@@ -14,6 +14,7 @@ from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.spec.assets import code_version, training_settings, usual_seeds
 from mtl_pipeline.vectors import file_fingerprint
 from mtl_pipeline.workflows.log import Log
+from mtl_pipeline.workflows.train import judge_of
 
 OTHERWISE = {
     "model": "of an older model",
@@ -35,7 +36,13 @@ def run_seeds(
     if seeds == 1:
         log("one seed is that of the model: nothing to train")
     return train_seeds(
-        paths, spec, seeds=seeds, made_from=fingerprints(paths, spec), target=paths.seed_runs, log=log
+        paths,
+        spec,
+        seeds=seeds,
+        made_from=fingerprints(paths, spec),
+        target=paths.seed_runs,
+        judge=judge_of(spec),
+        log=log,
     )
 
 

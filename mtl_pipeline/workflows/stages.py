@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.baselines.predict import predict_baselines
-from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import one_version_each
 from mtl_pipeline.spec import PipelineSpec
@@ -22,6 +21,7 @@ from mtl_pipeline.workflows.evaluate import evaluate_models
 from mtl_pipeline.workflows.log import Log
 from mtl_pipeline.workflows.recommend import recommend_items
 from mtl_pipeline.workflows.seed_runs import run_seeds
+from mtl_pipeline.workflows.train import train_model
 from mtl_pipeline.workflows.tune import tune_settings
 
 
@@ -47,8 +47,8 @@ def stages_of(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Stage]:
     yield Stage("rejected_rows", lambda log: build_rejected_rows(paths, spec))
     yield from map(embedding_stage, spec.text_tables)
     yield Stage("examples", lambda log: build_examples(paths, spec))
-    yield Stage("model", lambda log: train_ranker(paths, spec, target=paths.model, log=log))
     yield Stage("baselines", lambda log: predict_baselines(paths, spec, target=paths.baselines, log=log))
+    yield Stage("model", lambda log: train_model(paths, spec, target=paths.model, log=log))
     yield Stage("seed_runs", lambda log: run_seeds(paths, spec, log=log), runs_seeds_nightly(spec))
     yield Stage("evaluation", lambda log: evaluate_models(paths, spec, log=log))
     yield Stage("champion", lambda log: champion_stands(paths, spec, log))

@@ -21,7 +21,6 @@ from mtl_pipeline.champions import champion_folder, model_fingerprint
 from mtl_pipeline.embedding import embed_texts
 from mtl_pipeline.learning.baselines.predict import predict_baselines
 from mtl_pipeline.learning.recommending import recommend
-from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.paths import ROOT_VARIABLE
 from mtl_pipeline.publishing import folder_fingerprint
 from mtl_pipeline.vectors import file_fingerprint
@@ -29,6 +28,7 @@ from mtl_pipeline.warehouse.connection import open_warehouse
 from mtl_pipeline.warehouse.features.candidates import build_candidates
 from mtl_pipeline.warehouse.features.examples import build_examples
 from mtl_pipeline.warehouse.tables import build_rejected_rows, build_table, read_texts, table_fingerprint
+from mtl_pipeline.workflows.train import train_model
 from mtl_pipeline_tests.conftest import PIPELINE, REPOSITORY, TinyPipeline, write_tiny_pipeline
 
 LOCATION = "mtl_pipeline_tests.components.tiny_location"
@@ -66,11 +66,11 @@ STAGES: dict[str, Callable[[TinyPipeline], object]] = {
         pipeline.paths.embeddings("items"),
     ),
     "examples": lambda pipeline: build_examples(pipeline.paths, pipeline.spec),
-    "model": lambda pipeline: train_ranker(
-        pipeline.paths, pipeline.spec, target=pipeline.paths.model, log=silent
-    ),
     "baselines": lambda pipeline: predict_baselines(
         pipeline.paths, pipeline.spec, target=pipeline.paths.baselines, log=silent
+    ),
+    "model": lambda pipeline: train_model(
+        pipeline.paths, pipeline.spec, target=pipeline.paths.model, log=silent
     ),
     "recommendations": run_recommendations,
 }

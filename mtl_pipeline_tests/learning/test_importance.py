@@ -24,6 +24,7 @@ from mtl_pipeline.learning.explain.probing import (
     open_probe,
     rows_per_task,
 )
+from mtl_pipeline.learning.training.members import Member
 from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.spec import Model
 from mtl_pipeline_tests.conftest import TinyPipeline
@@ -131,7 +132,8 @@ def test_only_the_shuffled_group_can_change_a_prediction(probe: Probe) -> None:
             return rows.numeric[:, :1].repeat(1, 3)
 
     shape = NetworkShape({}, (), numerics=probe.samples[0].rows.numeric.shape[1], outputs=(1, 1, 1))
-    ranker = replace(probe.ranker, network=FirstNumber(Model(), shape, {}), calibration={})
+    member = Member.of(FirstNumber(Model(), shape, {}), probe.ranker.tasks)
+    ranker = replace(probe.ranker, members=[member], calibration={})
     frames = permuted_predictions(replace(probe, ranker=ranker, samples=probe.samples[:1]))
     intact = next(frames)["prediction/watched"]
     changed = {frame["group"][0] for frame in frames if not frame["prediction/watched"].equals(intact)}

@@ -17,8 +17,8 @@ from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.training.held_out import HeldOut
 from mtl_pipeline.learning.training.provenance import refuse_other_examples, unequal_training
 from mtl_pipeline.learning.training.seed_runs import (
+    SeedNetworks,
     SeedRunsSummary,
-    predict_one,
     read_seed_runs,
     train_seeds,
 )
@@ -91,7 +91,7 @@ def test_seeds_differ_and_each_is_reproducible(prepared: TinyPipeline, model: st
     spec = quick(prepared)
     dataset = Dataset(prepared.paths, spec)
     held_out = HeldOut(dataset, spec)
-    first, again, other = (predict_one(dataset, held_out, spec, model, seed) for seed in (1, 1, 2))
+    first, again, other = (SeedNetworks(dataset, held_out, spec, seed).predict(model) for seed in (1, 1, 2))
     assert first.equals(again)
     for task in spec.tasks:
         column = f"prediction/{task.name}"
@@ -103,7 +103,7 @@ def test_the_first_seed_is_that_of_the_baselines(trained: TinyPipeline) -> None:
     spec = quick(trained)
     baselines = pl.read_parquet(trained.paths.baselines / "predictions.parquet")
     dataset = Dataset(trained.paths, spec)
-    again = predict_one(dataset, HeldOut(dataset, spec), spec, "single_task", spec.seed)
+    again = SeedNetworks(dataset, HeldOut(dataset, spec), spec, spec.seed).predict("single_task")
     for task in spec.tasks:
         expected = baselines[f"prediction/single_task/{task.name}"].to_numpy()
         assert again[f"prediction/{task.name}"].to_numpy() == pytest.approx(expected)
@@ -114,11 +114,12 @@ def test_a_network_without_text_does_not_see_it(prepared: TinyPipeline) -> None:
     dataset = Dataset(prepared.paths, spec)
     held_out = HeldOut(dataset, spec)
     before = {
-        model: predict_one(dataset, held_out, spec, model, 0) for model in ("multi_task", "without_text")
+        model: SeedNetworks(dataset, held_out, spec, 0).predict(model)
+        for model in ("multi_task", "without_text")
     }
     for vectors in dataset.text.tables.values():
         vectors.vectors[:] = vectors.vectors[::-1].copy()
-    after = {model: predict_one(dataset, held_out, spec, model, 0) for model in before}
+    after = {model: SeedNetworks(dataset, held_out, spec, 0).predict(model) for model in before}
     assert before["without_text"].equals(after["without_text"])
     assert not before["multi_task"].equals(after["multi_task"])
     assert not before["multi_task"].drop("model").equals(before["without_text"].drop("model"))

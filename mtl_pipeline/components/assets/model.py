@@ -13,16 +13,17 @@ def model_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     paths, spec = pipeline.paths, pipeline.spec
 
     @pipeline.asset(
-        reads=["examples", *pipeline.embeddings],
+        reads=["examples", *pipeline.embeddings, *(["baselines"] if spec.guards else [])],
         kinds={"pytorch"},
         trains=True,
         code_version=code_version(settings=training_settings(spec)),
     )
     def model(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        """One network for all tasks: weights (safetensors), configuration, vocabulary and training log."""
-        from mtl_pipeline.learning.training.train import train_ranker
+        """One network for all tasks, and those of single tasks that it hurts: weights (safetensors), configuration,
+        vocabulary and training log."""
+        from mtl_pipeline.workflows.train import train_model
 
-        summary = train_ranker(paths, spec, target=paths.model, log=context.log.info)
+        summary = train_model(paths, spec, target=paths.model, log=context.log.info)
         with reading(paths.model) as folder:
             log = markdown_table(pl.read_json(folder / "training_log.json"))
         return published(summary.fingerprint, paths.model, summary_metadata(summary) | {"training log": log})

@@ -10,7 +10,7 @@ import polars as pl
 TYPES: dict[str, pl.DataType] = {
     **dict.fromkeys(("task", "kind", "model", "split", "metric", "candidate", "baseline"), pl.String()),
     **dict.fromkeys(("verdict", "note", "chain", "slice", "list", "goal", "part"), pl.String()),
-    **dict.fromkeys(("group", "family"), pl.String()),
+    **dict.fromkeys(("group", "family", "predicted_by"), pl.String()),
     **dict.fromkeys(("rows", "users", "items", "positives", "seeds", "length", "permutations"), pl.Int64()),
     **dict.fromkeys(("window", "windows", "better", "worse", "undecided"), pl.Int64()),
     **dict.fromkeys(("user_id", "item_id"), pl.Int64()),

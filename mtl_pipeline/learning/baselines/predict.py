@@ -26,10 +26,11 @@ from mtl_pipeline.learning.baselines.boosted_trees import boosted_answers
 from mtl_pipeline.learning.baselines.design import DesignMatrix
 from mtl_pipeline.learning.baselines.simple import constant_answers, linear_answers
 from mtl_pipeline.learning.data.dataset import Dataset
+from mtl_pipeline.learning.training.guard import save_own
 from mtl_pipeline.learning.training.held_out import HeldOut
-from mtl_pipeline.learning.training.loop import Log
+from mtl_pipeline.learning.training.loop import Log, fit_members
 from mtl_pipeline.learning.training.provenance import write_trained_with
-from mtl_pipeline.learning.training.ranker import published_columns
+from mtl_pipeline.learning.training.ranker import Ranker, published_columns
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import SINGLE_TASK
 from mtl_pipeline.publishing import ensure_writable, folder_fingerprint, publish_folder
@@ -49,7 +50,7 @@ def predict_baselines(
     paths: PipelinePaths, spec: PipelineSpec, *, target: Path, log: Log = print
 ) -> BaselinesSummary:
     """Fit every baseline on the training split, calibrate it on validation, and publish predictions.parquet, with the
-    columns of `published_columns`, at `target`.
+    columns of `published_columns`, at `target`; beside it the networks for single tasks.
 
     Raises UserError when examples or text vectors are missing or damaged, or `target` cannot be written."""
     ensure_writable(target)
@@ -58,10 +59,11 @@ def predict_baselines(
     design = DesignMatrix(dataset, spec)
     matrix = design.build(held_out.rows)
     columns: dict[str, np.ndarray] = {}
+    alone: dict[str, Ranker] = {}
     seconds: dict[str, float] = {}
     for task in spec.tasks:
         started = time.perf_counter()
-        for model, predictions in answers(dataset, spec, task, held_out, design, matrix):
+        for model, predictions in answers(dataset, spec, task, held_out, design, matrix, alone):
             calibration = held_out.calibration({task.name: predictions})
             columns |= published_columns(model, {task.name: predictions}, calibration)
             taken = time.perf_counter() - started
@@ -72,6 +74,8 @@ def predict_baselines(
         held_out.frame.select("example_id").with_columns(
             pl.Series(name, values) for name, values in columns.items()
         ).write_parquet(folder / "predictions.parquet")
+        for ranker in alone.values():
+            save_own(folder, ranker)
         write_trained_with(folder, dataset, spec)
         fingerprint = folder_fingerprint(folder)
     return BaselinesSummary(len(held_out.rows), seconds, fingerprint)
@@ -84,9 +88,10 @@ def answers(
     held_out: HeldOut,
     design: DesignMatrix,
     matrix: np.ndarray,
+    alone: dict[str, Ranker],
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Fit one baseline after another: its name, and its uncalibrated predictions for the held-out rows, of which
-    `matrix` holds the inputs."""
+    `matrix` holds the inputs. The networks of the last one are added to `alone`."""
     labels = dataset.train.labels[:, dataset.encoder.tasks.index(task.name)].numpy()
     observed = np.flatnonzero(~np.isnan(labels))
     yield "constant", constant_answers(task, labels[observed], len(matrix))
@@ -100,7 +105,8 @@ def answers(
     known = ~np.isnan(held_out.validation_labels[task.name])
     validation = matrix[held_out.validation][known], held_out.validation_labels[task.name][known]
     yield "boosted_trees", boosted_answers(task, inputs, targets, validation, matrix)
-    yield SINGLE_TASK, held_out.answers(dataset, spec, [task])[task.name]
+    alone[task.name] = fit_members(dataset, spec, [task], lambda line: None).ranker
+    yield SINGLE_TASK, alone[task.name].predict_uncalibrated(held_out.rows)[task.name]
 
 
 def drawn_rows(rows: np.ndarray, seed: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from mtl_pipeline.learning.architectures.base import Mixture
 from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.data.encoding import Rows
 from mtl_pipeline.learning.explain.probing import Probe
-from mtl_pipeline.learning.training.ranker import ROWS_AT_ONCE
+from mtl_pipeline.learning.training.members import ROWS_AT_ONCE
 
 EXPERTS_SCHEMA = {
     "task": pl.String,

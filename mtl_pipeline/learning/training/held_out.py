@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.training.calibration import fit_calibration
 from mtl_pipeline.learning.training.calibrator import Calibrator
-from mtl_pipeline.learning.training.loop import fit_network
-from mtl_pipeline.spec import PipelineSpec, Task
+from mtl_pipeline.spec import PipelineSpec
 
 
 class HeldOut:
@@ -22,11 +21,6 @@ class HeldOut:
         self.rows = dataset.encoder.encode(self.frame)
         self.validation = (self.frame["split"] == "validation").to_numpy()
         self.validation_labels = dataset.validation_labels
-
-    def answers(self, dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task]) -> dict[str, np.ndarray]:
-        """What a network trained for some of the tasks predicts for these rows, by task, before calibration."""
-        fit = fit_network(dataset, spec, tasks, lambda line: None)
-        return fit.ranker.predict_uncalibrated(self.rows)
 
     def calibration(self, predictions: Mapping[str, np.ndarray]) -> dict[str, Calibrator]:
         """By task, fitted on the validation rows; `predictions` are those of all rows."""

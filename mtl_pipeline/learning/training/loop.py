@@ -37,8 +37,9 @@ from mtl_pipeline.learning.training.losses import (
     start_at_base_rates,
     task_losses,
 )
+from mtl_pipeline.learning.training.members import ROWS_AT_ONCE, Member
 from mtl_pipeline.learning.training.optimizers import make_optimizers
-from mtl_pipeline.learning.training.ranker import ROWS_AT_ONCE, Ranker
+from mtl_pipeline.learning.training.ranker import Ranker
 from mtl_pipeline.spec import PipelineSpec, Task
 
 Log = Callable[[str], None]
@@ -116,8 +117,21 @@ def fit_network(
             break  # not earlier: what is distilled from a task's best round is sometimes better than that round
     seconds = time.perf_counter() - started
     network.load_state_dict(early_stopping.best_weights[MEAN])
-    ranker = Ranker(network, list(tasks), scale)
+    ranker = Ranker([Member.of(network, tasks)], list(tasks), scale)
     return Fit(ranker, shape, rounds, rounds[early_stopping.best_round[MEAN]], len(train), seconds)
+
+
+def fit_members(
+    dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task], log: Log, callbacks: Sequence[Callback] = ()
+) -> Fit:
+    """As `fit_network`, but `training.members` networks, with seeds that no other seed of the pipeline leads to; the
+    callbacks follow the first one, of which are log, best round and seconds."""
+    first, *others = (spec.seed * spec.training.members + number for number in range(spec.training.members))
+    fit = fit_network(dataset, spec.model_copy(update={"seed": first}), tasks, log, callbacks)
+    for seed in others:
+        another = fit_network(dataset, spec.model_copy(update={"seed": seed}), tasks, log)
+        fit.ranker.members += another.ranker.members
+    return fit
 
 
 def batches_by_round(

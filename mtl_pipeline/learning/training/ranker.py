@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +15,7 @@ import torch
 from polars.exceptions import PolarsError
 from pydantic import AliasChoices, ConfigDict, Field, TypeAdapter
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from mtl_pipeline.champions import reading_model
@@ -26,14 +26,11 @@ from mtl_pipeline.learning.architectures.representation import NetworkShape
 from mtl_pipeline.learning.data.dataset import Dataset, TextVectors
 from mtl_pipeline.learning.data.encoding import FeatureEncoder, Rows
 from mtl_pipeline.learning.training.calibrator import CALIBRATION, Calibrator, calibrate, save_calibration
+from mtl_pipeline.learning.training.members import Member, load_member
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import CANDIDATE, label_column, prediction_column, uncalibrated_column
 from mtl_pipeline.publishing import reading
 from mtl_pipeline.spec import Model, PipelineSpec, Task
-
-ROWS_AT_ONCE = 16_384
-ROWS_IN_CACHE = 4_096
-"""Rows to predict at once on a CPU, whose cache then holds what one layer hands to the next."""
 
 RENAMED_WEIGHTS = {
     r"^shared\.(first|deeper|biases)\.": r"shared.shared.\1.",
@@ -58,6 +55,15 @@ class LabelScale:
 
 
 @dataclass(frozen=True)
+class SavedMember:
+    """What config.json says of one network; the first one's weights are in model.safetensors, those of the following
+    in member_1.safetensors and so on."""
+
+    gives: tuple[str, ...]
+    predicts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Config:
     """What config.json holds."""
 
@@ -69,6 +75,8 @@ class Config:
     """By list feature."""
     text_encoders: dict[str, str]
     """Fingerprint by table."""
+    members: list[SavedMember] = field(default_factory=list)
+    """Models of earlier releases name none: they have one network, which predicts all tasks."""
 
 
 CONFIG = TypeAdapter(Config)
@@ -76,9 +84,10 @@ CONFIG = TypeAdapter(Config)
 
 @dataclass
 class Ranker:
-    """A network that can predict from encoded rows."""
+    """Networks that can predict from encoded rows."""
 
-    network: MultiTaskNetwork
+    members: list[Member]
+    """The first one was trained for all the tasks."""
     tasks: list[Task]
     scale: LabelScale
     calibration: Mapping[str, Calibrator] = field(default_factory=dict)
@@ -91,32 +100,57 @@ class Ranker:
     def predict_uncalibrated(self, rows: Rows) -> dict[str, np.ndarray]:
         """By task, float32: probabilities [rows] (binary), values on the label's scale [rows] (regression),
         expected counts [rows] (count) or probabilities of the classes [rows, classes]."""
-        self.network.eval()
-        device = next(self.network.parameters()).device
-        at_once = ROWS_IN_CACHE if device.type == "cpu" else ROWS_AT_ONCE
-        with torch.inference_mode(), self.network.representation.texts_kept(len(rows)):
-            parts = [self.network(part.to(device)).float().cpu() for part in rows.batches(at_once)]
-        widths = [task.outputs for task in self.tasks]
-        outputs = (torch.cat(parts) if parts else torch.empty(0, sum(widths))).split(widths, 1)
         scales = zip(self.scale.mean, self.scale.standard_deviation, strict=True)
         return {
             task.name: (KINDS[task.kind].predictions(output) * standard_deviation + mean).numpy()
-            for task, output, (mean, standard_deviation) in zip(self.tasks, outputs, scales, strict=True)
+            for task, output, (mean, standard_deviation) in zip(
+                self.tasks, self.outputs(rows), scales, strict=True
+            )
         }
+
+    def outputs(self, rows: Rows) -> list[Tensor]:
+        """By task, float32 [rows, outputs of the task]: the mean of what its members give, before the link."""
+        widths = {task.name: task.outputs for task in self.tasks}
+        given: dict[str, list[Tensor]] = {task: [] for task in widths}
+        for member in self.members:
+            if member.predicts:
+                outputs = member.outputs(rows, [widths[task] for task in member.gives])
+                for task in member.predicts:
+                    given[task].append(outputs[task])
+        return [torch.stack(of_task).mean(0) for of_task in given.values()]
+
+    @property
+    def network(self) -> MultiTaskNetwork:
+        """The first network for all the tasks."""
+        return self.members[0].network
+
+    @property
+    def joint(self) -> Ranker:
+        """The networks for all the tasks alone, not calibrated."""
+        names = tuple(task.name for task in self.tasks)
+        trained = [replace(member, predicts=names) for member in self.members if member.gives == names]
+        return Ranker(trained, self.tasks, self.scale)
 
 
 def save_ranker(
     folder: Path, ranker: Ranker, shape: NetworkShape, spec: PipelineSpec, dataset: Dataset
 ) -> None:
-    """Write all that predicting needs: model.safetensors, config.json, calibration.json, and what encodes rows,
+    """Write all that predicting needs: weights of the members, config.json, calibration.json, and what encodes rows,
     statistics.parquet and vocabulary.parquet."""
-    weights = {name: tensor.contiguous().cpu() for name, tensor in ranker.network.state_dict().items()}
-    save_file(weights, folder / "model.safetensors")
-    config = Config(spec.model, spec.tasks, shape, ranker.scale, dataset.slots, dataset.text.fingerprints)
+    for number, member in enumerate(ranker.members):
+        member.save(folder / weights_file(number))
+    members = [SavedMember(member.gives, member.predicts) for member in ranker.members]
+    config = Config(
+        spec.model, spec.tasks, shape, ranker.scale, dataset.slots, dataset.text.fingerprints, members
+    )
     (folder / "config.json").write_bytes(CONFIG.dump_json(config, indent=2) + b"\n")
     save_calibration(folder, ranker.calibration)
     dataset.statistics.write_parquet(folder / "statistics.parquet")
     dataset.vocabulary.write_parquet(folder / "vocabulary.parquet")
+
+
+def weights_file(number: int) -> str:
+    return f"member_{number}.safetensors" if number else "model.safetensors"
 
 
 def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ranker, FeatureEncoder]:
@@ -129,7 +163,9 @@ def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ra
         config = CONFIG.validate_json((version / "config.json").read_bytes())
         statistics = pl.read_parquet(version / "statistics.parquet")
         vocabulary = pl.read_parquet(version / "vocabulary.parquet")
-        weights = load_file(version / "model.safetensors")
+        names = tuple(task.name for task in config.tasks)
+        saved = config.members or [SavedMember(names, names)]
+        weights = [load_file(version / weights_file(number)) for number in range(len(saved))]
         calibration = CALIBRATION.validate_json((version / "calibration.json").read_bytes())
     encoder = FeatureEncoder(spec, statistics, vocabulary, config.slots, text.ids)
     users, items, interactions = spec.features.users, spec.features.items, spec.features.interactions
@@ -146,10 +182,12 @@ def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ra
         if differs:
             raise UserError(f"{folder} was trained {what}: materialize model again")
     with readable(folder):
-        network = MultiTaskNetwork(config.model, config.shape, text.tensors)
-        network.load_state_dict(with_present_names(weights))
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return Ranker(network.to(device), list(spec.tasks), config.scale, calibration), encoder
+        inputs = config.model, config.shape, text.tensors
+        members = [
+            load_member(with_present_names(one), *inputs, [spec.task(task) for task in of.gives], of.predicts)
+            for one, of in zip(weights, saved, strict=True)
+        ]
+    return Ranker(members, list(spec.tasks), config.scale, calibration), encoder
 
 
 def with_present_names(weights: dict[str, Tensor]) -> dict[str, Tensor]:

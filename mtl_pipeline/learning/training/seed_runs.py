@@ -1,9 +1,10 @@
 """The networks trained again with further seeds, so that luck of the seed is not mistaken for merit of a method; and,
 with each seed, the multi-task network without text vectors.
 
-multi_task     one network for all tasks, as the model
+multi_task     one network for all tasks, guarded as the model is
 single_task    a network of the same size for each task alone, as among the baselines
-without_text   as multi_task, on the same features but without text vectors; where the pipeline has text
+without_text   as multi_task, each task predicted by networks of the same kinds, on the same features but without text
+               vectors; where the pipeline has text
 
 A seed decides the initial weights, the order of the rows and which ids are hidden. Examples stay as they are, sampled
 negatives included; the other baselines do not depend on it (except for which FITTED_ROWS of many rows they are fitted
@@ -15,8 +16,9 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +27,16 @@ import polars as pl
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.training.calibrator import calibrate
+from mtl_pipeline.learning.training.guard import Judge, choices, guarded, read_guard
 from mtl_pipeline.learning.training.held_out import HeldOut
-from mtl_pipeline.learning.training.loop import Log
+from mtl_pipeline.learning.training.loop import Log, fit_members
+from mtl_pipeline.learning.training.members import Member, composed
 from mtl_pipeline.learning.training.provenance import refuse_other_training
+from mtl_pipeline.learning.training.ranker import Ranker
 from mtl_pipeline.paths import PipelinePaths
-from mtl_pipeline.predictions import CANDIDATE, SINGLE_TASK, WITHOUT_TEXT, plain_prediction_column
+from mtl_pipeline.predictions import CANDIDATE, JOINT, SINGLE_TASK, WITHOUT_TEXT, plain_prediction_column
 from mtl_pipeline.publishing import ensure_writable, publish_folder, reading
-from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.spec import PipelineSpec, Task
 
 PREDICTIONS, SUMMARY = "predictions.parquet", "summary.json"
 
@@ -57,6 +62,7 @@ def train_seeds(
     seeds: int,
     made_from: Mapping[str, str],
     target: Path,
+    judge: Judge | None = None,
     log: Log = print,
 ) -> SeedRunsSummary:
     """Train what a comparison over `seeds` seeds lacks, and publish its calibrated predictions at `target`.
@@ -71,18 +77,20 @@ def train_seeds(
     if seeds > 1:
         refuse_other_training(paths, dataset, spec)
     held_out = HeldOut(dataset, spec)
-    jobs = [(model, seed) for seed in all_seeds[1:] for model in (CANDIDATE, SINGLE_TASK)]
-    if spec.text_tables and seeds > 1:
-        jobs += [(WITHOUT_TEXT, seed) for seed in all_seeds]
     seconds: dict[str, float] = {}
-    predictions = [no_predictions(held_out, spec)]
-    for model, seed in jobs:
-        started = time.perf_counter()
-        predictions.append(predict_one(dataset, held_out, spec, model, seed))
-        taken = time.perf_counter() - started
-        seconds[model] = round(seconds.get(model, 0.0) + taken, 2)
-        log(f"{model} with seed {seed}: {taken:.1f} s")
-    networks = sum(len(spec.tasks) if model == SINGLE_TASK else 1 for model, _ in jobs)
+    predictions, networks = [no_predictions(held_out, spec)], 0
+    for seed in all_seeds if seeds > 1 else ():
+        trained = SeedNetworks(dataset, held_out, spec, seed, judge)
+        if seed == spec.seed:
+            trained.predicted_by = choices(read_guard(paths.model))
+        further = (SINGLE_TASK, CANDIDATE) if seed != spec.seed else ()
+        for model in (*further, *([WITHOUT_TEXT] if spec.text_tables else [])):
+            started = time.perf_counter()
+            predictions.append(trained.predict(model))
+            taken = time.perf_counter() - started
+            seconds[model] = round(seconds.get(model, 0.0) + taken, 2)
+            log(f"{model} with seed {seed}: {taken:.1f} s")
+        networks += trained.networks
     with publish_folder(target) as folder:
         pl.concat(predictions).write_parquet(folder / PREDICTIONS)
         with (folder / PREDICTIONS).open("rb") as file:
@@ -93,22 +101,64 @@ def train_seeds(
     return summary
 
 
-def predict_one(
-    dataset: Dataset, held_out: HeldOut, spec: PipelineSpec, model: str, seed: int
-) -> pl.DataFrame:
-    """Rows of the published predictions."""
-    seeded = spec.model_copy(update={"seed": seed})
-    inputs = dataset.without_text() if model == WITHOUT_TEXT else dataset
-    raw: dict[str, np.ndarray] = {}
-    for tasks in [[task] for task in spec.tasks] if model == SINGLE_TASK else [spec.tasks]:
-        raw |= held_out.answers(inputs, seeded, tasks)
-    calibrated = calibrate(raw, held_out.calibration(raw))
-    return held_out.frame.select(
-        pl.lit(model).alias("model"), pl.lit(seed, pl.Int64).alias("seed"), "example_id"
-    ).with_columns(
-        pl.Series(plain_prediction_column(task), values.astype(np.float64))
-        for task, values in calibrated.items()
-    )
+class SeedNetworks:
+    """The networks of one seed, each trained when it is first asked for."""
+
+    def __init__(
+        self, dataset: Dataset, held_out: HeldOut, spec: PipelineSpec, seed: int, judge: Judge | None = None
+    ) -> None:
+        self.dataset, self.held_out, self.seed, self.judge = dataset, held_out, seed, judge
+        self.spec = spec.model_copy(update={"seed": seed})
+        self.networks = 0
+        """How many were trained."""
+        self.predicted_by: dict[str, str] = {}
+        """What the guard chose for each task, once CANDIDATE was asked for."""
+
+    def predict(self, model: str) -> pl.DataFrame:
+        """Rows of the published predictions. Ask for WITHOUT_TEXT last: it is made as CANDIDATE was."""
+        raw: dict[str, np.ndarray] = {}
+        for ranker in self.rankers(model):
+            raw |= ranker.predict_uncalibrated(self.held_out.rows)
+        calibrated = calibrate(raw, self.held_out.calibration(raw))
+        return self.held_out.frame.select(
+            pl.lit(model).alias("model"), pl.lit(self.seed, pl.Int64).alias("seed"), "example_id"
+        ).with_columns(
+            pl.Series(plain_prediction_column(task), values.astype(np.float64))
+            for task, values in calibrated.items()
+        )
+
+    def rankers(self, model: str) -> list[Ranker]:
+        """One for all tasks, or one for each."""
+        if model == SINGLE_TASK:
+            return self.alone
+        if model == WITHOUT_TEXT:
+            return [self.without_text(self.dataset.without_text())]
+        joint = self.fit(self.dataset, self.spec.tasks)
+        if self.judge:
+            joint, said = guarded(self.dataset, joint, members_of(self.alone), self.judge)
+            self.predicted_by = choices(said)
+        return [joint]
+
+    @cached_property
+    def alone(self) -> list[Ranker]:
+        return [self.fit(self.dataset, [task]) for task in self.spec.tasks]
+
+    def without_text(self, blind: Dataset) -> Ranker:
+        joint = self.fit(blind, self.spec.tasks)
+        guarded_tasks = [task for task in self.spec.tasks if self.predicted_by.get(task.name, JOINT) != JOINT]
+        if not guarded_tasks:
+            return joint
+        own = members_of(self.fit(blind, [task]) for task in guarded_tasks)
+        return replace(joint, members=composed(joint.members, own, self.predicted_by))
+
+    def fit(self, dataset: Dataset, tasks: Sequence[Task]) -> Ranker:
+        ranker = fit_members(dataset, self.spec, tasks, lambda line: None).ranker
+        self.networks += len(ranker.members)
+        return ranker
+
+
+def members_of(rankers: Iterable[Ranker]) -> list[Member]:
+    return [member for ranker in rankers for member in ranker.members]
 
 
 def no_predictions(held_out: HeldOut, spec: PipelineSpec) -> pl.DataFrame:

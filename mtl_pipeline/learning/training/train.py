@@ -10,7 +10,8 @@ from mtl_pipeline.champions import model_fingerprint
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.training.calibration import fit_calibration
 from mtl_pipeline.learning.training.callbacks.gradient_conflict import GradientConflict
-from mtl_pipeline.learning.training.loop import Log, fit_network, passes_per_epoch
+from mtl_pipeline.learning.training.guard import GUARD, Judge, choices, guarded, own_members
+from mtl_pipeline.learning.training.loop import Log, fit_members, passes_per_epoch
 from mtl_pipeline.learning.training.provenance import write_seen, write_trained_with
 from mtl_pipeline.learning.training.ranker import save_ranker
 from mtl_pipeline.paths import PipelinePaths
@@ -28,27 +29,38 @@ class TrainingSummary:
     best_validation_score: float
     """Mean over tasks of validation loss / loss of a constant answer; below 1, something was learned."""
     validation_losses: dict[str, float]
+    predicted_by: dict[str, str]
+    """By task, which networks the guard has predict it; empty where there was no guard."""
     calibration: dict[str, str]
     """By task, the method and why it was chosen."""
     parameters: int
+    """Of all networks."""
     device: str
     seconds: float
+    """Of the first network for all tasks."""
     rows_per_second: float
     fingerprint: str
 
 
 def train_ranker(
-    paths: PipelinePaths, spec: PipelineSpec, *, target: Path, log: Log = print
+    paths: PipelinePaths, spec: PipelineSpec, *, target: Path, judge: Judge | None = None, log: Log = print
 ) -> TrainingSummary:
-    """Train the multi-task ranker and publish it at `target`. Raises UserError when examples or text vectors are
-    missing or damaged, or `target` cannot be written."""
+    """Train the multi-task ranker and publish it at `target`; a judge may have networks for single tasks predict.
+
+    Raises UserError when examples or text vectors are missing or damaged, or `target` cannot be written.
+    """
     ensure_writable(target)
     dataset = Dataset(paths, spec)
-    fit = fit_network(dataset, spec, spec.tasks, log, [GradientConflict()])
-    validation = fit.ranker.predict_uncalibrated(dataset.validation)
-    fit.ranker.calibration = fit_calibration(spec, dataset.validation_labels, validation)
+    fit = fit_members(dataset, spec, spec.tasks, log, [GradientConflict()])
+    ranker, said = fit.ranker, None
+    if judge:
+        ranker, said = guarded(dataset, ranker, own_members(paths, dataset, spec, fit.shape, log), judge)
+    validation = ranker.predict_uncalibrated(dataset.validation)
+    ranker.calibration = fit_calibration(spec, dataset.validation_labels, validation)
     with publish_folder(target) as folder:
-        save_ranker(folder, fit.ranker, fit.shape, spec, dataset)
+        save_ranker(folder, ranker, fit.shape, spec, dataset)
+        if said is not None:
+            said.write_parquet(folder / GUARD)
         write_trained_with(folder, dataset, spec)
         write_seen(folder, spec, dataset.split("train", "validation"))
         (folder / "training_log.json").write_text(json.dumps(fit.log, indent=1) + "\n")
@@ -60,8 +72,9 @@ def train_ranker(
         best_epoch=fit.best["epoch"],
         best_validation_score=fit.best["score"],
         validation_losses={task.name: fit.best[f"validation_loss/{task.name}"] for task in spec.tasks},
-        calibration={task: str(calibrator) for task, calibrator in fit.ranker.calibration.items()},
-        parameters=sum(parameter.numel() for parameter in fit.ranker.network.parameters()),
+        predicted_by=choices(said),
+        calibration={task: str(calibrator) for task, calibrator in ranker.calibration.items()},
+        parameters=sum(member.parameters for member in ranker.members),
         device=str(dataset.device),
         seconds=round(fit.seconds, 2),
         rows_per_second=round(rows_trained / fit.seconds),

@@ -1,15 +1,18 @@
-"""What joint training does to each task, in words; the numbers stand in the verdict, in the column of single_task."""
+"""What joint training does to each task, in words, and what the guard made of it; the numbers against single_task stand
+in the verdict."""
 
 from __future__ import annotations
+
+import polars as pl
 
 from mtl_pipeline.evaluation.formatting import join_words
 from mtl_pipeline.evaluation.inference.intervals import BETTER, INCOMPARABLE, UNDECIDED, WORSE
 from mtl_pipeline.evaluation.report.context import ReportContext
-from mtl_pipeline.evaluation.report.document import Section
-from mtl_pipeline.evaluation.report.wording import clauses, outcome_of
-from mtl_pipeline.evaluation.studies.scoring import Evaluation
+from mtl_pipeline.evaluation.report.document import Cell, Section, Table
+from mtl_pipeline.evaluation.report.wording import clauses, labelled, marked, notes_of, outcome_of
+from mtl_pipeline.evaluation.studies.scoring import Evaluation, in_headline
 from mtl_pipeline.kinds import KINDS
-from mtl_pipeline.predictions import SINGLE_TASK
+from mtl_pipeline.predictions import JOINT, MEAN, OWN, SINGLE_TASK
 from mtl_pipeline.spec import Task
 
 EFFECTS = {
@@ -18,21 +21,71 @@ EFFECTS = {
     UNDECIDED: "makes no difference that is shown in",
     INCOMPARABLE: "cannot be judged in",
 }
+PREDICTED_BY = {
+    JOINT: "the joint network",
+    OWN: "its own network",
+    MEAN: "the mean of the joint and its own network",
+}
+GUARDED = (
+    "Where validation rows show that this joint network is worse than a task's own, the guard (training.guard) leaves "
+    "the task to its own network; and, harm or not, to the mean of both where that is better there in every compared "
+    "metric (training.hedge). The last column, as the verdict, compares what then predicts with the own network."
+)
 
 
 def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
     """Nothing where no model is trained for one task alone."""
     tasks = [task for task in evaluation.tasks if SINGLE_TASK in evaluation.models(task.name)]
+    guard = context.parts.get("guard", pl.DataFrame())
     how = (
         f"{evaluation.candidate} learns all tasks together; {SINGLE_TASK} is the same network, trained for each task "
         "alone."
     )
-    points = [joint_sentence(evaluation, task) for task in tasks]
-    return [Section("Joint training", [how], points)] if points else []
+    points = [joint_sentence(evaluation, task, guard) for task in tasks]
+    tables = [] if guard.is_empty() else [guard_table(evaluation, guard, tasks)]
+    return (
+        [Section("Joint training", [how, *([GUARDED] if tables else [])], points, tables=tables)]
+        if points
+        else []
+    )
 
 
-def joint_sentence(evaluation: Evaluation, task: Task) -> str:
+def joint_sentence(evaluation: Evaluation, task: Task, guard: pl.DataFrame | None = None) -> str:
     """'watched: joint training helps in ROC-AUC and makes no difference that is shown in log-loss.'"""
-    alone = evaluation.comparisons.filter(task=task.name, baseline=SINGLE_TASK).iter_rows(named=True)
-    outcomes = {KINDS[task.kind].metric(row["metric"]).label: outcome_of(row) for row in alone}
-    return f"{task.name}: joint training {join_words(clauses(EFFECTS, outcomes))}."
+    predicted_by = chosen(guard, task)
+    compared, where = evaluation.comparisons.filter(task=task.name, baseline=SINGLE_TASK), ""
+    if guard is not None and predicted_by != JOINT:
+        compared = guard.filter(task=task.name, split="validation", baseline=OWN)
+        where = f" on validation rows; {PREDICTED_BY[predicted_by]}, better there, predicts"
+    outcomes = {
+        KINDS[task.kind].metric(row["metric"]).label: outcome_of(row)
+        for row in compared.iter_rows(named=True)
+    }
+    return f"{task.name}: joint training {join_words(clauses(EFFECTS, outcomes))}{where}."
+
+
+def chosen(guard: pl.DataFrame | None, task: Task) -> str:
+    """What predicts the task."""
+    return JOINT if guard is None or guard.is_empty() else guard.filter(task=task.name)["predicted_by"][0]
+
+
+def guard_table(evaluation: Evaluation, guard: pl.DataFrame, tasks: list[Task]) -> Table:
+    """The joint network against a task's own in the headline metric: on validation rows, which decide, and on test
+    rows; and there what now predicts against the own network."""
+    lines: list[list[Cell | str]] = []
+    noted: list[dict] = []
+    for task in tasks:
+        of_task = {(row["split"], row["baseline"]): row for row in in_headline(guard, task).to_dicts()}
+        (now,) = in_headline(evaluation.comparisons, task).filter(baseline=SINGLE_TASK).to_dicts()
+        rows = [of_task["validation", OWN], of_task.get(("test", SINGLE_TASK), now), now]
+        noted += rows
+        lines.append(
+            [
+                task.name,
+                PREDICTED_BY[chosen(guard, task)],
+                labelled(KINDS[task.kind].headline),
+                *map(marked, rows),
+            ]
+        )
+    heads = ["task", "predicted by", "metric", "joint − own, validation", "joint − own, test"]
+    return Table([*heads, f"{evaluation.candidate} − own, test"], lines, notes=notes_of(noted, "task"))
