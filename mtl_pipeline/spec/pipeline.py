@@ -103,6 +103,11 @@ class PipelineSpec(SpecModel):
         return sequence.features(self.sequence_reads_text) if sequence else []
 
     @property
+    def text_relations(self) -> list[str]:
+        """Those of `sequence_features` that tell something of the items' texts."""
+        return [name for name in self.sequence_features if "_similar_" in name]
+
+    @property
     def sequence_reads_text(self) -> bool:
         return self.features.sequence is not None and "items" in self.text_tables
 

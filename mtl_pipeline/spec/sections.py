@@ -110,12 +110,12 @@ class HistoryFeature(SpecModel):
     statistic: Literal[
         "count", "share", "mean", "standard_deviation", "days_since", "gap", "lift", "relative_mean"
     ]
-    """`count` of earlier positive labels; `share`, the log of their share of everybody's; `mean` and
-    `standard_deviation` of the labels observed earlier; `days_since` the last positive one; `gap`, the row's own `of`
-    minus its mean over the positive ones (how much newer or dearer than usual). With two keys or more: `lift`, the log
-    of how much more often the first key is positive with the others than everybody is (a user's taste for a genre);
-    `relative_mean`, how far the mean label is from the first key's overall mean. The last two are smoothed, so that a
-    few rows say little."""
+    """`count` of earlier positive labels; `share`, the log of their share of everybody's, smoothed (give it
+    `within_days`, else it falls for ever for what nobody chooses); `mean` and `standard_deviation` of the labels
+    observed earlier; `days_since` the last positive one; `gap`, the row's own `of` minus its mean over the positive
+    ones (how much newer or dearer than usual). With two keys or more: `lift`, the log of how much more often the first
+    key is positive with the others than everybody is (a user's taste for a genre); `relative_mean`, how far the mean
+    label is from the first key's overall mean. The last two are smoothed, so that a few rows say little."""
     label: Identifier
     """Column of a task's label."""
     of: Identifier | None = None
@@ -148,7 +148,7 @@ class HistoryFeature(SpecModel):
 class Sequence(SpecModel):
     """What the user chose before, item by item, and how the item of the row is related to it."""
 
-    last: int = Field(default=20, ge=1, le=200)
+    last: int = Field(default=20, ge=2, le=200)
     """How many of the items that the user chose last; chosen are those on which the first task happened."""
     labels: list[Identifier] = []
     """Labels that say how well the user liked what they chose, such as `rating`: known at the time of their row, and
@@ -159,12 +159,17 @@ class Sequence(SpecModel):
         texts, and by who chose both."""
         relations = ["similar", "neighbour"] if with_text else ["neighbour"]
         statistics = ["mean", "max", *self.labels]
-        related = [f"sequence_{relation}_{statistic}" for relation in relations for statistic in statistics]
-        return [*related, "sequence_popularity_gap"]
+        related = [f"{relation}_{statistic}" for relation in relations for statistic in statistics]
+        return [f"last_{self.last}_{name}" for name in (*related, "popularity_gap")]
 
     @model_validator(mode="after")
     def check_labels(self) -> Sequence:
         refuse_repeats("sequence: labels", self.labels, "labels")
+        if wrong := {"mean", "max"}.intersection(self.labels):
+            raise SpecError(
+                f"sequence: labels names '{min(wrong)}', which is also a statistic; give the label another name",
+                "labels",
+            )
         return self
 
 

@@ -111,13 +111,13 @@ def by_definition(
         together(item, event[1]) / math.sqrt((alone(item) + 3) * (alone(event[1]) + 3)) for event in last
     ]
     return {
-        "sequence_similar_mean": sum(cosines) / max(total, 1e-6),
-        "sequence_similar_max": max(cosines),
-        "sequence_similar_stars": weighted([math.exp(5 * cosine) for cosine in cosines]),
-        "sequence_neighbour_mean": float(np.mean(relations)),
-        "sequence_neighbour_max": max(relations),
-        "sequence_neighbour_stars": weighted([relation**2 for relation in relations]),
-        "sequence_popularity_gap": math.log1p(alone(item))
+        "last_3_similar_mean": sum(cosines) / max(total, 1e-6),
+        "last_3_similar_max": max(cosines),
+        "last_3_similar_stars": weighted([math.exp(5 * cosine) for cosine in cosines]),
+        "last_3_neighbour_mean": float(np.mean(relations)),
+        "last_3_neighbour_max": max(relations),
+        "last_3_neighbour_stars": weighted([relation**2 for relation in relations]),
+        "last_3_popularity_gap": math.log1p(alone(item))
         - float(np.mean([math.log1p(alone(event[1])) for event in last])),
     }
 
@@ -128,11 +128,7 @@ def test_relations_are_those_of_their_definition(
     tmp_path_factory: pytest.TempPathFactory, events: list[Event]
 ) -> None:
     paths, vectors = write_log(tmp_path_factory.mktemp("root"), events)
-    in_training = [0.8, 0.9]
-    days = sorted(event[2] for event in events)
-    validation = days[math.ceil(in_training[0] * len(days)) - 1]
-    fitted = sorted({event[1] - 1 for event in events if event[3] and event[2] < validation})
-    components = leading_components(vectors, np.array(fitted, dtype=int))
+    components = leading_components(vectors)
     rows = pl.DataFrame(
         [
             (user, item, day)
@@ -155,18 +151,49 @@ def test_relations_are_those_of_their_definition(
         assert {name: row[name] for name in expected} == pytest.approx(expected, abs=1e-5)
 
 
+CLICK, STARS = DECLARED["tasks"]
+KNOWN_LATE = PipelineSpec.model_validate(DECLARED | {"tasks": [CLICK | {"known_after_days": 3}, STARS]})
+
+
 @settings(max_examples=5, deadline=None)
-@given(events=EVENTS)
+@given(events=EVENTS, spec=st.sampled_from([SPEC, KNOWN_LATE]))
 def test_candidates_have_what_a_row_of_this_moment_would_have(
-    tmp_path_factory: pytest.TempPathFactory, events: list[Event]
+    tmp_path_factory: pytest.TempPathFactory, events: list[Event], spec: PipelineSpec
 ) -> None:
+    """Also where what was chosen last is not known yet."""
     paths, _ = write_log(tmp_path_factory.mktemp("root"), events)
-    with build_candidates(paths, SPEC) as frames:
+    with build_candidates(paths, spec) as frames:
         made = pl.concat(frames)
     now = max(event[2] for event in events)
     rows = made.select("user_id", "item_id", timestamp=pl.lit(START + timedelta(days=now, seconds=1)))
-    expected = features_of(paths, rows).drop("timestamp")
+    expected = features_of(paths, rows, spec).drop("timestamp")
     assert_frame_equal(made, expected, abs_tol=1e-5)
+
+
+def test_where_everything_was_chosen_there_are_no_candidates(tmp_path: Path) -> None:
+    spec = PipelineSpec.model_validate(DECLARED | {"recommendations": {"exclude": "chosen"}})
+    paths, _ = write_log(tmp_path, [(1, item, item, 1, None) for item in range(1, ITEMS + 1)])
+    with build_candidates(paths, spec) as frames:
+        (made,) = frames
+    assert made.is_empty()
+    assert set(spec.sequence_features) <= set(made.columns)
+
+
+def test_items_without_text_are_similar_to_nothing() -> None:
+    """Their vectors are 0; as if they lay at the centre of all texts."""
+    vectors = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    vectors[[1, 4]] = 0
+    components = leading_components(vectors)
+    assert components @ components[1] == pytest.approx(np.zeros(6))
+    assert np.linalg.norm(components[[0, 2, 3, 5]], axis=1) == pytest.approx(np.ones(4), abs=1e-5)
+
+
+def test_a_label_must_not_be_called_as_a_statistic_is() -> None:
+    with pytest.raises(ValueError, match="'max', which is also a statistic"):
+        PipelineSpec.model_validate(
+            DECLARED
+            | {"features": {"sequence": {"labels": ["max"]}}, "tasks": [CLICK, STARS | {"name": "max"}]}
+        )
 
 
 def test_without_texts_only_who_chose_both_is_known(tmp_path: Path) -> None:
@@ -181,11 +208,11 @@ def test_without_texts_only_who_chose_both_is_known(tmp_path: Path) -> None:
     rows = pl.DataFrame({"user_id": [3, 3], "item_id": [2, 3], "timestamp": [START + timedelta(4)] * 2})
     made = features_of(paths, rows, spec)
     assert made.columns[3:] == [
-        "sequence_neighbour_mean",
-        "sequence_neighbour_max",
-        "sequence_popularity_gap",
+        "last_3_neighbour_mean",
+        "last_3_neighbour_max",
+        "last_3_popularity_gap",
     ]
-    assert made["sequence_neighbour_max"].to_list() == pytest.approx([2 / math.sqrt((2 + 3) * (3 + 3)), 0])
+    assert made["last_3_neighbour_max"].to_list() == pytest.approx([2 / math.sqrt((2 + 3) * (3 + 3)), 0])
 
 
 def test_a_label_that_may_be_known_later_than_its_row_is_refused(tmp_path: Path) -> None:
@@ -209,7 +236,9 @@ def test_vectors_that_lack_an_item_are_refused(tmp_path: Path) -> None:
 def test_counts_of_more_keys_and_moments_than_a_number_can_tell_apart_never_see_ahead() -> None:
     """Two moments may become one; what is counted lies strictly before all the same."""
     keys, moments = np.array([5, 5, 5, 2**40]), np.array([0, 2**30 - 2, 2**30 - 1, 3])
-    counts = EarlierCounts(keys, moments, 2**40 + 1, 2**30)
+    counts = EarlierCounts(2**40 + 1, 2**30, len(keys))
+    counts.add(keys, moments)
+    counts.sort()
     assert counts.coarseness > 1
     assert counts.before(np.array([5, 5, 2**40]), np.array([0, 2**30 - 2, 2**30])).tolist() == [0, 1, 1]
     assert counts.before(np.array([5]), np.array([2**30 - 1]))[0] <= 2

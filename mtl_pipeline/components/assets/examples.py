@@ -9,7 +9,7 @@ from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.metadata import counts_table, markdown_table, published
 from mtl_pipeline.paths import COMMON_SQL
 from mtl_pipeline.spec.assets import code_version, embeddings_name, examples_settings
-from mtl_pipeline.warehouse.features import history, relations
+from mtl_pipeline.warehouse.features import history, sequences
 from mtl_pipeline.warehouse.features.examples import ExamplesSummary, build_examples
 
 SQL = (
@@ -19,14 +19,11 @@ SQL = (
     "history_windows.sql",
     "history_lists.sql",
     "history_features.sql",
-    "split_boundaries.sql",
-    "chosen_items.sql",
-    "sequence_rows.sql",
     "examples.sql",
     "known_label.sql",
     "statistics.sql",
 )
-MADE_BY = [*(COMMON_SQL / name for name in SQL), Path(str(history.__file__)), Path(str(relations.__file__))]
+MADE_BY = [*(COMMON_SQL / name for name in SQL), Path(history.__file__), *sequences.MADE_BY]
 
 
 def examples_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:

@@ -8,10 +8,15 @@ from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.metadata import markdown_table, published, summary_metadata
 from mtl_pipeline.paths import COMMON_SQL
 from mtl_pipeline.spec.assets import code_version
-from mtl_pipeline.warehouse.features import candidates, history
+from mtl_pipeline.warehouse.features import candidates, history, sequences
 
 SQL = ("candidate_parts.sql", "candidates.sql", "latest_history.sql", "history_log.sql")
-MADE_BY = [*(COMMON_SQL / name for name in SQL), Path(candidates.__file__), Path(history.__file__)]
+MADE_BY = [
+    *(COMMON_SQL / name for name in SQL),
+    Path(candidates.__file__),
+    Path(history.__file__),
+    *sequences.MADE_BY,
+]
 
 
 def recommendations_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
@@ -19,6 +24,7 @@ def recommendations_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     settings = {
         "recommendations": spec.recommendations,
         "available_from": spec.available_from,
+        "sequence": spec.features.sequence,
         "tasks": [(task.name, task.kind, task.given, task.classes) for task in spec.tasks],
     }
 

@@ -66,10 +66,15 @@ class Dataset:
     def split(self, *names: str) -> pl.DataFrame:
         return self.examples.filter(pl.col("split").is_in(names))
 
-    def without_text(self) -> Dataset:
-        """The same examples, encoded in the same way, for a network that gets no text vectors."""
+    def without_text(self, spec: PipelineSpec) -> Dataset:
+        """The same examples, encoded alike, for a network that gets no text vectors and nothing made of them."""
         blind = copy.copy(self)
         blind.text = TextVectors({})
+        if spec.text_relations:
+            nothing = (pl.lit(None, pl.Float64).alias(name) for name in spec.text_relations)
+            blind.examples = self.examples.with_columns(nothing)
+            for rows in ("train", "validation"):
+                blind.__dict__.pop(rows, None)
         return blind
 
     @cached_property

@@ -117,8 +117,9 @@ class SeedNetworks:
     def predict(self, model: str) -> pl.DataFrame:
         """Rows of the published predictions. Ask for WITHOUT_TEXT last: it is made as CANDIDATE was."""
         raw: dict[str, np.ndarray] = {}
+        rows = HeldOut(self.blind, self.spec).rows if model == WITHOUT_TEXT else self.held_out.rows
         for ranker in self.rankers(model):
-            raw |= ranker.predict_uncalibrated(self.held_out.rows)
+            raw |= ranker.predict_uncalibrated(rows)
         calibrated = calibrate(raw, self.held_out.calibration(raw))
         return self.held_out.frame.select(
             pl.lit(model).alias("model"), pl.lit(self.seed, pl.Int64).alias("seed"), "example_id"
@@ -132,12 +133,16 @@ class SeedNetworks:
         if model == SINGLE_TASK:
             return self.alone
         if model == WITHOUT_TEXT:
-            return [self.without_text(self.dataset.without_text())]
+            return [self.without_text(self.blind)]
         joint = self.fit(self.dataset, self.spec.tasks)
         if self.judge:
             joint, said = guarded(self.dataset, joint, members_of(self.alone), self.judge)
             self.predicted_by = choices(said)
         return [joint]
+
+    @cached_property
+    def blind(self) -> Dataset:
+        return self.dataset.without_text(self.spec)
 
     @cached_property
     def alone(self) -> list[Ranker]:

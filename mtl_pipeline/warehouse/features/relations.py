@@ -19,8 +19,8 @@ from functools import cached_property
 import numpy as np
 from scipy.sparse import csr_matrix
 
-PAIRS_AT_ONCE = 8_192
-"""The vectors of what their users chose then nearly fit in a processor's cache."""
+RELATIONS_AT_ONCE = 160_000
+"""Between pairs and what their users chose: 41 MB of vectors."""
 TEXT_DIMENSIONS = 64
 """Principal components that stand for a text vector; more did not help on MovieLens, and cost as much more."""
 SHARPNESS = 5.0
@@ -42,8 +42,8 @@ class Chosen:
     """int64, from 0."""
     time: np.ndarray
     """int64, microseconds."""
-    labels: Mapping[str, np.ndarray]
-    """float64 by label, NaN where not observed."""
+    labels: Mapping[str, tuple[np.ndarray, ...]]
+    """By label its values, and the user's mean so far, this one included: float64, NaN where not known."""
 
 
 @dataclass(frozen=True)
@@ -63,22 +63,37 @@ class Pairs:
 
 
 class EarlierCounts:
-    """How often each key was seen strictly before a moment: occurrences sorted by key and moment, searched in."""
+    """How often each key was seen strictly before a moment: occurrences sorted by key and moment, searched in.
 
-    def __init__(
-        self, keys: np.ndarray, moments: np.ndarray, number_of_keys: int, number_of_moments: int
-    ) -> None:
+    Holds 12 bytes for each occurrence, and 28 more while it is made.
+    """
+
+    def __init__(self, number_of_keys: int, number_of_moments: int, occurrences: int) -> None:
         # Where keys and moments would not fit in one number, moments are told apart less finely. Still nothing counts
         # but what lies strictly before.
         self.coarseness = -(-number_of_keys * (number_of_moments + 1) // LARGEST_KEY)
         self.moments = number_of_moments // self.coarseness + 1
-        occurrences = np.sort(keys * self.moments + moments // self.coarseness)
-        starts = np.flatnonzero(np.diff(occurrences // self.moments, prepend=-1))
-        self.nth = np.arange(len(occurrences) + 1)
-        self.nth[:-1] -= np.repeat(starts, np.diff(starts, append=len(occurrences)))
+        self.occurrences = np.full(occurrences + 1, -1)
+        """Keys with their moments; the last one stands for "before all others"."""
+        self.filled = 0
+
+    def add(self, keys: np.ndarray, moments: np.ndarray) -> None:
+        end = self.filled + len(keys)
+        self.occurrences[self.filled : end] = keys * self.moments + moments // self.coarseness
+        self.filled = end
+
+    def sort(self) -> None:
+        """After all were added."""
+        self.occurrences[:-1].sort()
+        keys = self.occurrences[:-1] // self.moments
+        starts = np.flatnonzero(np.diff(keys, prepend=-1))
+        self.nth = np.arange(len(self.occurrences), dtype=np.int32)
+        self.nth[:-1] -= np.repeat(starts.astype(np.int32), np.diff(starts, append=len(keys)))
         self.nth[-1] = -1
-        """Of its key, from 0; one more stands for "before all others"."""
-        self.occurrences = np.append(occurrences, -1)
+
+    def in_all(self) -> tuple[np.ndarray, np.ndarray]:
+        """Keys, and how often each was seen."""
+        return np.unique(self.occurrences[:-1] // self.moments, return_counts=True)
 
     def before(self, keys: np.ndarray, moments: np.ndarray) -> np.ndarray:
         """int64, of the shape that keys and moments have together."""
@@ -87,53 +102,45 @@ class EarlierCounts:
         return np.where(self.occurrences[last] >= start, self.nth[last] + 1, 0)
 
 
-class Labels:
-    """A label of what users chose, and each user's mean of it so far."""
-
-    def __init__(self, values: np.ndarray) -> None:
-        self.values = np.append(values, np.nan)
-        self.totals = np.concatenate([[0.0], np.nancumsum(values)])
-        self.counts = np.concatenate([[0], np.cumsum(~np.isnan(values))])
-
-    def above_mean(self, places: np.ndarray, first: np.ndarray, end: np.ndarray) -> np.ndarray:
-        """By how much those at `places` are above the mean of those from `first` to before `end`; NaN if not known."""
-        counts = self.counts[end] - self.counts[first]
-        mean = (self.totals[end] - self.totals[first]) / np.where(counts > 0, counts, np.nan)
-        return self.values[places] - mean[..., None]
-
-
 class Relations:
     """What relates items to each other, and the features of pairs; see above."""
 
     def __init__(self, chosen: Chosen, items: int, last: int, vectors: np.ndarray | None) -> None:
         """`vectors`: float32 [items, dimension], each of length 1, where items have texts."""
         self.items, self.last, self.vectors = items, last, vectors
-        self.labels = {label: Labels(values) for label, values in chosen.labels.items()}
+        self.labels = {
+            label: tuple(np.append(numbers, np.nan) for numbers in values)
+            for label, values in chosen.labels.items()
+        }
         self.item = np.append(chosen.item, 0)
         """And one more, for users who chose nothing."""
         self.times = np.unique(chosen.time)
         moments = np.searchsorted(self.times, chosen.time)
         places = np.arange(len(chosen.item))
-        distances = range(1, last)
-        later = [np.flatnonzero(places - distance >= chosen.first) for distance in distances]
-        one = np.concatenate([places[:0], *later])
-        other = one - np.repeat(distances, [len(part) for part in later])
-        one_item, other_item = chosen.item[one], chosen.item[other]
-        self.pairs = np.concatenate([one_item * items + other_item, other_item * items + one_item])
-        self.together = EarlierCounts(self.pairs, np.tile(moments[one], 2), items**2, len(self.times))
-        self.alone = EarlierCounts(chosen.item, moments, items, len(self.times))
+        size = 2 * int(np.minimum(places - chosen.first, last - 1).sum())
+        self.together = EarlierCounts(items**2, len(self.times), size)
+        for distance in range(1, last):
+            later = np.flatnonzero(places - distance >= chosen.first)
+            one, other = chosen.item[later], chosen.item[later - distance]
+            for key in (one * items + other, other * items + one):
+                self.together.add(key, moments[later])
+        self.together.sort()
+        self.alone = EarlierCounts(items, len(self.times), len(places))
+        self.alone.add(chosen.item, moments)
+        self.alone.sort()
 
     def features(self, pairs: Pairs) -> dict[str, np.ndarray]:
         """float64 [pairs] by the names of `Sequence.features`; NaN where the user had chosen nothing."""
-        starts = range(0, max(len(pairs), 1), PAIRS_AT_ONCE)
-        blocks = [self.features_of_block(pairs[start : start + PAIRS_AT_ONCE]) for start in starts]
+        at_once = RELATIONS_AT_ONCE // self.last
+        starts = range(0, max(len(pairs), 1), at_once)
+        blocks = [self.features_of_block(pairs[start : start + at_once]) for start in starts]
         return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
     def features_of_block(self, pairs: Pairs) -> dict[str, np.ndarray]:
         places, present = self.places(pairs.first, pairs.end)
         theirs = self.item[places]
         moments = np.searchsorted(self.times, pairs.time)
-        summary = Summary(present, self.above_means(places, pairs.first, pairs.end))
+        summary = Summary(self.last, present, self.above_means(places, pairs.end))
         if self.vectors is not None:
             vectors = self.vectors[theirs] * present[..., None]
             cosine = np.einsum("pld,pd->pl", vectors, self.vectors[pairs.item])
@@ -150,8 +157,10 @@ class Relations:
         float64 [users, items]."""
         places, present = self.places(first, end)
         theirs = self.item[places]
-        above = self.above_means(places, first, end)
-        summary = Summary(present[:, None], {label: values[:, None] for label, values in above.items()})
+        above = self.above_means(places, end)
+        summary = Summary(
+            self.last, present[:, None], {label: values[:, None] for label, values in above.items()}
+        )
         if self.vectors is not None:
             vectors = self.vectors[theirs] * present[..., None]
             cosine = np.matmul(self.vectors[items], vectors.transpose(0, 2, 1))
@@ -168,8 +177,8 @@ class Relations:
     @cached_property
     def together_now(self) -> csr_matrix:
         """int64 [items, items]."""
-        ones = np.ones(len(self.pairs), dtype=np.int64)
-        return csr_matrix((ones, divmod(self.pairs, self.items)), shape=(self.items, self.items))
+        pairs, counts = self.together.in_all()
+        return csr_matrix((counts, divmod(pairs, self.items)), shape=(self.items, self.items))
 
     def places(self, first: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Of the last items that users chose, newest first, [users, last], and whether there are so many."""
@@ -177,16 +186,20 @@ class Relations:
         present = places >= first[:, None]
         return np.where(present, places, -1), present
 
-    def above_means(self, places: np.ndarray, first: np.ndarray, end: np.ndarray) -> dict[str, np.ndarray]:
-        return {label: values.above_mean(places, first, end) for label, values in self.labels.items()}
+    def above_means(self, places: np.ndarray, end: np.ndarray) -> dict[str, np.ndarray]:
+        """By label, by how much those at `places` are above the user's mean so far; NaN where not known."""
+        return {
+            label: values[places] - means[end - 1][..., None]
+            for label, (values, means) in self.labels.items()
+        }
 
 
 class Summary:
     """The features, from what relates an item to each of a user's last items: arrays [..., last], where `present`."""
 
-    def __init__(self, present: np.ndarray, above: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, last: int, present: np.ndarray, above: Mapping[str, np.ndarray]) -> None:
         """`above`: by label, how far the user's labels of these items are above their mean, NaN where not known."""
-        self.present, self.above = present, above
+        self.name, self.present, self.above = f"last_{last}", present, above
         self.number = np.maximum(present.sum(-1), 1)
         self.features: dict[str, np.ndarray] = {}
 
@@ -199,15 +212,17 @@ class Summary:
         """The times that both were chosen, the item [...], and each of the user's items."""
         relation = together / np.sqrt((own[..., None] + PRIOR_CHOICES) * (others + PRIOR_CHOICES))
         self.add("neighbour", self.mean(relation), relation, relation**2)
-        self.features["sequence_popularity_gap"] = self.known(np.log1p(own) - self.mean(np.log1p(others)))
+        self.features[f"{self.name}_popularity_gap"] = self.known(np.log1p(own) - self.mean(np.log1p(others)))
 
     def add(self, relation: str, mean: np.ndarray, values: np.ndarray, weights: np.ndarray) -> None:
-        self.features[f"sequence_{relation}_mean"] = self.known(mean)
-        self.features[f"sequence_{relation}_max"] = self.known(np.where(self.present, values, -1.0).max(-1))
+        self.features[f"{self.name}_{relation}_mean"] = self.known(mean)
+        self.features[f"{self.name}_{relation}_max"] = self.known(
+            np.where(self.present, values, -1.0).max(-1)
+        )
         for label, above in self.above.items():
             weighted = weights * (self.present & ~np.isnan(above))
             weighted_mean = (weighted * np.nan_to_num(above)).sum(-1) / (weighted.sum(-1) + PRIOR_WEIGHT)
-            self.features[f"sequence_{relation}_{label}"] = self.known(weighted_mean)
+            self.features[f"{self.name}_{relation}_{label}"] = self.known(weighted_mean)
 
     def mean(self, values: np.ndarray) -> np.ndarray:
         return (values * self.present).sum(-1) / self.number
@@ -216,12 +231,18 @@ class Summary:
         return np.where(self.present[..., 0], values, np.nan)
 
 
-def leading_components(vectors: np.ndarray, fitted: np.ndarray) -> np.ndarray:
-    """float32 [vectors, at most TEXT_DIMENSIONS], each of length 1: the principal components of vectors [n, dimension],
-    found from those at `fitted` alone."""
-    sample = vectors[fitted].astype(np.float64)
-    centre = sample.mean(0) if len(sample) else 0.0
-    _, directions = np.linalg.eigh((sample - centre).T @ (sample - centre))
-    components = (vectors - centre) @ directions[:, -TEXT_DIMENSIONS:]
+def leading_components(vectors: np.ndarray) -> np.ndarray:
+    """float32 [vectors, at most TEXT_DIMENSIONS]: the principal components of vectors [n, dimension], each of length 1,
+    or 0 where there is no text, whose vector is 0."""
+    has_text = np.any(vectors, axis=1)
+    sample = vectors[has_text]
+    centre = sample.mean(0, dtype=np.float64) if len(sample) else np.zeros(vectors.shape[1])
+    covariance = sample.T.astype(np.float64) @ sample / max(len(sample), 1) - np.outer(centre, centre)
+    variances, directions = np.linalg.eigh(covariance)
+    # Directions in which nothing varies are any, and what lies in them is rounding.
+    leading = directions[:, variances > 1e-6 * max(variances[-1], 1e-12)][:, -TEXT_DIMENSIONS:].astype(
+        np.float32
+    )
+    components = vectors @ leading - centre.astype(np.float32) @ leading
     lengths = np.linalg.norm(components, axis=1, keepdims=True)
-    return (components / np.maximum(lengths, 1e-6)).astype(np.float32)
+    return components / np.maximum(lengths, 1e-6) * has_text[:, None]

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import duckdb
 import numpy as np
 import polars as pl
 
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.paths import COMMON_SQL, PipelinePaths
 from mtl_pipeline.spec import PipelineSpec, Sequence
 from mtl_pipeline.vectors import read_vectors
 from mtl_pipeline.warehouse.connection import run_sql
 from mtl_pipeline.warehouse.features.label_times import end_of_log, label_steps
 from mtl_pipeline.warehouse.features.point_in_time import entity_ids
 from mtl_pipeline.warehouse.features.relations import Chosen, Pairs, Relations, leading_components
+from mtl_pipeline.warehouse.templates import quote_identifier
 
 RELATIONS_AT_ONCE = 1_000_000
-"""Between candidates and what their users chose: 8 MB for each of their numbers."""
+"""Between candidates and what their users chose, or those of one user where they are more: 8 MB for each of their
+numbers."""
+MADE_BY = [
+    *(COMMON_SQL / name for name in ("split_boundaries.sql", "chosen_items.sql", "sequence_rows.sql")),
+    Path(__file__),
+    Path(__file__).with_name("relations.py"),
+]
+"""What decides how rows and candidates are related to what came before."""
 PLACES = ["_item", "_time", "_first", "_end"]
 """Columns that say which item a row has, when, and where in chosen_items lies what its user had chosen."""
 
@@ -35,10 +45,21 @@ def read_relations(
             f"features.sequence in defs.yaml: labels names {', '.join(late)}, which may be known later than its row "
             "(known_at, known_after_days, or merged events); name labels that are known at once, or none"
         )
-    run_sql(connection, "chosen_items.sql", spec=spec, steps=steps, items=entity_ids(spec, "items"))
+    run_sql(connection, "split_boundaries.sql", spec=spec, end_of_log=end_of_log(spec))
+    run_sql(
+        connection,
+        "chosen_items.sql",
+        spec=spec,
+        steps=steps,
+        items=entity_ids(spec, "items"),
+        order=", ".join(["timestamp", "_item", *map(quote_identifier, sequence.labels)]),
+    )
     chosen = connection.sql("FROM chosen_items ORDER BY _place").pl()
     firsts = chosen.select(pl.col("_place").min().over("user_id")).to_series()
-    labels = {label: chosen[label].cast(pl.Float64).to_numpy() for label in sequence.labels}
+    labels = {
+        label: tuple(chosen[name].cast(pl.Float64).to_numpy() for name in (label, f"mean_{label}"))
+        for label in sequence.labels
+    }
     items = connection.sql("SELECT item_id FROM item_numbers ORDER BY _item").pl()["item_id"]
     return Relations(
         Chosen(
@@ -49,25 +70,18 @@ def read_relations(
         ),
         items=len(items),
         last=sequence.last,
-        vectors=text_components(connection, paths, spec, items) if spec.sequence_reads_text else None,
+        vectors=text_components(paths, items) if spec.sequence_reads_text else None,
     )
 
 
-def text_components(
-    connection: duckdb.DuckDBPyConnection, paths: PipelinePaths, spec: PipelineSpec, items: pl.Series
-) -> np.ndarray:
-    """Of the vectors of these items, found from those that were chosen in the time of the training split."""
-    run_sql(connection, "split_boundaries.sql", spec=spec, end_of_log=end_of_log(spec))
-    in_training = (
-        "CROSS JOIN split_boundaries WHERE timestamp < _validation_start" if spec.split.by_time else ""
-    )
-    fitted = connection.sql(f"SELECT DISTINCT _item FROM chosen_items {in_training} ORDER BY _item").pl()
+def text_components(paths: PipelinePaths, items: pl.Series) -> np.ndarray:
+    """Principal components of the vectors of these items, in their order."""
     texts = read_vectors(paths.embeddings("items"))
     numbered = pl.DataFrame({"item_id": pl.Series(texts.ids)}).with_row_index("row")
     rows = items.to_frame("item_id").join(numbered, on="item_id", how="left", maintain_order="left")["row"]
     if rows.null_count():
         raise UserError(f"{rows.null_count():,} items have no text vector: materialize item_embeddings again")
-    return leading_components(texts.vectors[rows.to_numpy()], fitted["_item"].to_numpy())
+    return leading_components(texts.vectors[rows.to_numpy()])
 
 
 def add_sequence_features(
@@ -101,6 +115,8 @@ def relate(relations: Relations, places: pl.DataFrame) -> pl.DataFrame:
 
 def relate_candidates(relations: Relations, candidates: pl.DataFrame) -> pl.DataFrame:
     """The same for candidates, as of now, computed for each user with all items together."""
+    if candidates.is_empty():
+        return relate(relations, candidates)
     items, item = np.unique(candidates["_item"].to_numpy(), return_inverse=True)
     users = candidates.select("user_id", "_first", "_end").with_columns(
         pl.col("user_id").rle_id().alias("user")

@@ -3,15 +3,17 @@
 CREATE OR REPLACE TEMP TABLE item_numbers AS
 SELECT item_id, row_number() OVER (ORDER BY item_id) - 1 AS _item FROM {{ items }};
 
--- chosen_items: what each user chose, one user after another, oldest first; a choice counts from when it was known.
+-- chosen_items: what each user chose, one user after another, oldest first, numbered from 0 by _place. A choice counts
+-- from when it was known. mean_<label> is the user's mean so far, this choice included.
 CREATE OR REPLACE TEMP TABLE chosen_items AS
 SELECT
-    row_number() OVER (ORDER BY user_id, timestamp, _item) - 1 AS _place,
+    row_number() OVER (ORDER BY user_id, {{ order }}) - 1 AS _place,
     user_id,
     _item,
     timestamp,
     {%- for label in spec.features.sequence.labels %}
     {{ label | identifier }}::DOUBLE AS {{ label | identifier }},
+    avg({{ label | identifier }}::DECIMAL(38, 9)) OVER (PARTITION BY user_id ORDER BY {{ order }} ROWS UNBOUNDED PRECEDING) AS {{ ("mean_" ~ label) | identifier }},
     {%- endfor %}
 FROM (
     SELECT user_id, item_id, {{ known_since }} AS timestamp, {{ spec.features.sequence.labels | listed }}
@@ -19,7 +21,7 @@ FROM (
     WHERE {{ spec.root_task.column | identifier }} > 0
 )
 JOIN item_numbers USING (item_id)
-WHERE timestamp IS NOT NULL;
+WHERE timestamp < (SELECT _now FROM split_boundaries);
 
 -- users_chosen: by user and time, where in chosen_items lies what the user had chosen until then.
 CREATE OR REPLACE TEMP TABLE users_chosen AS
