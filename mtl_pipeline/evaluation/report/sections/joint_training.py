@@ -33,6 +33,12 @@ GUARDED = (
 )
 
 
+OWN_SEED = (
+    "What is said of joint training itself, and the first two columns of differences, are of the model's own seed; only "
+    "the last column is a mean over seeds."
+)
+
+
 def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
     """Nothing where no model is trained for one task alone."""
     tasks = [task for task in evaluation.tasks if SINGLE_TASK in evaluation.models(task.name)]
@@ -43,19 +49,18 @@ def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
     )
     points = [joint_sentence(evaluation, task, guard) for task in tasks]
     tables = [] if guard.is_empty() else [guard_table(evaluation, guard, tasks)]
-    return (
-        [Section("Joint training", [how, *([GUARDED] if tables else [])], points, tables=tables)]
-        if points
-        else []
-    )
+    notes = [GUARDED, *([OWN_SEED] if evaluation.seeds > 1 else [])] if tables else []
+    return [Section("Joint training", [how, *notes], points, tables=tables)] if points else []
 
 
 def joint_sentence(evaluation: Evaluation, task: Task, guard: pl.DataFrame | None = None) -> str:
     """'watched: joint training helps in ROC-AUC and makes no difference that is shown in log-loss.'"""
     predicted_by = chosen(guard, task)
     compared, where = evaluation.comparisons.filter(task=task.name, baseline=SINGLE_TASK), ""
-    if guard is not None and predicted_by != JOINT:
-        compared = guard.filter(task=task.name, split="validation", baseline=OWN)
+    if guard is not None and not guard.is_empty():
+        split, other = ("test", SINGLE_TASK) if predicted_by == JOINT else ("validation", OWN)
+        compared = guard.filter(task=task.name, split=split, baseline=other)
+    if predicted_by != JOINT:
         where = f" on validation rows; {PREDICTED_BY[predicted_by]}, better there, predicts"
     outcomes = {
         KINDS[task.kind].metric(row["metric"]).label: outcome_of(row)
@@ -77,7 +82,7 @@ def guard_table(evaluation: Evaluation, guard: pl.DataFrame, tasks: list[Task]) 
     for task in tasks:
         of_task = {(row["split"], row["baseline"]): row for row in in_headline(guard, task).to_dicts()}
         (now,) = in_headline(evaluation.comparisons, task).filter(baseline=SINGLE_TASK).to_dicts()
-        rows = [of_task["validation", OWN], of_task.get(("test", SINGLE_TASK), now), now]
+        rows = [of_task["validation", OWN], of_task["test", SINGLE_TASK], now]
         noted += rows
         lines.append(
             [
