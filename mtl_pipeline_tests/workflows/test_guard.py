@@ -21,7 +21,7 @@ from mtl_pipeline.learning.baselines.predict import predict_baselines
 from mtl_pipeline.learning.training.guard import joint_predictions, read_guard
 from mtl_pipeline.learning.training.ranker import predict_examples
 from mtl_pipeline.learning.training.seed_runs import read_seed_runs, train_seeds
-from mtl_pipeline.learning.training.train import TrainingSummary
+from mtl_pipeline.learning.training.train import TrainingSummary, train_ranker
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec, Task
 from mtl_pipeline.workflows.train import judge_of, train_model
@@ -89,6 +89,30 @@ def test_the_report_says_what_the_guard_did_and_hides_no_harm(mended: PipelinePa
     quiet = [cell.text for cell in table.cells[1]]
     assert quiet[:3] == ["quiet", "its own network", "ROC-AUC ↑"]
     assert ["✗" in cell for cell in quiet[3:]] == [True, True, False]
+
+
+def test_a_task_left_to_its_own_network_is_no_better_nor_worse_than_that_network(
+    paths: PipelinePaths,
+) -> None:
+    """Not even by a rounding error of its calibration: a network may round otherwise in a batch that ends elsewhere."""
+    examples = paths.examples / "examples.parquet"
+    mood = pl.sum_horizontal(pl.col("other") > limit for limit in (-1, 1)).cast(pl.Int8)
+    rows = pl.read_parquet(examples).with_columns(mood=mood)
+    rows.remove(example_id=rows.filter(split="validation")["example_id"][0]).write_parquet(examples)
+    write_checksums(paths.examples)
+    classes = Task(name="mood", kind="ordinal", classes=["low", "middle", "high"])
+    spec = declared(NARROW, epochs=1).model_copy(
+        update={"tasks": [Task(name="loud", kind="binary"), classes]}
+    )
+    predict_baselines(paths, spec, target=paths.baselines, log=lambda line: None)
+    own = pl.DataFrame({"task": ["loud", "mood"], "predicted_by": ["own", "own"]})
+    train_ranker(paths, spec, target=paths.model, judge=lambda rows: own, log=lambda line: None)
+    baselines = pl.read_parquet(paths.baselines / "predictions.parquet")
+    predictions = predict_examples(paths, spec, paths.model).join(baselines, on="example_id")
+    assert "uncalibrated/multi_task/mood" in predictions.columns
+    assert predictions["prediction/multi_task/mood"].equals(predictions["prediction/single_task/mood"])
+    compared = evaluate(predictions, spec.tasks, bootstrap_samples=50).comparisons
+    assert set(compared.filter(baseline="single_task")["verdict"]) == {"no difference shown"}
 
 
 def test_where_both_tasks_have_room_the_guard_changes_nothing(paths: PipelinePaths) -> None:

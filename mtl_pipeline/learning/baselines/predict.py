@@ -26,6 +26,7 @@ from mtl_pipeline.learning.baselines.boosted_trees import boosted_answers
 from mtl_pipeline.learning.baselines.design import DesignMatrix
 from mtl_pipeline.learning.baselines.simple import constant_answers, linear_answers
 from mtl_pipeline.learning.data.dataset import Dataset
+from mtl_pipeline.learning.training.calibration import fit_calibration
 from mtl_pipeline.learning.training.guard import save_own
 from mtl_pipeline.learning.training.held_out import HeldOut
 from mtl_pipeline.learning.training.loop import Log, fit_members
@@ -64,7 +65,12 @@ def predict_baselines(
     for task in spec.tasks:
         started = time.perf_counter()
         for model, predictions in answers(dataset, spec, task, held_out, design, matrix, alone):
-            calibration = held_out.calibration({task.name: predictions})
+            on_validation = {task.name: predictions[held_out.validation]}
+            if model == SINGLE_TASK:
+                # Predicted by themselves, as for the model: other batches round otherwise, and that would tell a task
+                # that is left to this network from the network.
+                on_validation = alone[task.name].predict_uncalibrated(dataset.validation)
+            calibration = fit_calibration(spec, held_out.validation_labels, on_validation)
             columns |= published_columns(model, {task.name: predictions}, calibration)
             taken = time.perf_counter() - started
             seconds[model] = round(seconds.get(model, 0.0) + taken, 2)

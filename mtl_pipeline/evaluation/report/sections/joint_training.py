@@ -34,8 +34,8 @@ GUARDED = (
 
 
 OWN_SEED = (
-    "What is said of joint training itself, and the first two columns of differences, are of the model's own seed; only "
-    "the last column is a mean over seeds."
+    "What is said of joint training itself, and the first two columns of differences, are of the model's own seed; "
+    "only the last column is a mean over seeds."
 )
 
 
