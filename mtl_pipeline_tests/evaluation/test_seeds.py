@@ -127,7 +127,7 @@ def test_what_is_said_of_a_guarded_models_joint_network_is_of_its_own_seed() -> 
     candidate, alone = (pl.col(f"prediction/{model}/watched") for model in ("multi_task", "single_task"))
     sources = {"joint": candidate, "own": alone, "mean": alone}
     known = frame.with_columns(**{f"prediction/{name}/watched": values for name, values in sources.items()})
-    judged = judge_members(known, [WATCHED], hedge=False, bootstrap_samples=200, seed=0)
+    judged = judge_members(known, [WATCHED], hedge=False, seed=0)
     guard = measure_guard(frame, judged, [WATCHED], bootstrap_samples=200, seed=0)
     assert joint_sentence(over_seeds, WATCHED, guard).startswith("watched: joint training helps in ROC-AUC")
     assert joint_sentence(over_seeds, WATCHED).startswith("watched: joint training makes no difference")

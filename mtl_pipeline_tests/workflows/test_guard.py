@@ -210,7 +210,7 @@ def test_a_task_leaves_the_joint_network_for_proof_and_hedges_for_less(
         }
         | {f"prediction/{name}/click": expit(truth + noise) for name, noise in noises.items()}
     )
-    judged = judge_members(rows, [TASK], hedge=hedge, bootstrap_samples=200, seed=0)
+    judged = judge_members(rows, [TASK], hedge=hedge, seed=0)
     assert set(judged["predicted_by"]) == {predicted_by}
 
 
@@ -220,5 +220,5 @@ def test_without_a_validation_label_nothing_is_shown_and_nothing_is_changed() ->
         | {f"prediction/{name}/click": [0.5] for name in ("joint", "own", "mean")},
         schema_overrides={"label/click": pl.Float64},
     )
-    judged = judge_members(rows, [TASK], hedge=True, bootstrap_samples=200, seed=0)
+    judged = judge_members(rows, [TASK], hedge=True, seed=0)
     assert set(judged["predicted_by"]) == {"joint"}

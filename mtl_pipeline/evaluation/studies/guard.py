@@ -26,15 +26,18 @@ GUARD = (
 )
 """Columns: the differences are those of JOINT, the networks for all tasks alone, minus the baseline."""
 
+RESAMPLES = 500
+"""Behind each interval on validation rows. No setting of the report decides which networks are served."""
+
 
 def judge_members(
-    predictions: pl.DataFrame, tasks: Sequence[Task], *, hedge: bool, bootstrap_samples: int, seed: int
+    predictions: pl.DataFrame, tasks: Sequence[Task], *, hedge: bool, seed: int
 ) -> pl.DataFrame:
     """What each task is to be predicted by, going by the models JOINT, OWN and MEAN on validation rows: GUARD. Without
     `hedge`, JOINT stays wherever it is not shown to be worse."""
 
     def judged(task: Task) -> pl.DataFrame:
-        found = compare_joint(predictions, task, "validation", (OWN, MEAN), bootstrap_samples, seed)
+        found = compare_joint(predictions, task, "validation", (OWN, MEAN), RESAMPLES, seed)
         return found.with_columns(predicted_by=pl.lit(best(found, task, hedge)))
 
     return pl.concat(map(judged, tasks))
