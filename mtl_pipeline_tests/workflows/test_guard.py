@@ -13,12 +13,15 @@ from scipy.special import expit, logit
 
 from mtl_pipeline.champions import model_fingerprint
 from mtl_pipeline.checksums import write_checksums
+from mtl_pipeline.errors import UserError
 from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.sections import joint_training
 from mtl_pipeline.evaluation.studies.guard import judge_members, measure_guard
 from mtl_pipeline.evaluation.studies.scoring import evaluate
 from mtl_pipeline.learning.baselines.predict import predict_baselines
+from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.training.guard import joint_predictions, read_guard
+from mtl_pipeline.learning.training.provenance import refuse_other_training, unequal_training
 from mtl_pipeline.learning.training.ranker import predict_examples
 from mtl_pipeline.learning.training.seed_runs import read_seed_runs, train_seeds
 from mtl_pipeline.learning.training.train import TrainingSummary, train_ranker
@@ -133,6 +136,16 @@ def test_without_baselines_the_model_trains_the_same_networks(paths: PipelinePat
     summary, lines = train(paths, spec)
     assert any("trained here" in line for line in lines)
     assert summary.fingerprint == before
+
+
+def test_another_guard_needs_no_other_baselines(paths: PipelinePaths) -> None:
+    spec = declared(NARROW, hedge=False)
+    _, lines = train(paths, spec)
+    assert not any("trained here" in line for line in lines)
+    assert unequal_training(paths) == []
+    refuse_other_training(paths, Dataset(paths, spec), spec)
+    with pytest.raises(UserError, match="model was not trained with the present guard, so"):
+        refuse_other_training(paths, Dataset(paths, spec), declared(NARROW))
 
 
 def test_a_model_of_an_earlier_release_is_one_network(paths: PipelinePaths) -> None:

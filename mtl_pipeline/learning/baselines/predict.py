@@ -30,7 +30,7 @@ from mtl_pipeline.learning.training.calibration import fit_calibration
 from mtl_pipeline.learning.training.guard import save_own
 from mtl_pipeline.learning.training.held_out import HeldOut
 from mtl_pipeline.learning.training.loop import Log, fit_members
-from mtl_pipeline.learning.training.provenance import write_trained_with
+from mtl_pipeline.learning.training.provenance import networks_trained_with, write_trained_with
 from mtl_pipeline.learning.training.ranker import Ranker, published_columns
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import SINGLE_TASK
@@ -82,7 +82,7 @@ def predict_baselines(
         ).write_parquet(folder / "predictions.parquet")
         for ranker in alone.values():
             save_own(folder, ranker)
-        write_trained_with(folder, dataset, spec)
+        write_trained_with(folder, networks_trained_with(dataset, spec))
         fingerprint = folder_fingerprint(folder)
     return BaselinesSummary(len(held_out.rows), seconds, fingerprint)
 
