@@ -21,7 +21,7 @@ from mtl_pipeline.spec import PipelineSpec
 
 @dataclass(frozen=True)
 class TrainingSummary:
-    """What training did, and how good its best round was on validation."""
+    """What training did, and how good the best round of the first network for all tasks was on validation."""
 
     rows: int
     rounds: int

@@ -14,8 +14,8 @@ STRONGEST_TINT = 55
 HOW_TO_READ = (
     "Mean weight of each expert over the task's test rows, a task's weights adding up to 1; ± is their standard "
     "deviation from row to row. Tasks with similar lines share what they learn; a task that leans on an expert which "
-    "the others leave alone, or cannot read, keeps something to itself. A task that the joint network does not predict is "
-    "left out."
+    "the others leave alone, or cannot read, keeps something to itself. A task that the joint network does not predict "
+    "is left out."
 )
 
 

@@ -9,7 +9,14 @@ from mtl_pipeline.evaluation.formatting import join_words
 from mtl_pipeline.evaluation.inference.intervals import BETTER, INCOMPARABLE, UNDECIDED, WORSE
 from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.document import Cell, Section, Table
-from mtl_pipeline.evaluation.report.wording import clauses, labelled, marked, notes_of, outcome_of
+from mtl_pipeline.evaluation.report.wording import (
+    TWO_NETWORKS,
+    clauses,
+    labelled,
+    marked,
+    notes_of,
+    outcome_of,
+)
 from mtl_pipeline.evaluation.studies.scoring import Evaluation, in_headline
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.predictions import JOINT, MEAN, OWN, SINGLE_TASK
@@ -29,7 +36,8 @@ PREDICTED_BY = {
 GUARDED = (
     "Where validation rows show that this joint network is worse than a task's own, the guard (training.guard) leaves "
     "the task to its own network; and, harm or not, to the mean of both where that is better there in every compared "
-    "metric (training.hedge). The last column, as the verdict, compares what then predicts with the own network."
+    "metric (training.hedge). The last column, as the verdict, compares what then predicts with the own network. "
+    + TWO_NETWORKS
 )
 
 
