@@ -17,6 +17,10 @@ SEEDS_OF_A_STUDY = 5
 """For seed runs made on request where defs.yaml asks for one seed only: one would compare nothing."""
 
 
+GUARDING = ("guard", "hedge")
+"""The settings of training that only choose among trained networks."""
+
+
 def embeddings_name(table: str) -> str:
     return f"{table.removesuffix('s')}_embeddings"
 
@@ -55,6 +59,13 @@ def examples_settings(spec: PipelineSpec) -> dict[str, Any]:
 
 def training_settings(spec: PipelineSpec) -> dict[str, Any]:
     return parts(spec, "tasks", "features", "model", "training", "seed")
+
+
+def network_settings(spec: PipelineSpec) -> dict[str, Any]:
+    """As `training_settings`, without those that only choose among trained networks."""
+    return training_settings(spec) | {
+        "training": spec.training.model_dump(mode="json", exclude=set(GUARDING))
+    }
 
 
 def backtest_version(paths: PipelinePaths, spec: PipelineSpec, backtest: Backtest) -> str:

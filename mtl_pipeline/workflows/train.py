@@ -25,10 +25,4 @@ def judge_of(spec: PipelineSpec) -> Judge | None:
     """None where the pipeline has no guard."""
     if not spec.guards:
         return None
-    return partial(
-        judge_members,
-        tasks=spec.tasks,
-        hedge=spec.training.hedge,
-        bootstrap_samples=spec.evaluation.bootstrap_samples,
-        seed=spec.seed,
-    )
+    return partial(judge_members, tasks=spec.tasks, hedge=spec.training.hedge, seed=spec.seed)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from mtl_pipeline.components.assets.baselines import baselines_asset
+from mtl_pipeline.components.assets.model import model_asset
 from mtl_pipeline.definitions import defs
 from mtl_pipeline_tests.components.lineage import LINEAGE, STUDIES
+from mtl_pipeline_tests.components.quick import quick_pipeline
 
 HEAVY = {"torch", "transformers", "sklearn", "matplotlib", "optuna"}
 
@@ -55,6 +60,15 @@ def test_every_asset_is_described_versioned_and_checked(repository: dg.Repositor
         assert asset.code_version, key
         assert asset.kinds, key
         assert key in checked, key
+
+
+def test_another_guard_makes_another_model_of_the_same_baselines(tmp_path: Path) -> None:
+    pipeline = quick_pipeline(tmp_path)
+    training = pipeline.spec.training.model_copy(update={"hedge": False})
+    other = replace(pipeline, spec=pipeline.spec.model_copy(update={"training": training}))
+    for asset, same in ((baselines_asset, True), (model_asset, False)):
+        before, after = (list(asset(each).code_versions_by_key.values()) for each in (pipeline, other))
+        assert (before == after) == same
 
 
 def test_every_check_says_what_must_hold(repository: dg.RepositoryDefinition) -> None:

@@ -87,6 +87,7 @@ def explaining_frames(
         "experts": pl.DataFrame(
             {
                 "task": [task.name for task in tasks for _ in range(2)],
+                "share": [1.0] * 2 + [0.5] * 2 * (len(tasks) - 1),
                 "expert": [1, 2] * len(tasks),
                 "owner": pl.Series([None, tasks[0].name] * len(tasks), dtype=pl.String),
                 "weight": [0.8, 0.2] * len(tasks),

@@ -33,6 +33,7 @@ def test_one_section_says_how_to_read_each_part(page: Page) -> None:
         "Task conflict",
         "watched (ROC-AUC 0.860): most is lost without all history (0.200); of single features, without age (0.100).",
         "Mean weight of each expert over the task's test rows, a task's weights adding up to 1",
+        "In the joint network, each task listens most to one expert: watched to expert 1; liked (half of what",
         "watched 0.80 ± 0.10 0.20 ± 0.10",
         "watched ~ liked: 0.00 on average, below zero in 2 of 3 rounds",
         "liked ~ rating: +0.80 on average, below zero in 0 of 3 rounds",

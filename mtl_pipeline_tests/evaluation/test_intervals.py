@@ -179,6 +179,7 @@ def test_influences_are_spared_where_nothing_depends_on_them(rng: np.random.Gene
         (-0.01, 0.02, True, UNDECIDED),
         (0.0, 0.02, True, UNDECIDED),
         (0.0, 0.0, True, UNDECIDED),
+        (1e-16, 1e-15, True, UNDECIDED),
         (math.nan, math.nan, True, UNDECIDED),
     ],
 )

@@ -18,10 +18,13 @@ from mtl_pipeline.evaluation.inference.intervals import (
     resample_seeds,
     small_sample_stretch,
 )
+from mtl_pipeline.evaluation.report.context import ReportContext
+from mtl_pipeline.evaluation.report.sections import joint_training
 from mtl_pipeline.evaluation.report.sections.chains import means_over_seeds
 from mtl_pipeline.evaluation.report.sections.joint_training import joint_sentence
 from mtl_pipeline.evaluation.report.sections.seeds import seeds_table, spread_in_words
 from mtl_pipeline.evaluation.report.sections.verdict import differences, intervals_sentence
+from mtl_pipeline.evaluation.studies.guard import judge_members, measure_guard
 from mtl_pipeline.evaluation.studies.scoring import evaluate
 from mtl_pipeline.evaluation.studies.seeds import SeedRuns, compare_over_seeds, measure_seeds
 from mtl_pipeline.spec import Task
@@ -115,6 +118,23 @@ def test_a_lucky_seed_is_no_gain() -> None:
     where = {"task": "watched", "metric": "roc_auc", "baseline": "single_task"}
     assert one(one_seed.comparisons, **where)["verdict"] == "better"
     assert one(over_seeds.comparisons, **where)["verdict"] == "no difference shown"
+
+
+def test_what_is_said_of_a_guarded_models_joint_network_is_of_its_own_seed() -> None:
+    """The guard of a further seed may have chosen otherwise: then a mean over seeds is not of the joint network."""
+    frame, seed_runs = seeded_predictions(EQUAL, seeds=5, seed_effect=0.3, random=0)
+    over_seeds = compare_over_seeds(evaluate(frame, [WATCHED], bootstrap_samples=200), seed_runs)
+    candidate, alone = (pl.col(f"prediction/{model}/watched") for model in ("multi_task", "single_task"))
+    sources = {"joint": candidate, "own": alone, "mean": alone}
+    known = frame.with_columns(**{f"prediction/{name}/watched": values for name, values in sources.items()})
+    judged = judge_members(known, [WATCHED], hedge=False, seed=0)
+    guard = measure_guard(frame, judged, [WATCHED], bootstrap_samples=200, seed=0)
+    assert joint_sentence(over_seeds, WATCHED, guard).startswith("watched: joint training helps in ROC-AUC")
+    assert joint_sentence(over_seeds, WATCHED).startswith("watched: joint training makes no difference")
+    (section,) = joint_training.sections(over_seeds, ReportContext("x", frame, parts={"guard": guard}))
+    ((*_, joint, now),) = section.tables[0].cells
+    assert ("✓" in joint.text, "✓" in now.text) == (True, False)
+    assert joint_training.OWN_SEED in section.sentences
 
 
 @pytest.mark.parametrize("seeds", [3, 5])

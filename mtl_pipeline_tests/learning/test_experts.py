@@ -23,6 +23,14 @@ def test_the_weights_of_each_task_add_up_to_one(prepared: TinyPipeline) -> None:
     assert by_task[0]["rows"][0] > by_task[1]["rows"][0]  # liked is observed on watched rows only
 
 
+def test_a_task_that_the_joint_network_does_not_predict_is_left_out(prepared: TinyPipeline) -> None:
+    paths, spec = prepared.paths, prepared.spec
+    said = pl.DataFrame({"task": ["watched", "liked", "rating"], "predicted_by": ["own", "mean", "joint"]})
+    train_ranker(paths, spec, target=paths.model, judge=lambda rows: said, log=lambda line: None)
+    found = expert_use(open_probe(paths, spec, paths.model)).filter(expert=1)
+    assert found.select("task", "share").rows() == [("liked", 0.5), ("rating", 1.0)]
+
+
 def test_a_task_does_not_read_what_is_another_tasks_own(prepared: TinyPipeline) -> None:
     paths = prepared.paths
     model = prepared.spec.model.model_copy(update={"architecture": "ple", "experts": 2, "task_experts": 1})

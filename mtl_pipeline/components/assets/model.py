@@ -19,8 +19,8 @@ def model_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         code_version=code_version(settings=training_settings(spec)),
     )
     def model(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        """One network for all tasks, and those of single tasks that it hurts: weights (safetensors), configuration,
-        vocabulary and training log."""
+        """One network for all tasks, and those of single tasks that validation rows favour: weights (safetensors),
+        configuration, vocabulary and training log."""
         from mtl_pipeline.workflows.train import train_model
 
         summary = train_model(paths, spec, target=paths.model, log=context.log.info)

@@ -51,6 +51,9 @@ MOST_INFLUENCES = 100_000
 
 FEWEST_FREEDOM = 2.0
 
+ROUNDING = 1e-12
+"""A difference that adding in another order may make: none."""
+
 NORMAL_QUANTILE = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
 
 POISSON = stats.poisson.ppf((np.arange(2**16) + 0.5) / 2**16, mu=1).astype(np.float32)
@@ -260,6 +263,6 @@ class Resampled:
 
 def verdict(interval: Interval, higher_is_better: bool) -> str:
     """'better' or 'worse' only when the whole interval lies on one side of zero."""
-    if interval.low > 0 or interval.high < 0:
+    if interval.low > ROUNDING or interval.high < -ROUNDING:
         return BETTER if (interval.low > 0) == higher_is_better else WORSE
     return UNDECIDED

@@ -14,7 +14,7 @@ from mtl_pipeline.evaluation.report.document import Cell, Document, Section, Tab
 from mtl_pipeline.evaluation.report.figures.backtest_figures import task_figures, windows_figure
 from mtl_pipeline.evaluation.report.figures.canvas import STYLE
 from mtl_pipeline.evaluation.report.sections.terms import terms_sections
-from mtl_pipeline.evaluation.report.wording import HOW_TO_READ, labelled, marked, notes_of
+from mtl_pipeline.evaluation.report.wording import HOW_TO_READ, TWO_NETWORKS, labelled, marked, notes_of
 from mtl_pipeline.evaluation.studies.backtest import BEST_BASELINE, NOT_SCORED, BacktestResult, pooled_rows
 from mtl_pipeline.evaluation.studies.scoring import in_headline
 from mtl_pipeline.kinds import KINDS
@@ -197,6 +197,8 @@ def how_it_was_done(result: BacktestResult) -> list[str]:
         f"resamples, seed {result.seed}. They hold chance in who was tested, not chance in training: {unit}s share "
         "training rows, and that variance has no unbiased estimate (Bengio & Grandvalet 2004). How far single "
         f"{unit}s lie apart stands beside them.",
+        f"Each {unit} is guarded as the model is (training.guard), so that a task may be predicted by its own network, "
+        f"or by the mean of this and the joint one. {TWO_NETWORKS}",
         f"The {BEST_BASELINE} is chosen in each {unit} on its validation rows, among those other than single_task. Of "
         "many comparisons about one in twenty excludes zero without any true difference.",
     ]

@@ -39,6 +39,12 @@ def labelled(metric: Metric) -> str:
     return f"{metric.label} {arrow(metric.higher_is_better)}"
 
 
+TWO_NETWORKS = (
+    "Where the mean predicts, that compares two networks with one: what it gains is no merit of joint "
+    "training."
+)
+
+
 def outcome_of(row: Row) -> str:
     """The verdict, or INCOMPARABLE where there is no interval to base one on."""
     return INCOMPARABLE if row["low"] is None or math.isnan(row["low"]) else row["verdict"]

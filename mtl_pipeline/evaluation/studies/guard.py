@@ -17,7 +17,7 @@ from mtl_pipeline.evaluation.inference.intervals import WORSE
 from mtl_pipeline.evaluation.studies.frames import COMPARED, published
 from mtl_pipeline.evaluation.studies.scoring import in_headline, score_models
 from mtl_pipeline.kinds import KINDS
-from mtl_pipeline.predictions import JOINT, MEAN, OWN, SINGLE_TASK, prediction_column, task_rows
+from mtl_pipeline.predictions import CANDIDATE, JOINT, MEAN, OWN, SINGLE_TASK, prediction_column, task_rows
 from mtl_pipeline.spec import Task
 
 GUARD = (
@@ -26,15 +26,18 @@ GUARD = (
 )
 """Columns: the differences are those of JOINT, the networks for all tasks alone, minus the baseline."""
 
+RESAMPLES = 500
+"""Behind each interval on validation rows. No setting of the report decides which networks are served."""
+
 
 def judge_members(
-    predictions: pl.DataFrame, tasks: Sequence[Task], *, hedge: bool, bootstrap_samples: int, seed: int
+    predictions: pl.DataFrame, tasks: Sequence[Task], *, hedge: bool, seed: int
 ) -> pl.DataFrame:
     """What each task is to be predicted by, going by the models JOINT, OWN and MEAN on validation rows: GUARD. Without
     `hedge`, JOINT stays wherever it is not shown to be worse."""
 
     def judged(task: Task) -> pl.DataFrame:
-        found = compare_joint(predictions, task, "validation", (OWN, MEAN), bootstrap_samples, seed)
+        found = compare_joint(predictions, task, "validation", (OWN, MEAN), RESAMPLES, seed)
         return found.with_columns(predicted_by=pl.lit(best(found, task, hedge)))
 
     return pl.concat(map(judged, tasks))
@@ -60,11 +63,12 @@ def measure_guard(
     bootstrap_samples: int,
     seed: int,
 ) -> pl.DataFrame:
-    """`judged`, and JOINT against SINGLE_TASK on test rows, of the tasks that JOINT predicts in these rows."""
-    known = [task for task in tasks if prediction_column(JOINT, task.name) in predictions.columns]
-    measured = (
-        compare_joint(predictions, task, "test", (SINGLE_TASK,), bootstrap_samples, seed) for task in known
-    )
+    """`judged`, and JOINT against SINGLE_TASK on test rows. Where the predictions of JOINT are absent, they are the
+    candidate's."""
+    columns = {prediction_column(JOINT, task.name): prediction_column(CANDIDATE, task.name) for task in tasks}
+    absent = {joint: pl.col(same) for joint, same in columns.items() if joint not in predictions.columns}
+    rows = predictions.with_columns(**absent)
+    measured = (compare_joint(rows, task, "test", (SINGLE_TASK,), bootstrap_samples, seed) for task in tasks)
     chosen = pl.col("predicted_by").first().over("task")
     return pl.concat([judged, *measured]).with_columns(chosen)
 

@@ -26,10 +26,11 @@ from mtl_pipeline.learning.baselines.boosted_trees import boosted_answers
 from mtl_pipeline.learning.baselines.design import DesignMatrix
 from mtl_pipeline.learning.baselines.simple import constant_answers, linear_answers
 from mtl_pipeline.learning.data.dataset import Dataset
+from mtl_pipeline.learning.training.calibration import fit_calibration
 from mtl_pipeline.learning.training.guard import save_own
 from mtl_pipeline.learning.training.held_out import HeldOut
 from mtl_pipeline.learning.training.loop import Log, fit_members
-from mtl_pipeline.learning.training.provenance import write_trained_with
+from mtl_pipeline.learning.training.provenance import networks_trained_with, write_trained_with
 from mtl_pipeline.learning.training.ranker import Ranker, published_columns
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import SINGLE_TASK
@@ -64,7 +65,12 @@ def predict_baselines(
     for task in spec.tasks:
         started = time.perf_counter()
         for model, predictions in answers(dataset, spec, task, held_out, design, matrix, alone):
-            calibration = held_out.calibration({task.name: predictions})
+            on_validation = {task.name: predictions[held_out.validation]}
+            if model == SINGLE_TASK:
+                # Predicted by themselves, as for the model: other batches round otherwise, and that would tell a task
+                # that is left to this network from the network.
+                on_validation = alone[task.name].predict_uncalibrated(dataset.validation)
+            calibration = fit_calibration(spec, held_out.validation_labels, on_validation)
             columns |= published_columns(model, {task.name: predictions}, calibration)
             taken = time.perf_counter() - started
             seconds[model] = round(seconds.get(model, 0.0) + taken, 2)
@@ -76,7 +82,7 @@ def predict_baselines(
         ).write_parquet(folder / "predictions.parquet")
         for ranker in alone.values():
             save_own(folder, ranker)
-        write_trained_with(folder, dataset, spec)
+        write_trained_with(folder, networks_trained_with(dataset, spec))
         fingerprint = folder_fingerprint(folder)
     return BaselinesSummary(len(held_out.rows), seconds, fingerprint)
 

@@ -20,7 +20,7 @@ from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.training.held_out import HeldOut
 from mtl_pipeline.learning.training.loop import Log, fit_members
 from mtl_pipeline.learning.training.members import SPEAKERS, Member, composed, load_member
-from mtl_pipeline.learning.training.provenance import differing, read_trained_with, trained_with
+from mtl_pipeline.learning.training.provenance import differing, networks_trained_with, read_trained_with
 from mtl_pipeline.learning.training.ranker import Ranker, load_ranker, published_columns, readable
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import JOINT, label_column, prediction_column
@@ -63,7 +63,8 @@ def own_members(
     """The networks for single tasks: those of the baselines or, where these lack them or were trained on other examples
     or with other settings, trained here. `shape`: that of the network for all tasks."""
     try:
-        if not (others := differing(trained_with(dataset, spec), read_trained_with(paths.baselines))):
+        now = networks_trained_with(dataset, spec)
+        if not (others := differing(now, read_trained_with(paths.baselines))):
             with reading(paths.baselines) as folder, readable(paths.baselines):
                 return load_own(folder, dataset, spec, shape)
         why = f"{paths.baselines} was not trained with the present {', '.join(others)}"

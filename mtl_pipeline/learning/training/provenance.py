@@ -17,17 +17,31 @@ from mtl_pipeline.learning.data.dataset import Dataset, TextVectors
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import folder_fingerprint, reading
 from mtl_pipeline.spec import PipelineSpec, Split
+from mtl_pipeline.spec.assets import GUARDING
 
 TRAINED_WITH, SEEN = "trained_with.json", "seen.json"
+GUARD = "guard"
+"""What chose among the networks of the model, by this name in trained_with.json."""
 
 
-def write_trained_with(folder: Path, dataset: Dataset, spec: PipelineSpec) -> None:
-    (folder / TRAINED_WITH).write_text(json.dumps(trained_with(dataset, spec), indent=2) + "\n")
+def write_trained_with(folder: Path, trained: dict) -> None:
+    (folder / TRAINED_WITH).write_text(json.dumps(trained, indent=2) + "\n")
 
 
 def trained_with(dataset: Dataset, spec: PipelineSpec) -> dict:
-    """Everything that decides what is learned, by name."""
-    sections = spec.model_dump(mode="json", include={"model", "tasks", "features", "training", "seed"})
+    """Everything that decides what the model learned and which networks it has, by name."""
+    return networks_trained_with(dataset, spec) | {
+        GUARD: spec.training.model_dump(mode="json", include=set(GUARDING))
+    }
+
+
+def networks_trained_with(dataset: Dataset, spec: PipelineSpec) -> dict:
+    """Everything that decides what a network learns, as those of the baselines, by name."""
+    sections = spec.model_dump(
+        mode="json",
+        include={"model", "tasks", "features", "training", "seed"},
+        exclude={"training": set(GUARDING)},
+    )
     return sections | {"text_vectors": dataset.text.contents, "examples": dataset.fingerprint}
 
 
@@ -49,8 +63,11 @@ def differing(one: dict, other: dict) -> list[str]:
 
 def refuse_other_training(paths: PipelinePaths, dataset: Dataset, spec: PipelineSpec) -> None:
     """Raises UserError unless model and baselines were trained as they would be now."""
-    now = trained_with(dataset, spec)
-    for folder in (paths.model, paths.baselines):
+    present = {
+        paths.model: trained_with(dataset, spec),
+        paths.baselines: networks_trained_with(dataset, spec),
+    }
+    for folder, now in present.items():
         if others := differing(now, read_trained_with(folder)):
             raise UserError(
                 f"{folder} was not trained with the present {', '.join(others)}, so that networks with further "
@@ -72,7 +89,8 @@ def refuse_other_examples(paths: PipelinePaths) -> None:
 
 def unequal_training(paths: PipelinePaths) -> list[str]:
     """In words, which inputs and settings of the baselines' training differ from the model's."""
-    return differing(read_trained_with(paths.model), read_trained_with(paths.baselines))
+    model, baselines = read_trained_with(paths.model), read_trained_with(paths.baselines)
+    return differing({name: value for name, value in model.items() if name != GUARD}, baselines)
 
 
 def outdated_text(paths: PipelinePaths, spec: PipelineSpec) -> bool:

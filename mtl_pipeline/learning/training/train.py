@@ -12,7 +12,7 @@ from mtl_pipeline.learning.training.calibration import fit_calibration
 from mtl_pipeline.learning.training.callbacks.gradient_conflict import GradientConflict
 from mtl_pipeline.learning.training.guard import GUARD, Judge, choices, guarded, own_members
 from mtl_pipeline.learning.training.loop import Log, fit_members, passes_per_epoch
-from mtl_pipeline.learning.training.provenance import write_seen, write_trained_with
+from mtl_pipeline.learning.training.provenance import trained_with, write_seen, write_trained_with
 from mtl_pipeline.learning.training.ranker import save_ranker
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import ensure_writable, publish_folder
@@ -21,7 +21,7 @@ from mtl_pipeline.spec import PipelineSpec
 
 @dataclass(frozen=True)
 class TrainingSummary:
-    """What training did, and how good its best round was on validation."""
+    """What training did, and how good the best round of the first network for all tasks was on validation."""
 
     rows: int
     rounds: int
@@ -61,7 +61,7 @@ def train_ranker(
         save_ranker(folder, ranker, fit.shape, spec, dataset)
         if said is not None:
             said.write_parquet(folder / GUARD)
-        write_trained_with(folder, dataset, spec)
+        write_trained_with(folder, trained_with(dataset, spec))
         write_seen(folder, spec, dataset.split("train", "validation"))
         (folder / "training_log.json").write_text(json.dumps(fit.log, indent=1) + "\n")
         fingerprint = model_fingerprint(folder)

@@ -9,7 +9,14 @@ from mtl_pipeline.evaluation.formatting import join_words
 from mtl_pipeline.evaluation.inference.intervals import BETTER, INCOMPARABLE, UNDECIDED, WORSE
 from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.document import Cell, Section, Table
-from mtl_pipeline.evaluation.report.wording import clauses, labelled, marked, notes_of, outcome_of
+from mtl_pipeline.evaluation.report.wording import (
+    TWO_NETWORKS,
+    clauses,
+    labelled,
+    marked,
+    notes_of,
+    outcome_of,
+)
 from mtl_pipeline.evaluation.studies.scoring import Evaluation, in_headline
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.predictions import JOINT, MEAN, OWN, SINGLE_TASK
@@ -29,7 +36,14 @@ PREDICTED_BY = {
 GUARDED = (
     "Where validation rows show that this joint network is worse than a task's own, the guard (training.guard) leaves "
     "the task to its own network; and, harm or not, to the mean of both where that is better there in every compared "
-    "metric (training.hedge). The last column, as the verdict, compares what then predicts with the own network."
+    "metric (training.hedge). The last column, as the verdict, compares what then predicts with the own network. "
+    + TWO_NETWORKS
+)
+
+
+OWN_SEED = (
+    "What is said of joint training itself, and the first two columns of differences, are of the model's own seed; "
+    "only the last column is a mean over seeds."
 )
 
 
@@ -43,19 +57,18 @@ def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
     )
     points = [joint_sentence(evaluation, task, guard) for task in tasks]
     tables = [] if guard.is_empty() else [guard_table(evaluation, guard, tasks)]
-    return (
-        [Section("Joint training", [how, *([GUARDED] if tables else [])], points, tables=tables)]
-        if points
-        else []
-    )
+    notes = [GUARDED, *([OWN_SEED] if evaluation.seeds > 1 else [])] if tables else []
+    return [Section("Joint training", [how, *notes], points, tables=tables)] if points else []
 
 
 def joint_sentence(evaluation: Evaluation, task: Task, guard: pl.DataFrame | None = None) -> str:
     """'watched: joint training helps in ROC-AUC and makes no difference that is shown in log-loss.'"""
     predicted_by = chosen(guard, task)
     compared, where = evaluation.comparisons.filter(task=task.name, baseline=SINGLE_TASK), ""
-    if guard is not None and predicted_by != JOINT:
-        compared = guard.filter(task=task.name, split="validation", baseline=OWN)
+    if guard is not None and not guard.is_empty():
+        split, other = ("test", SINGLE_TASK) if predicted_by == JOINT else ("validation", OWN)
+        compared = guard.filter(task=task.name, split=split, baseline=other)
+    if predicted_by != JOINT:
         where = f" on validation rows; {PREDICTED_BY[predicted_by]}, better there, predicts"
     outcomes = {
         KINDS[task.kind].metric(row["metric"]).label: outcome_of(row)
@@ -77,7 +90,7 @@ def guard_table(evaluation: Evaluation, guard: pl.DataFrame, tasks: list[Task]) 
     for task in tasks:
         of_task = {(row["split"], row["baseline"]): row for row in in_headline(guard, task).to_dicts()}
         (now,) = in_headline(evaluation.comparisons, task).filter(baseline=SINGLE_TASK).to_dicts()
-        rows = [of_task["validation", OWN], of_task.get(("test", SINGLE_TASK), now), now]
+        rows = [of_task["validation", OWN], of_task["test", SINGLE_TASK], now]
         noted += rows
         lines.append(
             [

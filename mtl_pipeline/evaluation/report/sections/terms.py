@@ -19,8 +19,8 @@ MODELS = {
     "linear": "logistic or ridge regression on the same features",
     "boosted_trees": "gradient-boosted trees (LightGBM) on the same features, one set of trees per task",
     "single_task": "the same network of the same size, trained for this task alone",
-    "multi_task": "one network trained for all tasks together, with a task's own network where that is better; the "
-    "model that is put forward",
+    "multi_task": "one network trained for all tasks together, replaced by, or averaged with, a task's own network "
+    "where validation rows favour that; the model that is put forward",
     "champion": "the model that recommends until another one is promoted",
     "ceiling": "the true probabilities or expectations of the simulator that made the data: the best possible, so it "
     "takes no part in verdicts",
