@@ -129,8 +129,11 @@ def test_where_both_tasks_have_room_the_guard_changes_nothing(paths: PipelinePat
     assert predict_examples(paths, declared(WIDE), paths.model).equals(predictions)
 
 
-def test_without_baselines_the_model_trains_the_same_networks(paths: PipelinePaths) -> None:
+def test_without_usable_baselines_the_model_trains_the_same_networks(paths: PipelinePaths) -> None:
     before, spec = model_fingerprint(paths.model), declared(NARROW)
+    (paths.baselines / "trained_with.json").unlink()
+    write_checksums(paths.baselines)
+    assert train(paths, spec)[0].fingerprint == before
     shutil.rmtree(paths.baselines.resolve())
     paths.baselines.unlink()
     summary, lines = train(paths, spec)
@@ -235,3 +238,18 @@ def test_without_a_validation_label_nothing_is_shown_and_nothing_is_changed() ->
     )
     judged = judge_members(rows, [TASK], hedge=True, seed=0)
     assert set(judged["predicted_by"]) == {"joint"}
+
+
+@pytest.mark.parametrize(("rows", "predicted_by"), [(9, "joint"), (40, "mean")])
+def test_nothing_is_hedged_on_rows_too_few_for_an_interval(rows: int, predicted_by: str) -> None:
+    labels = np.arange(rows) % 2
+    told = {"joint": 0.4 + 0.2 * labels, "own": 0.4 + 0.2 * labels, "mean": 0.3 + 0.4 * labels}
+    for predictions in told.values():
+        predictions[:2] = 0.5
+    told["mean"][:2] = 0.4, 0.6
+    frame = pl.DataFrame(
+        {"example_id": np.arange(rows), "split": "validation", "label/click": labels.astype(np.float64)}
+        | {f"prediction/{name}/click": predictions for name, predictions in told.items()}
+    )
+    judged = judge_members(frame, [TASK], hedge=True, seed=0)
+    assert set(judged["predicted_by"]) == {predicted_by}

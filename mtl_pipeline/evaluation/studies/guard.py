@@ -3,11 +3,12 @@
 A task leaves the networks for all tasks where these are shown to be worse than its own networks: in the task's headline
 metric, with a paired interval. To hedge takes less proof: the mean of both kinds predicts where it is better, in every
 compared metric, than what would predict otherwise. In one metric alone, chance can favour a mean with networks that
-know nothing of the task.
+know nothing of the task, as it can on rows too few for an interval: there nothing is changed.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import polars as pl
@@ -44,8 +45,10 @@ def judge_members(
 
 
 def best(compared: pl.DataFrame, task: Task, hedge: bool) -> str:
-    (against_own,) = in_headline(compared, task).filter(baseline=OWN)["verdict"]
-    alone, kind = OWN if against_own == WORSE else JOINT, KINDS[task.kind]
+    (against_own,) = in_headline(compared, task).filter(baseline=OWN).to_dicts()
+    if math.isnan(against_own["low"]):
+        return JOINT
+    alone, kind = OWN if against_own["verdict"] == WORSE else JOINT, KINDS[task.kind]
     values: dict[tuple[str, str], float] = {}
     for row in compared.to_dicts():
         sign = 1 if kind.metric(row["metric"]).higher_is_better else -1

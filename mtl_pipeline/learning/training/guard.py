@@ -64,9 +64,10 @@ def own_members(
     or with other settings, trained here. `shape`: that of the network for all tasks."""
     try:
         now = networks_trained_with(dataset, spec)
-        if not (others := differing(now, read_trained_with(paths.baselines))):
-            with reading(paths.baselines) as folder, readable(paths.baselines):
-                return load_own(folder, dataset, spec, shape)
+        with readable(paths.baselines):
+            if not (others := differing(now, read_trained_with(paths.baselines))):
+                with reading(paths.baselines) as folder:
+                    return load_own(folder, dataset, spec, shape)
         why = f"{paths.baselines} was not trained with the present {', '.join(others)}"
     except UserError as error:
         why = str(error)

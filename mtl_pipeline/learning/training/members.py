@@ -1,7 +1,8 @@
 """The networks that a ranker is made of, and which of them predict a task.
 
 Several networks predict together by the mean of what they give, before the link: of log odds, values, log rates. So
-their odds and rates are averaged geometrically.
+their odds and rates are averaged geometrically. For an ordinal task, the steps from limit to limit are averaged before
+softplus makes them positive.
 """
 
 from __future__ import annotations
