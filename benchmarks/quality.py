@@ -59,7 +59,7 @@ def peers_inputs(
     labels of test rows are not among them."""
     columns = [dataset.encoder.tasks.index(task.name) for task in tasks]
     components = DesignMatrix(dataset, spec).components
-    arrays: dict[str, Any] = {"validation": held_out.validation}
+    arrays: dict[str, Any] = {}
     for split, rows in {"train": dataset.train, "held_out": held_out.rows}.items():
         texts = [found[rows.text[:, place].numpy()] for place, found in enumerate(components)]
         arrays |= {

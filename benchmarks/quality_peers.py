@@ -28,7 +28,7 @@ from torch_rechub.basic.features import DenseFeature, SequenceFeature, SparseFea
 from torch_rechub.models.multi_task import MMOE, PLE
 from torch_rechub.trainers import MTLTrainer
 
-NETWORK_SETTINGS = {"lr": [5e-4, 1e-3], "weight_decay": [1e-5, 1e-3, 1e-2]}
+NETWORK_SETTINGS = {"lr": [1e-3, 3e-3], "weight_decay": [1e-5, 1e-3, 1e-2]}
 BATCH, ROUNDS_PER_EPOCH, MOST_ROUNDS, PATIENCE = 2048, 2, 24, 3
 """Validation rounds: training stops after so many, or where so many of them bring no lower loss."""
 TREE_SETTINGS = {"learning_rate": [0.2], "max_ctr_complexity": [1, 4]}
@@ -66,8 +66,7 @@ class Inputs:
 class Data:
     train: Inputs
     held_out: Inputs
-    validation: np.ndarray
-    """bool [held-out rows]."""
+    """Validation rows, and test rows without labels."""
     ids: dict[str, int]
     """Sizes of the vocabularies."""
     categorical: list[dict]
@@ -81,7 +80,7 @@ class Data:
 
     def relative_loss(self, place: int, predicted: np.ndarray) -> float:
         """Validation loss of a task, log-loss or squared error, over that of the mean training label."""
-        labels = self.held_out.labels[:, place].astype(np.float64)  # NaN on test rows
+        labels = self.held_out.labels[:, place].astype(np.float64)
         mean = np.nanmean(self.train.labels[:, place], dtype=np.float64)
         if not self.binary[place]:
             return float(np.nanmean((labels - predicted) ** 2) / np.nanmean((labels - mean) ** 2))
@@ -115,15 +114,14 @@ class Networks:
 
     def features(self) -> list:
         """New ones for each network: they hold its embeddings."""
-        lists = [field for field in self.data.categorical if field["slots"] > 1]
-        single = self.data.ids | {field["name"]: field["size"] for field in self.data.categorical}
-        for field in lists:
-            del single[field["name"]]
-        return [
-            *(SparseFeature(name, size + 1, EMBEDDING) for name, size in single.items()),
-            *(SequenceFeature(field["name"], field["size"] + 1, EMBEDDING, padding_idx=0) for field in lists),
-            DenseFeature("numeric", self.data.train.numeric.shape[1]),
+        ids = [SparseFeature(name, size + 1, EMBEDDING) for name, size in self.data.ids.items()]
+        categorical = [
+            SequenceFeature(field["name"], field["size"] + 1, EMBEDDING, padding_idx=0)
+            if field["slots"] > 1
+            else SparseFeature(field["name"], field["size"] + 1, EMBEDDING)
+            for field in self.data.categorical
         ]
+        return [*ids, *categorical, DenseFeature("numeric", self.data.train.numeric.shape[1])]
 
     def batches(self) -> Iterator[tuple[dict[str, torch.Tensor], torch.Tensor]]:
         """Without end, each epoch in a new random order."""
@@ -137,7 +135,7 @@ class Networks:
         with torch.inference_mode():
             parts = [
                 network({name: values[start : start + BATCH] for name, values in self.held_out.items()})
-                for start in range(0, len(self.data.validation), BATCH)
+                for start in range(0, len(self.data.held_out.labels), BATCH)
             ]
         return torch.cat(parts).numpy() * self.deviation + self.mean
 
@@ -184,13 +182,13 @@ class Trees:
         parts = {"id": inputs.ids, "category": inputs.categorical, "number": inputs.numeric}
         return pd.concat([pd.DataFrame(part).add_prefix(name) for name, part in parts.items()], axis=1)
 
-    def pool(self, table: pd.DataFrame, labels: np.ndarray, rows: np.ndarray) -> Pool:
-        rows = rows & ~np.isnan(labels)
-        return Pool(table[rows], labels[rows], cat_features=self.categories)
+    def pool(self, table: pd.DataFrame, labels: np.ndarray) -> Pool:
+        observed = ~np.isnan(labels)
+        return Pool(table[observed], labels[observed], cat_features=self.categories)
 
     def fit(self, place: int, **settings: float) -> Fit:
         """For the task at this place."""
-        binary, labels = self.data.binary[place], self.data.held_out.labels[:, place]
+        binary = self.data.binary[place]
         trees = (CatBoostClassifier if binary else CatBoostRegressor)(
             iterations=MOST_TREES,
             early_stopping_rounds=TREE_PATIENCE,
@@ -200,10 +198,9 @@ class Trees:
             verbose=False,
             **settings,
         )
-        everything = np.ones(len(self.train), bool)
         trees.fit(
-            self.pool(self.train, self.data.train.labels[:, place], everything),
-            eval_set=self.pool(self.held_out, labels, self.data.validation),
+            self.pool(self.train, self.data.train.labels[:, place]),
+            eval_set=self.pool(self.held_out, self.data.held_out.labels[:, place]),
         )
         pool = Pool(self.held_out, cat_features=self.categories)
         predicted = trees.predict_proba(pool)[:, 1] if binary else trees.predict(pool)
@@ -227,7 +224,7 @@ def best_of(name: str, fit: Callable[..., Fit], grid: dict[str, list], unit: str
 def main(folder: Path) -> None:
     arrays = np.load(folder / "inputs.npz")
     fields = json.loads((folder / "fields.json").read_text())
-    data = Data(Inputs.read(arrays, "train"), Inputs.read(arrays, "held_out"), arrays["validation"], **fields)
+    data = Data(Inputs.read(arrays, "train"), Inputs.read(arrays, "held_out"), **fields)
     predictions, chosen = {}, {}
     networks, trees = Networks(data), Trees(data)
     for name, make in NETWORKS.items():
