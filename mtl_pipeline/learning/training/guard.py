@@ -103,8 +103,7 @@ def joint_predictions(paths: PipelinePaths, spec: PipelineSpec, folder: Path) ->
     held_out = HeldOut(dataset, spec)
     ranker, _ = load_ranker(folder, spec, dataset.text)
     left = [task for task, predicted_by in choices(read_guard(folder)).items() if predicted_by != JOINT]
-    predicted = ranker.joint.predict_uncalibrated(held_out.rows) if left else {}
-    raw = {task: predicted[task] for task in left}
+    raw = ranker.joint.narrowed(left).predict_uncalibrated(held_out.rows)
     columns = published_columns(JOINT, raw, held_out.calibration(raw))
     return held_out.frame.select("example_id").with_columns(
         **{name: pl.Series(c) for name, c in columns.items()}
