@@ -26,7 +26,7 @@ from mtl_pipeline.learning.architectures.representation import NetworkShape
 from mtl_pipeline.learning.data.dataset import Dataset, TextVectors
 from mtl_pipeline.learning.data.encoding import FeatureEncoder, Rows
 from mtl_pipeline.learning.training.calibrator import CALIBRATION, Calibrator, calibrate, save_calibration
-from mtl_pipeline.learning.training.members import Member, load_member
+from mtl_pipeline.learning.training.members import Member, load_member, on_device
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import CANDIDATE, label_column, prediction_column, uncalibrated_column
 from mtl_pipeline.publishing import reading
@@ -191,7 +191,7 @@ def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ra
         if differs:
             raise UserError(f"{folder} was trained {what}: materialize model again")
     with readable(folder):
-        inputs = config.model, config.shape, text.tensors
+        inputs = config.model, config.shape, on_device(text.tensors)
         members = [
             load_member(with_present_names(one), *inputs, [spec.task(task) for task in of.gives], of.predicts)
             for one, of in zip(weights, saved, strict=True)
