@@ -22,6 +22,7 @@ from mtl_pipeline.learning.explain.importance import permuted_predictions
 from mtl_pipeline.learning.explain.probing import open_probe
 from mtl_pipeline.learning.training.guard import joint_predictions, read_guard
 from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.predictions import JOINT
 from mtl_pipeline.publishing import reading
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.tables import read_item_texts
@@ -65,10 +66,11 @@ def guard_frame(paths: PipelinePaths, spec: PipelineSpec, predictions: pl.DataFr
     judged = read_guard(paths.model)
     if judged is None:
         return published(GUARD)
-    joint = joint_predictions(paths, spec, paths.model)
     samples = spec.evaluation.bootstrap_samples
-    together = predictions.join(joint, on="example_id", how="left", maintain_order="left")
-    return measure_guard(together, judged, spec.tasks, bootstrap_samples=samples, seed=spec.seed)
+    if not (judged["predicted_by"] == JOINT).all():
+        joint = joint_predictions(paths, spec, paths.model)
+        predictions = predictions.join(joint, on="example_id", how="left", maintain_order="left")
+    return measure_guard(predictions, judged, spec.tasks, bootstrap_samples=samples, seed=spec.seed)
 
 
 def measure_over_seeds(

@@ -61,6 +61,7 @@ def predict_baselines(
     matrix = design.build(held_out.rows)
     columns: dict[str, np.ndarray] = {}
     alone: dict[str, Ranker] = {}
+    weights: dict[str, list[dict[str, torch.Tensor]]] = {}
     seconds: dict[str, float] = {}
     for task in spec.tasks:
         started = time.perf_counter()
@@ -69,7 +70,9 @@ def predict_baselines(
             if model == SINGLE_TASK:
                 # Predicted by themselves, as for the model: other batches round otherwise, and that would tell a task
                 # that is left to this network from the network.
-                on_validation = alone[task.name].predict_uncalibrated(dataset.validation)
+                ranker = alone.pop(task.name)
+                on_validation = ranker.predict_uncalibrated(dataset.validation)
+                weights[task.name] = [member.weights for member in ranker.members]
             calibration = fit_calibration(spec, held_out.validation_labels, on_validation)
             columns |= published_columns(model, {task.name: predictions}, calibration)
             taken = time.perf_counter() - started
@@ -80,8 +83,8 @@ def predict_baselines(
         held_out.frame.select("example_id").with_columns(
             pl.Series(name, values) for name, values in columns.items()
         ).write_parquet(folder / "predictions.parquet")
-        for ranker in alone.values():
-            save_own(folder, ranker)
+        for name, networks in weights.items():
+            save_own(folder, name, networks)
         write_trained_with(folder, networks_trained_with(dataset, spec))
         fingerprint = folder_fingerprint(folder)
     return BaselinesSummary(len(held_out.rows), seconds, fingerprint)
@@ -97,7 +100,7 @@ def answers(
     alone: dict[str, Ranker],
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Fit one baseline after another: its name, and its uncalibrated predictions for the held-out rows, of which
-    `matrix` holds the inputs. The networks of the last one are added to `alone`."""
+    `matrix` holds the inputs. The networks of the last one are handed over in `alone`."""
     labels = dataset.train.labels[:, dataset.encoder.tasks.index(task.name)].numpy()
     observed = np.flatnonzero(~np.isnan(labels))
     yield "constant", constant_answers(task, labels[observed], len(matrix))

@@ -47,7 +47,7 @@ def permuted(rows: Rows, group: FeatureGroup, order: torch.Tensor) -> Rows:
 
 
 def predicted(probe: Probe, sample: Sample, rows: Rows, group: FeatureGroup | None) -> pl.DataFrame:
-    predictions = probe.ranker.predict(rows)
+    predictions = probe.ranker.narrowed(sample.tasks).predict(rows)
     tasks = [task.name for task in probe.ranker.tasks]
     labels = {task: sample.rows.labels[:, tasks.index(task)].numpy() for task in sample.tasks}
     return pl.DataFrame(

@@ -6,12 +6,13 @@ flatters both; test rows are left to the evaluation, which measures what the gua
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from mtl_pipeline.champions import reading_model
 from mtl_pipeline.errors import UserError
@@ -19,7 +20,7 @@ from mtl_pipeline.learning.architectures.representation import NetworkShape
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.training.held_out import HeldOut
 from mtl_pipeline.learning.training.loop import Log, fit_members
-from mtl_pipeline.learning.training.members import SPEAKERS, Member, composed, load_member
+from mtl_pipeline.learning.training.members import SPEAKERS, Member, composed, load_member, on_device
 from mtl_pipeline.learning.training.provenance import differing, networks_trained_with, read_trained_with
 from mtl_pipeline.learning.training.ranker import Ranker, load_ranker, published_columns, readable
 from mtl_pipeline.paths import PipelinePaths
@@ -77,14 +78,14 @@ def own_members(
     ]
 
 
-def save_own(folder: Path, ranker: Ranker) -> None:
-    """Write the networks of a ranker for one task."""
-    for number, member in enumerate(ranker.members):
-        member.save(own_file(folder, ranker.tasks[0].name, number))
+def save_own(folder: Path, task: str, networks: Iterable[Mapping[str, Tensor]]) -> None:
+    """Write the weights of the networks for one task."""
+    for number, weights in enumerate(networks):
+        save_file(dict(weights), own_file(folder, task, number))
 
 
 def load_own(folder: Path, dataset: Dataset, spec: PipelineSpec, shape: NetworkShape) -> list[Member]:
-    inputs = spec.model, shape, dataset.text.tensors
+    inputs = spec.model, shape, on_device(dataset.text.tensors)
     return [
         load_member(load_file(own_file(folder, task.name, number)), *inputs, [task], [task.name])
         for task in spec.tasks
@@ -103,8 +104,7 @@ def joint_predictions(paths: PipelinePaths, spec: PipelineSpec, folder: Path) ->
     held_out = HeldOut(dataset, spec)
     ranker, _ = load_ranker(folder, spec, dataset.text)
     left = [task for task, predicted_by in choices(read_guard(folder)).items() if predicted_by != JOINT]
-    predicted = ranker.joint.predict_uncalibrated(held_out.rows) if left else {}
-    raw = {task: predicted[task] for task in left}
+    raw = ranker.joint.narrowed(left).predict_uncalibrated(held_out.rows)
     columns = published_columns(JOINT, raw, held_out.calibration(raw))
     return held_out.frame.select("example_id").with_columns(
         **{name: pl.Series(c) for name, c in columns.items()}

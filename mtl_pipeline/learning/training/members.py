@@ -59,8 +59,13 @@ class Member:
     def parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.network.parameters())
 
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """On the CPU."""
+        return {name: value.contiguous().cpu() for name, value in self.network.state_dict().items()}
+
     def save(self, file: Path) -> None:
-        save_file({name: value.contiguous().cpu() for name, value in self.network.state_dict().items()}, file)
+        save_file(self.weights, file)
 
 
 def load_member(
@@ -78,8 +83,16 @@ def load_member(
     of_tasks = replace(shape, outputs=tuple(task.outputs for task in tasks))
     network = MultiTaskNetwork(model, of_tasks, texts)
     network.load_state_dict(weights)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return replace(Member.of(network.to(device), tasks), predicts=tuple(predicts))
+    return replace(Member.of(network.to(device()), tasks), predicts=tuple(predicts))
+
+
+def on_device(texts: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Moved once, for all networks to share."""
+    return {table: vectors.to(device()) for table, vectors in texts.items()}
+
+
+def device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def composed(joint: Iterable[Member], own: Iterable[Member], predicted_by: Mapping[str, str]) -> list[Member]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from mtl_pipeline.learning.architectures.representation import NetworkShape
 from mtl_pipeline.learning.data.dataset import Dataset, TextVectors
 from mtl_pipeline.learning.data.encoding import FeatureEncoder, Rows
 from mtl_pipeline.learning.training.calibrator import CALIBRATION, Calibrator, calibrate, save_calibration
-from mtl_pipeline.learning.training.members import Member, load_member
+from mtl_pipeline.learning.training.members import Member, load_member, on_device
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import CANDIDATE, label_column, prediction_column, uncalibrated_column
 from mtl_pipeline.publishing import reading
@@ -100,16 +100,17 @@ class Ranker:
     def predict_uncalibrated(self, rows: Rows) -> dict[str, np.ndarray]:
         """By task, float32: probabilities [rows] (binary), values on the label's scale [rows] (regression),
         expected counts [rows] (count) or probabilities of the classes [rows, classes]."""
-        scales = zip(self.scale.mean, self.scale.standard_deviation, strict=True)
+        outputs = self.outputs(rows)
+        scales = zip(self.tasks, self.scale.mean, self.scale.standard_deviation, strict=True)
         return {
-            task.name: (KINDS[task.kind].predictions(output) * standard_deviation + mean).numpy()
-            for task, output, (mean, standard_deviation) in zip(
-                self.tasks, self.outputs(rows), scales, strict=True
-            )
+            task.name: (KINDS[task.kind].predictions(outputs[task.name]) * deviation + mean).numpy()
+            for task, mean, deviation in scales
+            if task.name in outputs
         }
 
-    def outputs(self, rows: Rows) -> list[Tensor]:
-        """By task, float32 [rows, outputs of the task]: the mean of what its members give, before the link."""
+    def outputs(self, rows: Rows) -> dict[str, Tensor]:
+        """By task that members predict, float32 [rows, outputs of the task]: the mean of what they give, before the
+        link."""
         widths = {task.name: task.outputs for task in self.tasks}
         given: dict[str, list[Tensor]] = {task: [] for task in widths}
         for member in self.members:
@@ -117,7 +118,15 @@ class Ranker:
                 outputs = member.outputs(rows, [widths[task] for task in member.gives])
                 for task in member.predicts:
                     given[task].append(outputs[task])
-        return [torch.stack(of_task).mean(0) for of_task in given.values()]
+        return {task: torch.stack(outputs).mean(0) for task, outputs in given.items() if outputs}
+
+    def narrowed(self, tasks: Collection[str]) -> Ranker:
+        """One that predicts these tasks only, and runs no network that they do not need."""
+        members = [
+            replace(member, predicts=tuple(task for task in member.predicts if task in tasks))
+            for member in self.members
+        ]
+        return replace(self, members=members)
 
     @property
     def network(self) -> MultiTaskNetwork:
@@ -182,7 +191,7 @@ def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ra
         if differs:
             raise UserError(f"{folder} was trained {what}: materialize model again")
     with readable(folder):
-        inputs = config.model, config.shape, text.tensors
+        inputs = config.model, config.shape, on_device(text.tensors)
         members = [
             load_member(with_present_names(one), *inputs, [spec.task(task) for task in of.gives], of.predicts)
             for one, of in zip(weights, saved, strict=True)
