@@ -412,7 +412,7 @@ class Evaluation(SpecModel):
     """How models are compared: intervals, seeds, slices of the test rows, earlier test windows."""
 
     bootstrap_samples: int = Field(default=500, ge=1)
-    """Bootstrap resamples behind each interval; more make its ends more stable."""
+    """Bootstrap resamples behind each interval but those that the guard goes by; more make its ends more stable."""
     seeds: int = Field(default=1, ge=1)
     """How many seeds the multi-task network is compared with its baselines over: `seed`, which the model has, and the
     next ones. With more than one, every run of the pipeline trains them as `seed_runs` (docs/seed-runs.md)."""
