@@ -32,7 +32,7 @@ from mtl_pipeline_tests.components.conftest import Project, open_copy, record_ru
 from mtl_pipeline_tests.conftest import PIPELINE, TinyPipeline
 
 LAST_STAGES = ("model", "evaluation", "champion", "recommendations")
-UNLEARNED = {"epochs": 1, "learning_rate": 1e-9, "calibration": "none"}
+UNLEARNED = {"epochs": 1, "learning_rate": 1e-9, "calibration": "none", "guard": False}
 """A random network; calibrated, even it may be a little better than a constant answer."""
 HASTY = {"epochs": 1, "learning_rate": 5e-4, "loss_normalisation": "tasks"}
 """Enough to beat a constant answer, not enough to be as good as the first model."""

@@ -16,10 +16,10 @@ TABLES = ["users", "items", "interactions", "rejected_rows"]
 def test_stages_run_in_lineage_order_and_say_how_long_they_took(
     tiny_pipeline: TinyPipeline, capsys: pytest.CaptureFixture
 ) -> None:
-    assert main([PIPELINE, "examples", *TABLES[::-1]]) == 0
+    assert main([PIPELINE, "examples", "item_embeddings", *TABLES[::-1]]) == 0
     printed = capsys.readouterr().out.splitlines()
     made = [line.partition(":")[0] for line in printed if ": made in " in line]
-    assert made == [*TABLES, "examples"]
+    assert made == [*TABLES, "item_embeddings", "examples"]
     assert (tiny_pipeline.paths.examples / "examples.parquet").is_file()
 
 
