@@ -13,17 +13,15 @@ from mtl_pipeline.spec.base import (
     SpecError,
     entire_space_name,
 )
+from mtl_pipeline.spec.features import ColumnFeatures, HistoryFeature, Sequence
 from mtl_pipeline.spec.learning import MMoESettings, Model, PLESettings, SharedBottomSettings, Training
 from mtl_pipeline.spec.pipeline import PipelineSpec
 from mtl_pipeline.spec.sections import (
     Backtest,
-    ColumnFeatures,
     Encoder,
-    HistoryFeature,
     Negatives,
     RawFiles,
     Recommendations,
-    Sequence,
     Split,
     Task,
     Warehouse,

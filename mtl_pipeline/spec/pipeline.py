@@ -21,11 +21,11 @@ from mtl_pipeline.spec.base import (
     refuse_repeats,
     refuse_unknown,
 )
+from mtl_pipeline.spec.features import Features
 from mtl_pipeline.spec.learning import Model, Training
 from mtl_pipeline.spec.sections import (
     Encoder,
     Evaluation,
-    Features,
     Negatives,
     Promotion,
     RawFiles,
