@@ -147,7 +147,7 @@ def measure(root: Path, users: int, items: int, log: int, frames: int) -> tuple[
     stages, candidates = Stages(), 0
     with ExitStack() as stack:
         with stages.timed("once"):
-            frames_made = islice(stack.enter_context(build_candidates(paths, SPEC)), frames)
+            frames_made = islice(stack.enter_context(build_candidates(paths, SPEC)).frames, frames)
         while True:
             with stages.timed("features"):
                 frame = next(frames_made, None)

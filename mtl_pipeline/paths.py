@@ -91,7 +91,7 @@ class PipelinePaths:
     truth = InData("truth.parquet")
     """True probabilities of a simulated pipeline: the interactions' key and a column per task. May be absent."""
     examples = InData("examples")
-    """Folder: `examples.parquet`, `statistics.parquet`, `vocabulary.parquet`."""
+    """Folder: `examples.parquet`, `statistics.parquet`, `vocabulary.parquet`; with sequences `chosen.parquet`."""
     model = InData("model")
     """Folder of the newest model, the challenger: weights, `config.json`, `calibration.json`, `statistics.parquet`,
     `vocabulary.parquet`, `training_log.json`, `seen.json`, and `guard.parquet` where the pipeline has a guard."""

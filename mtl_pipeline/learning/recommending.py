@@ -37,13 +37,14 @@ def recommend(
     paths: PipelinePaths,
     spec: PipelineSpec,
     candidates: Iterable[pl.DataFrame],
+    chosen: pl.DataFrame | None = None,
     *,
     model: Path,
     target: Path,
     log: Log = print,
 ) -> RecommendationsSummary:
     """Score the candidates with the model in folder `model` and publish each user's best: user_id, item_id, rank,
-    score, and the columns of `prediction_columns`.
+    score, and the columns of `prediction_columns`. `chosen`: with sequences, what users chose until now.
 
     Raises UserError when `recommendations.score` is no SQL expression over the predictions.
     """
@@ -51,10 +52,11 @@ def recommend(
     ensure_writable(target)
     ranker, encoder = load_ranker(model, spec, TextVectors.read(paths, spec))
     score = spec.recommendations.score or default_score(spec)
+    earlier = encoder.encode_chosen(chosen)
     best: list[pl.DataFrame] = []
     scored = 0
     for frame in candidates:
-        predictions = prediction_columns(ranker.predict(encoder.encode(frame)), spec)
+        predictions = prediction_columns(ranker.predict(encoder.encode(frame, earlier)), spec)
         ranked = frame.select("user_id", "item_id").hstack(predictions)
         best.append(best_per_user(ranked, score, spec.recommendations.per_user))
         scored += len(frame)

@@ -5,6 +5,8 @@ are refused here, before anything runs.
 """
 
 from mtl_pipeline.spec.base import (
+    CHOSEN_FROM,
+    CHOSEN_TO,
     KNOWN_AT,
     LAST_TIMESTAMP,
     NAME_PATTERN,

@@ -17,8 +17,11 @@ came a week after its click; NULL: at once. History counts a label from then on,
 before the next split starts. A task may name a column of its own."""
 LAST_TIMESTAMP = "last_timestamp"
 """Column of merged interactions: the time of the last event of each."""
+CHOSEN_FROM, CHOSEN_TO = "chosen_from", "chosen_to"
+"""Columns of examples and of candidates: from which row of chosen.parquet, and up to before which, lies what the user
+had chosen last."""
 RESERVED_COLUMNS = (
-    frozenset({"user_id", "item_id", "timestamp", KNOWN_AT, LAST_TIMESTAMP})
+    frozenset({"user_id", "item_id", "timestamp", KNOWN_AT, LAST_TIMESTAMP, CHOSEN_FROM, CHOSEN_TO})
     | {"example_id", "split", "sampled"}
     | {"source_file", "source_line", "source_rows"}
 )

@@ -11,6 +11,7 @@ from mtl_pipeline.spec.base import SpecModel
 Architecture = Literal["shared_bottom", "mmoe", "ple"]
 LossNormalisation = Literal["labels", "tasks"]
 Numbers = Literal["linear", "piecewise"]
+SequenceEncoder = Literal["target_attention"]
 Weighting = Literal["static", "uncertainty"]
 Width = Annotated[int, Field(ge=1)]
 
@@ -30,6 +31,11 @@ class SharedBottomSettings(SpecModel):
     values in training, each number embedded like a category: for features with thresholds, or mostly 0."""
     text_dimension: int = Field(default=32, ge=1)
     """Width of the trained projection of the text vectors."""
+    sequence_encoder: SequenceEncoder | None = None
+    """How the network reads the items of `features.sequence` themselves, besides the numbers made of them.
+    target_attention: each is weighted by how it goes with the row's item, learned from ids, texts and labels."""
+    sequence_dimension: int = Field(default=16, ge=1)
+    """Width of the vectors of items in the sequence encoder."""
     hidden: list[Width] = Field(default=[64, 32], min_length=1)
     """Layer widths of the shared bottom, or of each expert."""
     tower: list[Width] = [32]

@@ -32,7 +32,7 @@ class BacktestWork:
 
     @property
     def inputs(self) -> Path:
-        """Holds examples.parquet, embeddings/<table>.parquet and, where a simulator wrote it, truth.parquet."""
+        """Holds examples.parquet and files beside it, embeddings/<table>.parquet and, of a simulator, truth.parquet."""
         return self.folder / "inputs"
 
     def window(self, number: int) -> Path:
@@ -103,8 +103,9 @@ def pin_inputs(paths: PipelinePaths, spec: PipelineSpec, folder: Path) -> None:
     (folder / "embeddings").mkdir(parents=True)
     with reading(paths.examples) as examples:
         keep(examples / "examples.parquet", folder)
-        if (steps := examples / "label_steps.parquet").is_file():
-            keep(steps, folder)
+        for beside in ("label_steps.parquet", "chosen.parquet"):
+            if (examples / beside).is_file():
+                keep(examples / beside, folder)
     for table in spec.text_tables:
         verify_file(paths.embeddings(table))
         keep(paths.embeddings(table), folder / "embeddings")

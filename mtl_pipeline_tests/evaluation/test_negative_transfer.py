@@ -23,7 +23,7 @@ def trained_together_and_alone(paths: PipelinePaths, model: dict) -> Evaluation:
     spec = PipelineSpec.model_validate(CONFLICT | {"model": model})
     dataset = Dataset(paths, spec)
     evaluated = dataset.split("validation", "test")
-    rows = dataset.encoder.encode(evaluated)
+    rows = dataset.encode(evaluated)
     together = fit_network(dataset, spec, spec.tasks, lambda line: None).ranker.predict(rows)
     alone = {
         task.name: fit_network(dataset, spec, [task], lambda line: None).ranker.predict(rows)[task.name]

@@ -32,7 +32,8 @@ class TwoOutputs(nn.Module):
 
 def rows(values: list[float]) -> Rows:
     nothing = torch.empty(len(values), 0, dtype=torch.int32)
-    return Rows(nothing, nothing, torch.tensor(values)[:, None], nothing, torch.zeros(len(values), 2))
+    numeric, labels = torch.tensor(values)[:, None], torch.zeros(len(values), 2)
+    return Rows(nothing, nothing, numeric, nothing, labels, sequence=nothing)
 
 
 def started(callback: Callback, train: Rows) -> tuple[TwoOutputs, Run]:

@@ -42,6 +42,7 @@ def numbered_rows() -> Rows:
         numeric=column.repeat(1, 3).float(),
         text=column.repeat(1, 2).int(),
         labels=column.float(),
+        sequence=column.repeat(1, 2),
     )
 
 

@@ -63,19 +63,31 @@ def write_log(root: Path, events: list[Event], spec: PipelineSpec = SPEC) -> tup
 
 def features_of(paths: PipelinePaths, rows: pl.DataFrame, spec: PipelineSpec = SPEC) -> pl.DataFrame:
     """In the order of rows: user_id, item_id, timestamp."""
+    made, _ = features_and_chosen(paths, rows, spec)
+    return made.drop("chosen_from", "chosen_to")
+
+
+def features_and_chosen(
+    paths: PipelinePaths, rows: pl.DataFrame, spec: PipelineSpec = SPEC
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     with open_warehouse(paths.warehouse, read_only=True) as connection:
         connection.execute("CREATE TEMP TABLE rows AS FROM rows")
         table = add_sequence_features(connection, paths, spec, "rows")
-        return connection.sql(f"FROM {table} ORDER BY user_id, item_id, timestamp").pl()
+        made = connection.sql(f"FROM {table} ORDER BY user_id, item_id, timestamp").pl()
+        return made, connection.sql("FROM chosen").pl()
+
+
+def chosen_before(events: list[Event], day: float) -> list[Event]:
+    """In order of time; of one time, in order of items."""
+    earlier = (event for event in events if event[2] < day and event[3])
+    return sorted(earlier, key=lambda event: (event[2], event[1]))
 
 
 def by_definition(
     events: list[Event], vectors: np.ndarray, user: int, item: int, day: float
 ) -> dict[str, float | None]:
     """What add_sequence_features says of one row, from the events of days before it."""
-    earlier = sorted(
-        (event for event in events if event[2] < day and event[3]), key=lambda event: (event[2], event[1])
-    )
+    earlier = chosen_before(events, day)
     chosen = {one: [event for event in earlier if event[0] == one] for one in range(1, USERS + 1)}
     last = chosen[user][-LAST:]
     if not last:
@@ -122,6 +134,13 @@ def by_definition(
     }
 
 
+def rows_of_days(*days: int) -> pl.DataFrame:
+    """Every user, and one who is not in the log, with every item."""
+    users, items = range(1, USERS + 2), range(1, ITEMS + 1)
+    rows = [(user, item, START + timedelta(day)) for user in users for item in items for day in days]
+    return pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row")
+
+
 @settings(max_examples=12, deadline=None)
 @given(events=EVENTS)
 def test_relations_are_those_of_their_definition(
@@ -129,20 +148,13 @@ def test_relations_are_those_of_their_definition(
 ) -> None:
     paths, vectors = write_log(tmp_path_factory.mktemp("root"), events)
     components = leading_components(vectors)
-    rows = pl.DataFrame(
-        [
-            (user, item, day)
-            for user in range(1, USERS + 2)
-            for item in range(1, ITEMS + 1)
-            for day in (0, 3, 5, 9)
-        ],
-        schema=["user_id", "item_id", "day"],
-        orient="row",
-    )
-    made = features_of(paths, rows.select("user_id", "item_id", timestamp=START + pl.duration(days="day")))
+    made, chosen = features_and_chosen(paths, rows_of_days(0, 3, 5, 9))
     for row in made.iter_rows(named=True):
         day = (row["timestamp"] - START) / timedelta(days=1)
         user = row["user_id"]
+        last = [event for event in chosen_before(events, day) if event[0] == user][-LAST:]
+        looked_back_at = chosen[row["chosen_from"] : row["chosen_to"]].select("item_id", "stars").rows()
+        assert looked_back_at == [(event[1], event[4]) for event in last]
         expected = (
             by_definition(events, components, user, row["item_id"], day)
             if user <= USERS
@@ -162,12 +174,14 @@ def test_candidates_have_what_a_row_of_this_moment_would_have(
 ) -> None:
     """Also where what was chosen last is not known yet."""
     paths, _ = write_log(tmp_path_factory.mktemp("root"), events)
-    with build_candidates(paths, spec) as frames:
-        made = pl.concat(frames)
+    with build_candidates(paths, spec) as candidates:
+        made, chosen = pl.concat(candidates), candidates.chosen
     now = max(event[2] for event in events)
     rows = made.select("user_id", "item_id", timestamp=pl.lit(START + timedelta(days=now, seconds=1)))
-    expected = features_of(paths, rows, spec).drop("timestamp")
-    assert_frame_equal(made, expected, abs_tol=1e-5)
+    expected, chosen_by_then = features_and_chosen(paths, rows, spec)
+    assert_frame_equal(made, expected.drop("timestamp"), abs_tol=1e-5)
+    assert chosen is not None
+    assert_frame_equal(chosen, chosen_by_then)
 
 
 def test_where_everything_was_chosen_there_are_no_candidates(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mtl_pipeline.learning.architectures.numbers import PiecewiseEmbedding
+from mtl_pipeline.learning.architectures.sequences import SEQUENCE_ENCODERS
+from mtl_pipeline.learning.architectures.sequences.base import SequenceShape
 from mtl_pipeline.learning.data.encoding import CategoricalField, Rows
 from mtl_pipeline.spec import Model
 
@@ -28,6 +30,8 @@ class NetworkShape:
     numerics: int
     outputs: tuple[int, ...]
     """Numbers to give for each task."""
+    sequence: SequenceShape | None = None
+    """Where the network reads sequences."""
 
 
 class IdEmbedding(nn.Module):
@@ -141,9 +145,15 @@ class Representation(nn.Module):
             for side in SIDES
         )
         self.interaction = Interaction(user, item, model.text_dimension) if user and item else None
+        self.sequence = (
+            SEQUENCE_ENCODERS[model.sequence_encoder](item, model.sequence_dimension, shape.sequence)
+            if model.sequence_encoder and shape.sequence
+            else None
+        )
         self.width = (
             user
             + item
+            + (self.sequence.width if self.sequence else 0)
             + len(shape.fields) * model.categorical_dimension
             + shape.numerics * (1 + (model.categorical_dimension if self.numbers else 0))
             + (model.text_dimension if self.interaction else 0)
@@ -166,12 +176,34 @@ class Representation(nn.Module):
             inputs.append(self.numbers(rows.numeric))
         if self.interaction:
             inputs.append(self.interaction(torch.cat(parts["user"], 1), torch.cat(parts["item"], 1)))
+        if self.sequence:
+            inputs.append(self.encode_sequence(torch.cat(parts["item"], 1), rows))
         return torch.cat(inputs, 1)
 
+    def encode_sequence(self, candidate: Tensor, rows: Rows) -> Tensor:
+        """float32 [rows, width of the sequence encoder]. Each item that these rows look up is embedded once."""
+        assert rows.chosen is not None
+        assert self.sequence is not None
+        places, present = self.sequence.places(rows.sequence)
+        needed = torch.zeros(len(rows.chosen.ids), dtype=torch.bool, device=places.device)
+        item = rows.chosen.item[places]
+        needed[item] = True
+        items = self.items(rows.chosen.ids[needed], rows.chosen.text[needed])
+        number = needed.cumsum(0) - 1
+        return self.sequence(candidate, items, number[item], present, rows.chosen.labels[places])
+
+    def items(self, ids: Tensor, text: Tensor) -> Tensor:
+        """What stands for items: int32 [items, 1 or 0 columns] each → float32 [items, width of the item's side]."""
+        parts = [self.ids["item_id"](ids[:, 0])] if "item_id" in self.ids else []
+        parts += [self.texts["item"](text[:, 0])] if "item" in self.texts else []
+        return torch.cat(parts, 1)
+
     def fit(self, train: Rows) -> None:
-        """Take from the training rows what is not learned by gradients: the bins of numbers."""
+        """Take from the training rows what is not learned by gradients: the bins of numbers, the scale of labels."""
         if self.numbers:
             self.numbers.fit(train.numeric)
+        if self.sequence:
+            self.sequence.fit(train)
 
     @contextmanager
     def texts_kept(self, rows: int) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -59,9 +60,11 @@ class Dataset:
             self.examples = pl.read_parquet(folder / "examples.parquet")
             self.statistics = pl.read_parquet(folder / "statistics.parquet")
             self.vocabulary = pl.read_parquet(folder / "vocabulary.parquet")
+            chosen = read_chosen(folder, spec)
         self.text = TextVectors.read(paths, spec)
         self.slots = list_slots(self.examples.filter(pl.col("split") == "train"))
         self.encoder = FeatureEncoder(spec, self.statistics, self.vocabulary, self.slots, self.text.ids)
+        self.chosen = self.encoder.encode_chosen(chosen)
 
     def split(self, *names: str) -> pl.DataFrame:
         return self.examples.filter(pl.col("split").is_in(names))
@@ -79,11 +82,15 @@ class Dataset:
 
     @cached_property
     def train(self) -> Rows:
-        return self.encoder.encode(self.split("train"))
+        return self.encode(self.split("train"))
 
     @cached_property
     def validation(self) -> Rows:
-        return self.encoder.encode(self.split("validation"))
+        return self.encode(self.split("validation"))
+
+    def encode(self, rows: pl.DataFrame) -> Rows:
+        """Some of the examples, encoded."""
+        return self.encoder.encode(rows, self.chosen)
 
     @property
     def validation_labels(self) -> dict[str, np.ndarray]:
@@ -93,3 +100,8 @@ class Dataset:
     @property
     def device(self) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def read_chosen(folder: Path, spec: PipelineSpec) -> pl.DataFrame | None:
+    """What users chose, from a folder of examples; None where the pipeline has no sequences."""
+    return pl.read_parquet(folder / "chosen.parquet") if spec.features.sequence else None

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 import torch
 
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.spec import CHOSEN_FROM, CHOSEN_TO, PipelineSpec
 
 Columns = Mapping[str, list[int]]
 """Columns by tensor of `Rows`."""
 
 LONGEST_LIST = 8
 """Values kept of a list-valued categorical feature; later ones are dropped."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What users chose, one user after another, oldest first; and the items among that, each once."""
+
+    ids: torch.Tensor
+    """int32 [items, 1]: as in `Rows`."""
+    text: torch.Tensor
+    """int32 [items, 1 where items have text]: as in `Rows`."""
+    item: torch.Tensor
+    """int64 [choices]: which of the items."""
+    labels: torch.Tensor
+    """float32 [choices, labels of the sequence]: NaN where not known."""
+
+    def to(self, device: torch.device) -> Chosen:
+        return Chosen(*(tensor.to(device) for tensor in vars(self).values()))
 
 
 @dataclass(frozen=True)
@@ -33,19 +50,42 @@ class Rows:
     """int32 [rows, texts]: row of the text vector of the user and of the item, where they have text."""
     labels: torch.Tensor
     """float32 [rows, tasks]: NaN where not observed; classes by their number from 0."""
+    sequence: torch.Tensor
+    """int64 [rows, 2], without sequences [rows, 0]: from where, and up to before where, lies in `chosen` what the user
+    chose last."""
+    chosen: Chosen | None = None
+    """What all rows look up together."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, rows: torch.Tensor | slice) -> Rows:
-        return Rows(*(getattr(self, field.name)[rows] for field in fields(self)))
+        return self.each(lambda tensor: tensor[rows])
 
     def batches(self, size: int) -> Iterator[Rows]:
         """All rows in their order, at most `size` at a time."""
         return (self[start : start + size] for start in range(0, len(self), size))
 
     def to(self, device: torch.device) -> Rows:
-        return Rows(*(getattr(self, field.name).to(device) for field in fields(self)))
+        chosen = self.chosen.to(device) if self.chosen else None
+        return replace(self.each(lambda tensor: tensor.to(device)), chosen=chosen)
+
+    def each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Rows:
+        """With every tensor that has a line for each row changed."""
+        return Rows(
+            ids=change(self.ids),
+            categorical=change(self.categorical),
+            numeric=change(self.numeric),
+            text=change(self.text),
+            labels=change(self.labels),
+            sequence=change(self.sequence),
+            chosen=self.chosen,
+        )
+
+    @property
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Those that have a line for each row, by name."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
 
 
 @dataclass(frozen=True)
@@ -71,6 +111,7 @@ class FeatureEncoder:
         """`slots`: by list-valued feature; `text_ids`: by `user_id` and `item_id`, ids in order of their vectors."""
         self.tasks = [task.name for task in spec.tasks]
         self.ids = list(spec.ids)
+        self.sequence_labels = spec.features.sequence.labels if spec.features.sequence else []
         self.statistics = statistics
         self.flagged = statistics.filter(pl.col("missing") > 0)["feature"].to_list()
         self.vocabulary = {
@@ -100,13 +141,15 @@ class FeatureEncoder:
             columns[name] = {"numeric": [place, *flag]}
         return columns
 
-    def encode(self, frame: pl.DataFrame) -> Rows:
-        """Encode rows that have ids and raw features; labels that are absent become NaN."""
+    def encode(self, frame: pl.DataFrame, chosen: Chosen | None = None) -> Rows:
+        """Encode rows that have ids and raw features; labels that are absent become NaN. `chosen`: what their sequences
+        are of, where the pipeline has these."""
         rows = len(frame)
         unobserved = pl.repeat(None, rows, dtype=pl.Float32, eager=True)
         ids = [self.index(frame[name], name) for name in self.ids]
         slots = [slot for field in self.fields for slot in self.slot_columns(frame[field.name], field)]
         texts = [self.text_row(frame[name], name) for name in self.text_ids]
+        places = [frame[name] for name in (CHOSEN_FROM, CHOSEN_TO)] if chosen else []
         labels = [frame.get_column(task, default=unobserved).cast(pl.Float32) for task in self.tasks]
         return Rows(
             ids=stack(ids, rows, torch.int32),
@@ -114,6 +157,26 @@ class FeatureEncoder:
             numeric=stack(self.numeric_columns(frame), rows, torch.float32),
             text=stack(texts, rows, torch.int32),
             labels=stack([label.fill_null(np.nan) for label in labels], rows, torch.float32),
+            sequence=stack(places, rows, torch.int64),
+            chosen=chosen,
+        )
+
+    def encode_chosen(self, chosen: pl.DataFrame | None) -> Chosen | None:
+        """`chosen`: as chosen.parquet, with one of the spec's sequence labels a column; None stays None."""
+        if chosen is None:
+            return None
+        items = chosen["item_id"].unique(maintain_order=True)
+        numbered = items.to_frame().with_row_index("item")
+        item = chosen.select("item_id").join(numbered, on="item_id", how="left", maintain_order="left")[
+            "item"
+        ]
+        texts = [self.text_row(items, "item_id")] if "item_id" in self.text_ids else []
+        labels = [chosen[name].cast(pl.Float32).fill_null(np.nan) for name in self.sequence_labels]
+        return Chosen(
+            ids=stack([self.index(items, "item_id")], len(items), torch.int32),
+            text=stack(texts, len(items), torch.int32),
+            item=torch.from_numpy(item.cast(pl.Int64).to_numpy(writable=True)),
+            labels=stack(labels, len(chosen), torch.float32),
         )
 
     def index(self, values: pl.Series, feature: str) -> pl.Series:

@@ -41,6 +41,8 @@ def feature_groups(spec: PipelineSpec, encoder: FeatureEncoder) -> list[FeatureG
         },
         "history": {name: columns[name] for name in spec.history_features},
     }
+    if spec.model.sequence_encoder:
+        families["history"]["items chosen last"] = {"sequence": [0, 1]}
     groups = []
     for family, members in families.items():
         if len(members) > 1:

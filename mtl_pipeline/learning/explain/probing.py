@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from mtl_pipeline.learning.data.dataset import TextVectors
+from mtl_pipeline.learning.data.dataset import TextVectors, read_chosen
 from mtl_pipeline.learning.data.encoding import Rows
 from mtl_pipeline.learning.data.feature_groups import FeatureGroup, feature_groups
 from mtl_pipeline.learning.data.samples import observed_samples
@@ -49,12 +49,13 @@ def open_probe(paths: PipelinePaths, spec: PipelineSpec, folder: Path) -> Probe:
     groups = feature_groups(spec, encoder)
     with reading(paths.examples) as examples:
         test = pl.read_parquet(examples / "examples.parquet").filter(pl.col("split") == "test")
+        chosen = encoder.encode_chosen(read_chosen(examples, spec))
     labels = test.select(pl.col(encoder.tasks).cast(pl.Float64).fill_null(np.nan)).to_numpy()
     rows_of_tasks = observed_samples(labels, rows_per_task(len(groups), len(spec.tasks)), spec.seed)
     by_rows: dict[bytes, Sample] = {}
     for task, rows in zip(encoder.tasks, rows_of_tasks, strict=True):
         if rows.tobytes() not in by_rows:
-            by_rows[rows.tobytes()] = Sample([], encoder.encode(test[rows]))
+            by_rows[rows.tobytes()] = Sample([], encoder.encode(test[rows], chosen))
         by_rows[rows.tobytes()].tasks.append(task)
     return Probe(ranker, groups, list(by_rows.values()), spec.seed)
 

@@ -18,7 +18,7 @@ class HeldOut:
     def __init__(self, dataset: Dataset, spec: PipelineSpec) -> None:
         self.spec = spec
         self.frame = dataset.split("validation", "test")
-        self.rows = dataset.encoder.encode(self.frame)
+        self.rows = dataset.encode(self.frame)
         self.validation = (self.frame["split"] == "validation").to_numpy()
         self.validation_labels = dataset.validation_labels
 

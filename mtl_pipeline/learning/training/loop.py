@@ -22,6 +22,7 @@ from torch import Tensor
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.architectures.representation import NetworkShape
+from mtl_pipeline.learning.architectures.sequences.base import SequenceShape
 from mtl_pipeline.learning.balancing import BALANCERS, Balancer
 from mtl_pipeline.learning.balancing.base import observed_shares
 from mtl_pipeline.learning.data.dataset import Dataset
@@ -87,6 +88,7 @@ def fit_network(
         fields=tuple(dataset.encoder.fields),
         numerics=train.numeric.shape[1],
         outputs=tuple(task.outputs for task in tasks),
+        sequence=sequence_shape(spec),
     )
     network = MultiTaskNetwork(spec.model, shape, dataset.text.tensors).to(device)
     network.representation.fit(train)
@@ -119,6 +121,15 @@ def fit_network(
     network.load_state_dict(early_stopping.best_weights[MEAN])
     ranker = Ranker([Member.of(network, tasks)], list(tasks), scale)
     return Fit(ranker, shape, rounds, rounds[early_stopping.best_round[MEAN]], len(train), seconds)
+
+
+def sequence_shape(spec: PipelineSpec) -> SequenceShape | None:
+    sequence = spec.features.sequence
+    return (
+        SequenceShape(sequence.last, len(sequence.labels))
+        if sequence and spec.model.sequence_encoder
+        else None
+    )
 
 
 def fit_members(

@@ -50,6 +50,8 @@ class Member:
         self.network.eval()
         device = next(self.network.parameters()).device
         at_once = ROWS_IN_CACHE if device.type == "cpu" else ROWS_AT_ONCE
+        chosen = rows.chosen.to(device) if rows.chosen else None
+        rows = replace(rows, chosen=chosen)  # moved once for all parts
         with torch.inference_mode(), self.network.representation.texts_kept(len(rows)):
             parts = [self.network(part.to(device)).float().cpu() for part in rows.batches(at_once)]
         outputs = torch.cat(parts) if parts else torch.empty(0, sum(widths))

@@ -23,7 +23,7 @@ from mtl_pipeline.errors import UserError, in_short
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.architectures.representation import NetworkShape
-from mtl_pipeline.learning.data.dataset import Dataset, TextVectors
+from mtl_pipeline.learning.data.dataset import Dataset, TextVectors, read_chosen
 from mtl_pipeline.learning.data.encoding import FeatureEncoder, Rows
 from mtl_pipeline.learning.training.calibrator import CALIBRATION, Calibrator, calibrate, save_calibration
 from mtl_pipeline.learning.training.members import Member, load_member, on_device
@@ -230,12 +230,13 @@ def predict_examples(
     ranker, encoder = load_ranker(folder, spec, TextVectors.read(paths, spec))
     with reading(paths.examples) as version:
         examples = pl.read_parquet(version / "examples.parquet").filter(pl.col("split") != "train")
+        chosen = encoder.encode_chosen(read_chosen(version, spec))
     if missing := set(encoder.statistics["feature"]) - set(examples.columns):
         raise UserError(
             f"{folder} was trained on features that the examples lack ({', '.join(sorted(missing))}): "
             "materialize model again"
         )
-    raw = ranker.predict_uncalibrated(encoder.encode(examples))
+    raw = ranker.predict_uncalibrated(encoder.encode(examples, chosen))
     columns = published_columns(name, raw, ranker.calibration)
     identity = dict.fromkeys(["example_id", *spec.ids, "timestamp", *spec.interaction_key, "split"])
     return examples.select(

@@ -134,7 +134,8 @@ def search_fingerprint(dataset: Dataset, spec: PipelineSpec) -> str:
     space = spec.tuning.model_dump(mode="json", exclude={"trials", "architectures"})
     settings = spec.model_dump(mode="json", include=included) | {"space": space}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    rows = (*vars(dataset.train).values(), *vars(dataset.validation).values())
+    looked_up = vars(dataset.chosen) if dataset.chosen else {}
+    rows = (*dataset.train.tensors.values(), *dataset.validation.tensors.values(), *looked_up.values())
     for tensor in (*rows, *dataset.text.tensors.values()):
         digest.update(repr(tuple(tensor.shape)).encode())
         digest.update(tensor.numpy().tobytes())

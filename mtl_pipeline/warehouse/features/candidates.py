@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import duckdb
 import polars as pl
@@ -25,9 +26,21 @@ from mtl_pipeline.warehouse.templates import quote_identifier, quote_literal, re
 ROWS_AT_ONCE = 500_000
 
 
+@dataclass(frozen=True)
+class Candidates:
+    """Frames of a few users each, to be gone through once: user_id, item_id and raw features."""
+
+    frames: Iterator[pl.DataFrame]
+    chosen: pl.DataFrame | None
+    """With sequences, what users chose until now: as chosen.parquet beside the examples."""
+
+    def __iter__(self) -> Iterator[pl.DataFrame]:
+        return self.frames
+
+
 @contextmanager
-def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Iterator[pl.DataFrame]]:
-    """Yield the candidates of a few users at a time: user_id, item_id and raw features.
+def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Candidates]:
+    """Yield the candidates of all users.
 
     "Now" is one second after the last event, the same for all users, so the log is summed up once, before the first
     frame. All candidates of a user are in one frame, and a frame has about ROWS_AT_ONCE rows, or those of one user
@@ -65,7 +78,7 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Itera
                 frame = connection.sql(candidates, params=places).pl()
                 yield frame.drop(PLACES).hstack(relate_candidates(relations, frame)) if relations else frame
 
-        yield frames()
+        yield Candidates(frames(), connection.sql("FROM chosen").pl() if sequence else None)
 
 
 def items_on_offer(spec: PipelineSpec) -> str:

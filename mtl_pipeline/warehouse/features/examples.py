@@ -64,8 +64,8 @@ class ExamplesSummary:
 def build_examples(paths: PipelinePaths, spec: PipelineSpec) -> ExamplesSummary:
     """Sample negatives, split by time, add features, and publish the examples with their statistics.
 
-    Writes examples.parquet, statistics.parquet and vocabulary.parquet to `paths.examples`. The
-    warehouse, and for sequences the vectors of the items' texts, are only read.
+    Writes examples.parquet, statistics.parquet, vocabulary.parquet and, with sequences, chosen.parquet to
+    `paths.examples`. The warehouse, and for sequences the vectors of the items' texts, are only read.
     Raises UserError when a split is empty, or when no label of a task was known in time.
     """
     features = [*spec.categorical_features, *(name for name, _ in numeric_features(spec))]
@@ -193,7 +193,8 @@ def write_examples(
         numeric=numeric_features(spec),
         categorical=[(name, types[name].endswith("[]")) for name in [*spec.ids, *spec.categorical_features]],
     )
-    for table in ("examples", "statistics", "vocabulary", *more):
+    chosen = ["chosen"] if spec.features.sequence else []
+    for table in ("examples", "statistics", "vocabulary", *chosen, *more):
         connection.execute(
             f"COPY {table} TO {quote_literal(folder / f'{table}.parquet')} "
             "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"

@@ -10,7 +10,7 @@ import polars as pl
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import COMMON_SQL, PipelinePaths
-from mtl_pipeline.spec import PipelineSpec, Sequence
+from mtl_pipeline.spec import CHOSEN_FROM, CHOSEN_TO, PipelineSpec, Sequence
 from mtl_pipeline.vectors import read_vectors
 from mtl_pipeline.warehouse.connection import run_sql
 from mtl_pipeline.warehouse.features.label_times import end_of_log, label_steps
@@ -110,7 +110,15 @@ def add_sequence_features(
 def relate(relations: Relations, places: pl.DataFrame) -> pl.DataFrame:
     """The features of rows with the columns PLACES: NULL where the user had chosen nothing."""
     item, time, first, end = (places[name].to_numpy() for name in PLACES)
-    return pl.DataFrame(relations.features(Pairs(item, time, first, end))).fill_nan(None)
+    features = pl.DataFrame(relations.features(Pairs(item, time, first, end))).fill_nan(None)
+    return features.with_columns(last_places(places, relations.last))
+
+
+def last_places(places: pl.DataFrame, last: int) -> tuple[pl.Series, pl.Series]:
+    """CHOSEN_FROM and CHOSEN_TO of rows with the columns PLACES."""
+    first, end = places["_first"], places["_end"]
+    start = pl.select(pl.max_horizontal(first, end - last)).to_series()
+    return start.cast(pl.Int64).alias(CHOSEN_FROM), end.cast(pl.Int64).alias(CHOSEN_TO)
 
 
 def relate_candidates(relations: Relations, candidates: pl.DataFrame) -> pl.DataFrame:
@@ -133,4 +141,4 @@ def relate_candidates(relations: Relations, candidates: pl.DataFrame) -> pl.Data
         parts.append(
             pl.DataFrame({name: value[user[rows] - start, item[rows]] for name, value in values.items()})
         )
-    return pl.concat(parts).fill_nan(None)
+    return pl.concat(parts).fill_nan(None).with_columns(last_places(candidates, relations.last))

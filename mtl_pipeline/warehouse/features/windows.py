@@ -164,7 +164,7 @@ def show_window(
     connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, window: Window, source: Path
 ) -> None:
     """Make the temporary view `examples` show the rows of one window. Where labels come late, label_steps.parquet lies
-    beside `source`."""
+    beside `source`, and with sequences chosen.parquet."""
     steps = source.with_name("label_steps.parquet")
     run_sql(
         connection,
@@ -174,6 +174,7 @@ def show_window(
         source=source,
         steps=steps if steps.exists() else None,
         steps_column=steps_column,
+        chosen=source.with_name("chosen.parquet"),
     )
 
 

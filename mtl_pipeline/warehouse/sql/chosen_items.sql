@@ -28,3 +28,9 @@ CREATE OR REPLACE TEMP TABLE users_chosen AS
 SELECT user_id, timestamp, min(min(_place)) OVER (PARTITION BY user_id) AS _first, max(_place) + 1 AS _end
 FROM chosen_items
 GROUP BY user_id, timestamp;
+
+-- chosen: the same, as it is published: rows from chosen_from up to before chosen_to of it are what a user had chosen.
+CREATE OR REPLACE TEMP VIEW chosen AS
+SELECT item_id, timestamp, {{ spec.features.sequence.labels | listed }}
+FROM chosen_items JOIN item_numbers USING (_item)
+ORDER BY _place;

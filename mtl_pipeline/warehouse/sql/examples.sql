@@ -23,6 +23,9 @@ SELECT
     {%- endif %}
     {%- endfor %}
     {{ features | listed }}
+    {%- if spec.features.sequence %}
+    chosen_from, chosen_to,
+    {%- endif %}
     {%- if steps %}
     {%- for task in spec.tasks %}
     {{ steps_column(task.name) | identifier }},

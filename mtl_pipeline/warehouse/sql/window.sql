@@ -1,3 +1,8 @@
+{%- if spec.features.sequence %}
+-- chosen: as published.
+CREATE OR REPLACE TEMP VIEW chosen AS FROM read_parquet({{ chosen | literal }});
+
+{% endif -%}
 -- examples: those of test window {{ window.number }}, each with its part in it. What was known at a row's time does not
 -- depend on the split, so the features stay as they are
 {%- if steps %}; labels are those that were known before the next part of the window starts{% endif %}.

@@ -1,0 +1,6 @@
+"""The encoders of sequences by the name that `model.sequence_encoder` has for them: one line each."""
+
+from mtl_pipeline.learning.architectures.sequences.base import SequenceEncoder
+from mtl_pipeline.learning.architectures.sequences.target_attention import TargetAttention
+
+SEQUENCE_ENCODERS: dict[str, type[SequenceEncoder]] = {"target_attention": TargetAttention}

@@ -1,0 +1,44 @@
+"""Attention of the row's item to each item that its user chose before: after the deep interest network (Zhou et al.,
+KDD 2018, https://doi.org/10.1145/3219819.3219823), with scaled dot products and softmax (Vaswani et al., NeurIPS 2017,
+https://arxiv.org/abs/1706.03762), and with "none of them" to choose too."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mtl_pipeline.learning.architectures.sequences.base import SequenceEncoder, SequenceShape
+
+FAR_BELOW = -1e4
+"""The logit of what is not there. Minus infinity would have no gradient where nothing is."""
+
+
+class TargetAttention(SequenceEncoder):
+    """Gives the attended value; how the mean value agrees with the item; how well the whole and the best of the
+    sequence go with it (log-mean-exp and maximum of the logits)."""
+
+    def __init__(self, item_width: int, dimension: int, shape: SequenceShape) -> None:
+        super().__init__(item_width, dimension, shape)
+        self.item = nn.Sequential(nn.Linear(item_width, dimension), nn.LayerNorm(dimension))
+        self.query, self.key, self.value = (nn.Linear(dimension, dimension) for _ in range(3))
+        self.of_labels = nn.Parameter(torch.randn(2 * shape.labels, dimension) * dimension**-0.5)
+        self.recency = nn.Parameter(torch.zeros(shape.last))
+        self.none = nn.Parameter(torch.zeros(1))
+        self.width = 3 * dimension + 2
+
+    def forward(
+        self, candidate: Tensor, items: Tensor, number: Tensor, present: Tensor, labels: Tensor
+    ) -> Tensor:
+        candidate, items = self.item(candidate), self.item(items)
+        query = self.query(candidate) * candidate.shape[1] ** -0.5
+        logits = torch.einsum("rd,rld->rl", query, self.key(items)[number]) + self.recency
+        logits = logits.masked_fill(~present, FAR_BELOW)
+        weights = torch.cat([logits, self.none.expand(len(logits), 1)], 1).softmax(1)[:, :-1]
+        values = self.value(items)[number] + self.known_labels(labels) @ self.of_labels
+        attended = torch.einsum("rl,rld->rd", weights, values)
+        count = present.sum(1, keepdim=True)
+        mean = torch.einsum("rl,rld->rd", present / count.clamp(min=1), values)
+        together = torch.stack([logits.logsumexp(1), logits.amax(1)], 1)
+        together = torch.where(count > 0, together, 0.0)
+        together[:, :1] -= count.clamp(min=1).log()
+        return torch.cat([attended, mean * candidate, candidate, together], 1)
