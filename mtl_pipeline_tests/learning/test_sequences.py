@@ -85,9 +85,10 @@ def test_attention_is_what_the_papers_write() -> None:
     for row, candidate in enumerate(encoder.item(candidates)):
         theirs = [place for place in range(4) if present[row, place]]
         vectors = encoder.item(items)[number[row, theirs]]
-        logits = encoder.key(vectors) @ encoder.query(candidate) / 4**0.5 + encoder.recency[theirs]
+        keys, values = encoder.key_value(vectors).chunk(2, -1)
+        logits = keys @ encoder.query(candidate) / 4**0.5 + encoder.recency[theirs]
         weights = torch.cat([logits, encoder.none]).softmax(0)[:-1]
-        values = encoder.value(vectors) + encoder.known_labels(labels[row, theirs]) @ encoder.of_labels
+        values = values + encoder.known_labels(labels[row, theirs]) @ encoder.of_labels
         fit = [logits.exp().mean().log(), logits.max()]
         expected = torch.cat([weights @ values, values.mean(0) * candidate, candidate, torch.stack(fit)])
         assert torch.allclose(made[row], expected, atol=1e-6)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mtl_pipeline.learning.architectures.sequences.base import SequenceEncoder, SequenceShape
 
@@ -20,7 +21,8 @@ class TargetAttention(SequenceEncoder):
     def __init__(self, item_width: int, dimension: int, shape: SequenceShape) -> None:
         super().__init__(item_width, dimension, shape)
         self.item = nn.Sequential(nn.Linear(item_width, dimension), nn.LayerNorm(dimension))
-        self.query, self.key, self.value = (nn.Linear(dimension, dimension) for _ in range(3))
+        self.query = nn.Linear(dimension, dimension)
+        self.key_value = nn.Linear(dimension, 2 * dimension)
         self.of_labels = nn.Parameter(torch.randn(2 * shape.labels, dimension) * dimension**-0.5)
         self.recency = nn.Parameter(torch.zeros(shape.last))
         self.none = nn.Parameter(torch.zeros(1))
@@ -31,14 +33,13 @@ class TargetAttention(SequenceEncoder):
     ) -> Tensor:
         candidate, items = self.item(candidate), self.item(items)
         query = self.query(candidate) * candidate.shape[1] ** -0.5
-        logits = torch.einsum("rd,rld->rl", query, self.key(items)[number]) + self.recency
+        keys, values = functional.embedding(number, self.key_value(items)).chunk(2, -1)
+        logits = (keys * query.unsqueeze(1)).sum(-1) + self.recency
         logits = logits.masked_fill(~present, FAR_BELOW)
-        weights = torch.cat([logits, self.none.expand(len(logits), 1)], 1).softmax(1)[:, :-1]
-        values = self.value(items)[number] + self.known_labels(labels) @ self.of_labels
-        attended = torch.einsum("rl,rld->rd", weights, values)
+        attention = torch.cat([logits, self.none.expand(len(logits), 1)], 1).softmax(1)[:, :-1]
         count = present.sum(1, keepdim=True)
-        mean = torch.einsum("rl,rld->rd", present / count.clamp(min=1), values)
-        together = torch.stack([logits.logsumexp(1), logits.amax(1)], 1)
-        together = torch.where(count > 0, together, 0.0)
-        together[:, :1] -= count.clamp(min=1).log()
-        return torch.cat([attended, mean * candidate, candidate, together], 1)
+        weights = torch.stack([attention, present / count.clamp(min=1)], 1)
+        attended, mean = (weights @ values + weights @ self.known_labels(labels) @ self.of_labels).unbind(1)
+        fit = torch.stack([logits.logsumexp(1) - count[:, 0].clamp(min=1).log(), logits.amax(1)], 1)
+        fit = torch.where(count > 0, fit, 0.0)
+        return torch.cat([attended, mean * candidate, candidate, fit], 1)
