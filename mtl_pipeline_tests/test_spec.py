@@ -98,6 +98,10 @@ def with_history(**feature: object) -> dict:
             {"tasks": [CLICK], "recommendations": {"score": "click / max(click)"}},
             "recommendations.score must give a number for each row, such as click",
         ),
+        (
+            {"tasks": [CLICK], "model": {"sequence_encoder": "target_attention"}},
+            "model: sequence_encoder reads the items that features.sequence looks back at; declare it",
+        ),
         ({"tasks": [CLICK], "interaction_key": []}, "List should have at least 1 item"),
         (
             {

@@ -295,6 +295,15 @@ class PipelineSpec(SpecModel):
             raise SpecError(f"{what} names '{label}', whose values are classes; it must be a number", place)
 
     @model_validator(mode="after")
+    def check_sequence_encoder(self) -> PipelineSpec:
+        if self.model.sequence_encoder and not self.features.sequence:
+            raise SpecError(
+                "model: sequence_encoder reads the items that features.sequence looks back at; declare it",
+                "model.sequence_encoder",
+            )
+        return self
+
+    @model_validator(mode="after")
     def check_rows_independent(self) -> PipelineSpec:
         """Where time splits, a row may know what came earlier. Where a column does, the test could be among that."""
         dependent = {

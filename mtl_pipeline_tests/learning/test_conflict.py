@@ -101,15 +101,7 @@ def test_a_seldom_observed_task_keeps_its_labels() -> None:
     labels = torch.full([10_000, 2], float("nan"))
     labels[:, 0] = 1.0
     labels[::500, 1] = 0.0
-    wide = rows()
-    train = replace(
-        wide,
-        **{
-            name: getattr(wide, name)[torch.arange(10_000) % ROWS]
-            for name in ("ids", "categorical", "numeric", "text")
-        },
-        labels=labels,
-    )
+    train = replace(rows()[torch.arange(10_000) % ROWS], labels=labels)
     sample = sampled_rows(train, most=100, seed=0)
     assert (~sample.labels.isnan()).sum(0).tolist() == [100, 20]
     assert 100 < len(sample) <= 120

@@ -31,7 +31,7 @@ class NetworkShape:
     outputs: tuple[int, ...]
     """Numbers to give for each task."""
     sequence: SequenceShape | None = None
-    """Where the network reads sequences."""
+    """Where there are sequences to read."""
 
 
 class IdEmbedding(nn.Module):

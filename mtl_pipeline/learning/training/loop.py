@@ -88,7 +88,7 @@ def fit_network(
         fields=tuple(dataset.encoder.fields),
         numerics=train.numeric.shape[1],
         outputs=tuple(task.outputs for task in tasks),
-        sequence=sequence_shape(spec),
+        sequence=SequenceShape.of(spec),
     )
     network = MultiTaskNetwork(spec.model, shape, dataset.text.tensors).to(device)
     network.representation.fit(train)
@@ -121,15 +121,6 @@ def fit_network(
     network.load_state_dict(early_stopping.best_weights[MEAN])
     ranker = Ranker([Member.of(network, tasks)], list(tasks), scale)
     return Fit(ranker, shape, rounds, rounds[early_stopping.best_round[MEAN]], len(train), seconds)
-
-
-def sequence_shape(spec: PipelineSpec) -> SequenceShape | None:
-    sequence = spec.features.sequence
-    return (
-        SequenceShape(sequence.last, len(sequence.labels))
-        if sequence and spec.model.sequence_encoder
-        else None
-    )
 
 
 def fit_members(

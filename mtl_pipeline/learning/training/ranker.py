@@ -23,6 +23,7 @@ from mtl_pipeline.errors import UserError, in_short
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.architectures.representation import NetworkShape
+from mtl_pipeline.learning.architectures.sequences.base import SequenceShape
 from mtl_pipeline.learning.data.dataset import Dataset, TextVectors, read_chosen
 from mtl_pipeline.learning.data.encoding import FeatureEncoder, Rows
 from mtl_pipeline.learning.training.calibrator import CALIBRATION, Calibrator, calibrate, save_calibration
@@ -185,6 +186,7 @@ def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ra
         "with vectors of another text encoder": config.text_encoders != text.fingerprints,
         "on other features than defs.yaml declares": list(config.shape.fields) != encoder.fields
         or config.shape.numerics != len(encoder.numeric_names)
+        or (config.model.sequence_encoder and config.shape.sequence != SequenceShape.of(spec))
         or sorted(statistics["feature"]) != sorted(declared),
     }
     for what, differs in differences.items():

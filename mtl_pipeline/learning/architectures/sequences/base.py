@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl_pipeline.learning.data.encoding import Rows
+from mtl_pipeline.spec import PipelineSpec
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,12 @@ class SequenceShape:
     last: int
     """Items that a row looks back at, at most."""
     labels: int
+
+    @classmethod
+    def of(cls, spec: PipelineSpec) -> SequenceShape | None:
+        """None where no sequences are declared."""
+        sequence = spec.features.sequence
+        return cls(sequence.last, len(sequence.labels)) if sequence else None
 
 
 class SequenceEncoder(nn.Module, ABC):
