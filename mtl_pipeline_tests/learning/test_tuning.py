@@ -56,7 +56,7 @@ def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 def declared(pipeline: TinyPipeline, **tuning: Any) -> PipelineSpec:
     attributes = pipeline.spec.model_dump(mode="json", exclude_unset=True)
     return PipelineSpec.model_validate(
-        attributes | {"tuning": SPACE | tuning, "training": attributes["training"] | {"epochs": 1}}
+        attributes | {"tuning": SPACE | tuning, "training": {"epochs": 1, "batch_size": 512}}
     )
 
 
