@@ -56,7 +56,9 @@ class Server:
     def state(self) -> dict[str, Any]:
         """What the UI would show of the table of users, asked for without loading a page."""
         variables = {"key": {"path": [PIPELINE, "users"]}}
-        answer = requests.post(f"{self.url}/graphql", json={"query": STATE, "variables": variables}, timeout=30)
+        answer = requests.post(
+            f"{self.url}/graphql", json={"query": STATE, "variables": variables}, timeout=30
+        )
         return answer.json()["data"]
 
 
@@ -167,9 +169,7 @@ def test_what_was_materialized_by_a_click_shows_metadata_checks_and_a_changed_fi
     checks = ("Checks (4)", "keys_unique", "every_row_accounted_for", "Succeeded")
     details = ("This is a blocking asset check.", "no row gets lost")
     page.opens(f"{clicked.address}?view=checks", *checks, *details)
-    wait_for(
-        lambda: users()["staleStatus"] == "STALE", SECONDS_TO_SEE_A_CHANGE, lambda: f"{clicked.state()}"
-    )
+    wait_for(lambda: users()["staleStatus"] == "STALE", SECONDS_TO_SEE_A_CHANGE, lambda: f"{clicked.state()}")
     page.opens(clicked.address, "Unsynced")
 
 
