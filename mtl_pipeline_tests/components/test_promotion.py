@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +12,7 @@ import polars as pl
 import pytest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
+from mtl_pipeline import rollback
 from mtl_pipeline.champions import (
     Decision,
     append,
@@ -317,8 +316,9 @@ def test_rollback_with_nothing_to_go_back_to_says_so(nights: Project) -> None:
     assert champion(nights) == before
 
 
-def test_rollback_from_the_command_line_with_nothing_to_go_back_to(tiny_pipeline: TinyPipeline) -> None:
-    command = [sys.executable, "-m", "mtl_pipeline.rollback", PIPELINE]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 1
-    assert "movielens has no champion yet: there is nothing to go back to" in result.stderr
+def test_rollback_from_the_command_line_with_nothing_to_go_back_to(
+    tiny_pipeline: TinyPipeline, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["rollback", PIPELINE])
+    assert rollback.main() == 1
+    assert "movielens has no champion yet: there is nothing to go back to" in capsys.readouterr().err

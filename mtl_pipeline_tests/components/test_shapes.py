@@ -101,7 +101,7 @@ def test_a_scaffolded_pipeline_runs_to_recommendations_without_any_python(root: 
     scaffold_pipeline(PipelinePaths(root, "orders"), defs, files)
 
     declared = yaml.safe_load((defs / "defs.yaml").read_text())["attributes"]
-    spec = small_spec(declared, training={"epochs": 2, "batch_size": 512})
+    spec = small_spec(declared)
     assert {"click", "purchase", "rating"} <= {task.name for task in spec.tasks}
     with quick_evaluations():
         made = run("orders", spec)
