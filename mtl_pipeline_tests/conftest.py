@@ -46,6 +46,7 @@ LONGEST_FIRST = [
     "scaffold/test_hostile_files.py",
     "evaluation/test_promotion.py",
     "learning/test_seed_runs.py",
+    "workflows/test_guard.py",
 ]
 """Files of tests that take longest: workers of pytest-xdist begin with them, so that none works on alone at the end."""
 
