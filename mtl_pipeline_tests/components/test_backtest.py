@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,29 +30,22 @@ from mtl_pipeline.workflows.backtest import run_backtest
 from mtl_pipeline.workflows.backtest_work import open_work
 from mtl_pipeline_tests.components.people import PEOPLE, PEOPLE_SQL, write_people
 from mtl_pipeline_tests.components.quick import quick_pipeline
-from mtl_pipeline_tests.conftest import (
-    REPOSITORY,
-    SMALL_SETTINGS,
-    write_tiny_pipeline,
-)
+from mtl_pipeline_tests.conftest import SMALL_SETTINGS, write_tiny_pipeline
+from mtl_pipeline_tests.faults.processes import PROCESSES
 
 pytestmark = pytest.mark.usefixtures("quick")
 
 WINDOWS = 2
 FRAMES = ("metrics", "comparisons", "pooled")
 
-KILLED = """
-import os, sys
-from mtl_pipeline.workflows.backtest import run_backtest
-from mtl_pipeline_tests.components.quick import quick_pipeline
 
-def log(line):
-    if line.startswith("window 2 of 2: epoch 1.0"):
-        os._exit(9)
+def killed_in_the_second_window(root: Path) -> None:
+    def log(line: str) -> None:
+        if line.startswith("window 2 of 2: epoch 1.0"):
+            os._exit(9)
 
-pipeline = quick_pipeline(sys.argv[1])
-run_backtest(pipeline.paths, pipeline.spec, windows=2, log=log)
-"""
+    pipeline = quick_pipeline(root)
+    run_backtest(pipeline.paths, pipeline.spec, windows=WINDOWS, log=log)
 
 
 @pytest.fixture(scope="module")
@@ -119,10 +110,10 @@ def test_a_killed_backtest_goes_on_at_its_first_unfinished_window_and_ends_the_s
 
     shutil.rmtree(prepared.paths.backtest.resolve())
     prepared.paths.backtest.unlink()
-    command = [sys.executable, "-c", KILLED, str(prepared.paths.root)]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    killed = subprocess.run(command, env=environment, cwd=REPOSITORY, capture_output=True, text=True)
-    assert killed.returncode == 9, killed.stderr
+    process = PROCESSES.Process(target=killed_in_the_second_window, args=(prepared.paths.root,))
+    process.start()
+    process.join()
+    assert process.exitcode == 9
     assert not prepared.paths.backtest.exists()
 
     again = materialize(prepared, WINDOWS)

@@ -76,21 +76,17 @@ def wait_for(condition: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-def materialize(*selection: str) -> subprocess.Popen:
-    command = ["dagster", "asset", "materialize", "-m", tiny_location.__name__, "--select", *selection]
-    return subprocess.Popen(
-        [sys.executable, "-m", *command],
+@contextmanager
+def at_work(instance: dg.DagsterInstance) -> Iterator[tuple[subprocess.Popen, str]]:
+    """A real run of everything from the command line, in the middle of it, and its id."""
+    command = ["dagster", "asset", "materialize", "-m", tiny_location.__name__]
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command, "--select", f"group:{PIPELINE}"],
         cwd=REPOSITORY,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-
-
-@contextmanager
-def at_work(instance: dg.DagsterInstance) -> Iterator[tuple[subprocess.Popen, str]]:
-    """A real run of everything from the command line, in the middle of it, and its id."""
-    process = materialize(f"group:{PIPELINE}")
     try:
         started = dg.RunsFilter(statuses=[STARTED])
         wait_for(lambda: instance.get_runs(filters=started))
@@ -110,23 +106,6 @@ def status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
     run = instance.get_run_by_id(run_id)
     assert run is not None
     return run.status
-
-
-def test_a_run_from_the_command_line_that_is_killed_is_reported_as_failed_at_the_next_start(
-    instance: dg.DagsterInstance, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with at_work(instance) as (process, run_id):
-        assert fail_lost_runs(instance) == []
-        assert status(instance, run_id) == STARTED, "who is at work is left alone"
-        kill(process)
-        assert status(instance, run_id) == STARTED, "Dagster does not notice"
-    command = [sys.executable, "-m", "mtl_pipeline.instance"]
-    said = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
-    assert said == f"run {run_id} was killed: reported as failed\n"
-    assert status(instance, run_id) == FAILED
-    main()
-    assert capsys.readouterr().out == ""
-    assert materialize(f'key:"{PIPELINE}/users"').wait(SECONDS_TO_START) == 0, "and the next run works"
 
 
 def test_the_daemon_beside_the_ui_notices_a_killed_run_whoever_launched_it(
@@ -213,19 +192,30 @@ def test_two_pipelines_of_the_same_hour_train_one_after_another(
         assert status(instance, second) != QUEUED
 
 
-def test_a_killed_run_from_the_command_line_does_not_block_the_night(
-    instance: dg.DagsterInstance, workspace: WorkspaceProcessContext
+def test_a_killed_run_from_the_command_line_is_reported_at_the_next_start_and_does_not_block_the_night(
+    instance: dg.DagsterInstance,
+    pipeline: TinyPipeline,
+    workspace: WorkspaceProcessContext,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     nightly = launch(workspace, two_pipelines.OTHER)
-    with queue(workspace) as look, at_work(instance) as (process, _):
+    with queue(workspace) as look, at_work(instance) as (process, run_id):
+        assert fail_lost_runs(instance) == []
+        assert status(instance, run_id) == STARTED, "who is at work is left alone"
         look()
         assert status(instance, nightly) == QUEUED, "it waits for a training from the command line too"
         kill(process)
         look()
-        assert status(instance, nightly) == QUEUED, "for Dagster that one still runs"
-        assert len(fail_lost_runs(instance)) == 1
+        assert status(instance, run_id) == STARTED, "Dagster does not notice"
+        assert status(instance, nightly) == QUEUED, "and so it waits on"
+        main()
+        assert capsys.readouterr().out == f"run {run_id} was killed: reported as failed\n"
+        assert status(instance, run_id) == FAILED
         look()
         assert status(instance, nightly) != QUEUED
+    main()
+    assert capsys.readouterr().out == ""
+    assert open_project(pipeline, instance).run("users").success, "and the next run works"
 
 
 @pytest.mark.parametrize("target", ["run", "report", "tune", "backtest", "rollback", "ui"])

@@ -30,7 +30,7 @@ def test_from_raw_files_to_recommendations(
     paths = PipelinePaths(tmp_path, scenario)
     summary = simulate(scenario, paths.data, interactions=INTERACTIONS, seed=1)
     declared = yaml.safe_load((REPOSITORY / f"mtl_pipeline/defs/{scenario}/defs.yaml").read_text())
-    spec = small_spec(declared["attributes"], training={"epochs": 4, "batch_size": 512})
+    spec = small_spec(declared["attributes"], training={"epochs": 2, "batch_size": 512})
 
     definitions = define_pipeline(scenario, spec)
     with dg.DagsterInstance.ephemeral() as instance:

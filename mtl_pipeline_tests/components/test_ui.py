@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -27,12 +26,40 @@ MODULE = "mtl_pipeline_tests.components.tiny_location"
 SECONDS_TO_START = 90
 SECONDS_TO_RUN = 90
 SECONDS_TO_SEE_A_CHANGE = 150
+SECONDS_TO_SHOW = 30
+LOOK_AT_THE_QUEUE_EACH_SECOND = """
+run_coordinator:
+  module: dagster
+  class: QueuedRunCoordinator
+  config: {dequeue_interval_seconds: 1}
+"""
+STATE = """
+query($key: AssetKeyInput!) {
+  runsOrError { ... on Runs { count } }
+  assetNodeOrError(assetKey: $key) {
+    ... on AssetNode { staleStatus assetMaterializations(limit: 1) { runId } }
+  }
+}
+"""
 
 
 @dataclass(frozen=True)
 class Server:
     url: str
     pipeline: TinyPipeline
+
+    @property
+    def address(self) -> str:
+        """Where the UI shows the table of users."""
+        return f"{self.url}/assets/{PIPELINE}/users"
+
+    def state(self) -> dict[str, Any]:
+        """What the UI would show of the table of users, asked for without loading a page."""
+        variables = {"key": {"path": [PIPELINE, "users"]}}
+        answer = requests.post(
+            f"{self.url}/graphql", json={"query": STATE, "variables": variables}, timeout=30
+        )
+        return answer.json()["data"]
 
 
 @pytest.fixture(scope="module")
@@ -42,26 +69,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     pipeline = write_tiny_pipeline(folder / "root")
     home = folder / "home"
     home.mkdir()
-    shutil.copy(REPOSITORY / "dagster.yaml", home)
+    settings = (REPOSITORY / "dagster.yaml").read_text() + LOOK_AT_THE_QUEUE_EACH_SECOND
+    (home / "dagster.yaml").write_text(settings)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = os.environ | {"DAGSTER_HOME": str(home), ROOT_VARIABLE: str(pipeline.root)}
-    command = [
-        sys.executable,
-        "-m",
-        "dagster",
-        "dev",
-        "-m",
-        MODULE,
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
+    command = ["dagster", "dev", "-m", MODULE, "--host", "127.0.0.1", "--port", str(port)]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            command,
+            [sys.executable, "-m", *command],
             cwd=REPOSITORY,
             env=environment,
             stdout=log,
@@ -73,7 +90,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         wait_for(lambda: answers(url), SECONDS_TO_START, lambda: (folder / "log").read_text()[-3000:])
         yield Server(url, pipeline)
     finally:
-        stop(process)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def answers(url: str) -> bool:
@@ -83,20 +101,11 @@ def answers(url: str) -> bool:
         return False
 
 
-def stop(process: subprocess.Popen) -> None:
-    os.killpg(process.pid, signal.SIGINT)
-    try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
 def wait_for(condition: Callable[[], Any], seconds: float, describe: Callable[[], str]) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, describe()
-        time.sleep(0.5)
+        time.sleep(0.2)
 
 
 @dataclass(frozen=True)
@@ -116,46 +125,52 @@ class Page:
         button = (By.XPATH, f"//button[normalize-space()='{label}']")
         WebDriverWait(self.browser, 30).until(lambda browser: browser.find_element(*button)).click()
 
-    def shows(self, *texts: str, within: float, reload: str | None = None) -> None:
-        """Wait until all texts are on the page; `reload` names an address to open again meanwhile."""
-
-        def all_shown() -> bool:
-            if reload:
-                self.browser.get(reload)
-                time.sleep(2)
-            return all(text in self.text for text in texts)
-
-        wait_for(all_shown, within, lambda: f"{texts} not on the page:\n{self.text}")
+    def opens(self, address: str, *texts: str) -> None:
+        """Open it and wait until all texts are on the page."""
+        self.browser.get(address)
+        wait_for(
+            lambda: all(text in self.text for text in texts),
+            SECONDS_TO_SHOW,
+            lambda: f"{texts} not on the page:\n{self.text}",
+        )
 
 
-def test_materialize_by_a_click_then_see_checks_metadata_and_a_changed_file(
-    server: Server, browser: Any
-) -> None:
-    page = Page(browser)
-    address = f"{server.url}/assets/{PIPELINE}/users"
-    browser.get(address)
-    page.shows("users.csv", "raw_users", "Never materialized", within=30)
+@pytest.fixture(scope="module")
+def clicked(server: Server, chromium: Any) -> Server:
+    """Somebody has clicked on Materialize: the run is queued, at work, or done."""
+    page = Page(chromium)
+    page.opens(server.address, "users.csv", "raw_users", "Never materialized")
     page.click("Materialize")
-    wait_for(lambda: "Never materialized" not in page.text, SECONDS_TO_RUN, lambda: page.text)
-    page.shows("rows read", "rejected because", "Row count\n60", within=30, reload=address)
-
-    browser.get(f"{address}?view=checks")
-    page.shows("Checks (4)", "keys_unique", "every_row_accounted_for", "Succeeded", within=30)
-    page.shows("This is a blocking asset check.", "no row gets lost", within=30)
-
-    browser.get(address)
-    assert "Unsynced" not in page.text
-    add_line(server.pipeline.paths.raw / "users.csv", "500,30,F,artist,10001")
-    page.shows("Unsynced", within=SECONDS_TO_SEE_A_CHANGE, reload=address)
+    wait_for(lambda: server.state()["runsOrError"]["count"], SECONDS_TO_RUN, lambda: page.text)
+    return server
 
 
-def test_every_asset_is_in_its_group(server: Server, browser: Any) -> None:
+def test_every_asset_is_in_its_group(clicked: Server, browser: Any) -> None:
+    """Looked at while the run is at work."""
     page = Page(browser)
-    browser.get(f"{server.url}/asset-groups")
-    page.shows(PIPELINE, f"{PIPELINE}_studies", within=30)
+    page.opens(f"{clicked.url}/asset-groups", PIPELINE, f"{PIPELINE}_studies")
     for group, assets in ((PIPELINE, LINEAGE), (f"{PIPELINE}_studies", STUDIES)):
-        browser.get(f"{server.url}/locations/{MODULE}/asset-groups/{group}/list")
-        page.shows(*assets, within=30)
+        page.opens(f"{clicked.url}/locations/{MODULE}/asset-groups/{group}/list", *assets)
+
+
+def test_what_was_materialized_by_a_click_shows_metadata_checks_and_a_changed_file(
+    clicked: Server, browser: Any
+) -> None:
+    def users() -> dict[str, Any]:
+        return clicked.state()["assetNodeOrError"]
+
+    page = Page(browser)
+    wait_for(lambda: users()["assetMaterializations"], SECONDS_TO_RUN, lambda: f"{clicked.state()}")
+    page.opens(clicked.address, "rows read", "rejected because", "Row count\n60")
+    assert "Unsynced" not in page.text
+    assert users()["staleStatus"] == "FRESH"
+
+    add_line(clicked.pipeline.paths.raw / "users.csv", "500,30,F,artist,10001")
+    checks = ("Checks (4)", "keys_unique", "every_row_accounted_for", "Succeeded")
+    details = ("This is a blocking asset check.", "no row gets lost")
+    page.opens(f"{clicked.address}?view=checks", *checks, *details)
+    wait_for(lambda: users()["staleStatus"] == "STALE", SECONDS_TO_SEE_A_CHANGE, lambda: f"{clicked.state()}")
+    page.opens(clicked.address, "Unsynced")
 
 
 def add_line(path: Path, line: str) -> None:

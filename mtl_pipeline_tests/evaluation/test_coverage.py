@@ -26,12 +26,6 @@ LEAST, MOST = 0.92, 0.98
 """1.3 % is the standard deviation of a share of 95 % in that many repetitions."""
 
 
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To start threads for test sets this small costs more than it saves."""
-    monkeypatch.setattr("mtl_pipeline.metrics.threads.MOST_THREADS", 1)
-
-
 @pytest.fixture(scope="module")
 def world() -> World:
     return draw_world(300_000)

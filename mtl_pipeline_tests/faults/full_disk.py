@@ -14,7 +14,8 @@ from pathlib import Path
 
 from mtl_pipeline_tests.conftest import TinyPipeline
 from mtl_pipeline_tests.faults.kills import difference
-from mtl_pipeline_tests.faults.stages import PROCESSES, STAGES, copy_pipeline, published_apart, run_stage
+from mtl_pipeline_tests.faults.processes import PROCESSES
+from mtl_pipeline_tests.faults.stages import STAGES, copy_pipeline, published_apart, run_stage
 
 DISK_MEGABYTES = 96
 KILOBYTES_LEFT = (0, 4, 16, 64, 256)

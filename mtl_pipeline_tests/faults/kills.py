@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mtl_pipeline_tests.conftest import PIPELINE, TinyPipeline
+from mtl_pipeline_tests.faults.processes import PROCESSES
 from mtl_pipeline_tests.faults.stages import (
-    PROCESSES,
     STAGES,
     WHOLE_GROUP,
     environment,

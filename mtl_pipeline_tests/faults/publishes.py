@@ -5,17 +5,17 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import random
 import time
 from dataclasses import dataclass
+from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from mtl_pipeline.publishing import publish_file, publish_folder, reading
+from mtl_pipeline_tests.faults.processes import PROCESSES
 
 FILES = ("examples", "statistics", "vocabulary")
-PROCESSES = multiprocessing.get_context("spawn")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def write_many(target: Path, writer: int, publishes: int) -> None:
         publish(target, f"{writer}-{number:06}.")
 
 
-def read_many(target: Path, finished: Event, seen: multiprocessing.Queue) -> None:
+def read_many(target: Path, finished: Event, seen: Queue) -> None:
     tags: set[str] = set()
     reads = 0
     while not finished.is_set():

@@ -19,7 +19,7 @@ from mtl_pipeline.champions import (
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import publish_folder
-from mtl_pipeline_tests.faults.stages import PROCESSES
+from mtl_pipeline_tests.faults.processes import PROCESSES
 
 WRITERS, READERS = 2, 2
 

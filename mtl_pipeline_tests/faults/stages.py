@@ -6,7 +6,6 @@ run again, before and after it the outputs are the same, or something was torn.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
 import subprocess
@@ -30,14 +29,10 @@ from mtl_pipeline.warehouse.features.examples import build_examples
 from mtl_pipeline.warehouse.tables import build_rejected_rows, build_table, read_texts, table_fingerprint
 from mtl_pipeline.workflows.train import train_model
 from mtl_pipeline_tests.conftest import PIPELINE, REPOSITORY, TinyPipeline, write_tiny_pipeline
+from mtl_pipeline_tests.faults.processes import PROCESSES
 
 LOCATION = "mtl_pipeline_tests.components.tiny_location"
 WHOLE_GROUP = f"group:{PIPELINE}"
-
-# A server that has imported everything and run nothing, so that each child starts in milliseconds and no thread of
-# another library is lost in the fork.
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["mtl_pipeline_tests.faults.stages"])
 
 
 def silent(line: str) -> None:

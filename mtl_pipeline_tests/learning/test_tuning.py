@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from contextlib import closing
+from multiprocessing.queues import SimpleQueue
 from typing import Any
 
 import optuna
@@ -32,7 +31,8 @@ from mtl_pipeline.learning.training.tuning import (
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.spec.tuning import Tuning
-from mtl_pipeline_tests.conftest import PIPELINE, TinyPipeline
+from mtl_pipeline_tests.conftest import TinyPipeline
+from mtl_pipeline_tests.faults.processes import PROCESSES
 
 SPACE: dict[str, Any] = {
     "architectures": ["shared_bottom", "mmoe"],
@@ -56,7 +56,7 @@ def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 def declared(pipeline: TinyPipeline, **tuning: Any) -> PipelineSpec:
     attributes = pipeline.spec.model_dump(mode="json", exclude_unset=True)
     return PipelineSpec.model_validate(
-        attributes | {"tuning": SPACE | tuning, "training": attributes["training"] | {"epochs": 1}}
+        attributes | {"tuning": SPACE | tuning, "training": {"epochs": 1, "batch_size": 512}}
     )
 
 
@@ -255,20 +255,10 @@ def test_only_one_search_at_a_time(prepared: TinyPipeline) -> None:
         search(prepared, declared(prepared), 1)
 
 
-KILLED = f"""
-import sys, yaml
-from pathlib import Path
-from mtl_pipeline.learning.training import loop
-from mtl_pipeline.learning.training.tuning import one_at_a_time, tune
-from mtl_pipeline.paths import PipelinePaths
-from mtl_pipeline.spec import PipelineSpec
-from mtl_pipeline.spec.tuning import Tuning
-loop.LEAST_STEPS_PER_ROUND = {STEPS}
-root, pipeline, spec = sys.argv[1:]
-paths = PipelinePaths(Path(root), pipeline)
-with one_at_a_time(paths.tuning_study):
-    tune(paths, PipelineSpec.model_validate(yaml.safe_load(spec)), trials=9, log=print)
-"""
+def search_on(paths: PipelinePaths, spec: PipelineSpec, lines: SimpleQueue) -> None:
+    loop.LEAST_STEPS_PER_ROUND = STEPS
+    with one_at_a_time(paths.tuning_study):
+        tune(paths, spec, trials=9, log=lines.put)
 
 
 def test_a_search_that_was_killed_goes_on_where_it_was(prepared: TinyPipeline) -> None:
@@ -294,14 +284,15 @@ def trial_states(paths: PipelinePaths) -> list[str]:
 
 def killed_in_its_fourth_trial(paths: PipelinePaths, spec: PipelineSpec) -> None:
     """The process dies as by power failure: nothing of it can clean up."""
-    settings = yaml.safe_dump(spec.model_dump(mode="json", exclude_unset=True))
-    command = [sys.executable, "-u", "-c", KILLED, str(paths.root), PIPELINE, settings]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        for _ in range(3):
-            assert "trial" in process.stdout.readline()
-        while "RUNNING" not in trial_states(paths):
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
+    lines = PROCESSES.SimpleQueue()
+    process = PROCESSES.Process(target=search_on, args=(paths, spec, lines))
+    process.start()
+    for _ in range(3):
+        assert "trial" in lines.get()
+    while "RUNNING" not in trial_states(paths):
+        assert process.is_alive()
+        time.sleep(0.02)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert "RUNNING" in trial_states(paths)

@@ -49,8 +49,7 @@ CLICK, PURCHASE, STARS = (
 HISTORY = [
     {"by": by, "statistic": statistic, "label": label, "within_days": days}
     for by in (["user_id"], ["item_id"], ["user_id", "item_id"])
-    for statistic, label in (("count", "click"), ("mean", "purchase"), ("mean", "stars"))
-    for days in (None, 3)
+    for statistic, label, days in (("count", "click", None), ("mean", "purchase", 3), ("mean", "stars", None))
 ] + [
     {"by": ["user_id", "item_id"], "statistic": statistic, "label": label}
     for statistic, label in (("lift", "click"), ("relative_mean", "stars"), ("days_since", "purchase"))

@@ -105,7 +105,7 @@ def test_nor_is_that_of_a_parquet_file(tmp_path: Path) -> None:
 PARTS = st.sampled_from(["x", "y", " ", "é", ",", '"', '""', '"x"', "\n", "\r", "\r\n", "1,2,3\n"])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(body=st.lists(PARTS, max_size=40).map("".join), limit=st.sampled_from([2, 100]))
 def test_every_line_is_accounted_for_once(
     tmp_path_factory: pytest.TempPathFactory, body: str, limit: int

@@ -210,7 +210,7 @@ FIELDS = st.text(alphabet='xy "\n,', max_size=4)
 ROWS = st.lists(st.lists(FIELDS, min_size=2, max_size=4), max_size=12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(rows=ROWS, line_end=st.sampled_from(["\n", "\r\n"]), data=st.data())
 def test_lines_agree_with_pythons_csv_reader(
     tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]], line_end: str, data: st.DataObject

@@ -46,7 +46,7 @@ def project(tmp_path: Path) -> Path:
             shutil.rmtree(folder)
     (root / "pyproject.toml").write_text(PROJECT)
     declared = yaml.safe_load((REPOSITORY / f"mtl_pipeline/defs/{PIPELINE}/defs.yaml").read_text())
-    declared["attributes"] |= SMALL_SETTINGS | {"training": {"epochs": 1, "batch_size": 512}}
+    declared["attributes"] |= SMALL_SETTINGS | {"training": {"epochs": 1, "batch_size": 512, "guard": False}}
     defs = root / f"recommender/defs/{PIPELINE}"
     defs.mkdir(parents=True)
     (defs / "defs.yaml").write_text(yaml.safe_dump(declared))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from mtl_pipeline.evaluation.report.figures.canvas import ReportFigure
 
@@ -35,11 +36,11 @@ class Table:
     highlighted: str = ""
     """What the first cell says of the rows that stand out."""
 
-    @property
+    @cached_property
     def cells(self) -> list[list[Cell]]:
         return [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in self.rows]
 
-    @property
+    @cached_property
     def numeric(self) -> list[bool]:
         """By column: whether all of its cells are numbers, which stand on the right; the first one names the rows."""
         _, *others = zip(*self.cells, strict=True)
