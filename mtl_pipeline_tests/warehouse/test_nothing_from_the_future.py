@@ -135,9 +135,17 @@ def make_examples(
     return paths, spec
 
 
+def read_examples(folder: Path) -> pl.DataFrame:
+    """With what the places in chosen.parquet hold instead of the places: these move when somebody chooses more."""
+    examples, chosen = (pl.read_parquet(folder / f"{name}.parquet") for name in ("examples", "chosen"))
+    places = examples.select("chosen_from", "chosen_to").rows()
+    past = pl.Series("past", [repr(chosen[start:end].rows()) for start, end in places])
+    return examples.drop("chosen_from", "chosen_to").with_columns(past)
+
+
 def known_by(paths: PipelinePaths, *splits: str) -> dict[str, pl.DataFrame]:
     """What is published of these splits, and what training learns about features."""
-    examples = pl.read_parquet(paths.examples / "examples.parquet")
+    examples = read_examples(paths.examples)
     return {
         "examples": examples.filter(pl.col("split").is_in(splits)),
         "statistics": pl.read_parquet(paths.examples / "statistics.parquet"),
@@ -199,7 +207,7 @@ def test_a_window_of_a_backtest_knows_nothing_of_what_came_after_it(
     for log in (events, with_another_future(events, future, VALIDATION, attributes)):
         paths, spec = make_examples(tmp_path_factory.mktemp("root"), attributes, log)
         build_window(spec, window, source=paths.examples / "examples.parquet", target=paths.root / "made")
-        made.append(pl.read_parquet(paths.root / "made" / "examples.parquet"))
+        made.append(read_examples(paths.root / "made"))
     assert made[0].equals(made[1])
     nothing_else = [event for event in events if START + timedelta(event[2]) < validation]
     nothing_else += [(20 + day, 9, day, 1, 1, 3, 0) for day in (4, 7, 20)]
