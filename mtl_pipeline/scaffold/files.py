@@ -17,6 +17,8 @@ from mtl_pipeline.schema import SCHEMA_FILE, Section, spec_sections
 from mtl_pipeline.warehouse.templates import quote_literal
 
 WIDTH = 106
+MOST_TASTES = 2
+"""Categorical, and numeric, features of items by which a proposal tells users' tastes apart."""
 TEMPLATES = Path(__file__).parent / "templates"
 EXAMPLE = TEMPLATES / "example"
 WRITTEN = {"raw", "ids", "interaction_key", "repeats", "available_from", "features", "tasks", "negatives"}
@@ -30,7 +32,8 @@ def table_sql(table: TablePlan) -> str:
 
 
 def defs_yaml(plan: PipelinePlan, *, from_example: bool) -> str:
-    written = WRITTEN | ({"split"} if not plan.timed else set())
+    sequence = has_sequence(plan)
+    written = WRITTEN | ({"split"} if not plan.timed else set()) | ({"model"} if sequence else set())
     text = (
         environment()
         .get_template("defs.yaml.jinja")
@@ -39,6 +42,7 @@ def defs_yaml(plan: PipelinePlan, *, from_example: bool) -> str:
             from_example=from_example,
             schema=f"../../../{SCHEMA_FILE}",
             history=list(history(plan)),
+            sequence=sequence,
             defaults="\n".join(default_lines(spec_sections(), written)),
         )
     )
@@ -54,17 +58,32 @@ def environment() -> jinja2.Environment:
 
 
 def history(plan: PipelinePlan) -> Iterator[str]:
-    """What users did and items met with before: a count of the first task, means of the others."""
+    """What users did and items met with before: how often and when the first task happened, means of the others, and
+    what users like among items."""
     if not plan.timed:
         return
     first, *others = plan.labels.tasks
     for column in plan.ids:
         if first.kind == "binary":
-            yield f"{{by: [{column}], statistic: count, label: {first.name}}}"
+            of_first = f"label: {first.name}"
+            yield f"{{by: [{column}], statistic: count, {of_first}}}"
+            yield f"{{by: [{column}], statistic: days_since, {of_first}}}"
             if column == "item_id":
-                yield f"{{by: [{column}], statistic: count, label: {first.name}, within_days: 30}}"
+                yield f"{{by: [{column}], statistic: share, {of_first}, within_days: 7}}"
+                yield f"{{by: [{column}], statistic: share, {of_first}, within_days: 30}}"
         for task in others if plan.labels.negatives else plan.labels.tasks:
             yield f"{{by: [{column}], statistic: mean, label: {task.name}}}"
+    if has_sequence(plan) and "items" in plan.tables:
+        items = plan.tables["items"]
+        for column in items.categorical[:MOST_TASTES]:
+            yield f"{{by: [user_id, {column}], statistic: lift, label: {first.name}}}"
+        for column in items.numeric[:MOST_TASTES]:
+            yield f"{{by: [user_id], statistic: gap, label: {first.name}, of: {column}}}"
+
+
+def has_sequence(plan: PipelinePlan) -> bool:
+    """Whether users choose items, one after another."""
+    return plan.timed and len(plan.ids) == 2 and plan.labels.tasks[0].kind == "binary"
 
 
 def default_lines(section: Section, written: Collection[str], depth: int = 0) -> Iterator[str]:
