@@ -4,38 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import duckdb
-import polars as pl
+import numpy as np
 
+from mtl_pipeline.candidates import Block, Candidates, OfBoth
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import COMMON_SQL, PipelinePaths
-from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.spec import HistoryFeature, PipelineSpec
 from mtl_pipeline.warehouse.connection import column_types, fetch_one, open_warehouse, run_sql
 from mtl_pipeline.warehouse.features.label_times import end_of_log
 from mtl_pipeline.warehouse.features.point_in_time import (
     entity_features,
     entity_ids,
     entity_joins,
+    id_column,
     summarise_history,
 )
-from mtl_pipeline.warehouse.features.sequences import PLACES, read_relations, relate_candidates
-from mtl_pipeline.warehouse.templates import quote_identifier, quote_literal, render_sql
+from mtl_pipeline.warehouse.features.sequences import last_places, read_relations, relate_candidates
+from mtl_pipeline.warehouse.templates import quote_identifier, quote_identifiers, quote_literal, render_sql
 
-ROWS_AT_ONCE = 500_000
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """Frames of a few users each, to be gone through once: user_id, item_id and raw features."""
-
-    frames: Iterator[pl.DataFrame]
-    chosen: pl.DataFrame | None
-    """With sequences, what users chose until now: as chosen.parquet beside the examples."""
-
-    def __iter__(self) -> Iterator[pl.DataFrame]:
-        return self.frames
+PAIRS_AT_ONCE = 500_000
+SOME_USERS = "(FROM candidate_users WHERE _place >= $first AND _place < $end)"
 
 
 @contextmanager
@@ -43,10 +33,14 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Candi
     """Yield the candidates of all users.
 
     "Now" is one second after the last event, the same for all users, so the log is summed up once, before the first
-    frame. All candidates of a user are in one frame, and a frame has about ROWS_AT_ONCE rows, or those of one user
-    where the catalogue is larger.
+    block. A block has about PAIRS_AT_ONCE pairs, or those of one user where the catalogue is larger.
     """
     with open_warehouse(paths.warehouse, read_only=True, settings=spec.warehouse) as connection:
+        sequence = spec.features.sequence
+        relations = read_relations(connection, paths, spec, sequence) if sequence else None
+        features = {table: entity_features(spec, table) for table in ("users", "items")}
+        of_users, of_items, of_both = history_by_side(spec)
+        context = context_values(connection, spec)
         run_sql(
             connection,
             "candidate_parts.sql",
@@ -54,31 +48,74 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Candi
             users=entity_ids(spec, "users"),
             items=items_on_offer(spec),
             end_of_log=end_of_log(spec),
+            context=context,
+            features=features,
+            joins={table: entity_joins(spec, table) for table in features},
+            kinds=of_both,
         )
         history = summarise_history(connection, spec)
-        sequence = spec.features.sequence
-        relations = read_relations(connection, paths, spec, sequence) if sequence else None
-        candidates = render_sql(
-            COMMON_SQL / "candidates.sql",
-            spec=spec,
-            context=context_values(connection, spec),
-            entity_features=[name for table in spec.entities for name in entity_features(spec, table)],
-            entity_joins=entity_joins(spec),
-            history=history,
-        )
-        users, items = fetch_one(
-            connection,
-            "SELECT (SELECT count(*) FROM candidate_users), (SELECT count(*) FROM candidate_items)",
-        )
-        users_at_once = max(1, ROWS_AT_ONCE // max(1, items))
 
-        def frames() -> Iterator[pl.DataFrame]:
+        def known(rows: str, keys: list[str], columns: list[str], names: list[str], shown: bool = True) -> str:
+            values = {"rows": rows, "keys": keys, "columns": columns, "shown": columns if shown else []}
+            return render_sql(COMMON_SQL / "candidates.sql", **values, history=history.of_features(names))
+
+        kinds = [f"_kind_{number}" for number in range(len(of_both))]
+        numbers = [*kinds, *(["_item"] if sequence else [])]
+        columns = ["item_id", *features["items"], *numbers]
+        items = connection.sql(known("candidate_items", ["_place"], columns, of_items)).pl()
+        columns = ["user_id", *context, *features["users"], *(["_first", "_end"] if sequence else [])]
+        users_sql = known(SOME_USERS, ["_place"], columns, of_users)
+        both_sql = [
+            known(
+                f"{SOME_USERS} CROSS JOIN (SELECT DISTINCT {quote_identifiers([kind, *of_kind])} FROM candidate_items)",
+                ["_place", kind],
+                sorted({column for feature in declared for column in feature.reads}),
+                [feature.name for feature in declared],
+                shown=False,
+            )
+            for kind, (of_kind, declared) in zip(kinds, of_both.items(), strict=True)
+        ]
+        excluded = render_sql(COMMON_SQL / "candidates_excluded.sql", spec=spec)
+        (users,) = fetch_one(connection, "SELECT count(*) FROM candidate_users")
+        users_at_once = max(1, PAIRS_AT_ONCE // max(1, len(items)))
+
+        def blocks() -> Iterator[Block]:
             for first in range(0, users, users_at_once):
-                places = {"first": first, "end": first + users_at_once}
-                frame = connection.sql(candidates, params=places).pl()
-                yield frame.drop(PLACES).hstack(relate_candidates(relations, frame)) if relations else frame
+                places = {"first": first, "end": min(users, first + users_at_once)}
+                some = connection.sql(users_sql, params=places).pl()
+                both = [
+                    OfBoth(connection.sql(sql, params=places).pl().drop("_place", kind), items[kind].to_numpy())
+                    for kind, sql in zip(kinds, both_sql, strict=True)
+                ]
+                if relations:
+                    both.append(OfBoth(relate_candidates(relations, some, items), np.arange(len(items))))
+                    some = some.drop("_first", "_end").with_columns(last_places(some, relations.last))
+                on_offer = np.ones((len(some), len(items)), dtype=bool)
+                if spec.recommendations.exclude != "nothing":
+                    pairs = connection.sql(excluded, params=places).pl()
+                    on_offer[pairs["_user"], pairs["_item"]] = False
+                yield Block(some.drop("_place"), both, on_offer)
 
-        yield Candidates(frames(), connection.sql("FROM chosen").pl() if sequence else None)
+        chosen = connection.sql("FROM chosen").pl() if sequence else None
+        yield Candidates(items.drop("_place", *numbers), blocks(), chosen)
+
+
+def history_by_side(
+    spec: PipelineSpec,
+) -> tuple[list[str], list[str], dict[tuple[str, ...], list[HistoryFeature]]]:
+    """The history features of users alone, those of items alone, and those of both by the columns of items that they
+    read."""
+    columns = {table: {id_column(table), *entity_features(spec, table)} for table in ("users", "items")}
+    of_users, of_items = [], []
+    of_both: dict[tuple[str, ...], list[HistoryFeature]] = {}
+    for feature in spec.features.history:
+        if columns["items"].isdisjoint(feature.reads):
+            of_users.append(feature.name)
+        elif columns["users"].isdisjoint(feature.reads):
+            of_items.append(feature.name)
+        else:
+            of_both.setdefault(tuple(sorted(columns["items"].intersection(feature.reads))), []).append(feature)
+    return of_users, of_items, of_both
 
 
 def items_on_offer(spec: PipelineSpec) -> str:
