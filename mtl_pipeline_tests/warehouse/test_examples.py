@@ -19,6 +19,7 @@ from mtl_pipeline.warehouse.connection import open_warehouse
 from mtl_pipeline.warehouse.features.candidates import build_candidates
 from mtl_pipeline.warehouse.features.examples import build_examples
 from mtl_pipeline.warehouse.tables import build_table
+from mtl_pipeline_tests.warehouse.pairs import rows_of
 from mtl_pipeline_tests.warehouse.shops import (
     SHOP,
     SHOP_LOG,
@@ -27,7 +28,6 @@ from mtl_pipeline_tests.warehouse.shops import (
     shop,
     shop_lines,
 )
-from mtl_pipeline_tests.warehouse.pairs import rows_of
 
 
 def examples(paths: PipelinePaths) -> pl.DataFrame:

@@ -55,7 +55,9 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Candi
         )
         history = summarise_history(connection, spec)
 
-        def known(rows: str, keys: list[str], columns: list[str], names: list[str], shown: bool = True) -> str:
+        def known(
+            rows: str, keys: list[str], columns: list[str], names: list[str], shown: bool = True
+        ) -> str:
             values = {"rows": rows, "keys": keys, "columns": columns, "shown": columns if shown else []}
             return render_sql(COMMON_SQL / "candidates.sql", **values, history=history.of_features(names))
 
@@ -84,7 +86,9 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Candi
                 places = {"first": first, "end": min(users, first + users_at_once)}
                 some = connection.sql(users_sql, params=places).pl()
                 both = [
-                    OfBoth(connection.sql(sql, params=places).pl().drop("_place", kind), items[kind].to_numpy())
+                    OfBoth(
+                        connection.sql(sql, params=places).pl().drop("_place", kind), items[kind].to_numpy()
+                    )
                     for kind, sql in zip(kinds, both_sql, strict=True)
                 ]
                 if relations:
@@ -114,7 +118,9 @@ def history_by_side(
         elif columns["users"].isdisjoint(feature.reads):
             of_items.append(feature.name)
         else:
-            of_both.setdefault(tuple(sorted(columns["items"].intersection(feature.reads))), []).append(feature)
+            of_both.setdefault(tuple(sorted(columns["items"].intersection(feature.reads))), []).append(
+                feature
+            )
     return of_users, of_items, of_both
 
 

@@ -209,7 +209,9 @@ class History:
             for column, features in self.of_lists.items()
         }
         of_lists = {column: features for column, features in of_lists.items() if features}
-        every = " ".join([*expressions.values(), *(sql for each in of_lists.values() for sql in each.values())])
+        every = " ".join(
+            [*expressions.values(), *(sql for each in of_lists.values() for sql in each.values())]
+        )
         asked = set(re.findall(TALLY_COLUMN.format(r"\d+"), every))
         groups = [group for group in self.groups if asked.intersection(group.tallies)]
         return History(expressions, of_lists, groups, list(of_lists))

@@ -26,7 +26,9 @@ def add_features(
     among its keys.
     """
     source = "rows_with_entities"
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE {source} AS SELECT * FROM {rows} {entity_joins(spec, *spec.entities)}")
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE {source} AS SELECT * FROM {rows} {entity_joins(spec, *spec.entities)}"
+    )
     connection.execute(f"DROP TABLE {rows}")
     if not spec.features.history:
         return source
@@ -140,7 +142,9 @@ def history_log(
 
 def entity_joins(spec: PipelineSpec, *tables: str) -> str:
     """Joins that add the features of users, of items, to rows with their ids, where the pipeline has these tables."""
-    return " ".join(join_columns(table, entity_features(spec, table)) for table in tables if table in spec.entities)
+    return " ".join(
+        join_columns(table, entity_features(spec, table)) for table in tables if table in spec.entities
+    )
 
 
 def join_columns(table: str, columns: list[str]) -> str:
