@@ -55,15 +55,16 @@ class TargetAttention(SequenceEncoder):
 
     def of_pairs(self, looked: Tensor, remembered: Tensor) -> Tensor:
         candidates, queries = looked.chunk(2, 1)
-        keys, values, present = remembered.split([queries.shape[1], queries.shape[1], 1], -1)
-        count = present.sum(1, keepdim=True)
-        offset = self.recency + (1 - present[..., 0]) * FAR_BELOW
-        logits = torch.baddbmm(offset.unsqueeze(1), queries.expand(len(keys), -1, -1), keys.transpose(1, 2))
-        best = logits.amax(-1, keepdim=True)
+        keys, values, present = remembered.split([*2 * queries.shape[1:], 1], -1)
+        offset = self.recency.unsqueeze(-1) + (1 - present) * FAR_BELOW
+        # Items lie in the last dimension, [users, last, items], so that sums over `last` take many items at once.
+        logits = torch.baddbmm(offset, keys, queries.T.contiguous().expand(len(keys), -1, -1))
+        best = logits.amax(1, keepdim=True)
         shares = logits.sub_(best).exp_()
-        total = shares.sum(-1, keepdim=True)
-        attended = shares @ values / (total + (self.none - best).exp())
+        total = shares.sum(1, keepdim=True)
+        attended = shares.transpose(1, 2) @ values / (total + (self.none - best).exp()).transpose(1, 2)
+        count = present.sum(1, keepdim=True)
         mean = (present * values).sum(1, keepdim=True) / count.clamp(min=1)
-        fit = torch.cat([total.log() + best - count.clamp(min=1).log(), best], -1) * (count > 0)
+        fit = torch.cat([total.log() + best - count.clamp(min=1).log(), best], 1) * (count > 0)
         same = candidates.expand(len(keys), -1, -1)
-        return torch.cat([attended, mean * candidates, same, fit], -1)
+        return torch.cat([attended, mean * candidates, same, fit.transpose(1, 2)], -1)
