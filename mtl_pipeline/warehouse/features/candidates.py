@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import duckdb
 import numpy as np
+import polars as pl
 
 from mtl_pipeline.candidates import Block, Candidates, OfBoth
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import COMMON_SQL, PipelinePaths
-from mtl_pipeline.spec import HistoryFeature, PipelineSpec
+from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.connection import column_types, fetch_one, open_warehouse, run_sql
+from mtl_pipeline.warehouse.features.history import History
 from mtl_pipeline.warehouse.features.label_times import end_of_log
 from mtl_pipeline.warehouse.features.point_in_time import (
     entity_features,
@@ -21,9 +24,11 @@ from mtl_pipeline.warehouse.features.point_in_time import (
     id_column,
     summarise_history,
 )
+from mtl_pipeline.warehouse.features.relations import Relations
 from mtl_pipeline.warehouse.features.sequences import last_places, read_relations, relate_candidates
 from mtl_pipeline.warehouse.templates import quote_identifier, quote_identifiers, quote_literal, render_sql
 
+TABLES = ("users", "items")
 PAIRS_AT_ONCE = 500_000
 SOME_USERS = "(FROM candidate_users WHERE _place >= $first AND _place < $end)"
 
@@ -38,9 +43,7 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Candi
     with open_warehouse(paths.warehouse, read_only=True, settings=spec.warehouse) as connection:
         sequence = spec.features.sequence
         relations = read_relations(connection, paths, spec, sequence) if sequence else None
-        features = {table: entity_features(spec, table) for table in ("users", "items")}
-        of_users, of_items, of_both = history_by_side(spec)
-        context = context_values(connection, spec)
+        history = HistoryBySide.of(spec)
         run_sql(
             connection,
             "candidate_parts.sql",
@@ -48,80 +51,102 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Candi
             users=entity_ids(spec, "users"),
             items=items_on_offer(spec),
             end_of_log=end_of_log(spec),
-            context=context,
-            features=features,
-            joins={table: entity_joins(spec, table) for table in features},
-            kinds=of_both,
+            context=context_values(connection, spec),
+            features={table: entity_features(spec, table) for table in TABLES},
+            joins={table: entity_joins(spec, table) for table in TABLES},
+            kinds=history.kinds.values(),
         )
-        history = summarise_history(connection, spec)
-
-        def known(
-            rows: str, keys: list[str], columns: list[str], names: list[str], shown: bool = True
-        ) -> str:
-            values = {"rows": rows, "keys": keys, "columns": columns, "shown": columns if shown else []}
-            return render_sql(COMMON_SQL / "candidates.sql", **values, history=history.of_features(names))
-
-        kinds = [f"_kind_{number}" for number in range(len(of_both))]
-        numbers = [*kinds, *(["_item"] if sequence else [])]
-        columns = ["item_id", *features["items"], *numbers]
-        items = connection.sql(known("candidate_items", ["_place"], columns, of_items)).pl()
-        columns = ["user_id", *context, *features["users"], *(["_first", "_end"] if sequence else [])]
-        users_sql = known(SOME_USERS, ["_place"], columns, of_users)
-        both_sql = [
-            known(
-                f"{SOME_USERS} CROSS JOIN (SELECT DISTINCT {quote_identifiers([kind, *of_kind])} FROM candidate_items)",
-                ["_place", kind],
-                sorted({column for feature in declared for column in feature.reads}),
-                [feature.name for feature in declared],
-                shown=False,
-            )
-            for kind, (of_kind, declared) in zip(kinds, of_both.items(), strict=True)
-        ]
-        excluded = render_sql(COMMON_SQL / "candidates_excluded.sql", spec=spec)
-        (users,) = fetch_one(connection, "SELECT count(*) FROM candidate_users")
-        users_at_once = max(1, PAIRS_AT_ONCE // max(1, len(items)))
-
-        def blocks() -> Iterator[Block]:
-            for first in range(0, users, users_at_once):
-                places = {"first": first, "end": min(users, first + users_at_once)}
-                some = connection.sql(users_sql, params=places).pl()
-                both = [
-                    OfBoth(
-                        connection.sql(sql, params=places).pl().drop("_place", kind), items[kind].to_numpy()
-                    )
-                    for kind, sql in zip(kinds, both_sql, strict=True)
-                ]
-                if relations:
-                    both.append(OfBoth(relate_candidates(relations, some, items), np.arange(len(items))))
-                    some = some.drop("_first", "_end").with_columns(last_places(some, relations.last))
-                on_offer = np.ones((len(some), len(items)), dtype=bool)
-                if spec.recommendations.exclude != "nothing":
-                    pairs = connection.sql(excluded, params=places).pl()
-                    on_offer[pairs["_user"], pairs["_item"]] = False
-                yield Block(some.drop("_place"), both, on_offer)
-
+        queries = Queries.of(spec, history, summarise_history(connection, spec))
+        items = connection.sql(queries.items).pl()
         chosen = connection.sql("FROM chosen").pl() if sequence else None
-        yield Candidates(items.drop("_place", *numbers), blocks(), chosen)
+        own = items.drop("_place", "_item", *history.kinds, strict=False)
+        yield Candidates(own, blocks(connection, queries, relations, items), chosen)
 
 
-def history_by_side(
-    spec: PipelineSpec,
-) -> tuple[list[str], list[str], dict[tuple[str, ...], list[HistoryFeature]]]:
-    """The history features of users alone, those of items alone, and those of both by the columns of items that they
-    read."""
-    columns = {table: {id_column(table), *entity_features(spec, table)} for table in ("users", "items")}
-    of_users, of_items = [], []
-    of_both: dict[tuple[str, ...], list[HistoryFeature]] = {}
-    for feature in spec.features.history:
-        if columns["items"].isdisjoint(feature.reads):
-            of_users.append(feature.name)
-        elif columns["users"].isdisjoint(feature.reads):
-            of_items.append(feature.name)
-        else:
-            of_both.setdefault(tuple(sorted(columns["items"].intersection(feature.reads))), []).append(
-                feature
-            )
-    return of_users, of_items, of_both
+def blocks(
+    connection: duckdb.DuckDBPyConnection, queries: Queries, relations: Relations | None, items: pl.DataFrame
+) -> Iterator[Block]:
+    (count,) = fetch_one(connection, "SELECT count(*) FROM candidate_users")
+    users_at_once = max(1, PAIRS_AT_ONCE // max(1, len(items)))
+    for first in range(0, count, users_at_once):
+        places = {"first": first, "end": min(count, first + users_at_once)}
+        users, excluded = (
+            connection.sql(sql, params=places).pl() for sql in (queries.users, queries.excluded)
+        )
+        of_both = [
+            OfBoth(connection.sql(sql, params=places).pl().drop("_place", kind), items[kind].to_numpy())
+            for kind, sql in queries.of_both.items()
+        ]
+        if relations:
+            of_both.append(OfBoth(relate_candidates(relations, users, items), np.arange(len(items))))
+            users = users.drop("_first", "_end").with_columns(last_places(users, relations.last))
+        on_offer = np.ones((len(users), len(items)), dtype=bool)
+        on_offer[excluded["_user"], excluded["_item"]] = False
+        yield Block(users.drop("_place"), of_both, on_offer)
+
+
+@dataclass(frozen=True)
+class HistoryBySide:
+    """The names of history features."""
+
+    of_users: list[str]
+    of_items: list[str]
+    of_both: dict[tuple[str, ...], list[str]]
+    """By the columns of items that they read."""
+
+    @classmethod
+    def of(cls, spec: PipelineSpec) -> HistoryBySide:
+        users, items = ({id_column(table), *entity_features(spec, table)} for table in TABLES)
+        sides = cls([], [], {})
+        for feature in spec.features.history:
+            columns = tuple(sorted(items & feature.reads))
+            if not columns:
+                sides.of_users.append(feature.name)
+            elif not users & feature.reads:
+                sides.of_items.append(feature.name)
+            else:
+                sides.of_both.setdefault(columns, []).append(feature.name)
+        return sides
+
+    @property
+    def kinds(self) -> dict[str, tuple[str, ...]]:
+        """Columns of candidate_items that number items which have the same values in some columns."""
+        return {f"_kind_{number}": columns for number, columns in enumerate(self.of_both)}
+
+
+@dataclass(frozen=True)
+class Queries:
+    """SQL: all but `items` of the users from place $first to before $end."""
+
+    items: str
+    users: str
+    of_both: dict[str, str]
+    """By the kind of items."""
+    excluded: str
+
+    @classmethod
+    def of(cls, spec: PipelineSpec, sides: HistoryBySide, history: History) -> Queries:
+        def known(rows: str, keys: list[str], names: list[str]) -> str:
+            values = {"rows": rows, "keys": keys, "history": history.of_features(names)}
+            return render_sql(COMMON_SQL / "candidates.sql", **values)
+
+        def kinds(kind: str, columns: Iterable[str]) -> str:
+            return f"(SELECT DISTINCT {quote_identifiers([kind, *columns])} FROM candidate_items)"
+
+        with_columns = "FROM candidate_{} JOIN ({}) USING (_place) ORDER BY _place"
+        return cls(
+            items=with_columns.format("items", known("candidate_items", ["_place"], sides.of_items)),
+            users=with_columns.format("users", known(SOME_USERS, ["_place"], sides.of_users)),
+            of_both={
+                kind: known(
+                    f"{SOME_USERS} CROSS JOIN {kinds(kind, columns)}",
+                    ["_place", kind],
+                    sides.of_both[columns],
+                )
+                for kind, columns in sides.kinds.items()
+            },
+            excluded=render_sql(COMMON_SQL / "candidates_excluded.sql", spec=spec),
+        )
 
 
 def items_on_offer(spec: PipelineSpec) -> str:

@@ -231,7 +231,8 @@ class Summary:
     def total(self, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Sums over each user's last items."""
         if weights.ndim == 3:  # [users, 1, last]: the same for all items
-            return np.matmul(weights.astype(np.float64), values.transpose(0, 2, 1))[:, 0]
+            exact = weights.astype(np.result_type(weights, values))
+            return np.matmul(exact, values.transpose(0, 2, 1))[:, 0]
         return (values * weights).sum(-1)
 
     def known(self, values: np.ndarray) -> np.ndarray:

@@ -1,10 +1,5 @@
--- The columns and the history of each of {{ rows }}, as known now, in the order of {{ keys | join(", ") }}.
+-- The history of each of {{ rows }}, as known now, in the order of {{ keys | join(", ") }}.
 WITH candidates AS (
-    SELECT
-        {{ (keys + columns) | listed }}
-        {%- for group in history.plain_groups() %}
-        {{ group.tallies | listed }}
-        {%- endfor %}
     FROM {{ rows }}
     {%- for group in history.plain_groups() %}
     LEFT JOIN {{ group.table }} {% if group.keys %}USING ({{ group.keys | identifiers }}){% else %}ON true{% endif %}
@@ -25,7 +20,7 @@ WITH candidates AS (
 )
 {%- endfor %}
 SELECT
-    {{ (keys + shown) | listed }}
+    {{ keys | listed }}
     {%- for feature, expression in history.expressions.items() %}
     {{ expression }} AS {{ feature | identifier }},
     {%- endfor %}

@@ -7,4 +7,6 @@ JOIN candidate_items AS items USING (item_id)
 WHERE users._place >= $first AND users._place < $end
 {%- if spec.recommendations.exclude == "chosen" %}
 AND interactions.{{ spec.root_task.column | identifier }} > 0
+{%- elif spec.recommendations.exclude == "nothing" %}
+AND false
 {%- endif %}
