@@ -17,6 +17,7 @@ from mtl_pipeline.learning.architectures.sequences import SEQUENCE_ENCODERS
 from mtl_pipeline.learning.architectures.sequences.base import SequenceShape
 from mtl_pipeline.learning.data.encoding import FeatureEncoder
 from mtl_pipeline.learning.data.pairs import encode_pairs, encode_side
+from mtl_pipeline.learning.recommending import best_per_user
 from mtl_pipeline.learning.training import members
 from mtl_pipeline.learning.training.members import Member
 from mtl_pipeline.learning.training.ranker import LabelScale, Ranker
@@ -153,3 +154,16 @@ def test_pairs_are_predicted_as_rows_are(
         same = found[task][torch.from_numpy(made.on_offer.ravel())]
         torch.testing.assert_close(same, values, rtol=1e-5, atol=1e-5)
         assert values.std(0).min() > 1e-4  # or everything would agree
+
+
+def test_where_no_item_is_on_offer_nothing_is_predicted() -> None:
+    model, encoder = ranker("mmoe", {})
+    made, items = block(of_both=True)
+    empty = [OfBoth(each.features.clear(), each.kind[:0]) for each in made.of_both]
+    made = Block(made.users, empty, made.on_offer[:, :0])
+    predicted = model.predict(encode_pairs(encoder, made, encode_side(encoder, items.clear()), None))
+    assert {task: len(values) for task, values in predicted.items()} == {"click": 0, "mood": 0, "stars": 0}
+    best = best_per_user(
+        made, items.clear()["item_id"], pl.DataFrame({"click": predicted["click"]}), "click", 3
+    )
+    assert best.is_empty()

@@ -54,9 +54,7 @@ class Pairs:
 
     def numeric(self, users: slice, items: slice) -> Tensor:
         """float32 [users, items, n]."""
-        parts = [values[users].index_select(1, kind[items]) for values, kind in self.of_both]
-        shape = len(self.users.rows.ids[users]), len(self.items.rows.ids[items]), 0
-        return torch.cat(parts, 2) if parts else torch.empty(shape, device=self.numerics.device)
+        return torch.cat([values[users].index_select(1, kind[items]) for values, kind in self.of_both], 2)
 
     def to(self, device: torch.device) -> Pairs:
         of_both = [(values.to(device), kind.to(device)) for values, kind in self.of_both]
@@ -81,13 +79,13 @@ def encode_side(encoder: FeatureEncoder, frame: pl.DataFrame, chosen: Chosen | N
 
 def encode_pairs(encoder: FeatureEncoder, block: Block, items: Side, chosen: Chosen | None) -> Pairs:
     """`items`: those of all blocks, encoded once."""
+    users, (rows, columns) = encode_side(encoder, block.users, chosen), block.on_offer.shape
     numerics: list[int] = []
-    of_both = []
+    of_both = [(torch.empty(rows, 1, 0), torch.zeros(columns, dtype=torch.int64))]  # where nothing is of both
     for part in block.of_both:
-        columns = encoder.numeric_columns(part.features)
-        numerics += map(encoder.numeric_names.index, columns)
-        values = stack([*columns.values()], len(part.features), torch.float32)
-        shape = len(block.users), -1 if len(values) else 0, len(columns)
-        of_both.append((values.view(shape), torch.from_numpy(part.kind.astype(np.int64))))
-    users = encode_side(encoder, block.users, chosen)
+        encoded = encoder.numeric_columns(part.features)
+        numerics += map(encoder.numeric_names.index, encoded)
+        values = stack([*encoded.values()], len(part.features), torch.float32)
+        kinds = len(part.features) // max(1, rows)
+        of_both.append((values.view(rows, kinds, len(encoded)), torch.from_numpy(part.kind.astype(np.int64))))
     return Pairs(users, items, torch.tensor(numerics, dtype=torch.int64), of_both)
