@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mtl_pipeline.learning.architectures.factored import Factored, factored
+from mtl_pipeline.learning.architectures.factored import factored
 from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.architectures.representation import NetworkShape
 from mtl_pipeline.learning.data.encoding import Rows
@@ -53,23 +53,21 @@ class Member:
         device = next(self.network.parameters()).device
         at_once = ROWS_IN_CACHE if device.type == "cpu" else ROWS_AT_ONCE
         with torch.inference_mode():
-            parts = [
-                self.network.outputs(part).float().cpu() for part in self.represented(rows, at_once, device)
-            ]
+            parts = [part.float().cpu() for part in self.in_parts(rows, at_once, device)]
         outputs = torch.cat(parts) if parts else torch.empty(0, sum(widths))
         return dict(zip(self.gives, outputs.split(list(widths), 1), strict=True))
 
-    def represented(
-        self, rows: Rows | Pairs, at_once: int, device: torch.device
-    ) -> Iterator[Tensor | Factored]:
-        """Their representation, about `at_once` at a time."""
+    def in_parts(self, rows: Rows | Pairs, at_once: int, device: torch.device) -> Iterator[Tensor]:
+        """The outputs of about `at_once` rows at a time, on the device."""
         if isinstance(rows, Pairs):
-            yield from factored(self.network.representation, rows.to(device), at_once)
+            parts = factored(self.network.representation, rows.to(device), at_once)
+            yield from map(self.network.outputs, parts)
             return
-        chosen = rows.chosen.to(device) if rows.chosen else None
-        rows = replace(rows, chosen=chosen)  # moved once for all parts
+        rows = replace(
+            rows, chosen=rows.chosen.to(device) if rows.chosen else None
+        )  # moved once for all parts
         with self.network.representation.texts_kept(len(rows)):
-            yield from (self.network.representation(part.to(device)) for part in rows.batches(at_once))
+            yield from (self.network(part.to(device)) for part in rows.batches(at_once))
 
     @property
     def parameters(self) -> int:
