@@ -1,9 +1,11 @@
 """What recommendations cost for each candidate: SQL features, encoding, network, and the best of each user.
 
     python benchmarks/recommending.py --users 3000 --items 3000 --logs 200000 2000000
+    python benchmarks/recommending.py --sequence
 
 Makes a warehouse and text vectors of its own, a network with random weights (it computes what a trained one does), and
-goes through `--frames` frames of candidates. Processor seconds are the figure to compare on a busy machine.
+goes through `--frames` blocks of candidates. Processor seconds are the figure to compare on a busy machine; the last
+column is candidates on the clock, with as many threads as torch and DuckDB have.
 """
 
 from __future__ import annotations
@@ -16,46 +18,58 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
 import torch
 
 from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.architectures.representation import NetworkShape
+from mtl_pipeline.learning.architectures.sequences.base import SequenceShape
 from mtl_pipeline.learning.data.encoding import FeatureEncoder
+from mtl_pipeline.learning.data.pairs import encode_pairs, encode_side
 from mtl_pipeline.learning.recommending import best_per_user, default_score, prediction_columns
 from mtl_pipeline.learning.training.members import Member
 from mtl_pipeline.learning.training.ranker import LabelScale, Ranker
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.vectors import write_vectors
 from mtl_pipeline.warehouse.connection import open_warehouse
 from mtl_pipeline.warehouse.features.candidates import build_candidates
 from mtl_pipeline.warehouse.features.point_in_time import numeric_features
 
 CATEGORIES, BRANDS, DAYS, TEXT_DIMENSION = 20, 200, 60, 384
-SPEC = PipelineSpec.model_validate(
-    {
-        "features": {
-            "users": {"categorical": ["gender"], "numeric": ["age"]},
-            "items": {"categorical": ["category", "brand"], "numeric": ["log_price"]},
-            "history": [
-                {"by": ["user_id"], "statistic": "count", "label": "purchase"},
-                {"by": ["user_id"], "statistic": "mean", "label": "click"},
-                {"by": ["user_id", "category"], "statistic": "count", "label": "click"},
-                {"by": ["user_id", "category"], "statistic": "mean", "label": "click"},
-                {"by": ["item_id"], "statistic": "count", "label": "click", "within_days": 7},
-                {"by": ["item_id"], "statistic": "mean", "label": "click"},
-                {"by": ["item_id"], "statistic": "mean", "label": "purchase"},
-            ],
-        },
-        "tasks": [
-            {"name": "click", "kind": "binary"},
-            {"name": "purchase", "kind": "binary", "given": "click"},
+PLAIN: dict = {
+    "features": {
+        "users": {"categorical": ["gender"], "numeric": ["age"]},
+        "items": {"categorical": ["category", "brand"], "numeric": ["log_price"]},
+        "history": [
+            {"by": ["user_id"], "statistic": "count", "label": "purchase"},
+            {"by": ["user_id"], "statistic": "mean", "label": "click"},
+            {"by": ["user_id", "category"], "statistic": "count", "label": "click"},
+            {"by": ["user_id", "category"], "statistic": "mean", "label": "click"},
+            {"by": ["item_id"], "statistic": "count", "label": "click", "within_days": 7},
+            {"by": ["item_id"], "statistic": "mean", "label": "click"},
+            {"by": ["item_id"], "statistic": "mean", "label": "purchase"},
         ],
-    }
-)
+    },
+    "tasks": [
+        {"name": "click", "kind": "binary"},
+        {"name": "purchase", "kind": "binary", "given": "click"},
+    ],
+}
+WITH_SEQUENCE = PLAIN | {
+    "features": PLAIN["features"] | {"sequence": {"last": 20, "labels": ["purchase"]}},
+    "model": {"sequence_encoder": "target_attention"},
+}
 
 
 def write_warehouse(paths: PipelinePaths, users: int, items: int, log: int) -> None:
+    """And vectors of the items' texts."""
+    vectors = np.random.default_rng(0).normal(size=(items, TEXT_DIMENSION)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    hashes = pa.array([bytes(16)] * items, pa.binary(16))
+    write_vectors(paths.embeddings("items"), pa.array(range(items), pa.int64()), vectors, hashes, {})
     with open_warehouse(paths.warehouse) as connection:
         connection.execute(
             f"""
@@ -79,7 +93,7 @@ def write_warehouse(paths: PipelinePaths, users: int, items: int, log: int) -> N
         )
 
 
-def encoder_of(users: int, items: int) -> FeatureEncoder:
+def encoder_of(spec: PipelineSpec, users: int, items: int) -> FeatureEncoder:
     """With a vocabulary of all values, and means and deviations as if they had been taught."""
     values = {
         "user_id": range(users),
@@ -101,66 +115,74 @@ def encoder_of(users: int, items: int) -> FeatureEncoder:
                 "standard_deviation": 2.0,
                 "missing": float(name.endswith("mean")),
             }
-            for name, transform in numeric_features(SPEC)
+            for name, transform in numeric_features(spec)
         ]
     )
     ids = {"user_id": pl.Series(range(users)), "item_id": pl.Series(range(items))}
-    return FeatureEncoder(SPEC, statistics, pl.concat(vocabulary), {}, ids)
+    return FeatureEncoder(spec, statistics, pl.concat(vocabulary), {}, ids)
 
 
-def ranker_of(encoder: FeatureEncoder, users: int, items: int) -> Ranker:
+def ranker_of(spec: PipelineSpec, encoder: FeatureEncoder, users: int, items: int) -> Ranker:
     torch.manual_seed(0)
     shape = NetworkShape(
         {"user_id": users, "item_id": items},
         tuple(encoder.fields),
         len(encoder.numeric_names),
-        tuple(task.outputs for task in SPEC.tasks),
+        tuple(task.outputs for task in spec.tasks),
+        SequenceShape(20, 1) if spec.features.sequence else None,
     )
     texts = {"users": torch.randn(users, TEXT_DIMENSION), "items": torch.randn(items, TEXT_DIMENSION)}
-    tasks = list(SPEC.tasks)
+    tasks = list(spec.tasks)
     return Ranker(
-        [Member.of(MultiTaskNetwork(SPEC.model, shape, texts), tasks)],
+        [Member.of(MultiTaskNetwork(spec.model, shape, texts), tasks)],
         tasks,
         LabelScale([0.0] * len(tasks), [1.0] * len(tasks)),
     )
 
 
 class Stages:
-    """Processor seconds by stage."""
+    """Processor seconds by stage, and those on the clock together."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.clock = 0.0
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        started = time.process_time()
+        started, clock = time.process_time(), time.perf_counter()
         yield
+        self.clock += (stage != "once") * (time.perf_counter() - clock)
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.process_time() - started
 
 
-def measure(root: Path, users: int, items: int, log: int, frames: int) -> tuple[dict[str, float], int]:
-    """Processor seconds by stage, and the candidates that they were spent on."""
+def measure(
+    root: Path, spec: PipelineSpec, users: int, items: int, log: int, frames: int
+) -> tuple[Stages, int]:
+    """What was spent, and the candidates that it was spent on."""
     paths = PipelinePaths(root, "shop")
     write_warehouse(paths, users, items, log)
-    encoder = encoder_of(users, items)
-    ranker = ranker_of(encoder, users, items)
+    encoder = encoder_of(spec, users, items)
+    ranker = ranker_of(spec, encoder, users, items)
     stages, candidates = Stages(), 0
     with ExitStack() as stack:
         with stages.timed("once"):
-            frames_made = islice(stack.enter_context(build_candidates(paths, SPEC)).frames, frames)
+            made = stack.enter_context(build_candidates(paths, spec))
+            blocks = islice(made.blocks, frames)
+            items_encoded, chosen = encode_side(encoder, made.items), encoder.encode_chosen(made.chosen)
         while True:
             with stages.timed("features"):
-                frame = next(frames_made, None)
-            if frame is None:
-                return stages.seconds, candidates
+                block = next(blocks, None)
+            if block is None:
+                return stages, candidates
             with stages.timed("encoding"):
-                rows = encoder.encode(frame)
+                pairs = encode_pairs(encoder, block, items_encoded, chosen)
             with stages.timed("network"):
-                predictions = ranker.predict(rows)
+                predictions = ranker.predict(pairs)
             with stages.timed("best"):
-                ranked = frame.select("user_id", "item_id").hstack(prediction_columns(predictions, SPEC))
-                best_per_user(ranked, default_score(SPEC), SPEC.recommendations.per_user)
-            candidates += len(frame)
+                columns = pl.DataFrame(prediction_columns(predictions, spec))
+                per_user = spec.recommendations.per_user
+                best_per_user(block, made.items["item_id"], columns, default_score(spec), per_user)
+            candidates += int(block.on_offer.sum())
 
 
 def main() -> None:
@@ -171,16 +193,24 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=3_000)
     parser.add_argument("--logs", type=int, nargs="+", default=[200_000, 2_000_000], help="interactions")
     parser.add_argument("--frames", type=int, default=3)
+    parser.add_argument(
+        "--sequence", action="store_true", help="with features.sequence and the attention encoder"
+    )
     options = parser.parse_args()
+    spec = PipelineSpec.model_validate(WITH_SEQUENCE if options.sequence else PLAIN)
     print(f"{torch.get_num_threads()} threads of torch; CPU seconds once, CPU µs for each candidate\n")
-    print("| interactions | candidates | once, s | features | encoding | network | best | sum |")
-    print("|--:|--:|--:|--:|--:|--:|--:|--:|")
+    print("| interactions | candidates | once, s | features | encoding | network | best | sum | thousand/s |")
+    print("|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
     for log in options.logs:
         with TemporaryDirectory() as folder:
-            seconds, candidates = measure(Path(folder), options.users, options.items, log, options.frames)
+            stages, candidates = measure(
+                Path(folder), spec, options.users, options.items, log, options.frames
+            )
+        seconds = stages.seconds
         once = seconds.pop("once")
         cells = [f"{spent / candidates * 1e6:.2f}" for spent in [*seconds.values(), sum(seconds.values())]]
-        print(f"| {log:,} | {candidates:,} | {once:.2f} | {' | '.join(cells)} |", flush=True)
+        rate = f"{candidates / stages.clock / 1e3:,.0f}"
+        print(f"| {log:,} | {candidates:,} | {once:.2f} | {' | '.join(cells)} | {rate} |", flush=True)
 
 
 if __name__ == "__main__":

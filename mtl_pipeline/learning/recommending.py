@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from mtl_pipeline.candidates import Block, Candidates
 from mtl_pipeline.checksums import UNSEALED, seal
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.learning.data.dataset import TextVectors
+from mtl_pipeline.learning.data.pairs import encode_pairs, encode_side
 from mtl_pipeline.learning.training.loop import Log
 from mtl_pipeline.learning.training.ranker import load_ranker
 from mtl_pipeline.paths import PipelinePaths
@@ -36,15 +38,14 @@ class RecommendationsSummary:
 def recommend(
     paths: PipelinePaths,
     spec: PipelineSpec,
-    candidates: Iterable[pl.DataFrame],
-    chosen: pl.DataFrame | None = None,
+    candidates: Candidates,
     *,
     model: Path,
     target: Path,
     log: Log = print,
 ) -> RecommendationsSummary:
     """Score the candidates with the model in folder `model` and publish each user's best: user_id, item_id, rank,
-    score, and the columns of `prediction_columns`. `chosen`: with sequences, what users chose until now.
+    score, and the columns of `prediction_columns`.
 
     Raises UserError when `recommendations.score` is no SQL expression over the predictions.
     """
@@ -52,14 +53,15 @@ def recommend(
     ensure_writable(target)
     ranker, encoder = load_ranker(model, spec, TextVectors.read(paths, spec))
     score = spec.recommendations.score or default_score(spec)
-    earlier = encoder.encode_chosen(chosen)
+    chosen, items = encoder.encode_chosen(candidates.chosen), encode_side(encoder, candidates.items)
     best: list[pl.DataFrame] = []
     scored = 0
-    for frame in candidates:
-        predictions = prediction_columns(ranker.predict(encoder.encode(frame, earlier)), spec)
-        ranked = frame.select("user_id", "item_id").hstack(predictions)
-        best.append(best_per_user(ranked, score, spec.recommendations.per_user))
-        scored += len(frame)
+    for block in candidates.blocks:
+        pairs = encode_pairs(encoder, block, items, chosen)
+        predictions = pl.DataFrame(prediction_columns(ranker.predict(pairs), spec))
+        ids = candidates.items["item_id"]
+        best.append(best_per_user(block, ids, predictions, score, spec.recommendations.per_user))
+        scored += int(block.on_offer.sum())
         log(f"{scored:,} candidates scored")
     first = ["user_id", "item_id", "rank", "score"]
     result = pl.concat(best).select(*first, pl.exclude(first))
@@ -103,22 +105,33 @@ def default_score(spec: PipelineSpec) -> str:
     )
 
 
-def best_per_user(predictions: pl.DataFrame, score: str, per_user: int) -> pl.DataFrame:
-    """Each user's rows with the highest scores, with `rank` from 1; ties go to the smaller item id."""
+def best_per_user(
+    block: Block, items: pl.Series, predictions: pl.DataFrame, score: str, per_user: int
+) -> pl.DataFrame:
+    """Each user's rows with the highest scores, with `rank` from 1; ties go to the smaller item id. `predictions`: of
+    all pairs, one user after another."""
     try:
-        scored = predictions.with_columns(pl.sql_expr(score).cast(pl.Float64).alias("score"))
+        scores = predictions.select(pl.sql_expr(score).cast(pl.Float64).alias("score"))["score"]
     except pl.exceptions.PolarsError as error:
         raise UserError(
             f"recommendations.score in defs.yaml cannot be computed: {score!r} ({error}); "
             "it is a SQL expression over the tasks' predictions"
         ) from error
-    if not scored["score"].is_finite().all():
+    usable = (scores.is_finite() | scores.is_null()).to_numpy().reshape(block.on_offer.shape)
+    if not (usable | ~block.on_offer).all():
         raise UserError(
             f"recommendations.score in defs.yaml: {score!r} is infinite or no number for some predictions; "
             "divide by nothing that may be 0, and take no root or logarithm of it"
         )
+    values = np.where(block.on_offer, scores.fill_null(-np.inf).to_numpy().reshape(usable.shape), -np.inf)
+    last = max(0, len(items) - per_user)
+    enough = np.partition(values, last, axis=1)[:, last, None] if len(items) else values
+    user, item = np.nonzero(block.on_offer & (values >= enough))  # with ties, more than asked for
+    places = user * len(items) + item
     return (
-        scored.sort(["user_id", "score", "item_id"], descending=[False, True, False], nulls_last=True)
+        predictions[places]
+        .with_columns(block.users["user_id"][user], items[item], scores[places])
+        .sort(["user_id", "score", "item_id"], descending=[False, True, False], nulls_last=True)
         .with_columns((pl.int_range(pl.len()).over("user_id") + 1).alias("rank"))
         .filter(pl.col("rank") <= per_user)
     )

@@ -54,6 +54,11 @@ class HistoryFeature(SpecModel):
         window = f"_{self.within_days}_days" if self.within_days else ""
         return f"{keys}_{self.label}{number}_{self.statistic}{window}"
 
+    @property
+    def reads(self) -> set[str]:
+        """The columns of a row that it depends on."""
+        return {*self.by, *([self.of] if self.of else [])}
+
     @model_validator(mode="after")
     def check_statistic(self) -> HistoryFeature:
         if (self.statistic == "gap") != (self.of is not None):

@@ -36,9 +36,7 @@ def recommend_items(paths: PipelinePaths, spec: PipelineSpec, *, log: Log = prin
     champion, folder = champion_folder(paths)
     log(f"the champion is {champion}")
     with build_candidates(paths, spec) as candidates:
-        summary = recommend(
-            paths, spec, candidates, candidates.chosen, model=folder, target=paths.recommendations, log=log
-        )
+        summary = recommend(paths, spec, candidates, model=folder, target=paths.recommendations, log=log)
     return Recommended(champion, summary, describe_catalogue(paths, spec), first_recommendations(paths, spec))
 
 

@@ -47,9 +47,7 @@ def run_recommendations(pipeline: TinyPipeline) -> None:
     paths, spec = pipeline.paths, pipeline.spec
     _, folder = champion_folder(paths)
     with build_candidates(paths, spec) as candidates:
-        recommend(
-            paths, spec, candidates, candidates.chosen, model=folder, target=paths.recommendations, log=silent
-        )
+        recommend(paths, spec, candidates, model=folder, target=paths.recommendations, log=silent)
 
 
 STAGES: dict[str, Callable[[TinyPipeline], object]] = {

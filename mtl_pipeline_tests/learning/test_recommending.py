@@ -5,28 +5,75 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from mtl_pipeline.candidates import Block
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.recommending import best_per_user, default_score, prediction_columns
 from mtl_pipeline.spec import PipelineSpec
 
+ITEMS = pl.Series("item_id", [10, 11, 12])
+BLOCK = Block(pl.DataFrame({"user_id": [1, 2]}), [], np.array([[True] * 3, [True, True, False]]))
 PREDICTIONS = pl.DataFrame(
-    {
-        "user_id": [1, 1, 1, 2, 2],
-        "item_id": [10, 11, 12, 10, 11],
-        "watched": [0.2, 0.9, 0.9, 0.5, 0.1],
-        "rating": [5.0, 1.0, 1.0, 3.0, 4.0],
-    }
+    {"watched": [0.2, 0.9, 0.9, 0.5, 0.1, 1.0], "rating": [5.0, 1.0, 1.0, 3.0, 4.0, -1.0]}
 )
+"""The last one, of an item that is not on offer, would be the best by `watched`, and has no root."""
+
+
+def best(score: str, per_user: int) -> pl.DataFrame:
+    return best_per_user(BLOCK, ITEMS, PREDICTIONS, score, per_user)
 
 
 def ranked(score: str, per_user: int) -> list[tuple[int, int, int]]:
-    best = best_per_user(PREDICTIONS, score, per_user)
-    return best.select("user_id", "rank", "item_id").rows()
+    return best(score, per_user).select("user_id", "rank", "item_id").rows()
 
 
 def test_highest_scores_first_and_ties_to_the_smaller_id() -> None:
     assert ranked("watched", 2) == [(1, 1, 11), (1, 2, 12), (2, 1, 10), (2, 2, 11)]
+
+
+def test_all_that_is_on_offer_where_more_is_asked_for() -> None:
+    assert ranked("watched", 7) == [(1, 1, 11), (1, 2, 12), (1, 3, 10), (2, 1, 10), (2, 2, 11)]
+
+
+def test_predictions_are_those_of_the_pair() -> None:
+    assert best("sqrt(rating)", 1).rows(named=True) == [
+        {"user_id": 1, "item_id": 10, "watched": 0.2, "rating": 5.0, "score": 5.0**0.5, "rank": 1},
+        {"user_id": 2, "item_id": 11, "watched": 0.1, "rating": 4.0, "score": 2.0, "rank": 1},
+    ]
+
+
+def test_without_a_score_items_come_last() -> None:
+    score = "CASE WHEN watched < 0.9 THEN -watched END"
+    assert ranked(score, 2) == [(1, 1, 10), (1, 2, 11), (2, 1, 11), (2, 2, 10)]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    scores=st.lists(st.sampled_from([0.0, 0.25, 0.5, None]), min_size=12, max_size=12),
+    on_offer=st.lists(st.booleans(), min_size=12, max_size=12),
+    per_user=st.integers(1, 5),
+)
+def test_the_best_are_the_first_of_all_in_order(
+    scores: list[float | None], on_offer: list[bool], per_user: int
+) -> None:
+    """Ties, of which more than one reaches over the end of the list, included."""
+    users, items = pl.Series("user_id", [1, 2, 3]), pl.Series("item_id", [5, 6, 8, 9])
+    block = Block(users.to_frame(), [], np.array(on_offer).reshape(3, 4))
+    found = best_per_user(
+        block, items, pl.DataFrame({"click": pl.Series(scores, dtype=pl.Float64)}), "click", per_user
+    )
+    expected = []
+    for user in users:
+        known = zip(scores, on_offer, [(one, item) for one in users for item in items], strict=True)
+        own = [
+            (score is None, -(score or 0.0), item)
+            for score, offered, (one, item) in known
+            if offered and one == user
+        ]
+        expected += [(user, rank + 1, item) for rank, (*_, item) in enumerate(sorted(own)[:per_user])]
+    assert found.select("user_id", "rank", "item_id").rows() == expected
 
 
 def test_score_is_any_sql_expression_over_the_tasks() -> None:
@@ -36,14 +83,14 @@ def test_score_is_any_sql_expression_over_the_tasks() -> None:
 
 def test_a_score_that_cannot_be_computed_is_refused_with_its_text() -> None:
     with pytest.raises(UserError, match=r"'clicked \* 2'.*expression over the tasks' predictions"):
-        best_per_user(PREDICTIONS, "clicked * 2", 1)
+        best("clicked * 2", 1)
 
 
 @pytest.mark.parametrize("score", ["1 / (watched - watched)", "sqrt(-rating)", "ln(watched - watched)"])
 def test_a_score_that_is_no_finite_number_is_refused(score: str) -> None:
     """Infinite, it would put every item of a user first."""
     with pytest.raises(UserError, match="is infinite or no number for some predictions"):
-        best_per_user(PREDICTIONS, score, 1)
+        best(score, 1)
 
 
 def test_default_score_is_the_expected_number_of_goals() -> None:

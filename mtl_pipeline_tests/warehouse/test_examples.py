@@ -19,6 +19,7 @@ from mtl_pipeline.warehouse.connection import open_warehouse
 from mtl_pipeline.warehouse.features.candidates import build_candidates
 from mtl_pipeline.warehouse.features.examples import build_examples
 from mtl_pipeline.warehouse.tables import build_table
+from mtl_pipeline_tests.warehouse.pairs import rows_of
 from mtl_pipeline_tests.warehouse.shops import (
     SHOP,
     SHOP_LOG,
@@ -50,7 +51,7 @@ def test_context_of_an_interaction_is_a_feature_and_unknown_for_candidates(tmp_p
     assert rows["device"].unique().to_list() == ["phone"]
     assert rows["position"].to_list() == [1, 2] * 20
     with build_candidates(paths, spec) as frames:
-        (candidates,) = frames
+        (candidates,) = rows_of(frames)
     assert candidates["device"].null_count() == len(candidates)
     assert candidates["position"].null_count() == len(candidates)
     assert candidates["user_purchase_count"].unique().to_list() == [10.0]
@@ -60,7 +61,7 @@ def test_context_of_an_interaction_is_a_feature_and_unknown_for_candidates(tmp_p
 def test_items_excluded_from_recommendation(tmp_path: Path, exclude: str, left: int) -> None:
     paths, spec = shop(tmp_path, recommendations={"exclude": exclude})
     with build_candidates(paths, spec) as frames:
-        assert sum(len(frame) for frame in frames) == left
+        assert sum(len(frame) for frame in rows_of(frames)) == left
 
 
 def test_sampled_negatives_share_the_context_of_their_positive(tmp_path: Path) -> None:
@@ -165,7 +166,7 @@ def test_negatives_and_recommendations_come_from_the_items_that_were_there(tmp_p
 
     newest = spec.model_copy(update={"recommendations": Recommendations(newest_days=3)})
     with build_candidates(paths, newest) as frames:
-        candidates = pl.concat(frames)
+        candidates = pl.concat(rows_of(frames))
     assert set(candidates["item_id"]) == {"a17", "a18", "a19", "a20"}
 
 
@@ -261,7 +262,7 @@ def test_recommendations_may_assume_a_moment(tmp_path: Path) -> None:
     context = {"device": "phone", "position": 1}
     paths, spec = shop(tmp_path, recommendations={"exclude": "nothing", "context": context})
     with build_candidates(paths, spec) as frames:
-        (candidates,) = frames
+        (candidates,) = rows_of(frames)
     assert candidates.select("device", "position").unique().rows() == [("phone", 1)]
     assert candidates.schema["position"] == pl.Int32
 
@@ -364,7 +365,7 @@ def test_recommendations_know_the_last_event_of_merged_ones(tmp_path: Path) -> N
     (paths.raw / "interactions.csv").write_text(log)
     build_table(paths, spec, "interactions")
     with build_candidates(paths, spec) as frames:
-        assert pl.concat(frames)["user_purchase_count"].unique().to_list() == [1]
+        assert pl.concat(rows_of(frames))["user_purchase_count"].unique().to_list() == [1]
 
 
 @pytest.mark.parametrize("column", ["timestamp", "known_at"])

@@ -10,7 +10,13 @@ from mtl_pipeline.paths import COMMON_SQL
 from mtl_pipeline.spec.assets import code_version
 from mtl_pipeline.warehouse.features import candidates, history, sequences
 
-SQL = ("candidate_parts.sql", "candidates.sql", "latest_history.sql", "history_log.sql")
+SQL = (
+    "candidate_parts.sql",
+    "candidates.sql",
+    "candidates_excluded.sql",
+    "latest_history.sql",
+    "history_log.sql",
+)
 MADE_BY = [
     *(COMMON_SQL / name for name in SQL),
     Path(candidates.__file__),

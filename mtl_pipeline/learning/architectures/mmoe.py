@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from mtl_pipeline.learning.architectures.base import Mixture
-from mtl_pipeline.learning.architectures.layers import Experts, mix
+from mtl_pipeline.learning.architectures.layers import Experts, gate, mix
 from mtl_pipeline.spec import MMoESettings
 
 
@@ -23,7 +23,7 @@ class MMoE(Mixture):
         return mix(self.shared(representation), self.gate_weights(representation))
 
     def gate_weights(self, representation: Tensor) -> Tensor:
-        return self.gates(representation).view(len(representation), self.tasks, -1).softmax(-1)
+        return gate(self.gates(representation).view(len(representation), self.tasks, -1))
 
     def task_modules(self) -> list[nn.Module]:
         return [self.gates]

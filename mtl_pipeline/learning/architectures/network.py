@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl_pipeline.learning.architectures import ARCHITECTURES
+from mtl_pipeline.learning.architectures.factored import Factored
 from mtl_pipeline.learning.architectures.layers import MLP
 from mtl_pipeline.learning.architectures.representation import NetworkShape, Representation
 from mtl_pipeline.learning.data.encoding import Rows
@@ -40,7 +41,7 @@ class MultiTaskNetwork(nn.Module):
         """Encoded rows → float32 [rows, outputs of all tasks], from which each task's kind makes its predictions."""
         return self.outputs(self.representation(rows))
 
-    def outputs(self, representation: Tensor) -> Tensor:
-        """As `forward`, from the representation of the rows, float32 [rows, width]."""
+    def outputs(self, representation: Tensor | Factored) -> Tensor:
+        """As `forward`, from the representation of the rows, [rows, width]."""
         extracted = self.architecture(representation)
         return torch.cat([tower(part) for tower, part in zip(self.towers, extracted, strict=True)], 1)

@@ -25,11 +25,12 @@ class PiecewiseEmbedding(nn.Module):
         for edges, values in zip(self.edges, numeric.T, strict=True):
             edges.copy_(bin_edges(values))
 
-    def forward(self, numeric: Tensor) -> Tensor:
-        """float32 [rows, numerics] → [rows, numerics × dimension]."""
-        low, high = self.edges[:, :-1], self.edges[:, 1:]
+    def forward(self, numeric: Tensor, of: Tensor | slice = slice(None)) -> Tensor:
+        """float32 [rows, numerics] → [rows, numerics × dimension]. `of`: which of the numerics these are."""
+        low, high = self.edges[of, :-1], self.edges[of, 1:]
         below = ((numeric.unsqueeze(-1) - low) / (high - low).clamp(min=1e-6)).clamp(0, 1) * (high > low)
-        return torch.einsum("rnb,nbd->rnd", below, self.weight).flatten(1) + self.bias
+        bias = self.bias.view(len(self.edges), -1)[of].flatten()
+        return torch.einsum("rnb,nbd->rnd", below, self.weight[of]).flatten(1) + bias
 
 
 def bin_edges(values: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl_pipeline.learning.architectures.base import Mixture
-from mtl_pipeline.learning.architectures.layers import Experts, mix
+from mtl_pipeline.learning.architectures.layers import Experts, gate, mix
 from mtl_pipeline.spec import PLESettings
 
 
@@ -40,9 +40,10 @@ class PLE(Mixture):
         return self.weights(self.inputs(representation)[1])
 
     def inputs(self, representation: Tensor) -> tuple[Tensor, Tensor]:
-        """What the shared experts of this layer read, float32 [rows, width], and each task: [tasks, rows, width]."""
+        """What the shared experts of this layer read, float32 [rows, width], and each task: [tasks, rows, width], or in
+        the lowest layer, where all read the same, [rows, width]."""
         if self.below is None:
-            return representation, representation.expand(self.tasks, -1, -1)
+            return representation, representation
         shared, own = self.below.inputs(representation)
         experts, mixtures = self.below.extract(shared, own)
         together = torch.einsum("re,erh->rh", self.shared_gate(shared).softmax(-1), experts)
@@ -56,12 +57,12 @@ class PLE(Mixture):
 
     def weights(self, own: Tensor) -> Tensor:
         """float32 [rows, tasks, experts], 0 for the experts of other tasks."""
-        if self.below is None:  # all tasks read the same
-            logits = self.gates(own[0]).view(-1, self.tasks, len(self.owners))
+        if self.below is None:
+            logits = self.gates(own).view(-1, self.tasks, len(self.owners))
         else:
             weight = self.gates.weight.view(self.tasks, -1, own.shape[-1])
             logits = torch.einsum("trw,tew->rte", own, weight) + self.gates.bias.view(self.tasks, -1)
-        return logits.masked_fill(self.unread, -torch.inf).softmax(-1)
+        return gate(logits.masked_fill(self.unread, -torch.inf))
 
     def task_modules(self) -> list[nn.Module]:
         """A task's own experts below the last layer are read by the shared experts above them, and so by all tasks."""

@@ -150,13 +150,15 @@ class Representation(nn.Module):
             if model.sequence_encoder and shape.sequence
             else None
         )
+        self.width_of_both = (model.text_dimension if self.interaction else 0) + (
+            self.sequence.width if self.sequence else 0
+        )
         self.width = (
             user
             + item
-            + (self.sequence.width if self.sequence else 0)
             + len(shape.fields) * model.categorical_dimension
             + shape.numerics * (1 + (model.categorical_dimension if self.numbers else 0))
-            + (model.text_dimension if self.interaction else 0)
+            + self.width_of_both
         )
 
     @property
@@ -166,22 +168,35 @@ class Representation(nn.Module):
 
     def forward(self, rows: Rows) -> Tensor:
         """float32 [rows, width]."""
-        parts: dict[str, list[Tensor]] = {side: [] for side in SIDES}
-        for column, (name, embedding) in enumerate(self.ids.items()):
-            parts[name.removesuffix("_id")].append(embedding(rows.ids[:, column]))
-        for column, (side, projection) in enumerate(self.texts.items()):
-            parts[side].append(projection(rows.text[:, column]))
-        inputs = [self.categorical(rows.categorical), rows.numeric, *parts["user"], *parts["item"]]
-        if self.numbers:
-            inputs.append(self.numbers(rows.numeric))
+        parts = self.sides(rows)
+        inputs = self.of_one_side(rows, parts)
         if self.interaction:
             inputs.append(self.interaction(torch.cat(parts["user"], 1), torch.cat(parts["item"], 1)))
         if self.sequence:
             inputs.append(self.encode_sequence(torch.cat(parts["item"], 1), rows))
         return torch.cat(inputs, 1)
 
+    def sides(self, rows: Rows) -> dict[str, list[Tensor]]:
+        """What stands for the user and for the item: by side, float32 [rows, width of a part] each."""
+        parts: dict[str, list[Tensor]] = {side: [] for side in SIDES}
+        for column, (name, embedding) in enumerate(self.ids.items()):
+            parts[name.removesuffix("_id")].append(embedding(rows.ids[:, column]))
+        for column, (side, projection) in enumerate(self.texts.items()):
+            parts[side].append(projection(rows.text[:, column]))
+        return parts
+
+    def of_one_side(self, rows: Rows, parts: Mapping[str, list[Tensor]]) -> list[Tensor]:
+        """The first columns of the representation, each of a user or of an item, or a number of both."""
+        inputs = [self.categorical(rows.categorical), rows.numeric, *parts["user"], *parts["item"]]
+        return [*inputs, self.numbers(rows.numeric)] if self.numbers else inputs
+
     def encode_sequence(self, candidate: Tensor, rows: Rows) -> Tensor:
-        """float32 [rows, width of the sequence encoder]. Each item that these rows look up is embedded once."""
+        """float32 [rows, width of the sequence encoder]."""
+        assert self.sequence is not None
+        return self.sequence(candidate, *self.past(rows))
+
+    def past(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What the sequence encoder is told of the items that rows look up, each embedded once."""
         assert rows.chosen is not None
         assert self.sequence is not None
         places, present = self.sequence.places(rows.sequence)
@@ -190,7 +205,7 @@ class Representation(nn.Module):
         needed[item] = True
         items = self.items(rows.chosen.ids[needed], rows.chosen.text[needed])
         number = needed.cumsum(0) - 1
-        return self.sequence(candidate, items, number[item], present, rows.chosen.labels[places])
+        return items, number[item], present, rows.chosen.labels[places]
 
     def items(self, ids: Tensor, text: Tensor) -> Tensor:
         """What stands for items: int32 [items, 1 or 0 columns] each → float32 [items, width of the item's side]."""

@@ -149,12 +149,13 @@ class FeatureEncoder:
         ids = [self.index(frame[name], name) for name in self.ids]
         slots = [slot for field in self.fields for slot in self.slot_columns(frame[field.name], field)]
         texts = [self.text_row(frame[name], name) for name in self.text_ids]
+        numeric = self.numeric_columns(frame)
         places = [frame[name] for name in (CHOSEN_FROM, CHOSEN_TO)] if chosen else []
         labels = [frame.get_column(task, default=unobserved).cast(pl.Float32) for task in self.tasks]
         return Rows(
             ids=stack(ids, rows, torch.int32),
             categorical=stack(slots, rows, torch.int32),
-            numeric=stack(self.numeric_columns(frame), rows, torch.float32),
+            numeric=stack([numeric[name] for name in self.numeric_names], rows, torch.float32),
             text=stack(texts, rows, torch.int32),
             labels=stack([label.fill_null(np.nan) for label in labels], rows, torch.float32),
             sequence=stack(places, rows, torch.int64),
@@ -192,20 +193,25 @@ class FeatureEncoder:
             self.index(values.list.get(slot, null_on_oob=True), field.name) for slot in range(field.slots)
         ]
 
-    def numeric_columns(self, frame: pl.DataFrame) -> list[pl.Series]:
-        standardised, flags = [], []
+    def numeric_columns(self, frame: pl.DataFrame) -> dict[str, pl.Series]:
+        """Those of `numeric_names` that the frame has the features for."""
+        columns = {}
         for feature, transform, mean, standard_deviation, missing in self.statistics.select(
             "feature", "transform", "mean", "standard_deviation", "missing"
         ).iter_rows():
+            if feature not in frame.columns:
+                continue
             values = frame[feature].cast(pl.Float64)
             if transform == "log1p":
                 values = values.log1p()
-            standardised.append(((values - mean) / standard_deviation).fill_null(0).cast(pl.Float32))
+            columns[feature] = ((values - mean) / standard_deviation).fill_null(0).cast(pl.Float32)
             if missing:
-                flags.append(values.is_null().cast(pl.Float32))
-        return [*standardised, *flags]
+                columns[f"{feature}_missing"] = values.is_null().cast(pl.Float32)
+        return columns
 
     def text_row(self, ids: pl.Series, name: str) -> pl.Series:
+        if ids.dtype == pl.Null:  # rows of the other side: see encode_side
+            return pl.zeros(len(ids), pl.Int32, eager=True)
         rows = pl.DataFrame({name: self.text_ids[name]}).with_row_index("row")
         row = ids.to_frame(name).join(rows, on=name, how="left", maintain_order="left")["row"]
         if row.null_count():

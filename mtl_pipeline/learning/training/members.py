@@ -7,7 +7,7 @@ softplus makes them positive.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,9 +15,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mtl_pipeline.learning.architectures.factored import factored
 from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.architectures.representation import NetworkShape
 from mtl_pipeline.learning.data.encoding import Rows
+from mtl_pipeline.learning.data.pairs import Pairs
 from mtl_pipeline.predictions import JOINT, MEAN, OWN
 from mtl_pipeline.spec import Model, Task
 
@@ -45,17 +47,27 @@ class Member:
         names = tuple(task.name for task in tasks)
         return cls(network, names, names)
 
-    def outputs(self, rows: Rows, widths: Sequence[int]) -> dict[str, Tensor]:
+    def outputs(self, rows: Rows | Pairs, widths: Sequence[int]) -> dict[str, Tensor]:
         """By task that it gives, float32 [rows, width]: what the network gives, before the link."""
         self.network.eval()
         device = next(self.network.parameters()).device
         at_once = ROWS_IN_CACHE if device.type == "cpu" else ROWS_AT_ONCE
-        chosen = rows.chosen.to(device) if rows.chosen else None
-        rows = replace(rows, chosen=chosen)  # moved once for all parts
-        with torch.inference_mode(), self.network.representation.texts_kept(len(rows)):
-            parts = [self.network(part.to(device)).float().cpu() for part in rows.batches(at_once)]
+        with torch.inference_mode():
+            parts = [part.float().cpu() for part in self.in_parts(rows, at_once, device)]
         outputs = torch.cat(parts) if parts else torch.empty(0, sum(widths))
         return dict(zip(self.gives, outputs.split(list(widths), 1), strict=True))
+
+    def in_parts(self, rows: Rows | Pairs, at_once: int, device: torch.device) -> Iterator[Tensor]:
+        """The outputs of about `at_once` rows at a time, on the device."""
+        if isinstance(rows, Pairs):
+            parts = factored(self.network.representation, rows.to(device), at_once)
+            yield from map(self.network.outputs, parts)
+            return
+        rows = replace(
+            rows, chosen=rows.chosen.to(device) if rows.chosen else None
+        )  # moved once for all parts
+        with self.network.representation.texts_kept(len(rows)):
+            yield from (self.network(part.to(device)) for part in rows.batches(at_once))
 
     @property
     def parameters(self) -> int:

@@ -26,6 +26,7 @@ from mtl_pipeline.learning.architectures.representation import NetworkShape
 from mtl_pipeline.learning.architectures.sequences.base import SequenceShape
 from mtl_pipeline.learning.data.dataset import Dataset, TextVectors, read_chosen
 from mtl_pipeline.learning.data.encoding import FeatureEncoder, Rows
+from mtl_pipeline.learning.data.pairs import Pairs
 from mtl_pipeline.learning.training.calibrator import CALIBRATION, Calibrator, calibrate, save_calibration
 from mtl_pipeline.learning.training.members import Member, load_member, on_device
 from mtl_pipeline.paths import PipelinePaths
@@ -85,7 +86,7 @@ CONFIG = TypeAdapter(Config)
 
 @dataclass
 class Ranker:
-    """Networks that can predict from encoded rows."""
+    """Networks that can predict from encoded rows, or pairs of users with items."""
 
     members: list[Member]
     """The first one was trained for all the tasks."""
@@ -94,11 +95,11 @@ class Ranker:
     calibration: Mapping[str, Calibrator] = field(default_factory=dict)
     """By task; other tasks stay as the network predicts them."""
 
-    def predict(self, rows: Rows) -> dict[str, np.ndarray]:
+    def predict(self, rows: Rows | Pairs) -> dict[str, np.ndarray]:
         """The predictions of `predict_uncalibrated`, calibrated; float64 where that changes them."""
         return calibrate(self.predict_uncalibrated(rows), self.calibration)
 
-    def predict_uncalibrated(self, rows: Rows) -> dict[str, np.ndarray]:
+    def predict_uncalibrated(self, rows: Rows | Pairs) -> dict[str, np.ndarray]:
         """By task, float32: probabilities [rows] (binary), values on the label's scale [rows] (regression),
         expected counts [rows] (count) or probabilities of the classes [rows, classes]."""
         outputs = self.outputs(rows)
@@ -109,7 +110,7 @@ class Ranker:
             if task.name in outputs
         }
 
-    def outputs(self, rows: Rows) -> dict[str, Tensor]:
+    def outputs(self, rows: Rows | Pairs) -> dict[str, Tensor]:
         """By task that members predict, float32 [rows, outputs of the task]: the mean of what they give, before the
         link."""
         widths = {task.name: task.outputs for task in self.tasks}

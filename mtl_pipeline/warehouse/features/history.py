@@ -9,7 +9,8 @@ A new statistic is a function here, a line of STATISTICS, and its name in `spec.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from mtl_pipeline.spec import HistoryFeature
@@ -26,6 +27,7 @@ AMOUNTS = {
     "number_total": f"CASE WHEN {{label}} > 0 THEN {{of}}::{DECIMAL} END",
 }
 """What one row of the log adds to a tally; `latest` is the time of the last positive row instead of a sum."""
+TALLY_COLUMN = "_tally_{}"
 
 PRIOR_SHARES = 5.0
 """`lift`: as many events in everybody's proportions are added to the user's own, so that few events say little."""
@@ -66,7 +68,7 @@ class Tallies:
     columns: dict[Tally, str] = field(default_factory=dict)
 
     def column(self, tally: Tally) -> str:
-        return self.columns.setdefault(tally, f"_tally_{len(self.columns)}")
+        return self.columns.setdefault(tally, TALLY_COLUMN.format(len(self.columns)))
 
     def groups(self) -> list[TallyGroup]:
         """By keys, so that the log is read once for all tallies that share them."""
@@ -198,6 +200,21 @@ class History:
     groups: list[TallyGroup]
     lists: list[str]
     """The columns of `of_lists`."""
+
+    def of_features(self, names: Collection[str]) -> History:
+        """Of these features only."""
+        expressions = {name: sql for name, sql in self.expressions.items() if name in names}
+        of_lists = {
+            column: {name: sql for name, sql in features.items() if name in names}
+            for column, features in self.of_lists.items()
+        }
+        of_lists = {column: features for column, features in of_lists.items() if features}
+        every = " ".join(
+            [*expressions.values(), *(sql for each in of_lists.values() for sql in each.values())]
+        )
+        asked = set(re.findall(TALLY_COLUMN.format(r"\d+"), every))
+        groups = [group for group in self.groups if asked.intersection(group.tallies)]
+        return History(expressions, of_lists, groups, list(of_lists))
 
     def plain_groups(self) -> list[TallyGroup]:
         return [group for group in self.groups if not set(group.keys) & set(self.lists)]

@@ -26,7 +26,9 @@ def add_features(
     among its keys.
     """
     source = "rows_with_entities"
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE {source} AS SELECT * FROM {rows} {entity_joins(spec)}")
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE {source} AS SELECT * FROM {rows} {entity_joins(spec, *spec.entities)}"
+    )
     connection.execute(f"DROP TABLE {rows}")
     if not spec.features.history:
         return source
@@ -138,9 +140,11 @@ def history_log(
     }
 
 
-def entity_joins(spec: PipelineSpec) -> str:
-    """Joins that add the features of users and items to rows with their ids."""
-    return " ".join(join_columns(table, entity_features(spec, table)) for table in spec.entities)
+def entity_joins(spec: PipelineSpec, *tables: str) -> str:
+    """Joins that add the features of users, of items, to rows with their ids, where the pipeline has these tables."""
+    return " ".join(
+        join_columns(table, entity_features(spec, table)) for table in tables if table in spec.entities
+    )
 
 
 def join_columns(table: str, columns: list[str]) -> str:

@@ -163,7 +163,7 @@ class Relations:
         )
         if self.vectors is not None:
             vectors = self.vectors[theirs] * present[..., None]
-            cosine = np.matmul(self.vectors[items], vectors.transpose(0, 2, 1))
+            cosine = np.matmul(vectors, self.vectors[items].T).transpose(0, 2, 1)
             summary.add_texts(cosine, np.linalg.norm(vectors.sum(1), axis=1)[:, None])
         together = self.together_now[theirs.ravel()][:, items].toarray()
         alone = np.bincount(self.item[:-1], minlength=self.items)
@@ -205,7 +205,7 @@ class Summary:
 
     def add_texts(self, cosine: np.ndarray, length: np.ndarray) -> None:
         """`length`: of the sum of the vectors of the user's items."""
-        mean = (cosine * self.present).sum(-1) / np.maximum(length, 1e-6)
+        mean = self.total(cosine, self.present) / np.maximum(length, 1e-6)
         self.add("similar", mean, cosine, np.exp(SHARPNESS * cosine))
 
     def add_neighbours(self, together: np.ndarray, own: np.ndarray, others: np.ndarray) -> None:
@@ -220,12 +220,20 @@ class Summary:
             np.where(self.present, values, -1.0).max(-1)
         )
         for label, above in self.above.items():
-            weighted = weights * (self.present & ~np.isnan(above))
-            weighted_mean = (weighted * np.nan_to_num(above)).sum(-1) / (weighted.sum(-1) + PRIOR_WEIGHT)
+            known = self.present & ~np.isnan(above)
+            total = self.total(weights, known * np.nan_to_num(above))
+            weighted_mean = total / (self.total(weights, known) + PRIOR_WEIGHT)
             self.features[f"{self.name}_{relation}_{label}"] = self.known(weighted_mean)
 
     def mean(self, values: np.ndarray) -> np.ndarray:
-        return (values * self.present).sum(-1) / self.number
+        return self.total(values, self.present) / self.number
+
+    def total(self, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Sums over each user's last items."""
+        if weights.ndim == 3:  # [users, 1, last]: the same for all items
+            exact = weights.astype(np.result_type(weights, values))
+            return np.matmul(exact, values.transpose(0, 2, 1))[:, 0]
+        return (values * weights).sum(-1)
 
     def known(self, values: np.ndarray) -> np.ndarray:
         return np.where(self.present[..., 0], values, np.nan)

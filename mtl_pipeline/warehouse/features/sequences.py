@@ -121,24 +121,14 @@ def last_places(places: pl.DataFrame, last: int) -> tuple[pl.Series, pl.Series]:
     return start.cast(pl.Int64).alias(CHOSEN_FROM), end.cast(pl.Int64).alias(CHOSEN_TO)
 
 
-def relate_candidates(relations: Relations, candidates: pl.DataFrame) -> pl.DataFrame:
-    """The same for candidates, as of now, computed for each user with all items together."""
-    if candidates.is_empty():
-        return relate(relations, candidates)
-    items, item = np.unique(candidates["_item"].to_numpy(), return_inverse=True)
-    users = candidates.select("user_id", "_first", "_end").with_columns(
-        pl.col("user_id").rle_id().alias("user")
-    )
-    each = users.unique("user", keep="first", maintain_order=True)
-    first, end = each["_first"].to_numpy(), each["_end"].to_numpy()
-    user = users["user"].to_numpy()
-    at_once = max(1, RELATIONS_AT_ONCE // (len(items) * relations.last))
+def relate_candidates(relations: Relations, users: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    """The same of every user, with the columns _first and _end, with every item, with _item, as of now: [users ×
+    items], one user after another."""
+    item, first, end = items["_item"].to_numpy(), users["_first"].to_numpy(), users["_end"].to_numpy()
+    at_once = max(1, RELATIONS_AT_ONCE // max(1, len(item) * relations.last))
     parts = []
-    for start in range(0, len(each), at_once):
+    for start in range(0, len(users), at_once):
         block = slice(start, start + at_once)
-        values = relations.features_now(items, first[block], end[block])
-        rows = slice(*np.searchsorted(user, [start, start + at_once]))
-        parts.append(
-            pl.DataFrame({name: value[user[rows] - start, item[rows]] for name, value in values.items()})
-        )
-    return pl.concat(parts).fill_nan(None).with_columns(last_places(candidates, relations.last))
+        values = relations.features_now(item, first[block], end[block])
+        parts.append(pl.DataFrame({name: value.ravel() for name, value in values.items()}))
+    return pl.concat(parts).fill_nan(None)

@@ -50,6 +50,18 @@ class SequenceEncoder(nn.Module, ABC):
         last], which of them; `present`: bool [rows, last], the latest last; `labels`: float32 [rows, last, labels],
         NaN where not known → float32 [rows, width]."""
 
+    @abstractmethod
+    def look(self, candidates: Tensor) -> Tensor:
+        """What `of_pairs` needs of every item: float32 [items, width of an item] → [items, …]."""
+
+    @abstractmethod
+    def remember(self, items: Tensor, number: Tensor, present: Tensor, labels: Tensor) -> Tensor:
+        """What `of_pairs` needs of every user, from what `forward` takes: float32 [users, last, …]."""
+
+    @abstractmethod
+    def of_pairs(self, looked: Tensor, remembered: Tensor) -> Tensor:
+        """As `forward`, of every user with every item: float32 [users, items, width]."""
+
     def places(self, sequence: Tensor) -> tuple[Tensor, Tensor]:
         """Where in Chosen the items of rows lie, and which of these places are theirs: int64 and bool [rows, last]."""
         first, end = sequence[:, :1], sequence[:, 1:]

@@ -43,3 +43,28 @@ class TargetAttention(SequenceEncoder):
         fit = torch.stack([logits.logsumexp(1) - count[:, 0].clamp(min=1).log(), logits.amax(1)], 1)
         fit = torch.where(count > 0, fit, 0.0)
         return torch.cat([attended, mean * candidate, candidate, fit], 1)
+
+    def look(self, candidates: Tensor) -> Tensor:
+        candidates = self.item(candidates)
+        return torch.cat([candidates, self.query(candidates) * candidates.shape[1] ** -0.5], 1)
+
+    def remember(self, items: Tensor, number: Tensor, present: Tensor, labels: Tensor) -> Tensor:
+        keys, values = functional.embedding(number, self.key_value(self.item(items))).chunk(2, -1)
+        values = values + self.known_labels(labels) @ self.of_labels
+        return torch.cat([keys, values, present.unsqueeze(-1)], -1)
+
+    def of_pairs(self, looked: Tensor, remembered: Tensor) -> Tensor:
+        candidates, queries = looked.chunk(2, 1)
+        keys, values, present = remembered.split([*2 * queries.shape[1:], 1], -1)
+        offset = self.recency.unsqueeze(-1) + (1 - present) * FAR_BELOW
+        # Items lie in the last dimension, [users, last, items], so that sums over `last` take many items at once.
+        logits = torch.baddbmm(offset, keys, queries.T.contiguous().expand(len(keys), -1, -1))
+        best = logits.amax(1, keepdim=True)
+        shares = logits.sub_(best).exp_()
+        total = shares.sum(1, keepdim=True)
+        attended = shares.transpose(1, 2) @ values / (total + (self.none - best).exp()).transpose(1, 2)
+        count = present.sum(1, keepdim=True)
+        mean = (present * values).sum(1, keepdim=True) / count.clamp(min=1)
+        fit = torch.cat([total.log() + best - count.clamp(min=1).log(), best], 1) * (count > 0)
+        same = candidates.expand(len(keys), -1, -1)
+        return torch.cat([attended, mean * candidates, same, fit.transpose(1, 2)], -1)

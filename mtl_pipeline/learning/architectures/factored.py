@@ -1,0 +1,111 @@
+"""The representation of users' pairs with items as a sum of three: what is of the user, of the item, and of both.
+
+A linear layer of a sum is the sum of linear layers. So every user and every item goes through the first layers of a
+network once, and a pair adds the two results and the layer of the few columns that are of both. An architecture
+notices nothing: it hands such a representation to an nn.Linear as it would a tensor, and gets a tensor. For inference
+only, since results are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mtl_pipeline.learning.architectures.representation import SIDES, Representation
+from mtl_pipeline.learning.data.pairs import Pairs, Side
+
+
+@dataclass(frozen=True)
+class Factored:
+    """[users × items, width], of some users and some items of `pairs`."""
+
+    representation: Representation
+    pairs: Pairs
+    users: slice
+    items: slice
+    of_both: Tensor
+    """float32 [users × items, columns of both]."""
+
+    def __len__(self) -> int:
+        return len(self.of_both)
+
+    def dim(self) -> int:
+        return 2
+
+    @classmethod
+    def __torch_function__(cls, function: Callable, types: Any, arguments: Any, names: Any = None) -> Any:
+        """How torch lets a class that is no tensor take part in its functions."""
+        return cls.linear(*arguments, **(names or {})) if function is functional.linear else NotImplemented
+
+    def linear(self, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """float32 [users × items, outputs]."""
+        of, pairs, (users, items) = self.representation, self.pairs, (self.pairs.users, self.pairs.items)
+        of_users = users.keep(weight, lambda: functional.linear(of_side(of, users), weight, bias))
+        of_items = items.keep(weight, lambda: functional.linear(of_side(of, items), weight))
+        of_both = users.keep((weight,), lambda: weight[:, columns_of_both(of, pairs)].T.contiguous())
+        added = of_users[self.users, None] + of_items[self.items]
+        return added.flatten(0, 1).addmm_(self.of_both, of_both)
+
+
+def factored(representation: Representation, pairs: Pairs, at_once: int) -> Iterator[Factored]:
+    """The representation of all pairs in their order, about `at_once` of them at a time."""
+    users, items = pairs.users, pairs.items
+    numbers, interaction, sequence = (
+        representation.numbers,
+        representation.interaction,
+        representation.sequence,
+    )
+    users_at_once = max(1, at_once // max(1, len(items.rows)))
+    for first_user in range(0, len(users.rows), users_at_once):
+        some_users = slice(first_user, first_user + users_at_once)
+        for first_item in range(0, len(items.rows), at_once):
+            some_items = slice(first_item, first_item + at_once)
+            inputs = [pairs.numeric(some_users, some_items)]
+            if numbers:
+                inputs.append(numbers(inputs[0].flatten(0, 1), pairs.numerics).view(*inputs[0].shape[:2], -1))
+            if interaction:
+                user = users.keep(interaction, lambda: interaction.user_side(vectors(representation, users)))
+                item = items.keep(interaction, lambda: interaction.item_side(vectors(representation, items)))
+                inputs.append(user[some_users, None] * item[some_items])
+            if sequence:
+                past = users.keep(sequence, lambda: sequence.remember(*representation.past(users.rows)))
+                item = items.keep(sequence, lambda: sequence.look(vectors(representation, items)))
+                inputs.append(sequence.of_pairs(item[some_items], past[some_users]))
+            yield Factored(representation, pairs, some_users, some_items, torch.cat(inputs, 2).flatten(0, 1))
+
+
+def vectors(representation: Representation, side: Side) -> Tensor:
+    """What stands for each user, or item: float32 [rows, width]."""
+    return torch.cat(representation.sides(side.rows)[side.name], 1)
+
+
+def of_side(representation: Representation, side: Side) -> Tensor:
+    """float32 [rows, width]: what is of this side alone, and 0 in the other columns."""
+    parts = representation.sides(side.rows)
+    inputs = representation.of_one_side(side.rows, parts)
+    owned = [torch.tensor([name == side.name]).to(side.fields) for name in SIDES for _ in parts[name]]
+    owned = [side.fields, side.numerics, *owned, *([side.numerics] if representation.numbers else [])]
+    known = [
+        values * own.repeat_interleave(values.shape[1] // max(1, len(own)))
+        for values, own in zip(inputs, owned, strict=True)
+    ]
+    return functional.pad(torch.cat(known, 1), (0, representation.width_of_both))
+
+
+def columns_of_both(representation: Representation, pairs: Pairs) -> Tensor:
+    """int64: where `Factored.of_both` lies in the width."""
+    columns = torch.arange(representation.width, device=pairs.numerics.device)
+    embedded, of_both = columns.split(
+        [len(columns) - representation.width_of_both, representation.width_of_both]
+    )
+    before = len(representation.categorical.slots) * representation.categorical.table.embedding_dim
+    parts = [columns[before + pairs.numerics], of_both]
+    if numbers := representation.numbers:
+        each = embedded[-numbers.bias.numel() :].view(len(numbers.edges), -1)
+        parts.insert(1, each[pairs.numerics].flatten())
+    return torch.cat(parts)
