@@ -13,7 +13,8 @@ class Architecture(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, representation: Tensor) -> list[Tensor]:
-        """float32 [rows, width] → per task, float32 [rows, hidden[-1]]."""
+        """float32 [rows, width] → per task, float32 [rows, hidden[-1]]. Only linear layers read the representation,
+        which may come as a sum: see factored.py."""
 
     def task_modules(self) -> list[nn.Module]:
         """The parts that the losses of single tasks move: gates, and experts of a task's own."""

@@ -186,7 +186,8 @@ class Representation(nn.Module):
         return parts
 
     def of_one_side(self, rows: Rows, parts: Mapping[str, list[Tensor]]) -> list[Tensor]:
-        """The first columns of the representation, each of a user or of an item, or a number of both."""
+        """The first columns of the representation: of a user, of an item, or a number of both. A further kind of input
+        also says in factored.py whose it is."""
         inputs = [self.categorical(rows.categorical), rows.numeric, *parts["user"], *parts["item"]]
         return [*inputs, self.numbers(rows.numeric)] if self.numbers else inputs
 
