@@ -129,7 +129,7 @@ def ranker_of(spec: PipelineSpec, encoder: FeatureEncoder, users: int, items: in
         tuple(encoder.fields),
         len(encoder.numeric_names),
         tuple(task.outputs for task in spec.tasks),
-        SequenceShape(20, 1) if spec.features.sequence else None,
+        SequenceShape.of(spec),
     )
     texts = {"users": torch.randn(users, TEXT_DIMENSION), "items": torch.randn(items, TEXT_DIMENSION)}
     tasks = list(spec.tasks)

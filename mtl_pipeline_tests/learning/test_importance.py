@@ -72,6 +72,11 @@ def test_every_declared_feature_is_one_group_with_all_its_columns(prepared: Tiny
     encoder = dataset.encoder
     groups = {group.name: group for group in feature_groups(prepared.spec, encoder)}
 
+    assert "items chosen last" not in groups
+    with_items = feature_groups(prepared.spec, encoder, reads_sequences=True)
+    (last,) = [group for group in with_items if group.name == "items chosen last"]
+    assert (last.family, last.columns) == ("history", {"sequence": [0, 1]})
+
     names, features = encoder.numeric_names, encoder.statistics["feature"].to_list()
     assert groups["age"].columns == {"numeric": [names.index("age"), names.index("age_missing")]}
     assert groups["genres"].columns == {"categorical": [3, 4]}

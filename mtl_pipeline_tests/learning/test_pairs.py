@@ -42,13 +42,10 @@ NUMERIC = {
 MODELS: dict[str, dict[str, Any]] = {
     "as it is": {},
     "numbers by bins": {"numbers": "piecewise"},
-    "without ids": {"ids": []},
     "without texts": {"texts": []},
     "text of items alone": {"texts": ["items"]},
-    "neither ids nor texts": {"ids": [], "texts": []},
     "no features of both": {"of_both": False},
     **{encoder: {"sequence_encoder": encoder} for encoder in SEQUENCE_ENCODERS},
-    **{f"{encoder} without ids": {"sequence_encoder": encoder, "ids": []} for encoder in SEQUENCE_ENCODERS},
 }
 
 
@@ -81,7 +78,7 @@ def block(of_both: bool) -> tuple[Block, pl.DataFrame]:
 
 
 def ranker(architecture: str, settings: dict[str, Any]) -> tuple[Ranker, FeatureEncoder]:
-    ids, texts = settings.get("ids", ["user_id", "item_id"]), settings.get("texts", ["users", "items"])
+    texts = settings.get("texts", ["users", "items"])
     names = {key: value for key, value in settings.items() if key in ("numbers", "sequence_encoder")}
     sizes = {"hidden": [12, 6], "tower": [4], "extraction_layers": 3, "architecture": architecture}
     features = {
@@ -112,12 +109,11 @@ def ranker(architecture: str, settings: dict[str, Any]) -> tuple[Ranker, Feature
     encoder = FeatureEncoder(
         spec, statistics, vocabulary, {"tags": 2}, {text_ids[table].name: text_ids[table] for table in texts}
     )
-    encoder.ids = ids
     torch.manual_seed(0)
-    sequence = SequenceShape(4, 1) if spec.model.sequence_encoder else None
+    sequence = SequenceShape(4, ("rating",)) if spec.model.sequence_encoder else None
     outputs = tuple(task.outputs for task in spec.tasks)
     shape = NetworkShape(
-        {name: len(values[name]) for name in ids},
+        {name: len(values[name]) for name in encoder.ids},
         tuple(encoder.fields),
         len(encoder.numeric_names),
         outputs,

@@ -16,9 +16,9 @@ from mtl_pipeline.learning.architectures.sequences.target_attention import Targe
 from mtl_pipeline.learning.data.encoding import Rows
 from mtl_pipeline.spec import Model
 from mtl_pipeline.spec.learning import SequenceEncoder
-from mtl_pipeline_tests.learning.networks import FIELDS, ITEMS, OUTPUTS, ROWS, USERS, rows
+from mtl_pipeline_tests.learning.networks import FIELDS, ITEMS, OUTPUTS, USERS, rows
 
-SHAPE = SequenceShape(last=4, labels=1)
+SHAPE = SequenceShape(last=4, labels=("rating",))
 
 
 def network(encoder: str) -> MultiTaskNetwork:
@@ -61,14 +61,18 @@ def test_every_part_of_an_encoder_learns_and_rows_without_a_past_break_nothing(e
     )
 
 
-def test_the_scale_of_labels_is_that_of_choices_before_the_last_training_row() -> None:
+def test_the_scale_of_labels_is_that_of_what_training_rows_look_back_at() -> None:
+    """Two users. The first one's last two choices came after training; the second one's lie behind these."""
     encoder = TargetAttention(5, 4, SHAPE)
     batch = rows()
-    encoder.fit(replace(batch, sequence=torch.tensor([[0, 3]] * ROWS)))  # of 1, NaN, 5, 1, …
-    assert encoder.label_mean.item() == 3
-    assert encoder.label_scale.item() == pytest.approx(8**0.5)
+    assert batch.chosen is not None
+    labels = torch.tensor([1.0, torch.nan, 3.0, 100.0, 100.0, 5.0, 3.0, 100.0, 100.0])[:, None]
+    seen = torch.tensor([[0, 0], [0, 2], [1, 3], [5, 7]])
+    encoder.fit(replace(batch, sequence=seen, chosen=replace(batch.chosen, labels=labels)))
+    assert encoder.label_mean.item() == 3  # of 1, 3, 5 and 3
+    assert encoder.label_scale.item() == pytest.approx((8 / 3) ** 0.5)
     standardised, known = encoder.known_labels(torch.tensor([[[5.0], [torch.nan]]]))[0].T
-    assert standardised.tolist() == pytest.approx([2 / 8**0.5, 0])
+    assert standardised.tolist() == pytest.approx([2 / (8 / 3) ** 0.5, 0])
     assert known.tolist() == [1, 0]
 
 
@@ -97,7 +101,7 @@ def test_attention_is_what_the_papers_write() -> None:
 def test_without_labels_of_the_sequence_items_alone_are_read() -> None:
     batch: Rows = rows()
     assert batch.chosen is not None
-    encoder = TargetAttention(5, 4, SequenceShape(last=4, labels=0))
+    encoder = TargetAttention(5, 4, SequenceShape(last=4, labels=()))
     encoder.fit(replace(batch, chosen=replace(batch.chosen, labels=torch.empty(9, 0))))
     number, present = torch.zeros(2, 4, dtype=torch.int64), torch.ones(2, 4, dtype=torch.bool)
     made = encoder(torch.randn(2, 5), torch.randn(3, 5), number, present, torch.empty(2, 4, 0))

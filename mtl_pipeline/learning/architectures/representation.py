@@ -173,7 +173,7 @@ class Representation(nn.Module):
         if self.interaction:
             inputs.append(self.interaction(torch.cat(parts["user"], 1), torch.cat(parts["item"], 1)))
         if self.sequence:
-            inputs.append(self.encode_sequence(torch.cat(parts["item"], 1), rows))
+            inputs.append(self.sequence(torch.cat(parts["item"], 1), *self.past(rows)))
         return torch.cat(inputs, 1)
 
     def sides(self, rows: Rows) -> dict[str, list[Tensor]]:
@@ -191,11 +191,6 @@ class Representation(nn.Module):
         inputs = [self.categorical(rows.categorical), rows.numeric, *parts["user"], *parts["item"]]
         return [*inputs, self.numbers(rows.numeric)] if self.numbers else inputs
 
-    def encode_sequence(self, candidate: Tensor, rows: Rows) -> Tensor:
-        """float32 [rows, width of the sequence encoder]."""
-        assert self.sequence is not None
-        return self.sequence(candidate, *self.past(rows))
-
     def past(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What the sequence encoder is told of the items that rows look up, each embedded once."""
         assert rows.chosen is not None
@@ -209,8 +204,8 @@ class Representation(nn.Module):
         return items, number[item], present, rows.chosen.labels[places]
 
     def items(self, ids: Tensor, text: Tensor) -> Tensor:
-        """What stands for items: int32 [items, 1 or 0 columns] each → float32 [items, width of the item's side]."""
-        parts = [self.ids["item_id"](ids[:, 0])] if "item_id" in self.ids else []
+        """What stands for items: int32 [items, 1] and [items, 1 or 0] → float32 [items, width of the item's side]."""
+        parts = [self.ids["item_id"](ids[:, 0])]
         parts += [self.texts["item"](text[:, 0])] if "item" in self.texts else []
         return torch.cat(parts, 1)
 

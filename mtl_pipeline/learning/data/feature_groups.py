@@ -25,8 +25,11 @@ class FeatureGroup:
     columns: Columns
 
 
-def feature_groups(spec: PipelineSpec, encoder: FeatureEncoder) -> list[FeatureGroup]:
-    """Families in the order of the report, each whole before its features in the order of defs.yaml."""
+def feature_groups(
+    spec: PipelineSpec, encoder: FeatureEncoder, *, reads_sequences: bool = False
+) -> list[FeatureGroup]:
+    """Families in the order of the report, each whole before its features in the order of defs.yaml.
+    `reads_sequences`: whether the network has an encoder of sequences."""
     features, columns = spec.features, encoder.feature_columns
     tables = {"user": features.users, "item": features.items, "interaction": features.interactions}
     families: dict[str, dict[str, Columns]] = {
@@ -41,7 +44,7 @@ def feature_groups(spec: PipelineSpec, encoder: FeatureEncoder) -> list[FeatureG
         },
         "history": {name: columns[name] for name in spec.history_features},
     }
-    if spec.model.sequence_encoder:
+    if reads_sequences:
         families["history"]["items chosen last"] = {"sequence": [0, 1]}
     groups = []
     for family, members in families.items():

@@ -46,7 +46,8 @@ class Probe:
 def open_probe(paths: PipelinePaths, spec: PipelineSpec, folder: Path) -> Probe:
     """Raises UserError as `load_ranker` does."""
     ranker, encoder = load_ranker(folder, spec, TextVectors.read(paths, spec))
-    groups = feature_groups(spec, encoder)
+    reads_sequences = ranker.network.representation.sequence is not None
+    groups = feature_groups(spec, encoder, reads_sequences=reads_sequences)
     with reading(paths.examples) as examples:
         test = pl.read_parquet(examples / "examples.parquet").filter(pl.col("split") == "test")
         chosen = encoder.encode_chosen(read_chosen(examples, spec))

@@ -185,9 +185,7 @@ def validate(run: Run, validation: Rows, constant: np.ndarray, callbacks: Sequen
             stack.enter_context(callback.validating())
         run.network.eval()
         sums, counts = torch.zeros(len(run.tasks)), torch.zeros(len(run.tasks))
-        with (
-            torch.no_grad()
-        ):  # not inference_mode, in which mixtures are summed in another order than in training
+        with torch.inference_mode():
             for rows in validation.batches(ROWS_AT_ONCE):
                 loss, count = loss_sums(run.network(rows), rows.labels, run.tasks)
                 sums, counts = sums + loss.cpu(), counts + count.cpu()

@@ -18,13 +18,13 @@ class SequenceShape:
 
     last: int
     """Items that a row looks back at, at most."""
-    labels: int
+    labels: tuple[str, ...]
 
     @classmethod
     def of(cls, spec: PipelineSpec) -> SequenceShape | None:
         """None where no sequences are declared."""
         sequence = spec.features.sequence
-        return cls(sequence.last, len(sequence.labels)) if sequence else None
+        return cls(sequence.last, tuple(sequence.labels)) if sequence else None
 
 
 class SequenceEncoder(nn.Module, ABC):
@@ -39,8 +39,8 @@ class SequenceEncoder(nn.Module, ABC):
         """`item_width`: of what stands for an item; `dimension`: of the vectors that the encoder makes of it."""
         super().__init__()
         self.last = shape.last
-        self.register_buffer("label_mean", torch.zeros(shape.labels))
-        self.register_buffer("label_scale", torch.ones(shape.labels))
+        self.register_buffer("label_mean", torch.zeros(len(shape.labels)))
+        self.register_buffer("label_scale", torch.ones(len(shape.labels)))
 
     @abstractmethod
     def forward(
@@ -48,7 +48,8 @@ class SequenceEncoder(nn.Module, ABC):
     ) -> Tensor:
         """`candidate`: float32 [rows, width of an item]; `items`: [distinct items, the same]; `number`: int64 [rows,
         last], which of them; `present`: bool [rows, last], the latest last; `labels`: float32 [rows, last, labels],
-        NaN where not known → float32 [rows, width]."""
+        NaN where not known → float32 [rows, width]. Training takes this way; recommendations take the one by
+        `look`, `remember` and `of_pairs`, which gives the same."""
 
     @abstractmethod
     def look(self, candidates: Tensor) -> Tensor:
@@ -78,7 +79,8 @@ class SequenceEncoder(nn.Module, ABC):
     def fit(self, train: Rows) -> None:
         """Take the scale of the labels from the choices that training rows look back at."""
         assert train.chosen is not None
-        seen = train.chosen.labels[: int(train.sequence[:, 1].max())]
+        first, end = (places.bincount(minlength=len(train.chosen.item) + 1) for places in train.sequence.T)
+        seen = train.chosen.labels[(first - end).cumsum(0)[:-1] > 0]
         for column, labels in enumerate(seen.T):
             known = labels[~labels.isnan()]
             if len(known) > 1 and known.std() > 0:

@@ -23,7 +23,7 @@ class TargetAttention(SequenceEncoder):
         self.item = nn.Sequential(nn.Linear(item_width, dimension), nn.LayerNorm(dimension))
         self.query = nn.Linear(dimension, dimension)
         self.key_value = nn.Linear(dimension, 2 * dimension)
-        self.of_labels = nn.Parameter(torch.randn(2 * shape.labels, dimension) * dimension**-0.5)
+        self.of_labels = nn.Parameter(torch.randn(2 * len(shape.labels), dimension) * dimension**-0.5)
         self.recency = nn.Parameter(torch.zeros(shape.last))
         self.none = nn.Parameter(torch.zeros(1))
         self.width = 3 * dimension + 2
