@@ -16,6 +16,7 @@ from mtl_pipeline.learning.training.loop import fit_network, passes_per_epoch
 from mtl_pipeline.learning.training.ranker import load_ranker, predict_examples
 from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.spec import Model, PipelineSpec, Sequence
+from mtl_pipeline.warehouse.features.examples import build_examples
 from mtl_pipeline_tests.conftest import TinyPipeline
 
 
@@ -83,22 +84,25 @@ def test_a_model_of_features_that_are_gone_is_refused(prepared: TinyPipeline) ->
         predictions(prepared, "model")
 
 
-@pytest.mark.parametrize(
-    "trained",
-    [{"last": 20, "labels": ["rating"]}, {"last": 9, "labels": ["liked"]}, {"last": 9, "labels": []}],
-)
-def test_a_model_of_another_sequence_is_refused(prepared: TinyPipeline, trained: dict) -> None:
-    """Also where only the labels differ, or their order."""
-    train_ranker(prepared.paths, prepared.spec, target=prepared.paths.model, log=lambda line: None)
-    config = prepared.paths.model / "config.json"
-    changed = json.loads(config.read_text())
-    changed["model"]["sequence_encoder"], changed["shape"]["sequence"] = "target_attention", trained
-    config.write_text(json.dumps(changed))
-    write_checksums(prepared.paths.model)
-    features = prepared.spec.features.model_copy(update={"sequence": Sequence(last=9, labels=["rating"])})
-    declared = prepared.spec.model_copy(update={"features": features})
-    with pytest.raises(UserError, match="on other features than defs.yaml declares"):
-        load_ranker(prepared.paths.model, declared, TextVectors.read(prepared.paths, declared))
+def test_a_model_that_reads_the_labels_of_a_sequence_in_another_order_is_refused(
+    prepared: TinyPipeline,
+) -> None:
+    def declared(*labels: str) -> PipelineSpec:
+        features = {"sequence": Sequence(last=5, labels=list(labels))}
+        encoder = {"sequence_encoder": "target_attention"}
+        return prepared.spec.model_copy(
+            update={
+                "features": prepared.spec.features.model_copy(update=features),
+                "model": prepared.spec.model.model_copy(update=encoder),
+            }
+        )
+
+    paths, spec = prepared.paths, declared("rating", "liked")
+    build_examples(paths, spec)
+    train_ranker(paths, spec, target=paths.model, log=lambda line: None)
+    load_ranker(paths.model, spec, TextVectors.read(paths, spec))
+    with pytest.raises(UserError, match=r"on other features than defs\.yaml declares"):
+        load_ranker(paths.model, declared("liked", "rating"), TextVectors.read(paths, spec))
 
 
 def test_a_model_of_another_version_of_the_network_is_refused(prepared: TinyPipeline) -> None:
