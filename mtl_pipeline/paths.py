@@ -91,7 +91,8 @@ class PipelinePaths:
     truth = InData("truth.parquet")
     """True probabilities of a simulated pipeline: the interactions' key and a column per task. May be absent."""
     examples = InData("examples")
-    """Folder: `examples.parquet`, `statistics.parquet`, `vocabulary.parquet`; with sequences `chosen.parquet`."""
+    """Folder: `examples.parquet`, `statistics.parquet`, `vocabulary.parquet`; with sequences `chosen.parquet`: item_id,
+        timestamp and labels of every choice, one user after another, oldest first."""
     model = InData("model")
     """Folder of the newest model, the challenger: weights, `config.json`, `calibration.json`, `statistics.parquet`,
     `vocabulary.parquet`, `training_log.json`, `seen.json`, and `guard.parquet` where the pipeline has a guard."""

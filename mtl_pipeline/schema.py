@@ -125,6 +125,8 @@ def type_in_words(part: dict[str, Any]) -> str:
         return " or ".join(type_in_words(option) for option in part["anyOf"])
     if "enum" in part:
         return " or ".join(f"`{value}`" for value in part["enum"])
+    if "const" in part:
+        return f"`{part['const']}`"
     if "$ref" in part:
         return "mapping"
     if part["type"] == "array":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import runpy
 import shutil
 import signal
 import subprocess
@@ -213,7 +214,7 @@ def test_a_killed_run_from_the_command_line_is_reported_at_the_next_start_and_do
         assert status(instance, run_id) == FAILED
         look()
         assert status(instance, nightly) != QUEUED
-    main()
+    runpy.run_path(str(REPOSITORY / "mtl_pipeline/instance.py"), run_name="__main__")  # as `make run` does
     assert capsys.readouterr().out == ""
     assert open_project(pipeline, instance).run("users").success, "and the next run works"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -320,5 +321,7 @@ def test_rollback_from_the_command_line_with_nothing_to_go_back_to(
     tiny_pipeline: TinyPipeline, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["rollback", PIPELINE])
-    assert rollback.main() == 1
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(rollback.__file__, run_name="__main__")
+    assert ended.value.code == 1
     assert "movielens has no champion yet: there is nothing to go back to" in capsys.readouterr().err

@@ -122,8 +122,8 @@ def last_places(places: pl.DataFrame, last: int) -> tuple[pl.Series, pl.Series]:
 
 
 def relate_candidates(relations: Relations, users: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
-    """The same of every user, with the columns _first and _end, with every item, with _item, as of now: [users ×
-    items], one user after another."""
+    """What `relate` says, as of now, of every user, with the columns _first and _end, and every item, with _item:
+    [users × items], one user after another."""
     item, first, end = items["_item"].to_numpy(), users["_first"].to_numpy(), users["_end"].to_numpy()
     at_once = max(1, RELATIONS_AT_ONCE // max(1, len(item) * relations.last))
     parts = []
