@@ -100,6 +100,26 @@ def test_impressions(scaffold: Scaffold) -> None:
     ) == [("2026-01-01 00:00:00", 80, 20)]
 
 
+def test_a_log_with_times_is_proposed_a_past(scaffold: Scaffold) -> None:
+    pipeline = scaffold(**SHAPES["impressions"])
+    names = {feature.name for feature in pipeline.spec.features.history}
+    assert {
+        "user_click_count",
+        "item_click_days_since",
+        "item_click_share_7_days",
+        "item_purchase_mean",
+    } < names
+    assert {"user_tags_click_lift", "user_item_country_click_lift", "user_click_price_gap"} < names
+    assert pipeline.spec.features.sequence is not None
+    assert pipeline.spec.model.sequence_encoder == "target_attention"
+
+
+@pytest.mark.parametrize("shape", ["pairs without times", "answers without ids"])
+def test_where_nothing_comes_before_anything_no_past_is_proposed(scaffold: Scaffold, shape: str) -> None:
+    spec = scaffold(**SHAPES[shape]).spec
+    assert (spec.history_features, spec.model.sequence_encoder) == ([], None)
+
+
 def test_ratings(scaffold: Scaffold) -> None:
     pipeline = scaffold(**SHAPES["ratings"])
     assert [(task.name, task.kind, task.given) for task in pipeline.spec.tasks] == [
