@@ -18,6 +18,7 @@ from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.learning.data.dataset import TextVectors
 from mtl_pipeline.learning.data.pairs import encode_pairs, encode_side
 from mtl_pipeline.learning.training.loop import Log
+from mtl_pipeline.learning.training.members import device
 from mtl_pipeline.learning.training.ranker import load_ranker
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import ensure_writable, publish_file
@@ -54,6 +55,10 @@ def recommend(
     ranker, encoder = load_ranker(model, spec, TextVectors.read(paths, spec))
     score = spec.recommendations.score or default_score(spec)
     chosen, items = encoder.encode_chosen(candidates.chosen), encode_side(encoder, candidates.items)
+    chosen, items = (
+        chosen and chosen.to(device()),
+        items.to(device()),
+    )  # moved once for all blocks and networks
     best: list[pl.DataFrame] = []
     scored = 0
     for block in candidates.blocks:

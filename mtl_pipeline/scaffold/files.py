@@ -43,6 +43,7 @@ def defs_yaml(plan: PipelinePlan, *, from_example: bool) -> str:
             schema=f"../../../{SCHEMA_FILE}",
             history=list(history(plan)),
             sequence=sequence,
+            model="\n".join(default_lines(section_of("model"), {"sequence_encoder"}, 1)),
             defaults="\n".join(default_lines(spec_sections(), written)),
         )
     )
@@ -84,6 +85,12 @@ def history(plan: PipelinePlan) -> Iterator[str]:
 def has_sequence(plan: PipelinePlan) -> bool:
     """Whether users choose items, one after another."""
     return plan.timed and len(plan.ids) == 2 and plan.labels.tasks[0].kind == "binary"
+
+
+def section_of(name: str) -> Section:
+    """What may stand below a key of the specification."""
+    (section,) = (key.section for key in spec_sections().keys if key.name == name and key.section)
+    return section
 
 
 def default_lines(section: Section, written: Collection[str], depth: int = 0) -> Iterator[str]:

@@ -307,7 +307,8 @@ class PipelineSpec(SpecModel):
     def check_rows_independent(self) -> PipelineSpec:
         """Where time splits, a row may know what came earlier. Where a column does, the test could be among that."""
         dependent = {
-            "features.history": (self.history_features, "history counts rows of the test too"),
+            "features.history": (self.features.history, "history counts rows of the test too"),
+            "features.sequence": (self.features.sequence, "it looks back at rows of the test too"),
             "negatives": (self.negatives, "they are drawn from what users had not met, which the test tells"),
             "repeats": (self.repeats == "merge", "merge takes labels of events that may be in the test"),
         }

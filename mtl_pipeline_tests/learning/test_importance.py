@@ -78,7 +78,7 @@ def test_every_declared_feature_is_one_group_with_all_its_columns(prepared: Tiny
     assert (last.family, last.columns) == ("history", {"sequence": [0, 1]})
 
     names, features = encoder.numeric_names, encoder.statistics["feature"].to_list()
-    assert groups["age"].columns == {"numeric": [names.index("age"), names.index("age_missing")]}
+    assert groups["age"].columns == {"numeric": [names.index("age"), names.index("age missing")]}
     assert groups["genres"].columns == {"categorical": [3, 4]}
     assert groups["user id"].columns == {"ids": [0]}
     assert groups["item text"].columns == {"text": [1]}

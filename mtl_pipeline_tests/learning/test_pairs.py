@@ -42,9 +42,10 @@ NUMERIC = {
 MODELS: dict[str, dict[str, Any]] = {
     "as it is": {},
     "numbers by bins": {"numbers": "piecewise"},
+    "numbers by bins, without numbers": {"numbers": "piecewise", "numeric": {}},
     "without texts": {"texts": []},
     "text of items alone": {"texts": ["items"]},
-    "no features of both": {"of_both": False},
+    "no features of both": {"of_both": False, "numeric": {"age": 0.0, "price": 0.2}},
     **{encoder: {"sequence_encoder": encoder} for encoder in SEQUENCE_ENCODERS},
 }
 
@@ -87,7 +88,7 @@ def ranker(architecture: str, settings: dict[str, Any]) -> tuple[Ranker, Feature
         "sequence": {"last": 4, "labels": ["stars"]},
     }
     spec = PipelineSpec.model_validate({"tasks": TASKS, "features": features, "model": names | sizes})
-    numeric = NUMERIC if settings.get("of_both", True) else {"age": 0.0, "price": 0.2}
+    numeric = settings.get("numeric", NUMERIC)
     statistics = pl.DataFrame(
         [
             {
@@ -98,7 +99,8 @@ def ranker(architecture: str, settings: dict[str, Any]) -> tuple[Ranker, Feature
                 "missing": missing,
             }
             for name, missing in numeric.items()
-        ]
+        ],
+        schema=["feature", "transform", "mean", "standard_deviation", "missing"],
     )
     values = {"user_id": [3, 5], "item_id": [1, 2, 4, 6], "gender": "FM", "brand": "ab", "tags": "xyz"}
     vocabulary = pl.concat(

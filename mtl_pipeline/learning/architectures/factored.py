@@ -9,7 +9,7 @@ only, since results are kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,7 +17,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from mtl_pipeline.learning.architectures.representation import SIDES, Representation
+from mtl_pipeline.learning.data.encoding import Rows
 from mtl_pipeline.learning.data.pairs import Pairs, Side
+
+SIDE_AT_ONCE = 16_384
+"""Users, or items, that go through a first layer at once."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,8 @@ class Factored:
     def linear(self, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """float32 [users × items, outputs]."""
         of, pairs, (users, items) = self.representation, self.pairs, (self.pairs.users, self.pairs.items)
-        of_users = users.keep(weight, lambda: functional.linear(of_side(of, users), weight, bias))
-        of_items = items.keep(weight, lambda: functional.linear(of_side(of, items), weight))
+        of_users = users.keep(weight, lambda: linear_of_side(of, users, weight, bias))
+        of_items = items.keep(weight, lambda: linear_of_side(of, items, weight))
         of_both = users.keep((weight,), lambda: weight[:, columns_of_both(of, pairs)].T.contiguous())
         added = of_users[self.users, None] + of_items[self.items]
         return added.flatten(0, 1).addmm_(self.of_both, of_both)
@@ -58,13 +62,22 @@ def factored(representation: Representation, pairs: Pairs, at_once: int) -> Iter
     users_at_once = max(1, at_once // max(1, items))
     for first_user in range(0, users, users_at_once):
         some_users = slice(first_user, first_user + users_at_once)
+        past = remembered(representation, pairs.users.rows[some_users])
         for first_item in range(0, items, at_once):
             some_items = slice(first_item, first_item + at_once)
-            both = of_both(representation, pairs, some_users, some_items)
+            both = of_both(representation, pairs, some_users, some_items, past)
             yield Factored(representation, pairs, some_users, some_items, both.flatten(0, 1))
 
 
-def of_both(representation: Representation, pairs: Pairs, some_users: slice, some_items: slice) -> Tensor:
+def remembered(representation: Representation, users: Rows) -> Tensor | None:
+    """What the sequence encoder needs of these users; None where there is none."""
+    sequence = representation.sequence
+    return sequence.remember(*representation.past(users)) if sequence else None
+
+
+def of_both(
+    representation: Representation, pairs: Pairs, some_users: slice, some_items: slice, past: Tensor | None
+) -> Tensor:
     """float32 [users, items, columns of both]: numbers, these embedded, the interaction, the sequence."""
     users, items = pairs.users, pairs.items
     numbers, interaction, sequence = (
@@ -79,11 +92,16 @@ def of_both(representation: Representation, pairs: Pairs, some_users: slice, som
         user = users.keep(interaction, lambda: interaction.user_side(vectors(representation, users)))
         item = items.keep(interaction, lambda: interaction.item_side(vectors(representation, items)))
         inputs.append(user[some_users, None] * item[some_items])
-    if sequence:
-        past = users.keep(sequence, lambda: sequence.remember(*representation.past(users.rows)))
+    if sequence and past is not None:
         item = items.keep(sequence, lambda: sequence.look(vectors(representation, items)))
-        inputs.append(sequence.of_pairs(item[some_items], past[some_users]))
+        inputs.append(sequence.of_pairs(item[some_items], past))
     return torch.cat(inputs, 2)
+
+
+def linear_of_side(of: Representation, side: Side, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """float32 [rows, outputs]; of SIDE_AT_ONCE rows at a time, whose representation is much wider than that."""
+    parts = (of_side(of, replace(side, rows=rows)) for rows in side.rows.batches(SIDE_AT_ONCE))
+    return torch.cat([functional.linear(part, weight, bias) for part in parts])
 
 
 def vectors(representation: Representation, side: Side) -> Tensor:
@@ -113,6 +131,6 @@ def columns_of_both(representation: Representation, pairs: Pairs) -> Tensor:
     before = len(representation.categorical.slots) * representation.categorical.table.embedding_dim
     parts = [columns[before + pairs.numerics], of_both]
     if numbers := representation.numbers:
-        each = embedded[-numbers.bias.numel() :].view(len(numbers.edges), -1)
+        each = embedded[len(embedded) - numbers.bias.numel() :].view(numbers.weight.shape[::2])
         parts.insert(1, each[pairs.numerics].flatten())
     return torch.cat(parts)

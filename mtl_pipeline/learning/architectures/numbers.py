@@ -29,7 +29,7 @@ class PiecewiseEmbedding(nn.Module):
         """float32 [rows, numerics] → [rows, numerics × dimension]. `of`: which of the numerics these are."""
         low, high = self.edges[of, :-1], self.edges[of, 1:]
         below = ((numeric.unsqueeze(-1) - low) / (high - low).clamp(min=1e-6)).clamp(0, 1) * (high > low)
-        bias = self.bias.view(len(self.edges), -1)[of].flatten()
+        bias = self.bias.view(self.weight.shape[::2])[of].flatten()
         return torch.einsum("rnb,nbd->rnd", below, self.weight[of]).flatten(1) + bias
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.data.encoding import FeatureEncoder, Rows, list_slots
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import folder_fingerprint, reading
@@ -103,5 +104,10 @@ class Dataset:
 
 
 def read_chosen(folder: Path, spec: PipelineSpec) -> pl.DataFrame | None:
-    """What users chose, from a folder of examples; None where the pipeline has no sequences."""
-    return pl.read_parquet(folder / "chosen.parquet") if spec.features.sequence else None
+    """What users chose, from a folder of examples; None where the pipeline has no sequences. Raises UserError where
+    the file is missing."""
+    if spec.features.sequence is None:
+        return None
+    if not (folder / "chosen.parquet").is_file():
+        raise UserError("examples was made by an earlier version of this project: materialize it again")
+    return pl.read_parquet(folder / "chosen.parquet")

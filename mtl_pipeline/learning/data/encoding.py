@@ -126,7 +126,7 @@ class FeatureEncoder:
 
     @property
     def numeric_names(self) -> list[str]:
-        return [*self.statistics["feature"], *(f"{name}_missing" for name in self.flagged)]
+        return [*self.statistics["feature"], *map(missing_flag, self.flagged)]
 
     @property
     def feature_columns(self) -> dict[str, Columns]:
@@ -168,15 +168,14 @@ class FeatureEncoder:
             return None
         items = chosen["item_id"].unique(maintain_order=True)
         numbered = items.to_frame().with_row_index("item")
-        item = chosen.select("item_id").join(numbered, on="item_id", how="left", maintain_order="left")[
-            "item"
-        ]
+        joined = chosen.select("item_id").join(numbered, on="item_id", how="left", maintain_order="left")
+        item = joined["item"].cast(pl.Int64)
         texts = [self.text_row(items, "item_id")] if "item_id" in self.text_ids else []
         labels = [chosen[name].cast(pl.Float32).fill_null(np.nan) for name in self.sequence_labels]
         return Chosen(
             ids=stack([self.index(items, "item_id")], len(items), torch.int32),
             text=stack(texts, len(items), torch.int32),
-            item=torch.from_numpy(item.cast(pl.Int64).to_numpy(writable=True)),
+            item=torch.from_numpy(item.to_numpy(writable=True)),
             labels=stack(labels, len(chosen), torch.float32),
         )
 
@@ -206,7 +205,7 @@ class FeatureEncoder:
                 values = values.log1p()
             columns[feature] = ((values - mean) / standard_deviation).fill_null(0).cast(pl.Float32)
             if missing:
-                columns[f"{feature}_missing"] = values.is_null().cast(pl.Float32)
+                columns[missing_flag(feature)] = values.is_null().cast(pl.Float32)
         return columns
 
     def text_row(self, ids: pl.Series, name: str) -> pl.Series:
@@ -218,6 +217,11 @@ class FeatureEncoder:
             asset = f"{name.removesuffix('_id')}_embeddings"
             raise UserError(f"{row.null_count():,} rows have no text vector: materialize {asset} again")
         return row.cast(pl.Int32)
+
+
+def missing_flag(feature: str) -> str:
+    """The column that says that a feature is missing: a name that no feature can have."""
+    return f"{feature} missing"
 
 
 def list_slots(examples: pl.DataFrame) -> dict[str, int]:

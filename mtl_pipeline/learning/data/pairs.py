@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mtl_pipeline.candidates import Block
-from mtl_pipeline.learning.data.encoding import Chosen, FeatureEncoder, Rows, stack
+from mtl_pipeline.learning.data.encoding import Chosen, FeatureEncoder, Rows, missing_flag, stack
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def encode_side(encoder: FeatureEncoder, frame: pl.DataFrame, chosen: Chosen | N
     fields = [field.name for field in encoder.fields]
     needed = {"user_id", "item_id", *fields, *encoder.statistics["feature"]}
     lacking = {name: pl.lit(None, types.get(name)) for name in needed - has}
-    flags = {f"{name}_missing" for name in has}
+    flags = set(map(missing_flag, has))
     return Side(
         "user" if "user_id" in has else "item",
         encoder.encode(frame.with_columns(**lacking), chosen),

@@ -164,8 +164,10 @@ def show_window(
     connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, window: Window, source: Path
 ) -> None:
     """Make the temporary view `examples` show the rows of one window. Where labels come late, label_steps.parquet lies
-    beside `source`, and with sequences chosen.parquet."""
-    steps = source.with_name("label_steps.parquet")
+    beside `source`, and with sequences chosen.parquet. Raises UserError where that is missing."""
+    steps, chosen = (source.with_name(name) for name in ("label_steps.parquet", "chosen.parquet"))
+    if spec.features.sequence and not chosen.exists():
+        raise UserError("examples was made by an earlier version of this project: materialize it again")
     run_sql(
         connection,
         "window.sql",
@@ -174,7 +176,7 @@ def show_window(
         source=source,
         steps=steps if steps.exists() else None,
         steps_column=steps_column,
-        chosen=source.with_name("chosen.parquet"),
+        chosen=chosen,
     )
 
 
