@@ -34,8 +34,9 @@ INCHES_A_BAR = 0.25
 HOW_TO_READ = (
     "One feature at a time is shuffled among test rows, so that it says nothing any more, and the task's headline "
     "metric is measured again. Features that know the same stand in for each other: each alone then seems to matter "
-    "little, and the family as a whole tells more. It is what the model has learned: a feature that it relies on need "
-    "not cause anything."
+    "little, and the family as a whole tells more: so “items chosen last”, the items as the network reads them one by "
+    "one, and the columns that are made of the same items. It is what the model has learned: a feature that it relies "
+    "on need not cause anything."
 )
 
 
