@@ -9,7 +9,6 @@ A new statistic is a function here, a line of STATISTICS, and its name in `spec.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
@@ -27,8 +26,6 @@ AMOUNTS = {
     "number_total": f"CASE WHEN {{label}} > 0 THEN {{of}}::{DECIMAL} END",
 }
 """What one row of the log adds to a tally; `latest` is the time of the last positive row instead of a sum."""
-TALLY_COLUMN = "_tally_{}"
-
 PRIOR_SHARES = 5.0
 """`lift`: as many events in everybody's proportions are added to the user's own, so that few events say little."""
 PRIOR_EVENTS = 20.0
@@ -68,7 +65,7 @@ class Tallies:
     columns: dict[Tally, str] = field(default_factory=dict)
 
     def column(self, tally: Tally) -> str:
-        return self.columns.setdefault(tally, TALLY_COLUMN.format(len(self.columns)))
+        return self.columns.setdefault(tally, f"_tally_{len(self.columns)}")
 
     def groups(self) -> list[TallyGroup]:
         """By keys, so that the log is read once for all tallies that share them."""
@@ -110,11 +107,14 @@ class Asked:
 
     def __init__(self, feature: HistoryFeature, tallies: Tallies, now: str) -> None:
         self.feature, self.tallies, self.now = feature, tallies, now
+        self.columns: set[str] = set()
 
     def __call__(self, amount: str, by: Sequence[str] | None = None) -> str:
         feature, keys = self.feature, tuple(self.feature.by if by is None else by)
         of = feature.of if amount.startswith("number") else None
-        return self.tallies.column(Tally(keys, amount, feature.label, feature.within_days, of))
+        column = self.tallies.column(Tally(keys, amount, feature.label, feature.within_days, of))
+        self.columns.add(column)
+        return column
 
 
 def count(asked: Asked) -> str:
@@ -200,6 +200,8 @@ class History:
     groups: list[TallyGroup]
     lists: list[str]
     """The columns of `of_lists`."""
+    asked: dict[str, set[str]]
+    """By feature the columns of the tallies that it is made of."""
 
     def of_features(self, names: Collection[str]) -> History:
         """Of these features only."""
@@ -209,12 +211,9 @@ class History:
             for column, features in self.of_lists.items()
         }
         of_lists = {column: features for column, features in of_lists.items() if features}
-        every = " ".join(
-            [*expressions.values(), *(sql for each in of_lists.values() for sql in each.values())]
-        )
-        asked = set(re.findall(TALLY_COLUMN.format(r"\d+"), every))
+        asked = set().union(*(columns for name, columns in self.asked.items() if name in names))
         groups = [group for group in self.groups if asked.intersection(group.tallies)]
-        return History(expressions, of_lists, groups, list(of_lists))
+        return History(expressions, of_lists, groups, list(of_lists), self.asked)
 
     def plain_groups(self) -> list[TallyGroup]:
         return [group for group in self.groups if not set(group.keys) & set(self.lists)]
@@ -228,8 +227,11 @@ def plan_history(features: Sequence[HistoryFeature], lists: Sequence[str], now: 
     tallies = Tallies()
     expressions: dict[str, str] = {}
     of_lists: dict[str, dict[str, str]] = {}
+    columns: dict[str, set[str]] = {}
     for feature in features:
-        expression = STATISTICS[feature.statistic].expression(Asked(feature, tallies, now))
+        asked = Asked(feature, tallies, now)
+        expression = STATISTICS[feature.statistic].expression(asked)
+        columns[feature.name] = asked.columns
         several = [column for column in feature.by if column in lists]
         (of_lists.setdefault(several[0], {}) if several else expressions)[feature.name] = expression
-    return History(expressions, of_lists, tallies.groups(), list(of_lists))
+    return History(expressions, of_lists, tallies.groups(), list(of_lists), columns)
