@@ -90,7 +90,7 @@ def write_warehouse(
     return paths
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     events=EVENTS,
     type_=st.sampled_from(["INTEGER", "DOUBLE", "DECIMAL(4, 1)", "BOOLEAN"]),

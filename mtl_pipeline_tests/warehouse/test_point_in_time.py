@@ -228,7 +228,7 @@ def by_definition(feature: HistoryFeature, log: list[tuple], user: int, item: in
     return mean([value for value in values if value is not None])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     events=st.lists(
         st.tuples(
