@@ -30,7 +30,8 @@ class SharedBottomSettings(SpecModel):
     """How the network reads numeric features. linear: as they are, standardised. piecewise: also by bins of their
     values in training, each number embedded like a category: for features with thresholds, or mostly 0."""
     text_dimension: int = Field(default=32, ge=1)
-    """Width of the trained projection of the text vectors."""
+    """Width of the trained projection of the text vectors, and of the products of the user's features with the
+    item's."""
     sequence_encoder: SequenceEncoder | None = None
     """How the network reads the items of `features.sequence` themselves, besides the numbers made of them.
     target_attention: each is weighted by how it goes with the row's item, learned from ids, texts and labels."""

@@ -120,6 +120,7 @@ def ranker(architecture: str, settings: dict[str, Any]) -> tuple[Ranker, Feature
         len(encoder.numeric_names),
         outputs,
         sequence,
+        {side: encoder.features_of(names) for side, names in spec.features_by_side.items()},
     )
     network = MultiTaskNetwork(
         spec.model, shape, {table: torch.randn(len(text_ids[table]), 7) for table in texts}
