@@ -11,7 +11,7 @@ from mtl_pipeline.spec.base import SpecModel
 Architecture = Literal["shared_bottom", "mmoe", "ple"]
 LossNormalisation = Literal["labels", "tasks"]
 Numbers = Literal["linear", "piecewise"]
-SequenceEncoder = Literal["target_attention"]
+SequenceEncoder = Literal["mean", "target_attention", "transformer"]
 Weighting = Literal["static", "uncertainty"]
 Width = Annotated[int, Field(ge=1)]
 
@@ -34,7 +34,8 @@ class SharedBottomSettings(SpecModel):
     item's."""
     sequence_encoder: SequenceEncoder | None = None
     """How the network reads the items of `features.sequence` themselves, besides the numbers made of them.
-    target_attention: each is weighted by how it goes with the row's item, learned from ids, texts and labels."""
+    target_attention: each is weighted by how it goes with the row's item, learned from ids, texts and labels. mean: all
+    alike, whatever the row's item. transformer: one layer of causal self-attention, which reads their order too."""
     sequence_dimension: int = Field(default=16, ge=1)
     """Width of the vectors of items in the sequence encoder."""
     hidden: list[Width] = Field(default=[64, 32], min_length=1)
