@@ -59,7 +59,8 @@ class MultiTaskPipeline(dg.Component):
         return cls(pipeline)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        return define_assets(self.pipeline)
+        hidden = self.pipeline.spec.example and not self.pipeline.paths.raw.is_dir()
+        return dg.Definitions() if hidden else define_assets(self.pipeline)
 
 
 def define_pipeline(name: str, spec: PipelineSpec) -> dg.Definitions:

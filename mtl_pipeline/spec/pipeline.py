@@ -70,6 +70,9 @@ class PipelineSpec(SpecModel):
     warehouse: Warehouse = Warehouse()
     seed: int = Field(default=0, ge=0)
     """Seed of everything random: sampled negatives, initial weights, the order of rows."""
+    example: bool = False
+    """Whether Dagster shows the pipeline only once its raw files are there (`make demo PIPELINE=<name>` brings those of
+    the examples), so that whoever has pipelines of their own sees these."""
 
     @property
     def entities(self) -> list[str]:

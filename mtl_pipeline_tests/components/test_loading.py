@@ -625,6 +625,13 @@ def test_broken_yaml(edit: Edit) -> None:
         load_pipelines(package, strict=True)
 
 
+def test_an_example_shows_once_its_raw_files_are_there(edit: Edit, root: Path) -> None:
+    package = edit("attributes:", "attributes:\n  example: true")
+    assert load_pipelines(package).assets
+    shutil.rmtree(root / "data/orders/raw")
+    assert not load_pipelines(package).assets
+
+
 BROKEN = {
     "key": ("numeric: [age]", "numbers: [age]", "defs.yaml:5: features.users.numbers: there is no such key"),
     "yaml": ("[age]", "[age", "not valid YAML: "),
