@@ -75,6 +75,7 @@ def backtest_version(paths: PipelinePaths, spec: PipelineSpec, backtest: Backtes
         settings={
             "examples": examples_settings(spec),
             "training": training_settings(spec),
+            "baselines": spec.baselines,
             "bootstrap_samples": spec.evaluation.bootstrap_samples,
             "backtest": backtest,
         },

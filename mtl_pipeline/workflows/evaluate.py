@@ -13,6 +13,7 @@ import yaml
 
 from mtl_pipeline.champions import Decision, short
 from mtl_pipeline.evaluation.facts import Facts
+from mtl_pipeline.evaluation.formatting import join_words
 from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.evaluation import evaluation_report, report_texts
 from mtl_pipeline.evaluation.report.html import to_html
@@ -22,7 +23,13 @@ from mtl_pipeline.evaluation.studies.ranked_lists import list_scores
 from mtl_pipeline.evaluation.studies.scoring import FRAMES, Evaluation, evaluate
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.learning.training.calibrator import load_calibration
-from mtl_pipeline.learning.training.provenance import outdated_text, refuse_other_examples, unequal_training
+from mtl_pipeline.learning.training.provenance import (
+    BASELINE_ROWS,
+    outdated_text,
+    read_trained_with,
+    refuse_other_examples,
+    unequal_training,
+)
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import SINGLE_TASK
 from mtl_pipeline.publishing import folder_fingerprint, publish_folder, reading
@@ -78,8 +85,12 @@ def evaluate_models(
         fingerprints=made_from,
     )
     examples = short(folder_fingerprint(paths.examples))
-    record = make_record(measured, decision, facts, time=facts["created_at"], examples=examples)
-    caveats = [*filter(None, [baselines_caveat(paths, spec), left_out])]
+    caveats = [
+        *filter(None, [fewer_baselines(paths, measured, facts), baselines_caveat(paths, spec), left_out])
+    ]
+    record = make_record(
+        measured, decision, facts, time=facts["created_at"], examples=examples, caveats=caveats
+    )
     with reading(paths.model) as model:
         training_log = json.loads((model / "training_log.json").read_text())
     report = evaluation_report(
@@ -111,6 +122,20 @@ def evaluate_models(
         caveats=caveats,
         texts=report_texts(report),
         numbers=main_metrics(measured) | list_scores(parts["ranking"], measured.candidate),
+    )
+
+
+def fewer_baselines(paths: PipelinePaths, measured: Evaluation, facts: Facts) -> str:
+    """What is to be said where the declaration thins the baselines, so that nobody takes them for all of them."""
+    made = measured.models(measured.tasks[0].name)
+    missing = [name for name in ("linear", "boosted_trees", SINGLE_TASK) if name not in made]
+    rows, all_rows = read_trained_with(paths.baselines).get(BASELINE_ROWS), facts["rows_by_split"]["train"]
+    said = [f"{join_words(missing)} left out"] if missing else []
+    said += (
+        [f"learned from at most {rows:,} of {all_rows:,} training rows"] if rows and rows < all_rows else []
+    )
+    return (
+        f"Beating the baselines says less here: {', '.join(said)} (`baselines` in defs.yaml)." if said else ""
     )
 
 

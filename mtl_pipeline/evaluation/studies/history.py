@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,6 +85,8 @@ class Record:
     rejected_rows: dict[str, int]
     """By table and reason."""
     tasks: list[TaskRecord]
+    caveats: list[str] = field(default_factory=list)
+    """What a reader of these numbers has to know as well."""
 
     @property
     def evaluated(self) -> tuple[str, str]:
@@ -105,7 +107,13 @@ RECORD = TypeAdapter(Record)
 
 
 def make_record(
-    evaluation: Evaluation, decision: Decision, facts: Facts, *, time: str, examples: str
+    evaluation: Evaluation,
+    decision: Decision,
+    facts: Facts,
+    *,
+    time: str,
+    examples: str,
+    caveats: Sequence[str] = (),
 ) -> Record:
     """What is worth keeping of an evaluation. `time` is ISO, `examples` a data version."""
     first, last = facts.get("split_boundaries", {}).get("test", ("", ""))
@@ -123,6 +131,7 @@ def make_record(
         label_means={task.name: number(means.get(task.name)) for task in evaluation.tasks},
         rejected_rows=dict(facts.get("rejected_rows", {})),
         tasks=[task_record(evaluation, task) for task in evaluation.tasks],
+        caveats=list(caveats),
     )
 
 

@@ -13,6 +13,7 @@ import torch
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.data.encoding import FeatureEncoder, Rows, list_slots
+from mtl_pipeline.learning.data.samples import drawn_rows
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import folder_fingerprint, reading
 from mtl_pipeline.spec import PipelineSpec
@@ -80,6 +81,19 @@ class Dataset:
             for rows in ("train", "validation"):
                 blind.__dict__.pop(rows, None)
         return blind
+
+    def observed(self, task: str) -> np.ndarray:
+        """The numbers of the training rows on which a task was observed."""
+        return np.flatnonzero(~np.isnan(self.train.labels[:, self.encoder.tasks.index(task)].numpy()))
+
+    def drawn_for(self, task: str, spec: PipelineSpec) -> Dataset:
+        """The same, with no more training rows than the baselines of a task may learn from."""
+        if spec.baselines.rows is None:
+            return self
+        thinned = copy.copy(self)
+        rows = drawn_rows(self.observed(task), spec.baselines.rows, spec.seed)
+        thinned.__dict__["train"] = self.train[torch.from_numpy(rows)]
+        return thinned
 
     @cached_property
     def train(self) -> Rows:

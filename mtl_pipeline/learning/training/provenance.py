@@ -20,8 +20,9 @@ from mtl_pipeline.spec import PipelineSpec, Split
 from mtl_pipeline.spec.assets import GUARDING
 
 TRAINED_WITH, SEEN = "trained_with.json", "seen.json"
-GUARD = "guard"
-"""What chose among the networks of the model, by this name in trained_with.json."""
+GUARD, BASELINE_ROWS = "guard", "baselines.rows"
+"""By these names in trained_with.json: what chose among the networks of the model, and from how many rows the baselines
+could learn. Model and baselines may differ in them."""
 
 
 def write_trained_with(folder: Path, trained: dict) -> None:
@@ -45,6 +46,12 @@ def networks_trained_with(dataset: Dataset, spec: PipelineSpec) -> dict:
     return sections | {"text_vectors": dataset.text.contents, "examples": dataset.fingerprint}
 
 
+def baselines_trained_with(dataset: Dataset, spec: PipelineSpec) -> dict:
+    """The same of the baselines, and from how many rows they may learn, where that is limited."""
+    limit = {} if spec.baselines.rows is None else {BASELINE_ROWS: spec.baselines.rows}
+    return networks_trained_with(dataset, spec) | limit
+
+
 def read_trained_with(folder: Path) -> dict:
     """Raises UserError when nothing is published at `folder`."""
     with reading(folder) as version:
@@ -65,7 +72,7 @@ def refuse_other_training(paths: PipelinePaths, dataset: Dataset, spec: Pipeline
     """Raises UserError unless model and baselines were trained as they would be now."""
     present = {
         paths.model: trained_with(dataset, spec),
-        paths.baselines: networks_trained_with(dataset, spec),
+        paths.baselines: baselines_trained_with(dataset, spec),
     }
     for folder, now in present.items():
         if others := differing(now, read_trained_with(folder)):
@@ -90,7 +97,8 @@ def refuse_other_examples(paths: PipelinePaths) -> None:
 def unequal_training(paths: PipelinePaths) -> list[str]:
     """In words, which inputs and settings of the baselines' training differ from the model's."""
     model, baselines = read_trained_with(paths.model), read_trained_with(paths.baselines)
-    return differing({name: value for name, value in model.items() if name != GUARD}, baselines)
+    own = (GUARD, BASELINE_ROWS)
+    return differing(*({k: v for k, v in one.items() if k not in own} for one in (model, baselines)))
 
 
 def outdated_text(paths: PipelinePaths, spec: PipelineSpec) -> bool:
