@@ -25,6 +25,7 @@ from mtl_pipeline.spec.learning import (
     Training,
 )
 from mtl_pipeline.spec.pipeline import PipelineSpec
+from mtl_pipeline.spec.quick import as_asked
 from mtl_pipeline.spec.sections import (
     Backtest,
     Encoder,

@@ -87,6 +87,8 @@ class Training(SpecModel):
     loss_normalisation: LossNormalisation = "labels"
     """labels: every observed label has the same weight, so tasks observed more often count for more. tasks: every task
     has the same weight, however few labels it has."""
+    rows: int | None = Field(default=None, ge=1)
+    """From how many training rows all models learn at most, drawn by a hash; by default from all."""
     epochs: int = Field(default=20, ge=1)
     """Passes over the training split, at most."""
     patience: int = Field(default=4, ge=1)

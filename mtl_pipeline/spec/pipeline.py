@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -40,6 +40,9 @@ from mtl_pipeline.spec.tuning import Tuning
 
 class PipelineSpec(SpecModel):
     """Everything a pipeline declares; the attributes of its `defs.yaml`."""
+
+    is_quick: ClassVar[bool] = False
+    """Whether this is a first look only (see spec.quick): what it makes says so, and is never promoted."""
 
     raw: RawFiles = RawFiles()
     ids: list[Literal["user_id", "item_id"]] = ["user_id", "item_id"]

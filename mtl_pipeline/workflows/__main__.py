@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from mtl_pipeline.errors import UserError, in_short
 from mtl_pipeline.paths import PipelinePaths, defs_folder, project_root
-from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.spec import PipelineSpec, as_asked
 from mtl_pipeline.warehouse.checks import checks_by_asset
 
 
@@ -24,7 +24,8 @@ def declared(pipeline: str) -> PipelineSpec:
     """What the pipeline's defs.yaml says. Raises UserError where there is none, or where it is wrong."""
     file = defs_folder() / pipeline / "defs.yaml"
     try:
-        return PipelineSpec.model_validate(yaml.safe_load(file.read_text(encoding="utf-8"))["attributes"])
+        attributes = yaml.safe_load(file.read_text(encoding="utf-8"))["attributes"]
+        return as_asked(PipelineSpec.model_validate(attributes))
     except FileNotFoundError:
         known = ", ".join(sorted(path.parent.name for path in defs_folder().glob("*/defs.yaml")))
         raise UserError(f"there is no {file}; the pipelines are: {known or 'none yet'}") from None

@@ -25,6 +25,7 @@ from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.learning.training.calibrator import load_calibration
 from mtl_pipeline.learning.training.provenance import (
     BASELINE_ROWS,
+    made_quickly,
     outdated_text,
     read_trained_with,
     refuse_other_examples,
@@ -41,6 +42,11 @@ from mtl_pipeline.workflows.measure import measure_over_seeds, measure_parts
 from mtl_pipeline.workflows.predictions import wide_predictions
 
 VERSIONED = ("dagster", "duckdb", "polars", "scikit-learn", "lightgbm", "torch", "transformers")
+
+FIRST_LOOK = (
+    "This is a first look (QUICK=1): its models learned from few rows and stopped early. Every number changes with a "
+    "run without QUICK, and this model is never promoted."
+)
 
 
 @dataclass(frozen=True)
@@ -85,11 +91,15 @@ def evaluate_models(
         fingerprints=made_from,
     )
     examples = short(folder_fingerprint(paths.examples))
-    caveats = [
-        *filter(None, [fewer_baselines(paths, measured, facts), baselines_caveat(paths, spec), left_out])
+    quick = made_quickly(paths.model)
+    said = [
+        FIRST_LOOK if quick else "",
+        fewer_baselines(paths, measured, facts),
+        baselines_caveat(paths, spec),
     ]
+    caveats = [*filter(None, [*said, left_out])]
     record = make_record(
-        measured, decision, facts, time=facts["created_at"], examples=examples, caveats=caveats
+        measured, decision, facts, time=facts["created_at"], examples=examples, caveats=caveats, quick=quick
     )
     with reading(paths.model) as model:
         training_log = json.loads((model / "training_log.json").read_text())

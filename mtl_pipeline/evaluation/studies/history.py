@@ -87,6 +87,8 @@ class Record:
     tasks: list[TaskRecord]
     caveats: list[str] = field(default_factory=list)
     """What a reader of these numbers has to know as well."""
+    quick: bool = False
+    """Whether the model was made for a first look only."""
 
     @property
     def evaluated(self) -> tuple[str, str]:
@@ -114,6 +116,7 @@ def make_record(
     time: str,
     examples: str,
     caveats: Sequence[str] = (),
+    quick: bool = False,
 ) -> Record:
     """What is worth keeping of an evaluation. `time` is ISO, `examples` a data version."""
     first, last = facts.get("split_boundaries", {}).get("test", ("", ""))
@@ -132,6 +135,7 @@ def make_record(
         rejected_rows=dict(facts.get("rejected_rows", {})),
         tasks=[task_record(evaluation, task) for task in evaluation.tasks],
         caveats=list(caveats),
+        quick=quick,
     )
 
 

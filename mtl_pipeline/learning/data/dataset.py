@@ -59,7 +59,7 @@ class Dataset:
     def __init__(self, paths: PipelinePaths, spec: PipelineSpec) -> None:
         with reading(paths.examples) as folder:
             self.fingerprint = folder_fingerprint(folder)
-            self.examples = pl.read_parquet(folder / "examples.parquet")
+            self.examples = thinned(pl.read_parquet(folder / "examples.parquet"), spec)
             self.statistics = pl.read_parquet(folder / "statistics.parquet")
             self.vocabulary = pl.read_parquet(folder / "vocabulary.parquet")
             chosen = read_chosen(folder, spec)
@@ -115,6 +115,16 @@ class Dataset:
     @property
     def device(self) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def thinned(examples: pl.DataFrame, spec: PipelineSpec) -> pl.DataFrame:
+    """With at most `training.rows` rows of the training split."""
+    if spec.training.rows is None:
+        return examples
+    train = np.flatnonzero((examples["split"] == "train").to_numpy())
+    kept = (examples["split"] != "train").to_numpy().copy()
+    kept[drawn_rows(train, spec.training.rows, spec.seed)] = True
+    return examples.filter(pl.Series(kept))
 
 
 def read_chosen(folder: Path, spec: PipelineSpec) -> pl.DataFrame | None:

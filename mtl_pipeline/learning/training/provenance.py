@@ -25,6 +25,10 @@ GUARD, BASELINE_ROWS = "guard", "baselines.rows"
 could learn. Model and baselines may differ in them."""
 
 
+QUICK = "quick"
+"""There where this was made for a first look only."""
+
+
 def write_trained_with(folder: Path, trained: dict) -> None:
     (folder / TRAINED_WITH).write_text(json.dumps(trained, indent=2) + "\n")
 
@@ -43,7 +47,8 @@ def networks_trained_with(dataset: Dataset, spec: PipelineSpec) -> dict:
         include={"model", "tasks", "features", "training", "seed"},
         exclude={"training": set(GUARDING)},
     )
-    return sections | {"text_vectors": dataset.text.contents, "examples": dataset.fingerprint}
+    quick = {QUICK: True} if spec.is_quick else {}
+    return sections | quick | {"text_vectors": dataset.text.contents, "examples": dataset.fingerprint}
 
 
 def baselines_trained_with(dataset: Dataset, spec: PipelineSpec) -> dict:
@@ -56,6 +61,11 @@ def read_trained_with(folder: Path) -> dict:
     """Raises UserError when nothing is published at `folder`."""
     with reading(folder) as version:
         return json.loads((version / TRAINED_WITH).read_text())
+
+
+def made_quickly(folder: Path) -> bool:
+    """Whether what is published there was made for a first look only."""
+    return bool(read_trained_with(folder).get(QUICK))
 
 
 def differing(one: dict, other: dict) -> list[str]:
