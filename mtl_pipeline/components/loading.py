@@ -40,8 +40,7 @@ def load_pipelines(folder: Path, *, strict: bool | None = None) -> dg.Definition
     `dg check defs` looks, raises UserError instead: file, line, what is wrong, what is allowed. Dagster's own error
     says so too, but below two hundred lines of stack traces.
     """
-    if strict is None:
-        strict = VALIDATING in os.environ
+    strict = VALIDATING in os.environ if strict is None else strict
     files = sorted(folder.glob("**/defs.yaml"))
     try:
         return explained(files, partial(dg.load_from_defs_folder, path_within_project=folder))

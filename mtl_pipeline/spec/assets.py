@@ -58,7 +58,7 @@ def examples_settings(spec: PipelineSpec) -> dict[str, Any]:
 
 
 def training_settings(spec: PipelineSpec) -> dict[str, Any]:
-    return parts(spec, "tasks", "features", "model", "training", "seed", "is_quick")
+    return parts(spec, "tasks", "features", "model", "training", "baselines", "seed", "is_quick")
 
 
 def network_settings(spec: PipelineSpec) -> dict[str, Any]:
@@ -75,7 +75,6 @@ def backtest_version(paths: PipelinePaths, spec: PipelineSpec, backtest: Backtes
         settings={
             "examples": examples_settings(spec),
             "training": training_settings(spec),
-            "baselines": spec.baselines,
             "bootstrap_samples": spec.evaluation.bootstrap_samples,
             "backtest": backtest,
         },

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -91,16 +91,11 @@ def evaluate_models(
         fingerprints=made_from,
     )
     examples = short(folder_fingerprint(paths.examples))
+    record = make_record(measured, decision, facts, time=facts["created_at"], examples=examples)
     quick = made_quickly(paths.model)
-    said = [
-        FIRST_LOOK if quick else "",
-        fewer_baselines(paths, measured, facts),
-        baselines_caveat(paths, spec),
-    ]
-    caveats = [*filter(None, [*said, left_out])]
-    record = make_record(
-        measured, decision, facts, time=facts["created_at"], examples=examples, caveats=caveats, quick=quick
-    )
+    said = fewer_baselines(paths, measured, facts), baselines_caveat(paths, spec), left_out
+    caveats = [*([FIRST_LOOK] if quick else []), *filter(None, said)]
+    record = replace(record, caveats=caveats, quick=quick)
     with reading(paths.model) as model:
         training_log = json.loads((model / "training_log.json").read_text())
     report = evaluation_report(
@@ -137,16 +132,15 @@ def evaluate_models(
 
 def fewer_baselines(paths: PipelinePaths, measured: Evaluation, facts: Facts) -> str:
     """What is to be said where the declaration thins the baselines, so that nobody takes them for all of them."""
-    made = measured.models(measured.tasks[0].name)
+    made, rows = (
+        measured.models(measured.tasks[0].name),
+        read_trained_with(paths.baselines).get(BASELINE_ROWS),
+    )
     missing = [name for name in ("linear", "boosted_trees", SINGLE_TASK) if name not in made]
-    rows, all_rows = read_trained_with(paths.baselines).get(BASELINE_ROWS), facts["rows_by_split"]["train"]
     said = [f"{join_words(missing)} left out"] if missing else []
-    said += (
-        [f"learned from at most {rows:,} of {all_rows:,} training rows"] if rows and rows < all_rows else []
-    )
-    return (
-        f"Beating the baselines says less here: {', '.join(said)} (`baselines` in defs.yaml)." if said else ""
-    )
+    if rows and rows < (all_rows := facts["rows_by_split"]["train"]):
+        said.append(f"learned from at most {rows:,} of {all_rows:,} training rows")
+    return f"Beating the baselines says less here: {', '.join(said)} (see `baselines`)." if said else ""
 
 
 def baselines_caveat(paths: PipelinePaths, spec: PipelineSpec) -> str:

@@ -4,7 +4,7 @@ import dagster as dg
 
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.metadata import published, summary_metadata
-from mtl_pipeline.spec.assets import code_version, network_settings, parts
+from mtl_pipeline.spec.assets import code_version, network_settings
 
 
 def baselines_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
@@ -14,7 +14,7 @@ def baselines_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         reads=["examples", *pipeline.embeddings],
         kinds={"lightgbm", "pytorch", "parquet"},
         trains=True,
-        code_version=code_version(settings=network_settings(spec) | parts(spec, "baselines")),
+        code_version=code_version(settings=network_settings(spec)),
     )
     def baselines(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """Predictions of simpler models for the validation and test rows: constant, popularity, linear,

@@ -16,7 +16,7 @@ def model_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         reads=["examples", *pipeline.embeddings, *(["baselines"] if spec.guards else [])],
         kinds={"pytorch"},
         trains=True,
-        code_version=code_version(settings=training_settings(spec) | {"guards": spec.guards}),
+        code_version=code_version(settings=training_settings(spec)),
     )
     def model(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """One network for all tasks, and those of single tasks that validation rows favour: weights (safetensors),

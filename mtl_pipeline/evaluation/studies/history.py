@@ -109,14 +109,7 @@ RECORD = TypeAdapter(Record)
 
 
 def make_record(
-    evaluation: Evaluation,
-    decision: Decision,
-    facts: Facts,
-    *,
-    time: str,
-    examples: str,
-    caveats: Sequence[str] = (),
-    quick: bool = False,
+    evaluation: Evaluation, decision: Decision, facts: Facts, *, time: str, examples: str
 ) -> Record:
     """What is worth keeping of an evaluation. `time` is ISO, `examples` a data version."""
     first, last = facts.get("split_boundaries", {}).get("test", ("", ""))
@@ -134,8 +127,6 @@ def make_record(
         label_means={task.name: number(means.get(task.name)) for task in evaluation.tasks},
         rejected_rows=dict(facts.get("rejected_rows", {})),
         tasks=[task_record(evaluation, task) for task in evaluation.tasks],
-        caveats=list(caveats),
-        quick=quick,
     )
 
 

@@ -32,7 +32,7 @@ from mtl_pipeline.learning.training.calibration import fit_calibration
 from mtl_pipeline.learning.training.guard import save_own
 from mtl_pipeline.learning.training.held_out import HeldOut
 from mtl_pipeline.learning.training.loop import Log, fit_members
-from mtl_pipeline.learning.training.provenance import baselines_trained_with, write_trained_with
+from mtl_pipeline.learning.training.provenance import networks_trained_with, write_trained_with
 from mtl_pipeline.learning.training.ranker import Ranker, published_columns
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import SINGLE_TASK
@@ -87,7 +87,7 @@ def predict_baselines(
         ).write_parquet(folder / "predictions.parquet")
         for name, networks in weights.items():
             save_own(folder, name, networks)
-        write_trained_with(folder, baselines_trained_with(dataset, spec))
+        write_trained_with(folder, networks_trained_with(dataset, spec))
         fingerprint = folder_fingerprint(folder)
     return BaselinesSummary(len(held_out.rows), seconds, fingerprint)
 

@@ -121,10 +121,8 @@ def thinned(examples: pl.DataFrame, spec: PipelineSpec) -> pl.DataFrame:
     """With at most `training.rows` rows of the training split."""
     if spec.training.rows is None:
         return examples
-    train = np.flatnonzero((examples["split"] == "train").to_numpy())
-    kept = (examples["split"] != "train").to_numpy().copy()
-    kept[drawn_rows(train, spec.training.rows, spec.seed)] = True
-    return examples.filter(pl.Series(kept))
+    drawn = pl.col("example_id").hash(spec.seed).rank("ordinal").over("split") <= spec.training.rows
+    return examples.filter((pl.col("split") != "train") | drawn)
 
 
 def read_chosen(folder: Path, spec: PipelineSpec) -> pl.DataFrame | None:

@@ -21,7 +21,7 @@ from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.training.held_out import HeldOut
 from mtl_pipeline.learning.training.loop import Log, fit_members
 from mtl_pipeline.learning.training.members import SPEAKERS, Member, composed, load_member, on_device
-from mtl_pipeline.learning.training.provenance import baselines_trained_with, differing, read_trained_with
+from mtl_pipeline.learning.training.provenance import differing, networks_trained_with, read_trained_with
 from mtl_pipeline.learning.training.ranker import Ranker, load_ranker, published_columns, readable
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import JOINT, label_column, prediction_column
@@ -64,7 +64,7 @@ def own_members(
     """The networks for single tasks: those of the baselines or, where these lack them or were trained on other examples
     or with other settings, trained here. `shape`: that of the network for all tasks."""
     try:
-        now = baselines_trained_with(dataset, spec)
+        now = networks_trained_with(dataset, spec)
         with readable(paths.baselines):
             if not (others := differing(now, read_trained_with(paths.baselines))):
                 with reading(paths.baselines) as folder:

@@ -20,13 +20,10 @@ from mtl_pipeline.spec import PipelineSpec, Split
 from mtl_pipeline.spec.assets import GUARDING
 
 TRAINED_WITH, SEEN = "trained_with.json", "seen.json"
-GUARD, BASELINE_ROWS = "guard", "baselines.rows"
-"""By these names in trained_with.json: what chose among the networks of the model, and from how many rows the baselines
-could learn. Model and baselines may differ in them."""
-
-
-QUICK = "quick"
-"""There where this was made for a first look only."""
+GUARD = "guard"
+"""What chose among the networks of the model, by this name in trained_with.json."""
+BASELINE_ROWS, QUICK = "baseline_rows", "quick"
+"""In the same way: from how many rows the baselines could learn, and whether all was made for a first look only."""
 
 
 def write_trained_with(folder: Path, trained: dict) -> None:
@@ -47,14 +44,8 @@ def networks_trained_with(dataset: Dataset, spec: PipelineSpec) -> dict:
         include={"model", "tasks", "features", "training", "seed"},
         exclude={"training": set(GUARDING)},
     )
-    quick = {QUICK: True} if spec.is_quick else {}
-    return sections | quick | {"text_vectors": dataset.text.contents, "examples": dataset.fingerprint}
-
-
-def baselines_trained_with(dataset: Dataset, spec: PipelineSpec) -> dict:
-    """The same of the baselines, and from how many rows they may learn, where that is limited."""
-    limit = {} if spec.baselines.rows is None else {BASELINE_ROWS: spec.baselines.rows}
-    return networks_trained_with(dataset, spec) | limit
+    inputs = {"text_vectors": dataset.text.contents, "examples": dataset.fingerprint}
+    return sections | {BASELINE_ROWS: spec.baselines.rows, QUICK: spec.is_quick} | inputs
 
 
 def read_trained_with(folder: Path) -> dict:
@@ -82,7 +73,7 @@ def refuse_other_training(paths: PipelinePaths, dataset: Dataset, spec: Pipeline
     """Raises UserError unless model and baselines were trained as they would be now."""
     present = {
         paths.model: trained_with(dataset, spec),
-        paths.baselines: baselines_trained_with(dataset, spec),
+        paths.baselines: networks_trained_with(dataset, spec),
     }
     for folder, now in present.items():
         if others := differing(now, read_trained_with(folder)):
@@ -107,8 +98,7 @@ def refuse_other_examples(paths: PipelinePaths) -> None:
 def unequal_training(paths: PipelinePaths) -> list[str]:
     """In words, which inputs and settings of the baselines' training differ from the model's."""
     model, baselines = read_trained_with(paths.model), read_trained_with(paths.baselines)
-    own = (GUARD, BASELINE_ROWS)
-    return differing(*({k: v for k, v in one.items() if k not in own} for one in (model, baselines)))
+    return differing({name: value for name, value in model.items() if name != GUARD}, baselines)
 
 
 def outdated_text(paths: PipelinePaths, spec: PipelineSpec) -> bool:
