@@ -7,6 +7,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
 export PYTHONUNBUFFERED := 1
+export MTL_PIPELINE_QUICK := $(QUICK)
 
 # Run history, kept inside the checkout so that the UI shows what the command line did. Tests leave it alone.
 demo run report tune backtest rollback ui instance: export DAGSTER_HOME := $(CURDIR)/.dagster_home

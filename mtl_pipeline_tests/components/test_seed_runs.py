@@ -186,7 +186,7 @@ def test_without_a_model_they_say_what_to_do(project: Project) -> None:
 def make_report(*variables: str) -> dict[str, str]:
     """The options of what `make report` materializes."""
     shown = subprocess.run(
-        ["make", "--dry-run", "--always-make", "report", "PIPELINE=shop", *variables],
+        ["make", "--dry-run", "--always-make", "report", "PIPELINE=movielens", *variables],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
@@ -208,8 +208,8 @@ def test_make_report_materializes_seed_runs_and_the_evaluation_with_its_seeds() 
     definitions = defs()
     graph = definitions.resolve_asset_graph()
     selected = dg.AssetSelection.from_string(options["--select"]).resolve(graph)
-    assert {key.to_user_string() for key in selected} == {"shop/seed_runs", "shop/evaluation"}
+    assert {key.to_user_string() for key in selected} == {"movielens/seed_runs", "movielens/evaluation"}
     config = json.loads(options["--config-json"])
-    assert config == {"ops": {"shop__seed_runs": {"config": {"seeds": 4}}}}
+    assert config == {"ops": {"movielens__seed_runs": {"config": {"seeds": 4}}}}
     job = dg.define_asset_job("report", selection=dg.AssetSelection.assets(*selected))
     assert dg.validate_run_config(job.resolve(asset_graph=graph), config)

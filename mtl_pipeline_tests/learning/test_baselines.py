@@ -6,13 +6,16 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mtl_pipeline.learning.baselines import predict as baselines
 from mtl_pipeline.learning.baselines.boosted_trees import boosted_answers
 from mtl_pipeline.learning.baselines.design import text_components
-from mtl_pipeline.learning.baselines.predict import drawn_rows, predict_baselines
+from mtl_pipeline.learning.baselines.predict import predict_baselines
 from mtl_pipeline.learning.baselines.simple import linear_answers
+from mtl_pipeline.learning.data.dataset import Dataset
+from mtl_pipeline.learning.data.samples import drawn_rows
 from mtl_pipeline.learning.training.calibration import fit_calibrator
-from mtl_pipeline.spec import Task
+from mtl_pipeline.learning.training.guard import own_members
+from mtl_pipeline.learning.training.loop import fit_network
+from mtl_pipeline.spec import Baselines, Task, Training
 from mtl_pipeline_tests.conftest import TinyPipeline
 
 
@@ -105,11 +108,38 @@ def test_one_label_only_gives_a_constant() -> None:
     assert linear_answers(BINARY, INPUTS, np.ones(4_000), INPUTS[:5]).tolist() == [1.0] * 5
 
 
-def test_at_most_so_many_rows_are_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baselines, "FITTED_ROWS", 10)
-    drawn = drawn_rows(np.arange(100), seed=0)
-    assert len(set(drawn.tolist())) == 10
-    assert np.array_equal(drawn, drawn_rows(np.arange(100), seed=0))
+def test_few_rows_are_drawn_from_among_more_of_the_same_seed() -> None:
+    rows = np.arange(0, 1_000, 3)
+    few, more = (drawn_rows(rows, most, seed=0) for most in (10, 100))
+    assert len(few) == 10
+    assert few.tolist() == sorted(few)
+    assert set(few) < set(more) < set(rows)
+    assert set(few) != set(drawn_rows(rows, 10, seed=1))
+    assert drawn_rows(rows, len(rows), seed=0) is rows
+
+
+def test_fewer_baselines_from_fewer_rows(prepared: TinyPipeline) -> None:
+    """The networks for single tasks, which the guard takes, are those of the rows that the others had."""
+    paths, spec = prepared.paths, prepared.spec
+    fewer = Baselines(models=["linear", "single_task"], rows=50)
+    spec = spec.model_copy(update={"baselines": fewer})
+    predict_baselines(paths, spec, target=paths.baselines, log=lambda line: None)
+    predictions = pl.read_parquet(paths.baselines / "predictions.parquet")
+    made = {column.split("/")[1] for column in predictions.columns if column.startswith("prediction/")}
+    assert made == {"constant", "linear", "single_task"}
+    dataset = Dataset(paths, spec)
+    for task in spec.tasks:
+        assert len(dataset.drawn_for(task.name, spec).train) == 50
+    said: list[str] = []
+    assert own_members(
+        paths, dataset, spec, fit_network(dataset, spec, spec.tasks, said.append).shape, said.append
+    )
+    assert not [line for line in said if "trained here" in line]
+
+
+def test_without_networks_for_single_tasks_there_is_no_guard(prepared: TinyPipeline) -> None:
+    assert prepared.spec.model_copy(update={"training": Training(guard=True)}).guards
+    assert not prepared.spec.model_copy(update={"baselines": Baselines(models=["linear"])}).guards
 
 
 def test_text_components_ignore_vectors_that_training_never_saw() -> None:

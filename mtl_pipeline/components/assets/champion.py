@@ -27,6 +27,7 @@ def champion_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
 
     @pipeline.asset(
         reads=["evaluation"],
+        study=spec.is_quick,
         kinds={"pytorch"},
         code_version=code_version(settings={"keep": spec.promotion.keep}),
     )

@@ -36,6 +36,7 @@ def recommendations_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
 
     @pipeline.asset(
         reads=["champion", *spec.tables, *pipeline.embeddings],
+        study=spec.is_quick,
         kinds={"pytorch", "duckdb", "parquet"},
         code_version=code_version(sql=MADE_BY, settings=settings),
     )

@@ -7,8 +7,9 @@ linear          logistic, multinomial, ridge or Poisson regression on all featur
 boosted_trees   gradient-boosted trees on the same inputs as linear
 single_task     a network of the same size, for one task alone
 
-All but the networks are fitted on at most FITTED_ROWS rows, drawn at random. All are calibrated on the validation rows,
-as the ranker is.
+`baselines.models` says which of them, but for the constant, are made. All but the networks are fitted on at most
+FITTED_ROWS rows, drawn by a hash; all on at most `baselines.rows`. All are calibrated on the validation rows, as the
+ranker is.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from mtl_pipeline.learning.baselines.boosted_trees import boosted_answers
 from mtl_pipeline.learning.baselines.design import DesignMatrix
 from mtl_pipeline.learning.baselines.simple import constant_answers, linear_answers
 from mtl_pipeline.learning.data.dataset import Dataset
+from mtl_pipeline.learning.data.samples import drawn_rows
 from mtl_pipeline.learning.training.calibration import fit_calibration
 from mtl_pipeline.learning.training.guard import save_own
 from mtl_pipeline.learning.training.held_out import HeldOut
@@ -101,25 +103,24 @@ def answers(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Fit one baseline after another: its name, and its uncalibrated predictions for the held-out rows, of which
     `matrix` holds the inputs. The networks of the last one are handed over in `alone`."""
+    models = spec.baselines.models
     labels = dataset.train.labels[:, dataset.encoder.tasks.index(task.name)].numpy()
-    observed = np.flatnonzero(~np.isnan(labels))
+    observed = dataset.observed(task.name)
     yield "constant", constant_answers(task, labels[observed], len(matrix))
-    fitted = drawn_rows(observed, spec.seed)
+    fitted = drawn_rows(observed, spec.baselines.rows or FITTED_ROWS, spec.seed)
     inputs, targets = design.build(dataset.train[torch.from_numpy(fitted)]), labels[fitted]
     # Statistics of the item alone: how popular and how well received it was so far.
     history = [feature.name for feature in spec.features.history if feature.by == ["item_id"]]
-    if popularity := [dataset.encoder.numeric_names.index(name) for name in history]:
+    popularity = [dataset.encoder.numeric_names.index(name) for name in history]
+    if popularity and "popularity" in models:
         yield "popularity", linear_answers(task, inputs[:, popularity], targets, matrix[:, popularity])
-    yield "linear", linear_answers(task, inputs, targets, matrix)
-    known = ~np.isnan(held_out.validation_labels[task.name])
-    validation = matrix[held_out.validation][known], held_out.validation_labels[task.name][known]
-    yield "boosted_trees", boosted_answers(task, inputs, targets, validation, matrix)
-    alone[task.name] = fit_members(dataset, spec, [task], lambda line: None).ranker
-    yield SINGLE_TASK, alone[task.name].predict_uncalibrated(held_out.rows)[task.name]
-
-
-def drawn_rows(rows: np.ndarray, seed: int) -> np.ndarray:
-    """At most FITTED_ROWS of the rows, in their order."""
-    if len(rows) <= FITTED_ROWS:
-        return rows
-    return np.sort(np.random.default_rng(seed).choice(rows, FITTED_ROWS, replace=False))
+    if "linear" in models:
+        yield "linear", linear_answers(task, inputs, targets, matrix)
+    if "boosted_trees" in models:
+        known = ~np.isnan(held_out.validation_labels[task.name])
+        validation = matrix[held_out.validation][known], held_out.validation_labels[task.name][known]
+        yield "boosted_trees", boosted_answers(task, inputs, targets, validation, matrix)
+    if SINGLE_TASK in models:
+        own_rows = dataset.drawn_for(task.name, spec)
+        alone[task.name] = fit_members(own_rows, spec, [task], lambda line: None).ranker
+        yield SINGLE_TASK, alone[task.name].predict_uncalibrated(held_out.rows)[task.name]

@@ -83,7 +83,8 @@ def train_seeds(
         trained = SeedNetworks(dataset, held_out, spec, seed, judge)
         if seed == spec.seed:
             trained.predicted_by = choices(read_guard(paths.model))
-        further = (SINGLE_TASK, CANDIDATE) if seed != spec.seed else ()
+        alone = [SINGLE_TASK] if SINGLE_TASK in spec.baselines.models else []
+        further = [*alone, CANDIDATE] if seed != spec.seed else []
         for model in (*further, *([WITHOUT_TEXT] if spec.text_tables else [])):
             started = time.perf_counter()
             predictions.append(trained.predict(model))
@@ -146,14 +147,14 @@ class SeedNetworks:
 
     @cached_property
     def alone(self) -> list[Ranker]:
-        return [self.fit(self.dataset, [task]) for task in self.spec.tasks]
+        return [self.fit(self.dataset.drawn_for(task.name, self.spec), [task]) for task in self.spec.tasks]
 
     def without_text(self, blind: Dataset) -> Ranker:
         joint = self.fit(blind, self.spec.tasks)
         guarded_tasks = [task for task in self.spec.tasks if self.predicted_by.get(task.name, JOINT) != JOINT]
         if not guarded_tasks:
             return joint
-        own = members_of(self.fit(blind, [task]) for task in guarded_tasks)
+        own = members_of(self.fit(blind.drawn_for(task.name, self.spec), [task]) for task in guarded_tasks)
         return replace(joint, members=composed(joint.members, own, self.predicted_by))
 
     def fit(self, dataset: Dataset, tasks: Sequence[Task]) -> Ranker:
