@@ -99,15 +99,18 @@ def prediction_columns(predictions: Mapping[str, np.ndarray], spec: PipelineSpec
 
 
 def default_score(spec: PipelineSpec) -> str:
-    """The expected number of goals that an item reaches: the sum of the probabilities, over the entire space, of the
-    binary tasks that no other binary task is conditional on; without any, the first ordered task."""
-    binary = [task for task in spec.tasks if KINDS[task.kind].is_event]
-    steps = {task.given for task in binary}
-    goals = [task.name for task in binary if task.name not in steps]
-    return " + ".join(
-        entire_space_name(name) if name in spec.entire_space_tasks else name
-        for name in goals or [task.name for task in spec.tasks if KINDS[task.kind].is_ordered][:1]
-    )
+    """How much good is to be expected: over the good tasks that no other good task is conditional on, the sum of the
+    products along their chains, each times the probabilities that nothing bad happens then. What is bad counts with
+    those steps of its chain that the good task does not already imply: of a purchase, with the return alone."""
+    good = spec.good_tasks
+    steps = {task.given for task in good}
+    bad = [spec.chain(task) for task in spec.tasks if task.good is False]
+    terms = []
+    for goal in [spec.chain(task) for task in good if task.name not in steps]:
+        spoils = [[step.name for step in chain if step not in goal] for chain in bad]
+        factors = [f"(1 - {' * '.join(steps)})" for steps in spoils if steps]
+        terms.append(" * ".join([*(step.name for step in goal), *factors]))
+    return " + ".join(terms)
 
 
 def best_per_user(

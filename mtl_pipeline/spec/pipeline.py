@@ -149,6 +149,16 @@ class PipelineSpec(SpecModel):
     def labels(self) -> list[str]:
         return list(dict.fromkeys(task.column for task in self.tasks))
 
+    @property
+    def good_tasks(self) -> list[Task]:
+        """Those that the default score counts; without any that is declared or binary, the first that is a number."""
+        good = [
+            task
+            for task in self.tasks
+            if task.good is True or (task.good is None and KINDS[task.kind].is_event)
+        ]
+        return good or [task for task in self.tasks if task.good is None and KINDS[task.kind].is_ordered][:1]
+
     def label_task(self, label: str) -> Task:
         """The first task with this label; all of them agree on when it is known."""
         return next(task for task in self.tasks if task.column == label)
@@ -372,9 +382,9 @@ class PipelineSpec(SpecModel):
         if self.recommendations.score is not None:
             known = [*numbers, *map(entire_space_name, self.entire_space_tasks)]
             check_score(self.recommendations.score, known, "recommendations.score")
-        elif not numbers:
+        elif not self.good_tasks:
             raise SpecError(
-                "recommendations: classes have no order to rank items by; declare a task of another kind",
+                "recommendations: no task is good (classes have no order); declare one, or recommendations.score",
                 "tasks",
             )
         return self

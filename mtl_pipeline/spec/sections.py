@@ -107,6 +107,10 @@ class Task(SpecModel):
     )
     weight: float = Field(default=1.0, gt=0)
     """Static loss weight."""
+    good: bool | Literal["ignore"] | None = None
+    """What it means for the default score of recommendations (docs/recommendations.md). true: more of it is better; a
+    number counts with its expected value. false: a binary task whose happening spoils what is good, such as a return or
+    a complaint. ignore: nothing. By default true for binary tasks and ignore for others."""
     positive_weight: float = Field(default=1.0, gt=0)
     """Factor on the loss of positive labels; binary tasks with cross_entropy only."""
     classes: list[str] = []
@@ -143,6 +147,11 @@ class Task(SpecModel):
         if self.positive_weight != 1 and (self.kind, self.loss_name) != ("binary", "cross_entropy"):
             message = f"{what}: positive_weight goes with a binary task and cross_entropy only"
             raise SpecError(message, "positive_weight")
+        if self.good is False and not kind.is_event:
+            message = f"{what}: good: false goes with a binary task only; write recommendations.score instead"
+            raise SpecError(message, "good")
+        if self.good is True and not kind.is_ordered:
+            raise SpecError(f"{what}: classes have no order, so more of it is not better", "good")
         if kind.has_classes and len(self.classes) < 3:
             message = f"{what}: a {self.kind} task lists at least three classes; two are a binary task"
             raise SpecError(message, "classes")
@@ -288,8 +297,7 @@ class Recommendations(SpecModel):
     score: str | None = None
     """SQL expression over the tasks' predictions: `<task>`, conditional on its `given` task, and for binary tasks with
     `given` also `<task>_entire_space`, the probability of the whole chain; multiclass tasks have no single number. By
-    default the sum of the entire-space probabilities of the last binary task of each chain, or without binary tasks the
-    first task that has a number."""
+    default what is to be expected of the tasks that are `good` (docs/recommendations.md)."""
 
 
 class Backtest(SpecModel):

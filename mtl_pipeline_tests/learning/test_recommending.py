@@ -94,8 +94,38 @@ def test_a_score_that_is_no_finite_number_is_refused(score: str) -> None:
 
 
 def test_default_score_is_the_expected_number_of_goals() -> None:
-    assert default_score(spec("click", "purchase given click")) == "purchase_entire_space"
-    assert default_score(spec("click", "like given click", "share")) == "like_entire_space + share"
+    assert default_score(spec("click", "purchase given click")) == "click * purchase"
+    assert default_score(spec("click", "like given click", "share")) == "click * like + share"
+
+
+def test_what_comes_back_is_no_goal_and_lowers_the_score() -> None:
+    """Multiplied like any other step, it would put first what is returned most."""
+    tasks = ["click", "bought given click", "returned given bought"]
+    assert default_score(spec(*tasks)) == "click * bought * returned"
+    assert default_score(spec(*tasks, returned=False)) == "click * bought * (1 - returned)"
+    assert default_score(spec(*tasks, returned="ignore")) == "click * bought"
+
+
+def test_bad_counts_as_far_as_a_goal_does_not_imply_it() -> None:
+    """Who shares has not bought anything yet that could come back."""
+    shop = spec("click", "share given click", "bought given click", "returned given bought", returned=False)
+    assert default_score(shop) == "click * share * (1 - bought * returned) + click * bought * (1 - returned)"
+    assert default_score(spec("like", "hide", hide=False)) == "like * (1 - hide)"
+
+
+def test_a_good_number_counts_with_its_expected_value() -> None:
+    tasks = [{"name": "click", "kind": "binary"}, {"name": "minutes", "kind": "regression", "given": "click"}]
+    assert default_score(PipelineSpec.model_validate({"tasks": tasks})) == "click"
+    good = [tasks[0], tasks[1] | {"good": True}]
+    assert default_score(PipelineSpec.model_validate({"tasks": good})) == "click * minutes"
+
+
+def test_where_nothing_is_good_a_score_has_to_be_declared() -> None:
+    with pytest.raises(ValueError, match="no task is good"):
+        spec("returned", returned=False)
+    bad_number = {"name": "minutes_late", "kind": "regression", "good": False}
+    with pytest.raises(ValueError, match="good: false goes with a binary task only"):
+        PipelineSpec.model_validate({"tasks": [bad_number]})
 
 
 def test_entire_space_is_the_product_along_the_chain() -> None:
@@ -116,7 +146,9 @@ def test_of_a_multiclass_task_the_most_probable_class_is_shown() -> None:
     assert column.to_list() == ["gay", "calm"]
 
 
-def spec(*tasks: str) -> PipelineSpec:
-    """Binary tasks, written as `name` or `name given other`."""
+def spec(*tasks: str, **good: bool | str) -> PipelineSpec:
+    """Binary tasks, written as `name` or `name given other`; `good` by task."""
     declared = [dict(zip(("name", "given"), task.split(" given "), strict=False)) for task in tasks]
-    return PipelineSpec.model_validate({"tasks": [{"kind": "binary", **task} for task in declared]})
+    return PipelineSpec.model_validate(
+        {"tasks": [{"kind": "binary", "good": good.get(task["name"]), **task} for task in declared]}
+    )

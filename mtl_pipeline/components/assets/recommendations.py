@@ -31,7 +31,7 @@ def recommendations_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         "recommendations": spec.recommendations,
         "available_from": spec.available_from,
         "sequence": spec.features.sequence,
-        "tasks": [(task.name, task.kind, task.given, task.classes) for task in spec.tasks],
+        "tasks": [(task.name, task.kind, task.given, task.classes, task.good) for task in spec.tasks],
     }
 
     @pipeline.asset(

@@ -178,6 +178,13 @@ def model_checks(paths: PipelinePaths) -> Iterator[Check]:
         f"SELECT epoch, loss, value FROM (FROM {log}) UNPIVOT (value FOR loss IN (COLUMNS('_loss/'))) "
         "WHERE NOT isfinite(value::DOUBLE)",
     )
+    yield Check(
+        "stopped_improving",
+        "Training ended because no task improved any more, not because training.epochs ran out: raise it.",
+        f"SELECT epoch, name AS not_yet FROM (FROM {log} QUALIFY epoch = max(epoch) OVER ()) "
+        "UNPIVOT (value FOR name IN (COLUMNS(* EXCLUDE (epoch)))) WHERE name LIKE 'frozen/%' AND value = 0",
+        blocking=False,
+    )
 
 
 def baselines_checks(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Check]:
