@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from mtl_pipeline.errors import UserError
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.learning.data.dataset import TextVectors
 from mtl_pipeline.learning.data.pairs import encode_pairs, encode_side
+from mtl_pipeline.learning.reranking import POOL, Reranker
 from mtl_pipeline.learning.training.loop import Log
 from mtl_pipeline.learning.training.members import device
 from mtl_pipeline.learning.training.ranker import load_ranker
@@ -32,6 +33,8 @@ class RecommendationsSummary:
     candidates: int
     distinct_items: int
     score: str
+    figures: dict[str, float]
+    """What the candidate stage found of the best of all items, and what re-ranking kept of the score."""
     seconds: float
     fingerprint: str
 
@@ -52,22 +55,36 @@ def recommend(
     """
     started = time.perf_counter()
     ensure_writable(target)
-    ranker, encoder = load_ranker(model, spec, TextVectors.read(paths, spec))
-    score = spec.recommendations.score or default_score(spec)
+    text, declared = TextVectors.read(paths, spec), spec.recommendations
+    ranker, encoder = load_ranker(model, spec, text)
+    score = declared.score or default_score(spec)
     chosen, items = encoder.encode_chosen(candidates.chosen), encode_side(encoder, candidates.items)
     chosen, items = (
         chosen and chosen.to(device()),
         items.to(device()),
     )  # moved once for all blocks and networks
-    best: list[pl.DataFrame] = []
-    scored = 0
-    for block in candidates.blocks:
+    ids, reranker = candidates.items["item_id"], Reranker.of(spec, candidates, text)
+
+    def scored(block: Block) -> pl.DataFrame:
         pairs = encode_pairs(encoder, block, items, chosen)
-        predictions = pl.DataFrame(prediction_columns(ranker.predict(pairs), spec))
-        ids = candidates.items["item_id"]
-        best.append(best_per_user(block, ids, predictions, score, spec.recommendations.per_user))
-        scored += int(block.on_offer.sum())
-        log(f"{scored:,} candidates scored")
+        return pl.DataFrame(prediction_columns(ranker.predict(pairs), spec))
+
+    best: list[pl.DataFrame] = []
+    plain, pool, number = 0.0, declared.per_user * (POOL if reranker else 1), 0
+    for block in candidates.blocks:
+        lists = best_per_user(block, ids, scored(block), score, pool)
+        plain += float(lists.filter(pl.col("rank") <= declared.per_user)["score"].sum())
+        best.append(reranker.best(lists, declared.per_user) if reranker else lists)
+        number += int(block.on_offer.sum())
+        log(f"{number:,} candidates scored")
+    figures = (
+        {"score kept by re-ranking": float(pl.concat(best)["score"].sum()) / plain}
+        if reranker and plain
+        else {}
+    )
+    if declared.candidates:
+        found = [recalled(block, ids, scored(block), score, spec) for block in candidates.sample]
+        figures |= recall(pl.concat(found))
     first = ["user_id", "item_id", "rank", "score"]
     result = pl.concat(best).select(*first, pl.exclude(first))
     with publish_file(target) as temporary:
@@ -77,12 +94,45 @@ def recommend(
     return RecommendationsSummary(
         users=result["user_id"].n_unique(),
         rows=len(result),
-        candidates=scored,
+        candidates=number,
         distinct_items=result["item_id"].n_unique(),
         score=score,
+        figures={name: round(value, 4) for name, value in figures.items()},
         seconds=round(time.perf_counter() - started, 2),
         fingerprint=fingerprint,
     )
+
+
+def recalled(
+    block: Block, items: pl.Series, predictions: pl.DataFrame, score: str, spec: PipelineSpec
+) -> pl.DataFrame:
+    """One row about a sample of users with all items: how many are their best, how many of these each source of the
+    candidate stage found, the sum of their scores, and of the best of those that were found."""
+    declared, found = spec.recommendations, block.found
+    assert declared.candidates is not None
+    assert found is not None
+    sources = predictions.with_columns(_found=pl.Series(found.ravel()))
+    full = best_per_user(block, items, sources, score, declared.per_user)
+    staged = replace(block, on_offer=block.on_offer & (found > 0))
+    bits = {name: pl.col("_found") & (1 << bit) for bit, name in enumerate(declared.candidates.sources)}
+    return full.select(
+        pl.len().alias("best"),
+        pl.col("_found").gt(0).sum().alias("all"),
+        *(bit.gt(0).sum().alias(name) for name, bit in bits.items()),
+        pl.col("score").sum().alias("full"),
+        kept=pl.lit(best_per_user(staged, items, predictions, score, declared.per_user)["score"].sum()),
+    )
+
+
+def recall(samples: pl.DataFrame) -> dict[str, float]:
+    """From rows of `recalled`: which share of the best items, and of their score, the candidate stage keeps."""
+    total = samples.sum().row(0, named=True)
+    best, found, full, kept = (total.pop(name) for name in ("best", "all", "full", "kept"))
+    of_sources = (
+        {f"candidate recall of {name}": count / best for name, count in total.items()} if best else {}
+    )
+    of_all = {"candidate recall": found / best} if best else {}
+    return of_all | of_sources | ({"candidate score kept": kept / full} if full else {})
 
 
 def prediction_columns(predictions: Mapping[str, np.ndarray], spec: PipelineSpec) -> list[pl.Series]:
@@ -117,7 +167,7 @@ def best_per_user(
     block: Block, items: pl.Series, predictions: pl.DataFrame, score: str, per_user: int
 ) -> pl.DataFrame:
     """Each user's rows with the highest scores, with `rank` from 1; ties go to the smaller item id. `predictions`: of
-    all pairs, one user after another."""
+    all places, one user after another."""
     try:
         scores = predictions.select(pl.sql_expr(score).cast(pl.Float64).alias("score"))["score"]
     except pl.exceptions.PolarsError as error:
@@ -132,10 +182,11 @@ def best_per_user(
             "divide by nothing that may be 0, and take no root or logarithm of it"
         )
     values = np.where(block.on_offer, scores.fill_null(-np.inf).to_numpy().reshape(usable.shape), -np.inf)
-    last = max(0, len(items) - per_user)
-    enough = np.partition(values, last, axis=1)[:, last, None] if len(items) else values
-    user, item = np.nonzero(block.on_offer & (values >= enough))  # with ties, more than asked for
-    places = user * len(items) + item
+    last = max(0, values.shape[1] - per_user)
+    enough = np.partition(values, last, axis=1)[:, last, None] if values.shape[1] else values
+    user, place = np.nonzero(block.on_offer & (values >= enough))  # with ties, more than asked for
+    item = place if block.items is None else block.items[user, place]
+    places = user * values.shape[1] + place
     return (
         predictions[places]
         .with_columns(block.users["user_id"][user], items[item], scores[places])

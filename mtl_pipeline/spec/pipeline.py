@@ -378,6 +378,7 @@ class PipelineSpec(SpecModel):
                 "whether it happened; choose shown or nothing",
                 "recommendations.exclude",
             )
+        self.check_candidates()
         numbers = [task.name for task in self.tasks if KINDS[task.kind].is_ordered]
         if self.recommendations.score is not None:
             known = [*numbers, *map(entire_space_name, self.entire_space_tasks)]
@@ -388,3 +389,31 @@ class PipelineSpec(SpecModel):
                 "tasks",
             )
         return self
+
+    def check_candidates(self) -> None:
+        recommendations = self.recommendations
+        stage, diversity = recommendations.candidates, recommendations.diversity
+        has_text = "items" in self.text_tables
+        if stage:
+            what, place = "recommendations: candidates", "recommendations.candidates"
+            refuse_repeats(f"{what}: sources", list(stage.sources), f"{place}.sources")
+            if not {"popular", "newest"} & set(stage.sources):
+                raise SpecError(f"{what}: sources needs popular or newest", f"{place}.sources")
+            if stage.each < recommendations.per_user:
+                raise SpecError(f"{what}: each must be at least per_user", f"{place}.each")
+            if "text" in stage.sources and not has_text:
+                raise SpecError(f"{what}: sources names text, but items have none", f"{place}.sources")
+            if {*stage.sources} != {"popular"} and not (self.timed and KINDS[self.root_task.kind].is_event):
+                raise SpecError(
+                    f"{what}: all sources but popular need times, and a binary first task that says what was chosen",
+                    f"{place}.sources",
+                )
+        if diversity:
+            place, known = "recommendations.diversity", self.features.items.categorical
+            if diversity.by:
+                which = "the categorical features of items"
+                refuse_unknown("recommendations: diversity: by", diversity.by, known, which, f"{place}.by")
+            if diversity.similarity and not has_text:
+                raise SpecError(
+                    "recommendations: diversity: similarity is of texts, and items have none", place
+                )

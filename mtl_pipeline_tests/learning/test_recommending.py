@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -10,7 +12,13 @@ from hypothesis import strategies as st
 
 from mtl_pipeline.candidates import Block
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.learning.recommending import best_per_user, default_score, prediction_columns
+from mtl_pipeline.learning.recommending import (
+    best_per_user,
+    default_score,
+    prediction_columns,
+    recall,
+    recalled,
+)
 from mtl_pipeline.spec import PipelineSpec
 
 ITEMS = pl.Series("item_id", [10, 11, 12])
@@ -35,6 +43,36 @@ def test_highest_scores_first_and_ties_to_the_smaller_id() -> None:
 
 def test_all_that_is_on_offer_where_more_is_asked_for() -> None:
     assert ranked("watched", 7) == [(1, 1, 11), (1, 2, 12), (1, 3, 10), (2, 1, 10), (2, 2, 11)]
+
+
+def test_after_a_candidate_stage_users_have_items_of_their_own() -> None:
+    """The last of user 1 is no item at all: others have more candidates."""
+    block = Block(
+        BLOCK.users, [], np.array([[True, True, False], [True] * 3]), np.array([[0, 2, 0], [2, 1, 0]])
+    )
+    best = best_per_user(block, ITEMS, PREDICTIONS, "watched", 2)
+    assert best.select("user_id", "item_id", "watched").rows() == [
+        (1, 12, 0.9),
+        (1, 10, 0.2),
+        (2, 10, 1.0),
+        (2, 12, 0.5),
+    ]
+
+
+def test_what_the_candidate_stage_finds_of_the_best() -> None:
+    """User 1's best are items 11 and 12, of which one source found one; user 2's 10 and 11, of which two found one."""
+    stage = {"sources": ["popular", "newest"], "each": 2}
+    recommendations = {"per_user": 2, "candidates": stage}
+    pipeline = PipelineSpec.model_validate(
+        {"tasks": [{"name": "watched", "kind": "binary"}], "recommendations": recommendations}
+    )
+    block = replace(BLOCK, found=np.array([[1, 0, 2], [3, 0, 0]], dtype=np.uint8))
+    assert recall(recalled(block, ITEMS, PREDICTIONS, "watched", pipeline)) == {
+        "candidate recall": 2 / 4,
+        "candidate recall of popular": 1 / 4,
+        "candidate recall of newest": 2 / 4,
+        "candidate score kept": pytest.approx((0.9 + 0.2 + 0.5) / (0.9 + 0.9 + 0.5 + 0.1)),
+    }
 
 
 def test_predictions_are_those_of_the_pair() -> None:
