@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -77,14 +78,12 @@ def recommend(
         best.append(reranker.best(lists, declared.per_user) if reranker else lists)
         number += int(block.on_offer.sum())
         log(f"{number:,} candidates scored")
-    figures = (
-        {"score kept by re-ranking": float(pl.concat(best)["score"].sum()) / plain}
-        if reranker and plain
-        else {}
-    )
+    figures = {}
+    if reranker and plain:
+        figures["score kept by re-ranking"] = float(pl.concat(best)["score"].sum()) / plain
     if declared.candidates:
-        found = [recalled(block, ids, scored(block), score, spec) for block in candidates.sample]
-        figures |= recall(pl.concat(found))
+        of_sample = partial(best_per_user, items=ids, score=score, per_user=declared.per_user)
+        figures |= recall(candidates.sample, scored, of_sample, declared.candidates.sources)
     first = ["user_id", "item_id", "rank", "score"]
     result = pl.concat(best).select(*first, pl.exclude(first))
     with publish_file(target) as temporary:
@@ -103,36 +102,27 @@ def recommend(
     )
 
 
-def recalled(
-    block: Block, items: pl.Series, predictions: pl.DataFrame, score: str, spec: PipelineSpec
-) -> pl.DataFrame:
-    """One row about a sample of users with all items: how many are their best, how many of these each source of the
-    candidate stage found, the sum of their scores, and of the best of those that were found."""
-    declared, found = spec.recommendations, block.found
-    assert declared.candidates is not None
-    assert found is not None
-    sources = predictions.with_columns(_found=pl.Series(found.ravel()))
-    full = best_per_user(block, items, sources, score, declared.per_user)
-    staged = replace(block, on_offer=block.on_offer & (found > 0))
-    bits = {name: pl.col("_found") & (1 << bit) for bit, name in enumerate(declared.candidates.sources)}
-    return full.select(
-        pl.len().alias("best"),
-        pl.col("_found").gt(0).sum().alias("all"),
-        *(bit.gt(0).sum().alias(name) for name, bit in bits.items()),
-        pl.col("score").sum().alias("full"),
-        kept=pl.lit(best_per_user(staged, items, predictions, score, declared.per_user)["score"].sum()),
-    )
-
-
-def recall(samples: pl.DataFrame) -> dict[str, float]:
-    """From rows of `recalled`: which share of the best items, and of their score, the candidate stage keeps."""
-    total = samples.sum().row(0, named=True)
-    best, found, full, kept = (total.pop(name) for name in ("best", "all", "full", "kept"))
-    of_sources = (
-        {f"candidate recall of {name}": count / best for name, count in total.items()} if best else {}
-    )
-    of_all = {"candidate recall": found / best} if best else {}
-    return of_all | of_sources | ({"candidate score kept": kept / full} if full else {})
+def recall(
+    sample: Iterable[Block],
+    scored: Callable[[Block], pl.DataFrame],
+    best: Callable[..., pl.DataFrame],
+    sources: Sequence[str],
+) -> dict[str, float]:
+    """Which share of the best of all items, and of their score, the candidate stage and each of its sources keep for a
+    sample of users with all items."""
+    bits = {"recall": 255} | {f"recall of {source}": 1 << bit for bit, source in enumerate(sources)}
+    parts = []
+    for block in sample:
+        assert block.found is not None
+        predictions = scored(block).with_columns(_found=pl.Series(block.found.ravel()))
+        full = best(block, predictions=predictions)
+        staged = best(replace(block, on_offer=block.on_offer & (block.found > 0)), predictions=predictions)
+        found = {name: (full["_found"] & bit > 0).sum() for name, bit in bits.items()}
+        parts.append({"best": len(full), "score": full["score"].sum(), "kept": staged["score"].sum()} | found)
+    total = pl.DataFrame(parts).cast(pl.Float64).sum().row(0, named=True)
+    shares = {name: total[name] / (total["best"] or 1) for name in bits}
+    shares["score kept"] = total["kept"] / (total["score"] or 1)
+    return {f"candidate {name}": share for name, share in shares.items()}
 
 
 def prediction_columns(predictions: Mapping[str, np.ndarray], spec: PipelineSpec) -> list[pl.Series]:

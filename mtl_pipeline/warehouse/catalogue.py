@@ -75,26 +75,20 @@ FIGURES = {
 
 def limited(spec: PipelineSpec) -> dict[str, Figure]:
     """The figures that are warned of. Where only new items are recommended, that these are untrained is no news."""
-    beside = {"untrained items"} if spec.recommendations.newest_days else set()
-    if not spec.recommendations.candidates:
-        beside |= {"candidate recall", "candidate score kept"}
+    stage, newest = spec.recommendations.candidates, spec.recommendations.newest_days
+    beside = {"untrained items"} if newest else set()
+    beside |= set() if stage else {"candidate recall", "candidate score kept"}
     return {name: figure for name, figure in FIGURES.items() if figure.limit and name not in beside}
 
 
 def judged(figures: Mapping[str, float], spec: PipelineSpec, rows: int) -> pl.DataFrame:
-    """A row for each figure of `rows` recommendations: figure, value, limit, warns, meaning."""
-    limits, enough = limited(spec), rows >= FEWEST_ROWS
-    judged = [
-        {
-            "figure": name,
-            "value": float(value),
-            "limit": limits[name].limit if name in limits else "",
-            "warns": enough and name in limits and not limits[name].least <= value <= limits[name].most,
-            "meaning": FIGURES[name].meaning if name in FIGURES else "",
-        }
-        for name, value in figures.items()
-    ]
-    return pl.DataFrame(judged)
+    """A row for each figure of `rows` recommendations: figure, value, limit, whether it warns, meaning."""
+    limits, frame = limited(spec), []
+    for name, value in figures.items():
+        limit = limits.get(name, Figure(""))
+        warns = rows >= FEWEST_ROWS and not limit.least <= value <= limit.most
+        frame.append((name, float(value), limit.limit, warns, FIGURES.get(name, limit).meaning))
+    return pl.DataFrame(frame, ["figure", "value", "limit", "warns", "meaning"], orient="row")
 
 
 def describe_catalogue(paths: PipelinePaths, spec: PipelineSpec, model: Path) -> dict[str, float]:

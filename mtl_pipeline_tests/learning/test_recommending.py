@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -17,7 +18,6 @@ from mtl_pipeline.learning.recommending import (
     default_score,
     prediction_columns,
     recall,
-    recalled,
 )
 from mtl_pipeline.spec import PipelineSpec
 
@@ -61,13 +61,9 @@ def test_after_a_candidate_stage_users_have_items_of_their_own() -> None:
 
 def test_what_the_candidate_stage_finds_of_the_best() -> None:
     """User 1's best are items 11 and 12, of which one source found one; user 2's 10 and 11, of which two found one."""
-    stage = {"sources": ["popular", "newest"], "each": 2}
-    recommendations = {"per_user": 2, "candidates": stage}
-    pipeline = PipelineSpec.model_validate(
-        {"tasks": [{"name": "watched", "kind": "binary"}], "recommendations": recommendations}
-    )
     block = replace(BLOCK, found=np.array([[1, 0, 2], [3, 0, 0]], dtype=np.uint8))
-    assert recall(recalled(block, ITEMS, PREDICTIONS, "watched", pipeline)) == {
+    of_two = partial(best_per_user, items=ITEMS, score="watched", per_user=2)
+    assert recall([block], lambda block: PREDICTIONS, of_two, ["popular", "newest"]) == {
         "candidate recall": 2 / 4,
         "candidate recall of popular": 1 / 4,
         "candidate recall of newest": 2 / 4,

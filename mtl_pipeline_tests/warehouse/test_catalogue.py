@@ -38,7 +38,7 @@ def described(
     frame = pl.DataFrame(rows, dict.fromkeys(["user_id", "item_id", "rank"], pl.Int64), orient="row")
     frame.write_parquet(pipeline.paths.recommendations, metadata=UNSEALED)
     seal(pipeline.paths.recommendations)
-    recommendations = Recommendations(exclude=exclude, per_user=1)
+    recommendations = Recommendations.model_validate({"exclude": exclude, "per_user": 1})
     spec = pipeline.spec.model_copy(update={"recommendations": recommendations})
     return describe_catalogue(pipeline.paths, spec, pipeline.paths.model)
 

@@ -27,7 +27,7 @@ from mtl_pipeline.warehouse.features.point_in_time import (
     summarise_history,
 )
 from mtl_pipeline.warehouse.features.relations import Relations
-from mtl_pipeline.warehouse.features.retrieval import Retrieval, as_lists
+from mtl_pipeline.warehouse.features.retrieval import CELLS_AT_ONCE, Retrieval, as_lists
 from mtl_pipeline.warehouse.features.sequences import last_places, read_relations, relate, relate_candidates
 from mtl_pipeline.warehouse.templates import quote_identifier, quote_identifiers, quote_literal, render_sql
 
@@ -76,17 +76,14 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Candi
         ranks = connection.sql(queries.popularity).pl()
         chosen = connection.sql("FROM chosen").pl() if declared else None
         own = items.drop("_place", "_item", *history.kinds, strict=False)
-        make = Blocks(connection, queries, items, relations, reads_past=declared is not None)
-        sample: Iterator[Block] = iter(())
-        if stage:
-            orders = {name: ranks[name].arg_sort().to_numpy() for name in ("popular", "newest")}
-            numbers = items["_item"].to_numpy() if sequence else np.arange(len(items))
-            make.retrieval = Retrieval(list(stage.sources), stage.each, orders, relations, numbers)
-            sample = make.sampled(stage.sample)
-        yield Candidates(own, make.all(), sample, ranks["chosen"].to_numpy(), chosen)
+        retrieval = (
+            Retrieval.of(stage, ranks, relations, items["_item"] if sequence else None) if stage else None
+        )
+        make = Blocks(connection, queries, items, relations if declared else None, retrieval)
+        yield Candidates(own, make.all(), make.sample(), ranks["chosen"].to_numpy(), chosen)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Blocks:
     """What blocks of candidates are made from."""
 
@@ -95,28 +92,29 @@ class Blocks:
     items: pl.DataFrame
     """With their places, and numbers of kinds."""
     relations: Relations | None
-    reads_past: bool
-    """Whether pairs have features of the relations."""
-    retrieval: Retrieval | None = None
+    """Where pairs have features of them."""
+    retrieval: Retrieval | None
 
     def all(self) -> Iterator[Block]:
-        stage = self.retrieval
-        most = stage.each * len(stage.sources) if stage else len(self.items)
-        at_once = max(1, PAIRS_AT_ONCE // max(1, most))
-        for users, on_offer, places in self.users(min(at_once, stage.users_at_once) if stage else at_once):
-            if stage:
-                items, on_offer = as_lists(stage.found(users, on_offer))
+        retrieval, most, cells = self.retrieval, len(self.items), PAIRS_AT_ONCE
+        if retrieval:
+            most, cells = retrieval.stage.each * len(retrieval.stage.sources), CELLS_AT_ONCE
+        at_once = min(PAIRS_AT_ONCE // max(1, most), cells // max(1, len(self.items)))
+        for users, on_offer, places in self.users(max(1, at_once)):
+            if retrieval:
+                items, on_offer = as_lists(retrieval.found(users, on_offer))
                 yield Block(self.of_users(users), self.of_pairs(users, items), on_offer, items)
             else:
                 yield Block(self.of_users(users), self.of_kinds(users, places), on_offer)
 
-    def sampled(self, users: int) -> Iterator[Block]:
-        assert self.retrieval is not None
-        step = max(1, self.count // users)
-        at_once = max(1, PAIRS_AT_ONCE // max(1, len(self.items)))
-        for some, on_offer, places in self.users(at_once, step):
-            found = self.retrieval.found(some, on_offer)
-            yield Block(self.of_users(some), self.of_kinds(some, places), on_offer, found=found)
+    def sample(self) -> Iterator[Block]:
+        """Of the candidate stage's `sample` users, or a few more."""
+        if self.retrieval:
+            step = max(1, self.count // self.retrieval.stage.sample)
+            at_once = max(1, PAIRS_AT_ONCE // max(1, len(self.items)))
+            for users, on_offer, places in self.users(at_once, step):
+                found = self.retrieval.found(users, on_offer)
+                yield Block(self.of_users(users), self.of_kinds(users, places), on_offer, found=found)
 
     @property
     def count(self) -> int:
@@ -125,21 +123,19 @@ class Blocks:
 
     def users(self, at_once: int, step: int = 1) -> Iterator[tuple[pl.DataFrame, np.ndarray, dict[str, int]]]:
         """Every `step`-th user, some at a time: their features, the items on offer to them, and their places."""
-        count = self.count
+        count, sql = self.count, self.connection.sql
         for first in range(0, count, at_once * step):
             places = {"first": first, "end": min(count, first + at_once * step), "step": step}
             users, excluded = (
-                self.connection.sql(sql, params=places).pl()
-                for sql in (self.queries.users, self.queries.excluded)
+                sql(one, params=places).pl() for one in (self.queries.users, self.queries.excluded)
             )
             on_offer = np.ones((len(users), len(self.items)), dtype=bool)
             on_offer[excluded["_user"], excluded["_item"]] = False
             yield users, on_offer, places
 
     def of_users(self, users: pl.DataFrame) -> pl.DataFrame:
-        if self.reads_past and self.relations:
-            users = users.with_columns(last_places(users, self.relations.last))
-        return users.drop("_place", "_first", "_end", strict=False)
+        past = last_places(users, self.relations.last) if self.relations else ()
+        return users.with_columns(past).drop("_place", "_first", "_end", strict=False)
 
     def of_kinds(self, users: pl.DataFrame, places: dict[str, int]) -> list[OfBoth]:
         """Features of both, with all items."""
@@ -149,26 +145,23 @@ class Blocks:
             )
             for kind, sql in self.queries.of_both.items()
         ]
-        if self.reads_past and self.relations:
+        if self.relations:
             related = relate_candidates(self.relations, users, self.items)
             of_both.append(OfBoth(related, np.arange(len(self.items))))
         return of_both
 
     def of_pairs(self, users: pl.DataFrame, items: np.ndarray) -> list[OfBoth]:
-        """The same of each user with items of their own: int64 [users, places]."""
+        """The same, of each user with items of their own: int64 [users, places]."""
         user, place = (index.ravel() for index in np.indices(items.shape))
-        listed = pl.DataFrame(
-            {"_place": users["_place"].to_numpy()[user], "_slot": place, "_listed": items.ravel()}
-        )
         frames = []
         if self.queries.of_listed:
-            self.connection.register("listed", listed)
+            listed = {"_place": users["_place"].to_numpy()[user], "_slot": place, "_listed": items.ravel()}
+            self.connection.register("listed", pl.DataFrame(listed))
             frames.append(self.connection.sql(self.queries.of_listed).pl().drop("_place", "_slot"))
-        if self.reads_past and self.relations:
-            pairs = users.select("_first", "_end")[user].with_columns(
-                self.items["_item"][items.ravel()], _time=pl.lit(LATER)
-            )
-            frames.append(relate(self.relations, pairs).drop(CHOSEN_FROM, CHOSEN_TO))
+        if self.relations:
+            pairs = users.select("_first", "_end", _time=pl.lit(LATER))[user]
+            related = relate(self.relations, pairs.with_columns(self.items["_item"][items.ravel()]))
+            frames.append(related.drop(CHOSEN_FROM, CHOSEN_TO))
         return [OfBoth(frame, np.arange(items.shape[1])) for frame in frames]
 
 

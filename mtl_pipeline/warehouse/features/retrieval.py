@@ -2,19 +2,21 @@
 
 Four sources, each with a list of its own: what most users chose lately, what is newest, what others chose together with
 what the user chose last (item-based collaborative filtering, see relations), and what is nearest to that by its text.
-A source is a dense row of scores, or one order for all users, so any number of users is served by few array
-operations; the network then scores the union of the lists (two stages: Covington et al., RecSys 2016,
+The first two are one order for all users, the others products of matrices, so a source takes a few array operations for
+many users. The network then scores the union (two stages: Covington et al., RecSys 2016,
 https://doi.org/10.1145/2959100.2959190).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from scipy.sparse import csr_matrix, diags_array
 
+from mtl_pipeline.spec.sections import CandidateStage
 from mtl_pipeline.warehouse.features.relations import PRIOR_CHOICES, Relations
 
 CELLS_AT_ONCE = 20_000_000
@@ -23,68 +25,66 @@ CELLS_AT_ONCE = 20_000_000
 
 @dataclass(frozen=True)
 class Retrieval:
-    sources: list[str]
-    each: int
+    stage: CandidateStage
     orders: dict[str, np.ndarray]
     """int64 [items]: their places, the best first, by source that is the same for all users."""
+    scores: dict[str, Callable[[csr_matrix], np.ndarray]]
+    """float [users, items], 0 for what is not related, by other source, from what users chose last: [users, items that
+    `relations` knows], how often."""
     relations: Relations | None
-    numbers: np.ndarray
-    """int64 [items]: as which `relations` knows them."""
 
-    @property
-    def users_at_once(self) -> int:
-        return max(1, CELLS_AT_ONCE // max(1, len(self.numbers)))
+    @classmethod
+    def of(
+        cls,
+        stage: CandidateStage,
+        ranks: pl.DataFrame,
+        relations: Relations | None,
+        numbers: pl.Series | None,
+    ) -> Retrieval:
+        """`ranks`: of items, by source; `numbers`: as which `relations` knows them."""
+        orders = {name: ranks[name].arg_sort().to_numpy() for name in ("popular", "newest")}
+        scores: dict[str, Callable[[csr_matrix], np.ndarray]] = {}
+        if relations and numbers is not None:
+            times = np.bincount(relations.item[:-1], minlength=relations.items)
+            scale = diags_array((times + PRIOR_CHOICES) ** -0.5)
+            together = (scale @ relations.together_now @ scale).tocsr()[:, numbers.to_numpy()]
+            scores["neighbours"] = lambda profiles: (profiles @ together).toarray()
+            if (vectors := relations.vectors) is not None:
+                scores["text"] = lambda profiles: (profiles @ vectors) @ vectors[numbers.to_numpy()].T
+        return cls(stage, orders, scores, relations)
 
     def found(self, users: pl.DataFrame, on_offer: np.ndarray) -> np.ndarray:
         """uint8 [users, items]: a bit for each source that has the item, of what is on offer to the user. `users`: with
         _first and _end, unless all sources are the same for all users."""
-        found = np.zeros(on_offer.shape, dtype=np.uint8)
-        for bit, source in enumerate(self.sources):
+        found, each = np.zeros(on_offer.shape, dtype=np.uint8), self.stage.each
+        everyone = np.arange(len(found))[:, None]
+        profiles = self.profiles(users) if self.relations else None
+        for bit, source in enumerate(self.stage.sources):
             if source in self.orders:
                 most_taken = int((~on_offer).sum(1).max(initial=0))
-                first = self.orders[source][: self.each + most_taken]
-                open_ = on_offer[:, first]
-                found[:, first] |= (open_ & (open_.cumsum(1) <= self.each)).astype(np.uint8) << bit
-                continue
-            scores = np.where(on_offer, getattr(self, source)(users), 0)
-            last = max(0, scores.shape[1] - self.each)
-            best = (
-                np.argpartition(scores, last, axis=1)[:, last:] if scores.size else np.zeros((0, 0), np.int64)
-            )
-            rows = np.arange(len(scores))[:, None]
-            found[rows, best] |= (scores[rows, best] > 0).astype(np.uint8) << bit
+                items = self.orders[source][None, : each + most_taken]
+                free = on_offer[everyone, items]
+                best = free & (free.cumsum(1) <= each)
+            else:
+                scores = np.where(on_offer, self.scores[source](profiles), 0)
+                items = np.argpartition(scores, -min(each, scores.shape[1]), axis=1)[:, -each:]
+                best = scores[everyone, items] > 0
+            found[everyone, items] |= best.astype(np.uint8) << bit
         return found
 
-    def neighbours(self, users: pl.DataFrame) -> np.ndarray:
-        """float [users, items]: how often each was chosen together with what the user chose last."""
-        theirs, present = self.chosen_last(users)
-        ends = np.arange(len(theirs) + 1) * theirs.shape[1]
-        profiles = csr_matrix((present.ravel(), theirs.ravel(), ends), (len(theirs), self.related.items))
-        scale = diags_array(
-            (np.bincount(self.related.item[:-1], minlength=self.related.items) + PRIOR_CHOICES) ** -0.5
-        )
-        return (profiles @ scale @ self.related.together_now @ scale)[:, self.numbers].toarray()
-
-    def text(self, users: pl.DataFrame) -> np.ndarray:
-        """float32 [users, items]: cosine with the mean of what the user chose last, times that mean's length."""
-        theirs, present = self.chosen_last(users)
-        vectors = self.related.vectors
-        assert vectors is not None
-        return (vectors[theirs] * present[..., None]).mean(1) @ vectors[self.numbers].T
-
-    def chosen_last(self, users: pl.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        places, present = self.related.places(users["_first"].to_numpy(), users["_end"].to_numpy())
-        return self.related.item[places], present
-
-    @property
-    def related(self) -> Relations:
+    def profiles(self, users: pl.DataFrame) -> csr_matrix:
         assert self.relations is not None
-        return self.relations
+        places, present = self.relations.places(users["_first"].to_numpy(), users["_end"].to_numpy())
+        starts = np.arange(len(places) + 1) * places.shape[1]
+        items = self.relations.item[places].ravel()
+        return csr_matrix(
+            (present.ravel().astype(np.float32), items, starts), (len(places), self.relations.items)
+        )
 
 
 def as_lists(found: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The items that any source found, in the order of their places, and where a user has fewer than others: int64 and
-    bool [users, slots]."""
+    """What any source found, as items of each user, in their order, and where they are: some users have fewer than
+    others. int64 and bool [users, most]."""
     user, item = np.nonzero(found)
     counts = np.bincount(user, minlength=len(found))
     present = np.arange(counts.max(initial=0)) < counts[:, None]
