@@ -23,14 +23,17 @@ CELLS_AT_ONCE = 20_000_000
 """Users times items: 80 MB for the scores of a source."""
 
 
+Scored = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Users, items and how much they have to do with each other: arrays of one length."""
+
+
 @dataclass(frozen=True)
 class Retrieval:
     stage: CandidateStage
     orders: dict[str, np.ndarray]
     """int64 [items]: their places, the best first, by source that is the same for all users."""
-    scores: dict[str, Callable[[csr_matrix], np.ndarray]]
-    """float [users, items], 0 for what is not related, by other source, from what users chose last: [users, items that
-    `relations` knows], how often."""
+    related: dict[str, Callable[[csr_matrix, np.ndarray], Scored]]
+    """By other source, from what users chose last, [users, items that `relations` knows], and what is on offer."""
     relations: Relations | None
 
     @classmethod
@@ -43,33 +46,44 @@ class Retrieval:
     ) -> Retrieval:
         """`ranks`: of items, by source; `numbers`: as which `relations` knows them."""
         orders = {name: ranks[name].arg_sort().to_numpy() for name in ("popular", "newest")}
-        scores: dict[str, Callable[[csr_matrix], np.ndarray]] = {}
-        if relations and numbers is not None:
-            times = np.bincount(relations.item[:-1], minlength=relations.items)
-            scale = diags_array((times + PRIOR_CHOICES) ** -0.5)
-            together = (scale @ relations.together_now @ scale).tocsr()[:, numbers.to_numpy()]
-            scores["neighbours"] = lambda profiles: (profiles @ together).toarray()
-            if (vectors := relations.vectors) is not None:
-                scores["text"] = lambda profiles: (profiles @ vectors) @ vectors[numbers.to_numpy()].T
-        return cls(stage, orders, scores, relations)
+        if relations is None or numbers is None:
+            return cls(stage, orders, {}, None)
+        times = np.bincount(relations.item[:-1], minlength=relations.items)
+        scale = diags_array((times + PRIOR_CHOICES) ** -0.5)
+        together = (scale @ relations.together_now @ scale).tocsr()[:, numbers.to_numpy()]
+        vectors = relations.vectors if "text" in stage.sources else None
+        theirs = None if vectors is None else vectors[numbers.to_numpy()].T
+
+        def neighbours(profiles: csr_matrix, on_offer: np.ndarray) -> Scored:
+            scores = (profiles @ together).tocoo()
+            return scores.row, scores.col, scores.data
+
+        def text(profiles: csr_matrix, on_offer: np.ndarray) -> Scored:
+            scores = np.where(on_offer, (profiles @ vectors) @ theirs, 0)
+            last = max(0, scores.shape[1] - stage.each)
+            user, item = np.nonzero(scores >= np.partition(scores, last, axis=1)[:, last, None])
+            return user, item, scores[user, item]
+
+        return cls(stage, orders, {"neighbours": neighbours, "text": text}, relations)
 
     def found(self, users: pl.DataFrame, on_offer: np.ndarray) -> np.ndarray:
         """uint8 [users, items]: a bit for each source that has the item, of what is on offer to the user. `users`: with
         _first and _end, unless all sources are the same for all users."""
         found, each = np.zeros(on_offer.shape, dtype=np.uint8), self.stage.each
-        everyone = np.arange(len(found))[:, None]
         profiles = self.profiles(users) if self.relations else None
+        most_taken = int((~on_offer).sum(1).max(initial=0))
         for bit, source in enumerate(self.stage.sources):
             if source in self.orders:
-                most_taken = int((~on_offer).sum(1).max(initial=0))
-                items = self.orders[source][None, : each + most_taken]
-                free = on_offer[everyone, items]
-                best = free & (free.cumsum(1) <= each)
+                items = self.orders[source][: each + most_taken]
+                free = on_offer[:, items]
+                found[:, items] |= (free & (free.cumsum(1) <= each)).astype(np.uint8) << bit
             else:
-                scores = np.where(on_offer, self.scores[source](profiles), 0)
-                items = np.argpartition(scores, -min(each, scores.shape[1]), axis=1)[:, -each:]
-                best = scores[everyone, items] > 0
-            found[everyone, items] |= best.astype(np.uint8) << bit
+                user, item, score = self.related[source](profiles, on_offer)
+                falling = np.lexsort((-score, user))
+                falling = falling[(on_offer[user, item] & (score > 0))[falling]]
+                nth = np.arange(len(falling)) - np.searchsorted(user[falling], user[falling])
+                best = falling[nth < each]
+                found[user[best], item[best]] |= 1 << bit
         return found
 
     def profiles(self, users: pl.DataFrame) -> csr_matrix:
