@@ -63,7 +63,7 @@ def print_recommendations(paths: PipelinePaths) -> None:
 def print_warnings(paths: PipelinePaths) -> None:
     """Print which rules the model and the recommendations break that block nothing."""
     checks = checks_by_asset(paths, declared(paths.pipeline))
-    for asset in ("model", "recommendations"):
+    for asset in ("model", *(["recommendations"] if paths.recommendations_report.exists() else [])):
         for result in run_checks(paths, [check for check in checks.get(asset, ()) if not check.blocking]):
             if not result.passed:
                 print(f"\nBeware, {asset}: {result.check.explanation}")

@@ -385,7 +385,8 @@ class PipelineSpec(SpecModel):
             check_score(self.recommendations.score, known, "recommendations.score")
         elif not self.good_tasks:
             raise SpecError(
-                "recommendations: no task is good (classes have no order); declare one, or recommendations.score",
+                "recommendations: classes have no order to rank items by, and no other task is good; declare one, or "
+                "recommendations.score",
                 "tasks",
             )
         return self

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from mtl_pipeline.champions import champion_folder
+from mtl_pipeline.champions import champion_folder, short
 from mtl_pipeline.evaluation.report.html import to_html
 from mtl_pipeline.evaluation.report.markdown import to_markdown
 from mtl_pipeline.evaluation.report.recommendations import recommendations_report, warnings_of
@@ -46,7 +46,7 @@ def recommend_items(paths: PipelinePaths, spec: PipelineSpec, *, log: Log = prin
     first = first_recommendations(paths, spec)
     figures = judged(describe_catalogue(paths, spec, folder) | summary.figures, spec, summary.rows)
     report = recommendations_report(
-        paths.pipeline, datetime.now(UTC), figures, first, champion, summary.score
+        paths.pipeline, datetime.now(UTC), figures, first, short(champion), summary.score
     )
     with publish_folder(paths.recommendations_report) as target:
         figures.write_parquet(target / "figures.parquet")

@@ -155,7 +155,7 @@ def test_a_good_number_counts_with_its_expected_value() -> None:
 
 
 def test_where_nothing_is_good_a_score_has_to_be_declared() -> None:
-    with pytest.raises(ValueError, match="no task is good"):
+    with pytest.raises(ValueError, match="no other task is good"):
         spec("returned", returned=False)
     bad_number = {"name": "minutes_late", "kind": "regression", "good": False}
     with pytest.raises(ValueError, match="good: false goes with a binary task only"):

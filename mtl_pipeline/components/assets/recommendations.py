@@ -54,6 +54,7 @@ def recommendations_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
             **report_metadata(paths.recommendations_report),
             "for the first users": markdown_table(recommended.first),
         }
+        del metadata["figures"]  # each is a number of its own, to be followed over runs
         return published(recommended.summary.fingerprint, paths.recommendations, metadata)
 
     return recommendations

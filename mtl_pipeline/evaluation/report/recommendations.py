@@ -7,6 +7,7 @@ from datetime import datetime
 import polars as pl
 
 from mtl_pipeline.evaluation.formatting import counted, format_value
+from mtl_pipeline.evaluation.inference.intervals import WORSE
 from mtl_pipeline.evaluation.report.document import Cell, Document, Section, Table
 
 
@@ -21,7 +22,7 @@ def recommendations_report(
     rows = [
         [
             row["figure"],
-            Cell(format_value(row["value"]), "worse" if row["warns"] else ""),
+            Cell(format_value(row["value"]), WORSE if row["warns"] else ""),
             row["limit"],
             row["meaning"],
         ]
