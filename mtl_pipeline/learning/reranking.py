@@ -34,20 +34,16 @@ class Reranker:
         if not (declared.diversity or declared.popularity_correction):
             return None
         diversity = declared.diversity or Diversity()
-        alike = (
-            items[diversity.by] if diversity.by else pl.repeat(None, len(items), dtype=pl.String, eager=True)
-        )
-        if isinstance(alike.dtype, pl.List):
+        alike = pl.col(diversity.by) if diversity.by else pl.lit(None, pl.String)
+        if diversity.by and isinstance(items[diversity.by].dtype, pl.List):
             alike = alike.list.first()
         place = pl.Series(candidates.times_chosen).rank("average")
         known = items.select("item_id", _alike=alike, _popularity=(place - 1) / max(1, len(items) - 1))
         vectors = None
         if diversity.similarity:
             numbered = pl.DataFrame({"item_id": text.ids["item_id"]}).with_row_index("row")
-            rows = items.select("item_id").join(numbered, on="item_id", how="left", maintain_order="left")[
-                "row"
-            ]
-            vectors = text.tables["items"].vectors[rows.to_numpy()]
+            rows = items.select("item_id").join(numbered, on="item_id", how="left", maintain_order="left")
+            vectors = text.tables["items"].vectors[rows["row"].to_numpy()]
             vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
         return cls(diversity, declared.popularity_correction, known, vectors)
 

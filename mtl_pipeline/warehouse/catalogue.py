@@ -25,15 +25,14 @@ FEWEST_ROWS = 100
 @dataclass(frozen=True)
 class Figure:
     meaning: str
-    least: float = 0.0
+    least: float = -math.inf
     most: float = math.inf
     """Below the one, or above the other, it is warned of."""
 
     @property
     def limit(self) -> str:
-        return (
-            f"at least {self.least:g}" if self.least else f"at most {self.most:g}" * math.isfinite(self.most)
-        )
+        ends = {"at least": self.least, "at most": self.most}
+        return " and ".join(f"{words} {end:g}" for words, end in ends.items() if math.isfinite(end))
 
 
 FIGURES = {
@@ -85,9 +84,9 @@ def judged(figures: Mapping[str, float], spec: PipelineSpec, rows: int) -> pl.Da
     """A row for each figure of `rows` recommendations: figure, value, limit, whether it warns, meaning."""
     limits, frame = limited(spec), []
     for name, value in figures.items():
-        limit = limits.get(name, Figure(""))
-        warns = rows >= FEWEST_ROWS and not limit.least <= value <= limit.most
-        frame.append((name, float(value), limit.limit, warns, FIGURES.get(name, limit).meaning))
+        figure = limits.get(name, Figure(FIGURES[name].meaning if name in FIGURES else ""))
+        warns = rows >= FEWEST_ROWS and not figure.least <= value <= figure.most
+        frame.append((name, float(value), figure.limit, warns, figure.meaning))
     return pl.DataFrame(frame, ["figure", "value", "limit", "warns", "meaning"], orient="row")
 
 
