@@ -28,7 +28,10 @@ def recommendations_report(
         ]
         for row in figures.iter_rows(named=True)
     ]
-    lists = [[str(value) for value in row] for row in first.iter_rows()]
+    lists = [
+        [format_value(one) if isinstance(one, float) else str(one) for one in row]
+        for row in first.iter_rows()
+    ]
     sections = [
         Section("Verdict", [verdict, f"Scored by the champion {champion} as: {score}"], warned),
         Section("Figures", tables=[Table(["figure", "value", "warned unless", "meaning"], rows)]),

@@ -279,7 +279,7 @@ def recommendations_warnings(paths: PipelinePaths, spec: PipelineSpec) -> Iterat
     for name, figure in limited(spec).items():
         yield Check(
             name.replace(" ", "_"),
-            f"The {name} is {figure.limit}: {figure.meaning}.",
+            f"{name.capitalize()} should be {figure.limit}: {figure.meaning}.",
             f'SELECT figure, value, "limit" FROM {figures} WHERE figure = {quote_literal(name)} AND warns',
             blocking=False,
         )
