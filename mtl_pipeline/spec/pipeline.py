@@ -392,29 +392,26 @@ class PipelineSpec(SpecModel):
         return self
 
     def check_candidates(self) -> None:
-        recommendations = self.recommendations
-        stage, diversity = recommendations.candidates, recommendations.diversity
-        has_text = "items" in self.text_tables
-        if stage:
-            what, place = "recommendations: candidates", "recommendations.candidates"
-            refuse_repeats(f"{what}: sources", list(stage.sources), f"{place}.sources")
-            if not {"popular", "newest"} & set(stage.sources):
-                raise SpecError(f"{what}: sources needs popular or newest", f"{place}.sources")
-            if stage.each < recommendations.per_user:
-                raise SpecError(f"{what}: each must be at least per_user", f"{place}.each")
-            if "text" in stage.sources and not has_text:
-                raise SpecError(f"{what}: sources names text, but items have none", f"{place}.sources")
-            if {*stage.sources} != {"popular"} and not (self.timed and KINDS[self.root_task.kind].is_event):
-                raise SpecError(
-                    f"{what}: all sources but popular need times, and a binary first task that says what was chosen",
-                    f"{place}.sources",
-                )
-        if diversity:
-            place, known = "recommendations.diversity", self.features.items.categorical
-            if diversity.by:
-                which = "the categorical features of items"
-                refuse_unknown("recommendations: diversity: by", diversity.by, known, which, f"{place}.by")
-            if diversity.similarity and not has_text:
-                raise SpecError(
-                    "recommendations: diversity: similarity is of texts, and items have none", place
-                )
+        declared, has_text = self.recommendations, "items" in self.text_tables
+        stage, diversity = declared.candidates, declared.diversity
+        sources = set(stage.sources) if stage else set()
+        looks_back = self.timed and KINDS[self.root_task.kind].is_event
+        problems = {
+            "candidates: sources needs popular or newest": stage and not sources & {"popular", "newest"},
+            "candidates: each must be at least per_user": stage and stage.each < declared.per_user,
+            "candidates: sources names text, but items have none": "text" in sources and not has_text,
+            "candidates: all sources but popular need times, and a binary first task that says what was chosen": (
+                sources - {"popular"} and not looks_back
+            ),
+            "diversity: similarity is of texts, and items have none": (
+                diversity and diversity.similarity and not has_text
+            ),
+        }
+        for problem, is_there in problems.items():
+            if is_there:
+                place = f"recommendations.{problem.partition(':')[0]}"
+                raise SpecError(f"recommendations: {problem}", place)
+        if diversity and diversity.by:
+            what, place = "recommendations: diversity: by", "recommendations.diversity.by"
+            known, which = self.features.items.categorical, "the categorical features of items"
+            refuse_unknown(what, diversity.by, known, which, place)

@@ -13,6 +13,7 @@ from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.features import candidates
 from mtl_pipeline.warehouse.features.candidates import build_candidates
 from mtl_pipeline_tests.warehouse.pairs import rows_of
+from mtl_pipeline_tests.warehouse.shops import shop
 from mtl_pipeline_tests.warehouse.test_sequences import SPEC, Event, write_log
 
 # User, item, day, click, stars. Items 2 and 3 are chosen together; nobody meets item 5.
@@ -103,11 +104,26 @@ def test_a_sample_has_all_items_and_says_which_source_found_them(tmp_path: Path)
     [
         ({"sources": ["neighbours"]}, "sources needs popular or newest"),
         ({"sources": ["popular"], "each": 5}, "each must be at least per_user"),
-        ({"sources": ["popular", "popular"]}, "declared more than once: popular"),
+        ({"sources": ["popular", "text"]}, "sources names text, but items have none"),
     ],
 )
 def test_a_stage_that_would_leave_users_without_items_is_refused(stage: dict, problem: str) -> None:
+    declared = SPEC.model_dump(mode="json", exclude_unset=True) | {"recommendations": {"candidates": stage}}
+    without_text = {"items": {"text": None}, **declared["features"]}
     with pytest.raises(ValueError, match=problem):
-        PipelineSpec.model_validate(
-            SPEC.model_dump(mode="json", exclude_unset=True) | {"recommendations": {"candidates": stage}}
-        )
+        PipelineSpec.model_validate(declared | {"features": without_text})
+
+
+def test_without_times_there_is_what_was_chosen_most_of_all_time(tmp_path: Path) -> None:
+    """Visitor 1 clicked the products a1 to a20, once each, and no b."""
+    stage = {"sources": ["popular"], "each": 20}
+    paths, spec = shop(
+        tmp_path,
+        features={},
+        interaction_key=["user_id", "item_id"],
+        split={"hash_by": ["item_id"]},
+        recommendations={"exclude": "nothing", "candidates": stage},
+    )
+    with build_candidates(paths, spec) as made:
+        (rows,) = rows_of(made)
+    assert set(rows["item_id"]) == {f"a{day}" for day in range(1, 21)}
