@@ -66,7 +66,7 @@ def print_warnings(paths: PipelinePaths) -> None:
     for asset in ("model", *(["recommendations"] if paths.recommendations_report.exists() else [])):
         for result in run_checks(paths, [check for check in checks.get(asset, ()) if not check.blocking]):
             if not result.passed:
-                print(f"\nBeware, {asset}: {result.check.explanation}")
+                print(f"\nBeware, {asset} breaks the rule {result.check.name}: {result.check.explanation}")
 
 
 def print_timings(paths: PipelinePaths) -> None:
