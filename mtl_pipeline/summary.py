@@ -20,6 +20,8 @@ from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.metrics.metric import CEILING_SHARE
 from mtl_pipeline.paths import PipelinePaths, project_root
 from mtl_pipeline.publishing import reading
+from mtl_pipeline.warehouse.checks import checks_by_asset, run_checks
+from mtl_pipeline.workflows.__main__ import declared
 
 
 def markdown_tables(decimals: int) -> pl.Config:
@@ -50,6 +52,24 @@ def print_metrics(paths: PipelinePaths) -> None:
         print(headline.select("metric", against, "difference", "low", "high", "verdict", "seeds"))
 
 
+def print_recommendations(paths: PipelinePaths) -> None:
+    """Print what the recommendations are like."""
+    with reading(paths.recommendations_report) as folder:
+        figures = pl.read_parquet(folder / "figures.parquet")
+    print(f"\nRecommendations: {paths.recommendations}")
+    print(figures.select("figure", "value", "limit"))
+    print(f"\nAbout them: {paths.recommendations_report / 'report.html'}")
+
+
+def print_warnings(paths: PipelinePaths) -> None:
+    """Print which rules the model and the recommendations break that block nothing."""
+    checks = checks_by_asset(paths, declared(paths.pipeline))
+    for asset in ("model", *(["recommendations"] if paths.recommendations_report.exists() else [])):
+        for result in run_checks(paths, [check for check in checks.get(asset, ()) if not check.blocking]):
+            if not result.passed:
+                print(f"\nBeware, {asset} breaks the rule {result.check.name}: {result.check.explanation}")
+
+
 def print_timings(paths: PipelinePaths) -> None:
     """Print how long each asset took, where a lasting Dagster instance remembers it."""
     if "DAGSTER_HOME" not in os.environ:
@@ -75,8 +95,10 @@ def main() -> int:
     with markdown_tables(decimals=1):
         print_timings(paths)
     print(f"\nReport: {paths.evaluation / 'report.html'}")
-    if paths.recommendations.exists():
-        print(f"Recommendations: {paths.recommendations}")
+    if paths.recommendations_report.exists():
+        with markdown_tables(decimals=3):
+            print_recommendations(paths)
+    print_warnings(paths)
     return 0
 
 

@@ -171,6 +171,16 @@ class PipelineSpec(SpecModel):
     def labels(self) -> list[str]:
         return list(dict.fromkeys(task.column for task in self.tasks))
 
+    @property
+    def good_tasks(self) -> list[Task]:
+        """Those that the default score counts; without any that is declared or binary, the first that is a number."""
+        good = [
+            task
+            for task in self.tasks
+            if task.good is True or (task.good is None and KINDS[task.kind].is_event)
+        ]
+        return good or [task for task in self.tasks if task.good is None and KINDS[task.kind].is_ordered][:1]
+
     def label_task(self, label: str) -> Task:
         """The first task with this label; all of them agree on when it is known."""
         return next(task for task in self.tasks if task.column == label)
@@ -390,13 +400,40 @@ class PipelineSpec(SpecModel):
                 "whether it happened; choose shown or nothing",
                 "recommendations.exclude",
             )
+        self.check_candidates()
         numbers = [task.name for task in self.tasks if KINDS[task.kind].is_ordered]
         if self.recommendations.score is not None:
             known = [*numbers, *map(entire_space_name, self.entire_space_tasks)]
             check_score(self.recommendations.score, known, "recommendations.score")
-        elif not numbers:
+        elif not self.good_tasks:
             raise SpecError(
-                "recommendations: classes have no order to rank items by; declare a task of another kind",
+                "recommendations: classes have no order to rank items by, and no other task is good; declare one, or "
+                "recommendations.score",
                 "tasks",
             )
         return self
+
+    def check_candidates(self) -> None:
+        declared, has_text = self.recommendations, "items" in self.text_tables
+        stage, diversity = declared.candidates, declared.diversity
+        sources = set(stage.sources) if stage else set()
+        looks_back = self.timed and KINDS[self.root_task.kind].is_event
+        problems = {
+            "candidates: sources needs popular or newest": stage and not sources & {"popular", "newest"},
+            "candidates: each must be at least per_user": stage and stage.each < declared.per_user,
+            "candidates: sources names text, but items have none": "text" in sources and not has_text,
+            "candidates: all sources but popular need times, and a binary first task that says what was chosen": (
+                sources - {"popular"} and not looks_back
+            ),
+            "diversity: similarity is of texts, and items have none": (
+                diversity and diversity.similarity and not has_text
+            ),
+        }
+        for problem, is_there in problems.items():
+            if is_there:
+                place = f"recommendations.{problem.partition(':')[0]}"
+                raise SpecError(f"recommendations: {problem}", place)
+        if diversity and diversity.by:
+            what, place = "recommendations: diversity: by", "recommendations.diversity.by"
+            known, which = self.features.items.categorical, "the categorical features of items"
+            refuse_unknown(what, diversity.by, known, which, place)

@@ -9,7 +9,7 @@ import pytest
 from mtl_pipeline.learning.baselines.boosted_trees import boosted_answers
 from mtl_pipeline.learning.baselines.design import text_components
 from mtl_pipeline.learning.baselines.predict import predict_baselines
-from mtl_pipeline.learning.baselines.simple import linear_answers
+from mtl_pipeline.learning.baselines.simple import linear_answers, popularity_answers
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.data.samples import drawn_rows
 from mtl_pipeline.learning.training.calibration import fit_calibrator
@@ -95,6 +95,24 @@ def test_boosted_trees_find_what_no_linear_model_can() -> None:
     trees = boosted_answers(REGRESSION, INPUTS, product, (INPUTS[:500], product[:500]), INPUTS)
     assert np.corrcoef(linear, product)[0, 1] < 0.2
     assert np.corrcoef(trees, product)[0, 1] > 0.9
+
+
+def test_popularity_is_the_mean_of_the_item_drawn_towards_that_of_all() -> None:
+    """Item 1 was clicked three times of three, item 2 never in one; nobody met item 3."""
+    items, clicked = np.array([1, 1, 1, 2]), np.array([1.0, 1.0, 1.0, 0.0])
+    found = popularity_answers(BINARY, items, clicked, np.array([1, 2, 3]))
+    assert found.tolist() == pytest.approx([(3 + 3 * 0.75) / 6, 3 * 0.75 / 4, 0.75])
+    moods = popularity_answers(CLASSES, items, np.array([0, 0, 2, 1]), np.array([1, 3]))
+    assert moods[1].tolist() == [0.5, 0.25, 0.25]
+    assert np.allclose(moods.sum(1), 1)
+
+
+def test_without_history_there_is_a_popularity_all_the_same(prepared: TinyPipeline) -> None:
+    features = prepared.spec.features.model_copy(update={"history": []})
+    spec = prepared.spec.model_copy(update={"features": features})
+    predict_baselines(prepared.paths, spec, target=prepared.paths.baselines, log=lambda line: None)
+    columns = pl.read_parquet_schema(prepared.paths.baselines / "predictions.parquet")
+    assert {f"prediction/popularity/{task.name}" for task in spec.tasks} <= set(columns)
 
 
 def test_a_class_that_training_lacks_has_probability_0() -> None:

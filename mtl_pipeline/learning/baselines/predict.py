@@ -1,7 +1,7 @@
 """What the multi-task ranker has to beat, predicted for the same rows.
 
 constant        the mean label of the training split (its class shares for a task with classes)
-popularity      as linear, on the history of the item alone
+popularity      as linear, on the history of the item alone; without history the mean label of the item in training
 linear          logistic, multinomial, ridge or Poisson regression on all features and the leading components of the
                 text vectors
 boosted_trees   gradient-boosted trees on the same inputs as linear
@@ -25,7 +25,7 @@ import torch
 
 from mtl_pipeline.learning.baselines.boosted_trees import boosted_answers
 from mtl_pipeline.learning.baselines.design import DesignMatrix
-from mtl_pipeline.learning.baselines.simple import constant_answers, linear_answers
+from mtl_pipeline.learning.baselines.simple import constant_answers, linear_answers, popularity_answers
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.data.samples import drawn_rows
 from mtl_pipeline.learning.training.calibration import fit_calibration
@@ -108,12 +108,16 @@ def answers(
     observed = dataset.observed(task.name)
     yield "constant", constant_answers(task, labels[observed], len(matrix))
     fitted = drawn_rows(observed, spec.baselines.rows or FITTED_ROWS, spec.seed)
-    inputs, targets = design.build(dataset.train[torch.from_numpy(fitted)]), labels[fitted]
+    train, targets = dataset.train[torch.from_numpy(fitted)], labels[fitted]
+    inputs = design.build(train)
     # Statistics of the item alone: how popular and how well received it was so far.
     history = [feature.name for feature in spec.features.history if feature.by == ["item_id"]]
     popularity = [dataset.encoder.numeric_names.index(name) for name in history]
     if popularity and "popularity" in models:
         yield "popularity", linear_answers(task, inputs[:, popularity], targets, matrix[:, popularity])
+    elif "item_id" in spec.ids and "popularity" in models:
+        items, rows = (of.ids[:, spec.ids.index("item_id")].numpy() for of in (train, held_out.rows))
+        yield "popularity", popularity_answers(task, items, targets, rows)
     if "linear" in models:
         yield "linear", linear_answers(task, inputs, targets, matrix)
     if "boosted_trees" in models:

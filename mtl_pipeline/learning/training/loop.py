@@ -118,6 +118,7 @@ def fit_network(
             callback.after_round(rounds[-1])
         if len(run.frozen) == len(tasks) and epoch.is_integer():
             break  # not earlier: what is distilled from a task's best round is sometimes better than that round
+    log(why_stopped(rounds[-1], settings.epochs))
     seconds = time.perf_counter() - started
     network.load_state_dict(early_stopping.best_weights[MEAN])
     ranker = Ranker([Member.of(network, tasks)], list(tasks), scale)
@@ -217,6 +218,16 @@ def round_log(
 def passes_per_epoch(rows: int, batch_size: int) -> int:
     """How often an epoch goes through the rows: once, unless they fill too few batches for its validation rounds."""
     return max(1, math.ceil(ROUNDS_PER_EPOCH * LEAST_STEPS_PER_ROUND * batch_size / rows))
+
+
+def why_stopped(last: dict[str, float], epochs: int) -> str:
+    """`last`: the log's last entry."""
+    learning = [
+        name.partition("/")[2] for name, value in last.items() if name.startswith("frozen/") and not value
+    ]
+    if not learning:
+        return "no task improves any more"
+    return f"training.epochs ({epochs}) ran out before {', '.join(learning)} stopped improving: raise it"
 
 
 def describe_round(entry: dict[str, float], tasks: Sequence[Task], seconds: float) -> str:

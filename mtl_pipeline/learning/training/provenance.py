@@ -42,7 +42,7 @@ def networks_trained_with(dataset: Dataset, spec: PipelineSpec) -> dict:
     sections = spec.model_dump(
         mode="json",
         include={"model", "tasks", "features", "training", "seed"},
-        exclude={"training": set(GUARDING)},
+        exclude={"training": set(GUARDING), "tasks": {"__all__": {"good"}}},
     )
     inputs = {"text_vectors": dataset.text.contents, "examples": dataset.fingerprint}
     return sections | {BASELINE_ROWS: spec.baselines.rows, QUICK: spec.is_quick} | inputs

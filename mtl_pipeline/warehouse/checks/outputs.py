@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.warehouse.catalogue import limited
 from mtl_pipeline.warehouse.checks.leaks import leak_checks
 from mtl_pipeline.warehouse.checks.rules import Check, not_finite, parquet
-from mtl_pipeline.warehouse.features.candidates import items_on_offer
+from mtl_pipeline.warehouse.features.candidates import excluded_pairs, items_on_offer
 from mtl_pipeline.warehouse.features.point_in_time import entity_ids, id_column, numeric_features
 from mtl_pipeline.warehouse.templates import (
     quote_identifier,
@@ -178,6 +179,13 @@ def model_checks(paths: PipelinePaths) -> Iterator[Check]:
         f"SELECT epoch, loss, value FROM (FROM {log}) UNPIVOT (value FOR loss IN (COLUMNS('_loss/'))) "
         "WHERE NOT isfinite(value::DOUBLE)",
     )
+    yield Check(
+        "stopped_improving",
+        "Training ended because no task improved any more, not because training.epochs ran out; if it did, raise it.",
+        f"SELECT epoch, name AS not_yet FROM (FROM {log} QUALIFY epoch = max(epoch) OVER ()) "
+        "UNPIVOT (value FOR name IN (COLUMNS(* EXCLUDE (epoch)))) WHERE name LIKE 'frozen/%' AND value = 0",
+        blocking=False,
+    )
 
 
 def baselines_checks(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Check]:
@@ -227,12 +235,7 @@ def evaluation_checks(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Chec
 def recommendations_checks(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Check]:
     recommendations = parquet(paths.recommendations)
     wanted = spec.recommendations.per_user
-    met = {
-        "shown": "(SELECT DISTINCT user_id, item_id FROM interactions)",
-        "chosen": "(SELECT DISTINCT user_id, item_id FROM interactions "
-        f"WHERE {quote_identifier(spec.root_task.column)} > 0)",
-        "nothing": "(SELECT user_id, item_id FROM interactions LIMIT 0)",
-    }[spec.recommendations.exclude]
+    met = excluded_pairs(spec)
     eligible = items_on_offer(spec)
     yield Check(
         "none_excluded",
@@ -260,9 +263,23 @@ def recommendations_checks(paths: PipelinePaths, spec: PipelineSpec) -> Iterator
             OR coalesce(ranks, [])::BIGINT[] <> range(1, expected + 1)
         """,
     )
+    if spec.recommendations.diversity or spec.recommendations.popularity_correction:
+        return  # ranks are not by the score alone
     yield Check(
         "scores_fall_with_rank",
         "Scores are finite, and no item is ranked above one with a higher score.",
         f"SELECT user_id, item_id, rank, score FROM {recommendations} QUALIFY isfinite(score) IS NOT TRUE "
         "OR score > lag(score) OVER (PARTITION BY user_id ORDER BY rank)",
     )
+
+
+def recommendations_warnings(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Check]:
+    """Over figures.parquet, beside the page about the recommendations."""
+    figures = parquet(paths.recommendations_report / "figures.parquet")
+    for name, figure in limited(spec).items():
+        yield Check(
+            name.replace(" ", "_"),
+            f"{name.capitalize()} should be {figure.limit}: {figure.meaning}.",
+            f'SELECT figure, value, "limit" FROM {figures} WHERE figure = {quote_literal(name)} AND warns',
+            blocking=False,
+        )
