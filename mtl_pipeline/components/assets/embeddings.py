@@ -6,6 +6,9 @@ from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.metadata import published
 from mtl_pipeline.spec.assets import code_version, embeddings_name
 
+AFTER_TABLES = {"dagster/priority": "-1"}
+"""It takes minutes, so what may be refused within seconds comes first."""
+
 
 def embedding_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinition:
     paths, spec = pipeline.paths, pipeline.spec
@@ -14,6 +17,7 @@ def embedding_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinitio
     @pipeline.asset(
         name=embeddings_name(table),
         reads=[table],
+        op_tags=AFTER_TABLES,
         kinds={"huggingface", "pytorch", "parquet"},
         description=f"One vector per row of {table}: its `{text}`, read by the frozen encoder "
         f"`{encoder.package or encoder.hub or encoder.folder}` ({encoder.pooling} pooling). "
@@ -37,6 +41,8 @@ def embedding_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinitio
             "seconds": round(summary.seconds, 1),
             "encoder fingerprint": summary.encoder_fingerprint,
         }
-        return published(summary.fingerprint, paths.embeddings(table), metadata)
+        new = summary.distinct_texts - summary.reused_texts
+        in_short = f"{summary.distinct_texts:,} texts, {new:,} of them embedded now"
+        return published(summary.fingerprint, paths.embeddings(table), metadata, in_short=in_short)
 
     return embed

@@ -50,6 +50,8 @@ def recommendations_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
             **summary_metadata(recommended.catalogue),
             "for the first users": markdown_table(recommended.first),
         }
-        return published(recommended.summary.fingerprint, paths.recommendations, metadata)
+        made = recommended.summary
+        in_short = f"{made.rows:,} for {made.users:,} users, of {made.candidates:,} candidates"
+        return published(made.fingerprint, paths.recommendations, metadata, in_short=in_short)
 
     return recommendations

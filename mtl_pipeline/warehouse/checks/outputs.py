@@ -109,6 +109,7 @@ def label_checks(spec: PipelineSpec, examples: str) -> Iterator[Check]:
         "the split, or check how the labels are made.",
         unvaried("validation", "test"),
         blocking=False,
+        stops_training=True,
     )
     for task in spec.tasks:
         if task.given:

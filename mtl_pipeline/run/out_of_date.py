@@ -1,0 +1,119 @@
+"""Which assets of a pipeline have to be made again, and why: by what Dagster remembers of versions and of checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+from dagster._core.definitions.data_version import (
+    CachingStaleStatusResolver,
+    StaleCause,
+    StaleCauseCategory,
+)
+from dagster._core.loader import LoadingContextForTest
+from dagster._core.storage.asset_check_execution_record import (
+    AssetCheckExecutionRecord,
+    AssetCheckExecutionRecordStatus,
+)
+
+from mtl_pipeline.components.checks import STOPS_TRAINING
+from mtl_pipeline.components.context import PipelineContext
+from mtl_pipeline.components.metadata import places
+from mtl_pipeline.instance import TRAINING_POOL
+
+NOT_MADE = "not made yet"
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """The assets of a pipeline's nightly run, and the instance that remembers how they were made."""
+
+    pipeline: PipelineContext
+    graph: AssetGraph
+    instance: dg.DagsterInstance
+
+    @cached_property
+    def assets(self) -> list[dg.AssetKey]:
+        """In the order in which they are made."""
+        made = self.graph.materializable_asset_keys
+        ordered = [key for key in self.graph.toposorted_asset_keys if key in made]
+        return [key for key in ordered if self.graph.get(key).group_name == self.pipeline.name]
+
+    @cached_property
+    def before_training(self) -> list[dg.AssetKey]:
+        """What neither trains nor follows from what does: all of it together takes less time than training."""
+        training = {key for key in self.assets if TRAINING_POOL in (self.graph.get(key).pools or ())}
+        late = training | self.following(training)
+        return [key for key in self.assets if key not in late]
+
+    def following(self, keys: Iterable[dg.AssetKey]) -> set[dg.AssetKey]:
+        """What is made from these, and from that, and so on."""
+        children = {child for key in keys for child in self.graph.get(key).child_keys} & set(self.assets)
+        return children | self.following(children) if children else children
+
+    def out_of_date(self) -> dict[dg.AssetKey, str]:
+        """The assets that have a reason of their own to be made again, and the reason. What only follows from them is
+        not among them: it may turn out that it need not be made, as they come out as they were."""
+        resolver = CachingStaleStatusResolver(self.instance, self.graph, LoadingContextForTest(self.instance))
+        found = {key: next(self.reasons(key, resolver), None) for key in self.assets}
+        return {key: reason for key, reason in found.items() if reason}
+
+    def reasons(self, key: dg.AssetKey, resolver: CachingStaleStatusResolver) -> Iterator[str]:
+        made = self.instance.get_latest_materialization_event(key)
+        if made is None or made.asset_materialization is None:
+            yield NOT_MADE
+            return
+        if not all(map(Path.exists, places(made.asset_materialization.metadata))):
+            yield "what was made is gone"
+        causes = resolver.get_stale_causes(key)
+        if any(cause.category == StaleCauseCategory.CODE for cause in causes):
+            yield "its settings in defs.yaml or its SQL changed"
+        if changed := [self.name(cause) for cause in causes if cause.category == StaleCauseCategory.DATA]:
+            yield f"{' and '.join(changed)} changed"
+        if causes:
+            yield "it is made from other assets than before"
+        for check, record in self.checks(of=key, blocking=True).items():
+            if record is None or record.status == AssetCheckExecutionRecordStatus.PLANNED:
+                yield "it was not checked"
+            elif record.status == AssetCheckExecutionRecordStatus.FAILED:
+                yield f"it breaks the rule {check.name}"
+            elif record.event and record.event.timestamp < made.timestamp:
+                yield "it was not checked"
+
+    def name(self, cause: StaleCause) -> str:
+        """Of the input that changed: of a raw file as it is called in defs.yaml."""
+        name = cause.dependency.asset_key.path[-1] if cause.dependency else cause.reason
+        return (
+            getattr(self.pipeline.spec.raw, name.removeprefix("raw_"), name) if name[:4] == "raw_" else name
+        )
+
+    def checks(
+        self, *, blocking: bool, of: dg.AssetKey | None = None
+    ) -> dict[dg.AssetCheckKey, AssetCheckExecutionRecord | None]:
+        """The latest result of each check that blocks, or of each that warns: of one asset, or of all."""
+        keys = [
+            key
+            for asset in ([of] if of else self.assets)
+            for key in sorted(self.graph.get(asset).check_keys)
+            if self.graph.get_check_spec(key).blocking == blocking
+        ]
+        latest = self.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+        return {key: latest.get(key) for key in keys}
+
+    def warnings(self) -> list[dg.AssetCheckEvaluation]:
+        """Of all assets as they are, also of those that were made long ago."""
+        failed = AssetCheckExecutionRecordStatus.FAILED
+        latest = self.checks(blocking=False).values()
+        return [found.evaluation for found in latest if found and found.status == failed and found.evaluation]
+
+    def obstacles(self) -> list[dg.AssetCheckEvaluation]:
+        """Warnings with which training is in vain."""
+        return [
+            warning
+            for warning in self.warnings()
+            if STOPS_TRAINING in self.graph.get_check_spec(warning.asset_check_key).metadata
+        ]
