@@ -4,7 +4,12 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from mtl_pipeline.components.context import PipelineContext, clear_failures, latest_materialization
+from mtl_pipeline.components.context import (
+    PRIORITY,
+    PipelineContext,
+    clear_failures,
+    latest_materialization,
+)
 from mtl_pipeline.components.metadata import table
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.warehouse.checks import Check, CheckResult, run_checks
@@ -31,7 +36,7 @@ def asset_checks(pipeline: PipelineContext, asset: str, checks: Sequence[Check])
         for check in checks
     ]
 
-    @dg.multi_asset_check(name=f"{pipeline.name}__{asset}_checks", specs=specs)
+    @dg.multi_asset_check(name=f"{pipeline.name}__{asset}_checks", specs=specs, op_tags={PRIORITY: "2"})
     def run(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         with clear_failures():
             is_table = asset in pipeline.spec.tables

@@ -76,7 +76,7 @@ class Make:
                 self.execute(late)
 
     def planned(self, reasons: Collection[dg.AssetKey]) -> list[dg.AssetKey]:
-        chosen = {*reasons, *self.lineage.following(reasons)}
+        chosen = self.lineage.with_following(reasons)
         return [key for key in self.lineage.assets if self.options.all or key in chosen]
 
     def announce(self, planned: Sequence[dg.AssetKey], reasons: Mapping[dg.AssetKey, str]) -> None:
@@ -87,12 +87,16 @@ class Make:
                 "assets were made. To make them all the same: --all (make run ALL=1)"
             )
             return
-        self.terminal.line(f"{self.name}: to make are {len(planned)} of {len(assets)} assets")
+        self.terminal.line(f"{self.name}: {len(reasons)} of {len(assets)} assets are out of date")
         for reason in dict.fromkeys(reasons.values()):
             because = [key for key in planned if reasons.get(key) == reason]
             self.terminal.line(f"{names(because)}: {reason}", indent=2, hanging=2)
         if others := [key for key in planned if key not in reasons]:
-            why = "asked for" if self.options.all else "made from these, if they change"
+            why = (
+                "made all the same"
+                if self.options.all
+                else "follow, where these come out otherwise than before"
+            )
             self.terminal.line(f"{names(others)}: {why}", indent=2, hanging=2)
         self.terminal.line()
 
@@ -100,8 +104,9 @@ class Make:
         """Whether training is, by the checks of what it reads."""
         obstacles = [] if self.options.anyway else self.lineage.obstacles()
         for found in obstacles:
-            self.account.tell_check(found, "STOPPED")
-            self.account.failures.append(f"training would be in vain. {sentence(found)}")
+            if found.asset_check_key not in self.account.told:
+                self.account.tell_check(found)
+            self.account.failures.append(f"training would be in vain, as {sentence(found)}")
         if obstacles:
             self.account.failures.append("To train all the same: --anyway (make run ANYWAY=1)")
         return bool(obstacles)
@@ -131,6 +136,7 @@ class Make:
         if ended_well and EVALUATED & set(account.made):
             print_summary(self.lineage.pipeline.paths)
         cautions = account.cautions + [sentence(found) for found in self.lineage.warnings()]
+        cautions = [one for one in cautions if not any(failure.endswith(one) for failure in account.failures)]
         if cautions and not account.interrupted:
             say(f"\nWarnings: {len(cautions)}")
             for caution in cautions:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+import signal
 import time
 
 import dagster as dg
@@ -16,6 +18,8 @@ from mtl_pipeline.run.terminal import Terminal
 SECONDS_BETWEEN_LINES = 5.0
 """Of progress, where output is no terminal; what takes less time shows none there."""
 NAME_WIDTH = 20
+FOREIGN = re.compile(r"/(dagster|contextlib)\b")
+"""Frames of a traceback that tell nothing: how Dagster calls a step."""
 
 
 class StoppedEarly(BaseException):
@@ -32,6 +36,8 @@ class Account:
         """What failed, and what to mend."""
         self.cautions: list[str] = []
         """What steps warned of, beside the checks."""
+        self.told: set[dg.AssetCheckKey] = set()
+        """The checks of which it told."""
         self.interrupted = False
         self.in_short, self.last_line = "", 0.0
 
@@ -52,6 +58,13 @@ class Account:
         elif self.terminal.rewrites or time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES:
             self.last_line = time.monotonic()
             self.terminal.progress(f"  {step:<{NAME_WIDTH}}{entry.user_message}")
+
+    def run_started(self, step: str, event: dg.DagsterEvent) -> None:
+        """Dagster now starts programs that capture output, which inherit this: Ctrl-C is not for them."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+    def output_captured(self, step: str, event: dg.DagsterEvent) -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def step_started(self, step: str, event: dg.DagsterEvent) -> None:
         self.in_short, self.last_line = "", time.monotonic()
@@ -81,7 +94,8 @@ class Account:
         self.terminal.line(f"{what}  {sentence(found)}", indent=2, hanging=2)
         offences = found.metadata.get(OFFENCES)
         if isinstance(offences, dg.TableMetadataValue):
-            self.terminal.rows(offences.records, indent=6)
+            self.terminal.table(offences, indent=6)
+        self.told.add(found.asset_check_key)
 
     def step_failed(self, step: str, event: dg.DagsterEvent) -> None:
         failed = event.step_failure_data
@@ -92,8 +106,12 @@ class Account:
         if failed.user_failure_data:
             self.fail(f"{step}: {failed.user_failure_data.description}")
         elif error and error.cls_name != DagsterAssetCheckFailedError.__name__:
-            self.fail(f"{step}: {str((error.cause or error).message).strip()}")
-            self.terminal.line((error.cause or error).to_string(), indent=4)
+            unexpected = error.cause or error
+            self.fail(f"{step}: {unexpected.message.strip()} (nobody expected this: see where, above)")
+            frames = [frame for frame in unexpected.stack if not FOREIGN.search(frame)]
+            self.terminal.write(
+                "".join(["Traceback (most recent call last):\n", *frames, unexpected.message])
+            )
         raise StoppedEarly(f"{step} failed, so nothing further was begun")
 
     def run_failed(self, step: str, event: dg.DagsterEvent) -> None:
@@ -112,6 +130,8 @@ def sentence(found: dg.AssetCheckEvaluation) -> str:
 
 Kind = dg.DagsterEventType
 HEARD = {
+    Kind.RUN_START: Account.run_started,
+    Kind.LOGS_CAPTURED: Account.output_captured,
     Kind.STEP_START: Account.step_started,
     Kind.ASSET_MATERIALIZATION: Account.asset_made,
     Kind.STEP_SUCCESS: Account.step_succeeded,

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
@@ -16,8 +17,10 @@ from dagster._core.definitions.data_version import (
 )
 from dagster._core.loader import LoadingContextForTest
 from dagster._core.storage.asset_check_execution_record import (
+    COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES as COMPLETED,
+)
+from dagster._core.storage.asset_check_execution_record import (
     AssetCheckExecutionRecord,
-    AssetCheckExecutionRecordStatus,
 )
 
 from mtl_pipeline.components.checks import STOPS_TRAINING
@@ -26,6 +29,17 @@ from mtl_pipeline.components.metadata import places
 from mtl_pipeline.instance import TRAINING_POOL
 
 NOT_MADE = "not made yet"
+
+
+class Result(NamedTuple):
+    """Of a check, and when it was checked."""
+
+    evaluation: dg.AssetCheckEvaluation
+    timestamp: float
+
+    @classmethod
+    def of(cls, record: AssetCheckExecutionRecord) -> Result | None:
+        return cls(record.evaluation, record.event.timestamp) if record.evaluation and record.event else None
 
 
 @dataclass(frozen=True)
@@ -55,6 +69,9 @@ class Lineage:
         children = {child for key in keys for child in self.graph.get(key).child_keys} & set(self.assets)
         return children | self.following(children) if children else children
 
+    def with_following(self, keys: Iterable[dg.AssetKey]) -> set[dg.AssetKey]:
+        return {*keys, *self.following(keys)}
+
     def out_of_date(self) -> dict[dg.AssetKey, str]:
         """The assets that have a reason of their own to be made again, and the reason. What only follows from them is
         not among them: it may turn out that it need not be made, as they come out as they were."""
@@ -68,21 +85,19 @@ class Lineage:
             yield NOT_MADE
             return
         if not all(map(Path.exists, places(made.asset_materialization.metadata))):
-            yield "what was made is gone"
+            yield "its files are gone"
         causes = resolver.get_stale_causes(key)
         if any(cause.category == StaleCauseCategory.CODE for cause in causes):
-            yield "its settings in defs.yaml or its SQL changed"
+            yield "settings in defs.yaml or SQL changed"
         if changed := [self.name(cause) for cause in causes if cause.category == StaleCauseCategory.DATA]:
             yield f"{' and '.join(changed)} changed"
         if causes:
-            yield "it is made from other assets than before"
-        for check, record in self.checks(of=key, blocking=True).items():
-            if record is None or record.status == AssetCheckExecutionRecordStatus.PLANNED:
-                yield "it was not checked"
-            elif record.status == AssetCheckExecutionRecordStatus.FAILED:
-                yield f"it breaks the rule {check.name}"
-            elif record.event and record.event.timestamp < made.timestamp:
-                yield "it was not checked"
+            yield "made from other assets than before"
+        for check, result in self.results(blocking=True, of=key).items():
+            if result is None or result.timestamp < made.timestamp:
+                yield "not checked yet"
+            elif not result.evaluation.passed:
+                yield f"breaks the rule {check.name}"
 
     def name(self, cause: StaleCause) -> str:
         """Of the input that changed: of a raw file as it is called in defs.yaml."""
@@ -91,24 +106,25 @@ class Lineage:
             getattr(self.pipeline.spec.raw, name.removeprefix("raw_"), name) if name[:4] == "raw_" else name
         )
 
-    def checks(
+    def results(
         self, *, blocking: bool, of: dg.AssetKey | None = None
-    ) -> dict[dg.AssetCheckKey, AssetCheckExecutionRecord | None]:
-        """The latest result of each check that blocks, or of each that warns: of one asset, or of all."""
-        keys = [
-            key
-            for asset in ([of] if of else self.assets)
-            for key in sorted(self.graph.get(asset).check_keys)
-            if self.graph.get_check_spec(key).blocking == blocking
-        ]
-        latest = self.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
-        return {key: latest.get(key) for key in keys}
+    ) -> dict[dg.AssetCheckKey, Result | None]:
+        """The latest result of each check that blocks, or of each that warns: of one asset, or of all. A check that a
+        run planned, but never came to, has the result before."""
+        found = {}
+        for asset in [of] if of else self.assets:
+            for key in sorted(self.graph.get(asset).check_keys):
+                if self.graph.get_check_spec(key).blocking == blocking:
+                    storage = self.instance.event_log_storage
+                    records = storage.get_asset_check_execution_history(key, limit=1, status=COMPLETED)
+                    found[key] = next(filter(None, map(Result.of, records)), None)
+        return found
 
     def warnings(self) -> list[dg.AssetCheckEvaluation]:
-        """Of all assets as they are, also of those that were made long ago."""
-        failed = AssetCheckExecutionRecordStatus.FAILED
-        latest = self.checks(blocking=False).values()
-        return [found.evaluation for found in latest if found and found.status == failed and found.evaluation]
+        """Of all assets that are up to date, also of those that were made long ago."""
+        outdated = self.with_following(self.out_of_date())
+        results = [result.evaluation for result in self.results(blocking=False).values() if result]
+        return [found for found in results if not found.passed and found.asset_key not in outdated]
 
     def obstacles(self) -> list[dg.AssetCheckEvaluation]:
         """Warnings with which training is in vain."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import textwrap
-from collections.abc import Sequence
+from typing import Any
 
 import dagster as dg
 
@@ -26,24 +26,21 @@ class Terminal:
 
     def line(self, text: str = "", *, indent: int = 0, hanging: int = 0) -> None:
         """A text from its lines, each wrapped to the width."""
+        first, others = " " * indent, " " * (indent + hanging)
         for part in printable(text).split("\n"):
-            first, others = " " * indent, " " * (indent + hanging)
-            wrapped = textwrap.fill(
-                part, self.width, initial_indent=first, subsequent_indent=others, break_on_hyphens=False
-            )
-            self.write(wrapped + "\n")
+            wrapper = textwrap.TextWrapper(self.width, first, others, break_on_hyphens=False)
+            self.write(wrapper.fill(part) + "\n")
+            first = others
 
-    def rows(self, records: Sequence[dg.TableRecord], indent: int) -> None:
-        """A table, with the names of its columns above."""
-        cells = [dict(record.data) for record in records]
-        texts = [
-            [str(cell)[:WIDEST_CELL] for cell in row]
-            for row in ([*cells[0]], *(row.values() for row in cells))
-        ]
+    def table(self, table: dg.TableMetadataValue, indent: int) -> None:
+        names = [column.name for column in table.schema.columns]
+        records: list[Any] = [record.data for record in table.records]
+        rows = [names, *([record[name] for name in names] for record in records)]
+        texts = [[printable(str(value))[:WIDEST_CELL] for value in row] for row in rows]
         widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
         for row in texts:
             aligned = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
-            self.write(" " * indent + printable(aligned).rstrip()[: self.width - indent] + "\n")
+            self.write(" " * indent + aligned.rstrip() + "\n")
 
     def progress(self, text: str) -> None:
         """In place of the last progress; where output is no terminal, a line of its own."""

@@ -2,12 +2,9 @@
 
 import dagster as dg
 
-from mtl_pipeline.components.context import PipelineContext
+from mtl_pipeline.components.context import PRIORITY, PipelineContext
 from mtl_pipeline.components.metadata import published
 from mtl_pipeline.spec.assets import code_version, embeddings_name
-
-AFTER_TABLES = {"dagster/priority": "-1"}
-"""It takes minutes, so what may be refused within seconds comes first."""
 
 
 def embedding_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinition:
@@ -17,7 +14,7 @@ def embedding_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinitio
     @pipeline.asset(
         name=embeddings_name(table),
         reads=[table],
-        op_tags=AFTER_TABLES,
+        op_tags={PRIORITY: "-1"},
         kinds={"huggingface", "pytorch", "parquet"},
         description=f"One vector per row of {table}: its `{text}`, read by the frozen encoder "
         f"`{encoder.package or encoder.hub or encoder.folder}` ({encoder.pooling} pooling). "

@@ -7,7 +7,7 @@ import dagster as dg
 
 from mtl_pipeline.components.assets.raw_files import record_version_read
 from mtl_pipeline.components.checks import ROWS_READ
-from mtl_pipeline.components.context import PipelineContext
+from mtl_pipeline.components.context import PRIORITY, PipelineContext
 from mtl_pipeline.components.metadata import IN_SHORT, WAREHOUSE, counts_table, markdown_table
 from mtl_pipeline.paths import COMMON_SQL
 from mtl_pipeline.spec.assets import code_version
@@ -86,6 +86,7 @@ def rejected_rows_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
 
     @pipeline.asset(
         reads=spec.tables,
+        op_tags={PRIORITY: "1"},
         kinds=KINDS,
         code_version=code_version(sql=[COMMON_SQL / "rejected_rows.sql"]),
     )
