@@ -38,5 +38,7 @@ class Candidates:
     items: pl.DataFrame
     """item_id and features of the item, in the order of ids."""
     blocks: Iterator[Block]
+    users: int
+    """In all blocks."""
     chosen: pl.DataFrame | None
     """With sequences, what users chose until now: as chosen.parquet beside the examples."""

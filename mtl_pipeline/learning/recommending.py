@@ -21,6 +21,7 @@ from mtl_pipeline.learning.training.loop import Log
 from mtl_pipeline.learning.training.members import device
 from mtl_pipeline.learning.training.ranker import load_ranker
 from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.progress import ProgressLog
 from mtl_pipeline.publishing import ensure_writable, publish_file
 from mtl_pipeline.spec import PipelineSpec, entire_space_name
 
@@ -60,14 +61,15 @@ def recommend(
         items.to(device()),
     )  # moved once for all blocks and networks
     best: list[pl.DataFrame] = []
-    scored = 0
+    scored, done, progress = 0, 0, ProgressLog(log, "candidates of users scored")
     for block in candidates.blocks:
         pairs = encode_pairs(encoder, block, items, chosen)
         predictions = pl.DataFrame(prediction_columns(ranker.predict(pairs), spec))
         ids = candidates.items["item_id"]
         best.append(best_per_user(block, ids, predictions, score, spec.recommendations.per_user))
         scored += int(block.on_offer.sum())
-        log(f"{scored:,} candidates scored")
+        done += len(block.users)
+        progress(done, candidates.users)
     first = ["user_id", "item_id", "rank", "score"]
     result = pl.concat(best).select(*first, pl.exclude(first))
     with publish_file(target) as temporary:

@@ -68,7 +68,7 @@ class Make:
         early, reasons = set(self.lineage.before_training), self.lineage.out_of_date()
         planned = self.planned(reasons)
         self.announce(planned, reasons)
-        if self.execute([key for key in planned if key in early]):
+        if planned and self.execute([key for key in planned if key in early]):
             late = [key for key in self.planned(self.lineage.out_of_date()) if key not in early]
             if spared := [key for key in planned if key not in early and key not in late]:
                 self.terminal.line(f"What they read came out as it was, so not made again: {names(spared)}")
@@ -127,6 +127,7 @@ class Make:
             run_config=config,
             raise_on_error=False,
         )
+        self.terminal.write("")  # over the last progress
         return result.success
 
     def close(self) -> int:
@@ -135,6 +136,7 @@ class Make:
         ended_well = not (account.failures or account.interrupted)
         if ended_well and EVALUATED & set(account.made):
             print_summary(self.lineage.pipeline.paths)
+            sys.stdout.flush()
         cautions = account.cautions + [sentence(found) for found in self.lineage.warnings()]
         cautions = [one for one in cautions if not any(failure.endswith(one) for failure in account.failures)]
         if cautions and not account.interrupted:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -76,10 +76,16 @@ class Lineage:
         """The assets that have a reason of their own to be made again, and the reason. What only follows from them is
         not among them: it may turn out that it need not be made, as they come out as they were."""
         resolver = CachingStaleStatusResolver(self.instance, self.graph, LoadingContextForTest(self.instance))
-        found = {key: next(self.reasons(key, resolver), None) for key in self.assets}
+        results = self.results(blocking=True)
+        found = {key: next(self.reasons(key, resolver, results), None) for key in self.assets}
         return {key: reason for key, reason in found.items() if reason}
 
-    def reasons(self, key: dg.AssetKey, resolver: CachingStaleStatusResolver) -> Iterator[str]:
+    def reasons(
+        self,
+        key: dg.AssetKey,
+        resolver: CachingStaleStatusResolver,
+        results: Mapping[dg.AssetCheckKey, Result | None],
+    ) -> Iterator[str]:
         made = self.instance.get_latest_materialization_event(key)
         if made is None or made.asset_materialization is None:
             yield NOT_MADE
@@ -93,7 +99,9 @@ class Lineage:
             yield f"{' and '.join(changed)} changed"
         if causes:
             yield "made from other assets than before"
-        for check, result in self.results(blocking=True, of=key).items():
+        for check, result in results.items():
+            if check.asset_key != key:
+                continue
             if result is None or result.timestamp < made.timestamp:
                 yield "not checked yet"
             elif not result.evaluation.passed:
@@ -106,18 +114,23 @@ class Lineage:
             getattr(self.pipeline.spec.raw, name.removeprefix("raw_"), name) if name[:4] == "raw_" else name
         )
 
-    def results(
-        self, *, blocking: bool, of: dg.AssetKey | None = None
-    ) -> dict[dg.AssetCheckKey, Result | None]:
-        """The latest result of each check that blocks, or of each that warns: of one asset, or of all. A check that a
-        run planned, but never came to, has the result before."""
-        found = {}
-        for asset in [of] if of else self.assets:
-            for key in sorted(self.graph.get(asset).check_keys):
-                if self.graph.get_check_spec(key).blocking == blocking:
-                    storage = self.instance.event_log_storage
-                    records = storage.get_asset_check_execution_history(key, limit=1, status=COMPLETED)
-                    found[key] = next(filter(None, map(Result.of, records)), None)
+    def results(self, *, blocking: bool) -> dict[dg.AssetCheckKey, Result | None]:
+        """The latest result of each check that blocks, or of each that warns. A check that a run planned, but never
+        came to, has the result before."""
+        keys = [
+            key
+            for asset in self.assets
+            for key in sorted(self.graph.get(asset).check_keys)
+            if self.graph.get_check_spec(key).blocking == blocking
+        ]
+        storage = self.instance.event_log_storage
+        found: dict[dg.AssetCheckKey, Result | None] = dict.fromkeys(keys)
+        for key, record in storage.get_latest_asset_check_execution_by_key(keys).items():
+            if record.status not in COMPLETED:
+                before = storage.get_asset_check_execution_history(key, limit=1, status=COMPLETED)
+                found[key] = next(map(Result.of, before), None)
+            else:
+                found[key] = Result.of(record)
         return found
 
     def warnings(self) -> list[dg.AssetCheckEvaluation]:

@@ -60,13 +60,17 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Candi
         items = connection.sql(queries.items).pl()
         chosen = connection.sql("FROM chosen").pl() if sequence else None
         own = items.drop("_place", "_item", *history.kinds, strict=False)
-        yield Candidates(own, blocks(connection, queries, relations, items), chosen)
+        (users,) = fetch_one(connection, "SELECT count(*) FROM candidate_users")
+        yield Candidates(own, blocks(connection, queries, relations, items, users), users, chosen)
 
 
 def blocks(
-    connection: duckdb.DuckDBPyConnection, queries: Queries, relations: Relations | None, items: pl.DataFrame
+    connection: duckdb.DuckDBPyConnection,
+    queries: Queries,
+    relations: Relations | None,
+    items: pl.DataFrame,
+    count: int,
 ) -> Iterator[Block]:
-    (count,) = fetch_one(connection, "SELECT count(*) FROM candidate_users")
     users_at_once = max(1, PAIRS_AT_ONCE // max(1, len(items)))
     for first in range(0, count, users_at_once):
         places = {"first": first, "end": min(count, first + users_at_once)}
