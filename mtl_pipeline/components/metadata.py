@@ -13,8 +13,6 @@ from mtl_pipeline.escaping import markdown_text, printable
 LONGEST_CELL = 80
 IN_SHORT = "in short"
 """Metadata: what was made, in one line."""
-PLACE, WAREHOUSE = "dagster/uri", "warehouse"
-"""Metadata: the path of what was made; that of tables."""
 
 
 def published(
@@ -23,13 +21,8 @@ def published(
     """The result of an asset that published `target`; `version` changes with its content."""
     return dg.MaterializeResult(
         data_version=dg.DataVersion(version),
-        metadata={IN_SHORT: in_short, **metadata, PLACE: dg.MetadataValue.path(target)},
+        metadata={IN_SHORT: in_short, **metadata, "dagster/uri": dg.MetadataValue.path(target)},
     )
-
-
-def places(metadata: Mapping[str, dg.MetadataValue]) -> list[Path]:
-    """Where an asset's materialization says that what it made lies."""
-    return [Path(str(metadata[name].value)) for name in (PLACE, WAREHOUSE) if name in metadata]
 
 
 def report_metadata(folder: Path) -> dict[str, dg.MetadataValue]:

@@ -9,6 +9,7 @@ import time
 
 import dagster as dg
 from dagster._core.errors import DagsterAssetCheckFailedError
+from dagster._core.events import RunFailureReason
 from dagster._core.execution.plan.objects import ErrorSource
 
 from mtl_pipeline.components.checks import OFFENCES
@@ -100,7 +101,6 @@ class Account:
     def step_failed(self, step: str, event: dg.DagsterEvent) -> None:
         failed = event.step_failure_data
         if failed.error_source == ErrorSource.INTERRUPT:
-            self.interrupted = True
             return
         error = failed.error
         if failed.user_failure_data:
@@ -115,9 +115,10 @@ class Account:
         raise StoppedEarly(f"{step} failed, so nothing further was begun")
 
     def run_failed(self, step: str, event: dg.DagsterEvent) -> None:
-        error = event.job_failure_data.error
-        if error and not (self.failures or self.interrupted):
-            self.fail(error.to_string())
+        ended = event.job_failure_data
+        self.interrupted = ended.failure_reason == RunFailureReason.UNEXPECTED_TERMINATION
+        if ended.error and not (self.failures or self.interrupted):
+            self.fail(ended.error.to_string())
 
     def fail(self, what: str) -> None:
         self.failures.append(what)

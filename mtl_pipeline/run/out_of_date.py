@@ -25,8 +25,8 @@ from dagster._core.storage.asset_check_execution_record import (
 
 from mtl_pipeline.components.checks import STOPS_TRAINING
 from mtl_pipeline.components.context import PipelineContext
-from mtl_pipeline.components.metadata import places
 from mtl_pipeline.instance import TRAINING_POOL
+from mtl_pipeline.spec.assets import embeddings_name
 
 NOT_MADE = "not made yet"
 
@@ -87,10 +87,10 @@ class Lineage:
         results: Mapping[dg.AssetCheckKey, Result | None],
     ) -> Iterator[str]:
         made = self.instance.get_latest_materialization_event(key)
-        if made is None or made.asset_materialization is None:
+        if made is None:
             yield NOT_MADE
             return
-        if not all(map(Path.exists, places(made.asset_materialization.metadata))):
+        if not self.place(key.path[-1]).exists():
             yield "its files are gone"
         causes = resolver.get_stale_causes(key)
         if any(cause.category == StaleCauseCategory.CODE for cause in causes):
@@ -106,6 +106,14 @@ class Lineage:
                 yield "not checked yet"
             elif not result.evaluation.passed:
                 yield f"breaks the rule {check.name}"
+
+    def place(self, asset: str) -> Path:
+        """Where what it makes lies."""
+        paths, spec = self.pipeline.paths, self.pipeline.spec
+        if asset in (*spec.tables, "rejected_rows"):
+            return paths.warehouse
+        vectors = {embeddings_name(table): paths.embeddings(table) for table in spec.text_tables}
+        return vectors.get(asset) or getattr(paths, "champion_history" if asset == "champion" else asset)
 
     def name(self, cause: StaleCause) -> str:
         """Of the input that changed: of a raw file as it is called in defs.yaml."""

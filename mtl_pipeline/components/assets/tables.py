@@ -8,7 +8,7 @@ import dagster as dg
 from mtl_pipeline.components.assets.raw_files import record_version_read
 from mtl_pipeline.components.checks import ROWS_READ
 from mtl_pipeline.components.context import PRIORITY, PipelineContext
-from mtl_pipeline.components.metadata import IN_SHORT, WAREHOUSE, counts_table, markdown_table
+from mtl_pipeline.components.metadata import IN_SHORT, counts_table, markdown_table
 from mtl_pipeline.paths import COMMON_SQL
 from mtl_pipeline.spec.assets import code_version
 from mtl_pipeline.warehouse.tables import build_rejected_rows, build_table, preview, required_columns
@@ -52,7 +52,7 @@ def table_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinition:
                 "rows merged": summary.rows_merged,
                 "rejected because": counts_table(summary.rejected_by_reason, "reason"),
                 "preview": markdown_table(preview(paths, table)),
-                WAREHOUSE: dg.MetadataValue.path(paths.warehouse),
+                "warehouse": dg.MetadataValue.path(paths.warehouse),
             },
             tags=versions,
         )
@@ -103,7 +103,7 @@ def rejected_rows_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
                 "by table": counts_table(summary.by_table, "table"),
                 "by reason": counts_table(summary.by_reason, "reason"),
                 "preview": markdown_table(preview(paths, "rejected_rows", limit=10)),
-                WAREHOUSE: dg.MetadataValue.path(paths.warehouse),
+                "warehouse": dg.MetadataValue.path(paths.warehouse),
             },
         )
 
