@@ -14,6 +14,7 @@ from dagster._core.execution.plan.objects import ErrorSource
 
 from mtl_pipeline.components.checks import OFFENCES
 from mtl_pipeline.components.metadata import IN_SHORT
+from mtl_pipeline.escaping import printable
 from mtl_pipeline.run.terminal import Terminal
 
 SECONDS_BETWEEN_LINES = 5.0
@@ -64,10 +65,8 @@ class Account:
         """Dagster now starts programs that capture output, which inherit this: Ctrl-C is not for them."""
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
-    def output_captured(self, step: str, event: dg.DagsterEvent) -> None:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-
     def step_started(self, step: str, event: dg.DagsterEvent) -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         self.in_short, self.last_line = "", time.monotonic()
         if self.terminal.rewrites:
             self.terminal.progress(f"  {step} …")
@@ -109,9 +108,8 @@ class Account:
             unexpected = error.cause or error
             self.fail(f"{step}: {unexpected.message.strip()} (nobody expected this: see where, above)")
             frames = [frame for frame in unexpected.stack if not FOREIGN.search(frame)]
-            self.terminal.write(
-                "".join(["Traceback (most recent call last):\n", *frames, unexpected.message])
-            )
+            trace = ["Traceback (most recent call last):\n", *frames, unexpected.message]
+            self.terminal.write(printable("".join(trace)))
         raise StoppedEarly(f"{step} failed, so nothing further was begun")
 
     def run_failed(self, step: str, event: dg.DagsterEvent) -> None:
@@ -132,7 +130,6 @@ def sentence(found: dg.AssetCheckEvaluation) -> str:
 Kind = dg.DagsterEventType
 HEARD = {
     Kind.RUN_START: Account.run_started,
-    Kind.LOGS_CAPTURED: Account.output_captured,
     Kind.STEP_START: Account.step_started,
     Kind.ASSET_MATERIALIZATION: Account.asset_made,
     Kind.STEP_SUCCESS: Account.step_succeeded,

@@ -120,7 +120,7 @@ def test_only_what_changed_is_made_again(project: UserProject) -> None:
         in said
     )
     assert re.search(r"recommendations \d+ for 60 users, of \d+,\d+ candidates \(\d+\.\d s\)", said)
-    assert f"{PIPELINE}: made 1 assets in" in said
+    assert f"{PIPELINE}: made 1 asset in" in said
     assert project.made() == {"recommendations"}
 
 
