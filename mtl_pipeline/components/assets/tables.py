@@ -38,6 +38,7 @@ def table_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinition:
         summary = build_table(paths, spec, table)
         in_short = f"{summary.rows_kept:,} of {summary.rows_read:,} rows kept"
         context.log.info(f"{table}: {in_short}")
+        in_short += f", {summary.rows_merged:,} merged into them" * bool(summary.rows_merged)
         in_short += rejections(summary.rejected_by_reason)
         columns = [dg.TableColumn(name, type=type_) for name, type_ in summary.columns.items()]
         return dg.MaterializeResult(
