@@ -37,16 +37,16 @@ instance: .venv/.demo-installed .dagster_home/dagster.yaml
 
 .PHONY: tune
 tune: instance  ## search for better settings of the model, TRIALS for each architecture, and say what was found
-	$(RUN) tuning $(if $(TRIALS),--set tuning.trials=$(TRIALS))
+	$(RUN) tuning $(if $(TRIALS),--config-json '{"ops": {"$(PIPELINE)__tuning": {"config": {"trials": $(TRIALS)}}}}')
 	@cat data/$(PIPELINE)/tuning/report.md
 
 .PHONY: report
 report: instance  ## train the networks of a pipeline that has run again with SEEDS seeds, with and without text, and report
-	$(RUN) seed_runs evaluation $(if $(SEEDS),--set seed_runs.seeds=$(SEEDS))
+	$(RUN) seed_runs evaluation $(if $(SEEDS),--config-json '{"ops": {"$(PIPELINE)__seed_runs": {"config": {"seeds": $(SEEDS)}}}}')
 
 .PHONY: backtest
 backtest: instance  ## train and test in WINDOWS windows of time instead of one; the pipeline has to have run
-	$(RUN) backtest $(if $(WINDOWS),--set backtest.windows=$(WINDOWS))
+	$(RUN) backtest $(if $(WINDOWS),--config-json '{"ops": {"$(PIPELINE)__backtest": {"config": {"windows": $(WINDOWS)}}}}')
 	@cat data/$(PIPELINE)/backtest/report.md
 
 .PHONY: rollback

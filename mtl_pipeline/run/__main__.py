@@ -7,6 +7,7 @@ Dagster says; the terminal gets an account of them, or with --verbose everything
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 
@@ -14,26 +15,20 @@ import dagster as dg
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.instance import open_instance
-from mtl_pipeline.run.make import INTERRUPTED, Make, Options
+from mtl_pipeline.run.make import INTERRUPTED, Make
 
 
-def parse(arguments: Sequence[str] | None) -> Options:
-    parser = argparse.ArgumentParser(
-        prog="python -m mtl_pipeline.run", description="Make what is out of date in a pipeline."
-    )
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m mtl_pipeline.run", description=__doc__)
     parser.add_argument("pipeline")
     parser.add_argument("assets", nargs="*", metavar="asset", help="make these in any case, and nothing else")
     parser.add_argument("--all", action="store_true", help="make everything, also what is up to date")
+    parser.add_argument("--anyway", action="store_true", help="train even where a check says it is in vain")
+    parser.add_argument("--verbose", action="store_true", help="show all that Dagster says")
     parser.add_argument(
-        "--anyway", action="store_true", help="train, even where a check says that it is in vain"
+        "--config-json", type=json.loads, default={}, help="a run's configuration, as Dagster's"
     )
-    parser.add_argument(
-        "--verbose", action="store_true", help="show all that Dagster says, tracebacks included"
-    )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="ASSET.NAME=VALUE", help="configure a run"
-    )
-    return Options(**vars(parser.parse_args(arguments)))
+    return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import sys
 import time
 import uuid
+from argparse import Namespace
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import dagster as dg
-import yaml
 
 from mtl_pipeline.components.assets.raw_files import observe_changed
 from mtl_pipeline.components.context import PipelineContext
@@ -30,25 +28,10 @@ EVALUATED = {"evaluation", "champion", "recommendations"}
 """Assets after which the pipeline's metrics are shown."""
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the command was called with."""
-
-    pipeline: str
-    assets: Sequence[str] = ()
-    """Made in any case, and nothing else; without any, what is out of date."""
-    all: bool = False
-    anyway: bool = False
-    """Train, even where a check says that it is in vain."""
-    verbose: bool = False
-    set: Sequence[str] = ()
-    """`asset.name=value`, each."""
-
-
 class Make:
     """One call of the command."""
 
-    def __init__(self, options: Options, instance: dg.DagsterInstance) -> None:
+    def __init__(self, options: Namespace, instance: dg.DagsterInstance) -> None:
         self.options, self.instance, self.terminal = options, instance, Terminal()
         self.definitions = defs()
         self.name = options.pipeline
@@ -106,11 +89,7 @@ class Make:
             because = [key for key in planned if reasons.get(key) == reason]
             self.terminal.line(f"{names(because)}: {reason}", indent=2, hanging=2)
         if others := [key for key in planned if key not in reasons]:
-            why = (
-                "made all the same"
-                if self.options.all
-                else "follow, where these come out otherwise than before"
-            )
+            why = "asked for" if self.options.all else "follow, where these come out otherwise than before"
             self.terminal.line(f"{names(others)}: {why}", indent=2, hanging=2)
         self.terminal.line()
 
@@ -131,9 +110,7 @@ class Make:
             return True
         job, run_id = self.definitions.resolve_implicit_global_asset_job_def(), str(uuid.uuid4())
         self.instance.add_event_listener(run_id, self.account.hear)
-        config = {"ops": settings_by_op(self.name, self.options.set)} | (
-            {} if self.options.verbose else QUIET
-        )
+        config = self.options.config_json | ({} if self.options.verbose else QUIET)
         result = job.execute_in_process(
             run_id=run_id,
             instance=self.instance,
@@ -163,9 +140,7 @@ class Make:
                 say(f"- {failure}", hanging=2)
             say("What was made is kept. Mend this and run the same again: it goes on from there.")
         elif account.interrupted:
-            say(
-                f"\n{self.name}: stopped. What was made is kept; run the same again, and it goes on from there."
-            )
+            say(f"\n{self.name}: stopped. What was made is kept; run the same again: it goes on from there.")
         elif account.made:
             taken = time.monotonic() - self.started
             plural = "s" * (len(account.made) != 1)
@@ -175,15 +150,3 @@ class Make:
 
 def names(keys: Sequence[dg.AssetKey]) -> str:
     return ", ".join(key.path[-1] for key in keys)
-
-
-def settings_by_op(pipeline: str, settings: Sequence[str]) -> dict[str, Any]:
-    """Configuration of a run from `asset.name=value`. Raises UserError where one is not of this form."""
-    by_op: dict[str, Any] = {}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        asset, dot, key = name.partition(".")
-        if not (equals and dot):
-            raise UserError(f"--set {setting}: write it as asset.name=value, such as tuning.trials=5")
-        by_op.setdefault(f"{pipeline}__{asset}", {"config": {}})["config"][key] = yaml.safe_load(value)
-    return by_op

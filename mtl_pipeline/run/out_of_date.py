@@ -6,40 +6,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
-from dagster._core.definitions.data_version import (
-    CachingStaleStatusResolver,
-    StaleCause,
-    StaleCauseCategory,
-)
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleCauseCategory
 from dagster._core.loader import LoadingContextForTest
-from dagster._core.storage.asset_check_execution_record import (
-    COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES as COMPLETED,
-)
-from dagster._core.storage.asset_check_execution_record import (
-    AssetCheckExecutionRecord,
-)
+from dagster._core.storage import asset_check_execution_record as records
 
 from mtl_pipeline.components.checks import STOPS_TRAINING
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.instance import TRAINING_POOL
 from mtl_pipeline.spec.assets import embeddings_name
 
-NOT_MADE = "not made yet"
-
-
-class Result(NamedTuple):
-    """Of a check, and when it was checked."""
-
-    evaluation: dg.AssetCheckEvaluation
-    timestamp: float
-
-    @classmethod
-    def of(cls, record: AssetCheckExecutionRecord) -> Result | None:
-        return cls(record.evaluation, record.event.timestamp) if record.evaluation and record.event else None
+COMPLETED = records.COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
+Results = Mapping[dg.AssetCheckKey, dg.EventLogEntry]
+"""The latest result of each check that has one."""
 
 
 @dataclass(frozen=True)
@@ -59,18 +40,18 @@ class Lineage:
 
     @cached_property
     def before_training(self) -> list[dg.AssetKey]:
-        """What neither trains nor follows from what does: all of it together takes less time than training."""
-        training = {key for key in self.assets if TRAINING_POOL in (self.graph.get(key).pools or ())}
-        late = training | self.following(training)
+        """What neither trains nor follows from what does."""
+        training = [key for key in self.assets if TRAINING_POOL in (self.graph.get(key).pools or ())]
+        late = self.with_following(training)
         return [key for key in self.assets if key not in late]
 
-    def following(self, keys: Iterable[dg.AssetKey]) -> set[dg.AssetKey]:
-        """What is made from these, and from that, and so on."""
-        children = {child for key in keys for child in self.graph.get(key).child_keys} & set(self.assets)
-        return children | self.following(children) if children else children
-
     def with_following(self, keys: Iterable[dg.AssetKey]) -> set[dg.AssetKey]:
-        return {*keys, *self.following(keys)}
+        """These, what is made from them, what is made from that, and so on."""
+        following = set(keys)
+        for key in self.assets:
+            if following & self.graph.get(key).parent_keys:
+                following.add(key)
+        return following
 
     def out_of_date(self) -> dict[dg.AssetKey, str]:
         """The assets that have a reason of their own to be made again, and the reason. What only follows from them is
@@ -81,76 +62,62 @@ class Lineage:
         return {key: reason for key, reason in found.items() if reason}
 
     def reasons(
-        self,
-        key: dg.AssetKey,
-        resolver: CachingStaleStatusResolver,
-        results: Mapping[dg.AssetCheckKey, Result | None],
+        self, key: dg.AssetKey, resolver: CachingStaleStatusResolver, results: Results
     ) -> Iterator[str]:
         made = self.instance.get_latest_materialization_event(key)
         if made is None:
-            yield NOT_MADE
+            yield "not made yet"
             return
         if not self.place(key.path[-1]).exists():
             yield "its files are gone"
         causes = resolver.get_stale_causes(key)
         if any(cause.category == StaleCauseCategory.CODE for cause in causes):
             yield "settings in defs.yaml or SQL changed"
-        if changed := [self.name(cause) for cause in causes if cause.category == StaleCauseCategory.DATA]:
-            yield f"{' and '.join(changed)} changed"
-        if causes:
+        if any(cause.category == StaleCauseCategory.DEPENDENCIES for cause in causes):
             yield "made from other assets than before"
-        for check, result in results.items():
-            if check.asset_key != key:
-                continue
-            if result is None or result.timestamp < made.timestamp:
+        if changed := [self.name(cause.dependency.asset_key) for cause in causes if cause.dependency]:
+            yield f"{' and '.join(changed)} changed"
+        checks = [check for check in self.checks(blocking=True) if check.asset_key == key]
+        for check in checks:
+            evaluation = results[check].asset_check_evaluation if check in results else None
+            if evaluation is None or results[check].timestamp < made.timestamp:
                 yield "not checked yet"
-            elif not result.evaluation.passed:
+            elif not evaluation.passed:
                 yield f"breaks the rule {check.name}"
 
     def place(self, asset: str) -> Path:
         """Where what it makes lies."""
         paths, spec = self.pipeline.paths, self.pipeline.spec
-        if asset in (*spec.tables, "rejected_rows"):
-            return paths.warehouse
-        vectors = {embeddings_name(table): paths.embeddings(table) for table in spec.text_tables}
-        return vectors.get(asset) or getattr(paths, "champion_history" if asset == "champion" else asset)
+        places = dict.fromkeys((*spec.tables, "rejected_rows"), paths.warehouse)
+        places |= {embeddings_name(table): paths.embeddings(table) for table in spec.text_tables}
+        return places.get(asset) or getattr(paths, "champion_history" if asset == "champion" else asset)
 
-    def name(self, cause: StaleCause) -> str:
-        """Of the input that changed: of a raw file as it is called in defs.yaml."""
-        name = cause.dependency.asset_key.path[-1] if cause.dependency else cause.reason
-        return (
-            getattr(self.pipeline.spec.raw, name.removeprefix("raw_"), name) if name[:4] == "raw_" else name
-        )
+    def name(self, key: dg.AssetKey) -> str:
+        """Of a raw file as it is called in defs.yaml."""
+        name = key.path[-1]
+        return getattr(self.pipeline.spec.raw, name.removeprefix("raw_")) if name[:4] == "raw_" else name
 
-    def results(self, *, blocking: bool) -> dict[dg.AssetCheckKey, Result | None]:
-        """The latest result of each check that blocks, or of each that warns. A check that a run planned, but never
-        came to, has the result before."""
-        keys = [
-            key
-            for asset in self.assets
-            for key in sorted(self.graph.get(asset).check_keys)
-            if self.graph.get_check_spec(key).blocking == blocking
-        ]
+    def checks(self, *, blocking: bool) -> list[dg.AssetCheckKey]:
+        """Those that block, or those that warn."""
+        keys = [check for asset in self.assets for check in sorted(self.graph.get(asset).check_keys)]
+        return [key for key in keys if self.graph.get_check_spec(key).blocking == blocking]
+
+    def results(self, *, blocking: bool) -> Results:
+        """A check that a run planned, but never came to, has the result before."""
         storage = self.instance.event_log_storage
-        found: dict[dg.AssetCheckKey, Result | None] = dict.fromkeys(keys)
-        for key, record in storage.get_latest_asset_check_execution_by_key(keys).items():
-            if record.status not in COMPLETED:
-                before = storage.get_asset_check_execution_history(key, limit=1, status=COMPLETED)
-                found[key] = next(map(Result.of, before), None)
-            else:
-                found[key] = Result.of(record)
-        return found
+        latest = storage.get_latest_asset_check_execution_by_key(self.checks(blocking=blocking))
+        for key in [key for key, record in latest.items() if record.status not in COMPLETED]:
+            before = storage.get_asset_check_execution_history(key, limit=1, status=COMPLETED)
+            latest = {**latest, key: before[0]} if before else latest
+        return {key: record.event for key, record in latest.items() if record.event}
 
     def warnings(self) -> list[dg.AssetCheckEvaluation]:
         """Of all assets that are up to date, also of those that were made long ago."""
-        outdated = self.with_following(self.out_of_date())
-        results = [result.evaluation for result in self.results(blocking=False).values() if result]
-        return [found for found in results if not found.passed and found.asset_key not in outdated]
+        outdated, results = self.with_following(self.out_of_date()), self.results(blocking=False)
+        found = [results[key].asset_check_evaluation for key in self.checks(blocking=False) if key in results]
+        return [one for one in found if one and not one.passed and one.asset_key not in outdated]
 
     def obstacles(self) -> list[dg.AssetCheckEvaluation]:
         """Warnings with which training is in vain."""
-        return [
-            warning
-            for warning in self.warnings()
-            if STOPS_TRAINING in self.graph.get_check_spec(warning.asset_check_key).metadata
-        ]
+        specs = [(one, self.graph.get_check_spec(one.asset_check_key)) for one in self.warnings()]
+        return [warning for warning, spec in specs if STOPS_TRAINING in spec.metadata]
