@@ -54,22 +54,22 @@ class Make:
     def key(self, asset: str) -> dg.AssetKey:
         key, known = self.lineage.pipeline.key(asset), self.lineage.graph.materializable_asset_keys
         if key not in known:
-            names = ", ".join(sorted(one.path[-1] for one in known if one.path[0] == self.name))
-            raise UserError(f"{self.name} has no asset {asset}; its assets are: {names}")
+            own = sorted(one for one in known if one.path[0] == self.name)
+            raise UserError(f"{self.name} has no asset {asset}; its assets are: {names(own)}")
         return key
 
     def bring_up_to_date(self) -> None:
         """In two runs: after the first it is known whether what training reads came out as it was, and whether training
         is in vain."""
         observe_changed(self.instance, self.lineage.pipeline)
-        early, reasons = set(self.lineage.before_training), self.lineage.out_of_date()
+        early, reasons = self.lineage.before_training, self.lineage.out_of_date()
         planned = self.planned(reasons)
         self.announce(planned, reasons)
         if planned and self.execute([key for key in planned if key in early]):
             late = [key for key in self.planned(self.lineage.out_of_date()) if key not in early]
             if spared := [key for key in planned if key not in early and key not in late]:
                 self.terminal.line(f"What they read came out as it was, so not made again: {names(spared)}")
-            if late and not self.in_vain():
+            if not (self.lineage.training & set(late) and self.in_vain()):
                 self.execute(late)
 
     def planned(self, reasons: Collection[dg.AssetKey]) -> list[dg.AssetKey]:

@@ -39,11 +39,14 @@ class Lineage:
         return [key for key in ordered if self.graph.get(key).group_name == self.pipeline.name]
 
     @cached_property
-    def before_training(self) -> list[dg.AssetKey]:
+    def training(self) -> set[dg.AssetKey]:
+        """Those that train."""
+        return {key for key in self.assets if TRAINING_POOL in (self.graph.get(key).pools or ())}
+
+    @cached_property
+    def before_training(self) -> set[dg.AssetKey]:
         """What neither trains nor follows from what does."""
-        training = [key for key in self.assets if TRAINING_POOL in (self.graph.get(key).pools or ())]
-        late = self.with_following(training)
-        return [key for key in self.assets if key not in late]
+        return set(self.assets) - self.with_following(self.training)
 
     def with_following(self, keys: Iterable[dg.AssetKey]) -> set[dg.AssetKey]:
         """These, what is made from them, what is made from that, and so on."""
