@@ -162,7 +162,9 @@ def test_a_broken_rule_is_shown_with_its_rows_and_stops_the_run(project: UserPro
     assert "user_id item_id timestamp" in said
     assert "Traceback" not in said
     assert project.made() == {"interactions"}
-    assert "interactions: breaks the rule watched_labels_valid" in project.run(code=1), "it is made again"
+    said = project.run(code=1)
+    assert "interactions: breaks the rule watched_labels_valid" in said, "so it is made again"
+    assert "not checked yet" not in said, "what the run did not come to is as it was"
 
 
 def test_what_the_user_can_mend_is_said_in_a_sentence(project: UserProject) -> None:
