@@ -43,6 +43,8 @@ class Candidates:
     items: pl.DataFrame
     """item_id and features of the item, in the order of ids."""
     blocks: Iterator[Block]
+    users: int
+    """In all blocks."""
     sample: Iterator[Block]
     """Some of the users again, with all items and what the candidate stage found; none without such a stage."""
     times_chosen: np.ndarray

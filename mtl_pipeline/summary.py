@@ -1,5 +1,5 @@
-"""What `make demo` prints last: metrics per task against the baselines, whether the model was promoted, seconds per
-asset, and where the report is.
+"""What `make run` prints once it has evaluated: metrics per task against the baselines, whether the model was promoted,
+seconds per asset, and where the report is.
 
 python -m mtl_pipeline.summary movielens
 """
@@ -79,13 +79,8 @@ def print_timings(paths: PipelinePaths) -> None:
     print(f"\nseconds per asset, {timings['seconds'].sum():.0f} in all\n{timings}")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Print the test metrics of a pipeline that has been run.")
-    parser.add_argument("pipeline")
-    paths = PipelinePaths(project_root(), parser.parse_args().pipeline)
-    if not (paths.evaluation / "metrics.parquet").is_file():
-        print(f"{paths.evaluation} holds no evaluation: materialize the pipeline first", file=sys.stderr)
-        return 1
+def print_summary(paths: PipelinePaths) -> None:
+    """Print all of it, for a pipeline that has an evaluation."""
     with markdown_tables(decimals=4):
         print_metrics(paths)
     for caveat in read_records(paths.evaluation_history)[-1].caveats:
@@ -99,6 +94,16 @@ def main() -> int:
         with markdown_tables(decimals=3):
             print_recommendations(paths)
     print_warnings(paths)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Print the test metrics of a pipeline that has been run.")
+    parser.add_argument("pipeline")
+    paths = PipelinePaths(project_root(), parser.parse_args().pipeline)
+    if not (paths.evaluation / "metrics.parquet").is_file():
+        print(f"{paths.evaluation} holds no evaluation: materialize the pipeline first", file=sys.stderr)
+        return 1
+    print_summary(paths)
     return 0
 
 

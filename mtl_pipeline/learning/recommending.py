@@ -23,6 +23,7 @@ from mtl_pipeline.learning.training.loop import Log
 from mtl_pipeline.learning.training.members import device
 from mtl_pipeline.learning.training.ranker import load_ranker
 from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.progress import ProgressLog
 from mtl_pipeline.publishing import ensure_writable, publish_file
 from mtl_pipeline.spec import PipelineSpec, entire_space_name
 
@@ -72,12 +73,14 @@ def recommend(
 
     best: list[pl.DataFrame] = []
     plain, pool, number = 0.0, declared.per_user * (POOL if reranker else 1), 0
+    done, progress = 0, ProgressLog(log, "candidates of users scored")
     for block in candidates.blocks:
         lists = best_per_user(block, ids, scored(block), score, pool)
         plain += float(lists.filter(pl.col("rank") <= declared.per_user)["score"].sum())
         best.append(reranker.best(lists, declared.per_user) if reranker else lists)
         number += int(block.on_offer.sum())
-        log(f"{number:,} candidates scored")
+        done += len(block.users)
+        progress(done, candidates.users)
     figures = {}
     if reranker and plain:
         figures["score kept by re-ranking"] = float(pl.concat(best)["score"].sum()) / plain

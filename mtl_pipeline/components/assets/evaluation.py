@@ -33,6 +33,7 @@ def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
             "page": dg.MetadataValue.path(paths.evaluation / "report.html"),
             **evaluated.numbers,
         }
-        return published(evaluated.fingerprint, paths.evaluation, metadata)
+        verdict = evaluated.decision.verdict
+        return published(evaluated.fingerprint, paths.evaluation, metadata, in_short=verdict)
 
     return evaluation

@@ -56,6 +56,8 @@ def recommendations_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
             "for the first users": markdown_table(recommended.first),
         }
         del metadata["figures"]  # each is a number of its own, to be followed over runs
-        return published(recommended.summary.fingerprint, paths.recommendations, metadata)
+        made = recommended.summary
+        in_short = f"{made.rows:,} for {made.users:,} users, of {made.candidates:,} candidates"
+        return published(made.fingerprint, paths.recommendations, metadata, in_short=in_short)
 
     return recommendations

@@ -36,6 +36,7 @@ from mtl_pipeline.learning.training.provenance import networks_trained_with, wri
 from mtl_pipeline.learning.training.ranker import Ranker, published_columns
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import SINGLE_TASK
+from mtl_pipeline.progress import time_left
 from mtl_pipeline.publishing import ensure_writable, folder_fingerprint, publish_folder
 from mtl_pipeline.spec import PipelineSpec, Task
 
@@ -65,9 +66,10 @@ def predict_baselines(
     alone: dict[str, Ranker] = {}
     weights: dict[str, list[dict[str, torch.Tensor]]] = {}
     seconds: dict[str, float] = {}
-    for task in spec.tasks:
+    begun = time.perf_counter()
+    for number, task in enumerate(spec.tasks, start=1):
         started = time.perf_counter()
-        for model, predictions in answers(dataset, spec, task, held_out, design, matrix, alone):
+        for model, predictions in answers(dataset, spec, task, held_out, design, matrix, alone, log):
             on_validation = {task.name: predictions[held_out.validation]}
             if model == SINGLE_TASK:
                 # Predicted by themselves, as for the model: other batches round otherwise, and that would tell a task
@@ -81,6 +83,8 @@ def predict_baselines(
             seconds[model] = round(seconds.get(model, 0.0) + taken, 2)
             log(f"{model} for {task.name}: {taken:.1f} s; calibration {calibration[task.name]}")
             started = time.perf_counter()
+        left = time_left(number, len(spec.tasks), started - begun)
+        log(f"baselines of {number} of {len(spec.tasks)} tasks{left}")
     with publish_folder(target) as folder:
         held_out.frame.select("example_id").with_columns(
             pl.Series(name, values) for name, values in columns.items()
@@ -100,6 +104,7 @@ def answers(
     design: DesignMatrix,
     matrix: np.ndarray,
     alone: dict[str, Ranker],
+    log: Log,
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Fit one baseline after another: its name, and its uncalibrated predictions for the held-out rows, of which
     `matrix` holds the inputs. The networks of the last one are handed over in `alone`."""
@@ -126,5 +131,6 @@ def answers(
         yield "boosted_trees", boosted_answers(task, inputs, targets, validation, matrix)
     if SINGLE_TASK in models:
         own_rows = dataset.drawn_for(task.name, spec)
-        alone[task.name] = fit_members(own_rows, spec, [task], lambda line: None).ranker
-        yield SINGLE_TASK, alone[task.name].predict_uncalibrated(held_out.rows)[task.name]
+        own = fit_members(own_rows, spec, [task], lambda line: log(f"{task.name} alone, {line}"))
+        alone[task.name] = own.ranker
+        yield SINGLE_TASK, own.ranker.predict_uncalibrated(held_out.rows)[task.name]

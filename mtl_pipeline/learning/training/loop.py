@@ -41,6 +41,7 @@ from mtl_pipeline.learning.training.losses import (
 from mtl_pipeline.learning.training.members import ROWS_AT_ONCE, Member
 from mtl_pipeline.learning.training.optimizers import make_optimizers
 from mtl_pipeline.learning.training.ranker import Ranker
+from mtl_pipeline.progress import time_left
 from mtl_pipeline.spec import PipelineSpec, Task
 
 Log = Callable[[str], None]
@@ -113,7 +114,7 @@ def fit_network(
         by_task = {"train_loss": train_losses, "validation_loss": validation_losses}
         by_task["weight"] = balancer.weights().detach().cpu().numpy()
         rounds.append(round_log(epoch, validation_losses / constant, tasks, by_task))
-        log(describe_round(rounds[-1], tasks, time.perf_counter() - started))
+        log(describe_round(rounds[-1], tasks, settings.epochs, len(train), time.perf_counter() - started))
         for callback in callbacks:
             callback.after_round(rounds[-1])
         if len(run.frozen) == len(tasks) and epoch.is_integer():
@@ -230,8 +231,14 @@ def why_stopped(last: dict[str, float], epochs: int) -> str:
     return f"training.epochs ({epochs}) ran out before {', '.join(learning)} stopped improving: raise it"
 
 
-def describe_round(entry: dict[str, float], tasks: Sequence[Task], seconds: float) -> str:
+def describe_round(
+    entry: dict[str, float], tasks: Sequence[Task], epochs: int, rows: int, seconds: float
+) -> str:
+    """`epochs` at most, of so many `rows`."""
+    epoch = entry["epoch"]
+    left = time_left(epoch, epochs, seconds, at_most=True)
     losses = ", ".join(f"{task.name} {entry[f'validation_loss/{task.name}']:.4f}" for task in tasks)
     return (
-        f"epoch {entry['epoch']:.1f}, {seconds:.0f} s: validation loss {losses}; score {entry['score']:.4f}"
+        f"epoch {epoch:.1f} of at most {epochs}, {seconds:.0f} s, {rows * epoch / seconds:,.0f} rows/s{left}: "
+        f"validation loss {losses}; score {entry['score']:.4f}"
     )

@@ -54,7 +54,8 @@ def examples_checks(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Check]
     )
     yield Check(
         "splits_not_empty",
-        "Train, validation and test all have rows where each task's label is observed.",
+        "Train, validation and test all have rows where each task's label is observed. Where one has none, give it "
+        "more room with `split`, or leave the task out.",
         " UNION ALL ".join(
             f"SELECT split, {quote_literal(task.name)} AS task FROM "
             "(VALUES ('train'), ('validation'), ('test')) AS splits(split) "
@@ -100,7 +101,7 @@ def label_checks(spec: PipelineSpec, examples: str) -> Iterator[Check]:
     yield Check(
         "labels_vary_in_train",
         "Each task has both classes in train, or at least two different labels where it is not binary: from "
-        "one label alone nothing can be learned.",
+        "one label alone nothing can be learned. Check how the label is made in sql/, or leave the task out.",
         unvaried("train"),
     )
     yield Check(
@@ -110,6 +111,7 @@ def label_checks(spec: PipelineSpec, examples: str) -> Iterator[Check]:
         "the split, or check how the labels are made.",
         unvaried("validation", "test"),
         blocking=False,
+        stops_training=True,
     )
     for task in spec.tasks:
         if task.given:
@@ -175,7 +177,8 @@ def model_checks(paths: PipelinePaths) -> Iterator[Check]:
     log = f"read_json({quote_literal(paths.model / 'training_log.json')}, union_by_name = true)"
     yield Check(
         "losses_finite",
-        "Every loss of the training log is finite: one that is not means that training diverged.",
+        "Every loss of the training log is finite: one that is not means that training diverged. Lower "
+        "training.learning_rate, and look for extreme values among labels and features.",
         f"SELECT epoch, loss, value FROM (FROM {log}) UNPIVOT (value FOR loss IN (COLUMNS('_loss/'))) "
         "WHERE NOT isfinite(value::DOUBLE)",
     )
@@ -224,7 +227,7 @@ def evaluation_checks(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Chec
             f"{task.name}_beats_constant",
             f"On the test rows the model beats a constant answer on {task.name}: the whole 95 % interval of "
             "the difference lies on the better side. Without an interval (fewer than ten users, one class only) "
-            "this cannot be known.",
+            "this cannot be known. Give the test more rows with `split`, or the task more telling features.",
             f"SELECT task, line.* EXCLUDE (task) FROM (SELECT {quote_literal(task.name)} AS task) LEFT JOIN "
             f"(SELECT line.task AS task, line FROM (SELECT unnest(comparisons) AS line FROM {decision}) "
             "WHERE line.against = 'constant') USING (task) WHERE (line.outcome = 'better') IS NOT TRUE",

@@ -80,7 +80,7 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Candi
             Retrieval.of(stage, ranks, relations, items["_item"] if sequence else None) if stage else None
         )
         make = Blocks(connection, queries, items, relations if declared else None, retrieval)
-        yield Candidates(own, make.all(), make.sample(), ranks["chosen"].to_numpy(), chosen)
+        yield Candidates(own, make.all(), make.count, make.sample(), ranks["chosen"].to_numpy(), chosen)
 
 
 @dataclass(frozen=True)
