@@ -23,11 +23,12 @@ SIZE_PATTERN = r"^(0\.0*[1-9]\d*|[1-9]\d*(\.\d+)?)\s?[KMGT]i?B$"
 
 
 class RawFiles(SpecModel):
-    """Where the raw files are, relative to `data/<pipeline>/raw/`, and how CSV files are written.
+    """Where the raw files are, relative to `data/<pipeline>/raw/`, and how CSV files are written
+    (docs/sql-contract.md says what becomes of their columns).
 
     Each table names one file (`users.csv`), a pattern (`events-*.csv`), a file per day (`events-{date}.csv`, any
-    YYYY-MM-DD), or an s3://, gs:// or https:// address. Files are CSV, gzipped CSV (`.gz`) or Parquet (`.parquet`);
-    all files of a table need the same columns.
+    YYYY-MM-DD), or an s3://, gs:// or https:// address. Files are CSV, JSON lines (`.jsonl`, `.ndjson`, `.json`: an
+    object a line), either with gzip (`.gz`), or Parquet (`.parquet`); all files of a table need the same columns.
     """
 
     users: str | None = "users.csv"
@@ -50,6 +51,9 @@ class RawFiles(SpecModel):
     may_be_empty: list[Literal["users", "items", "interactions"]] = []
     """Tables of which any file may have no readable row, and every row may be refused. For other tables either is an
     error, and the table of the last run stays."""
+    derived: list[Literal["users", "items"]] = []
+    """Tables that are read off a file with many lines for each id, such as the log of interactions: the first of these
+    lines makes the row, and the others are merged into it, not rejected."""
     columns: dict[Literal["users", "items", "interactions"], Annotated[list[str], Field(min_length=1)]] = {}
     """Column names, by table, for CSV files without a header line."""
 

@@ -544,7 +544,7 @@ WRONG_TYPES = [
         "interactions",
         "::TIMESTAMP",
         "",
-        "2: time of the interactions",
+        "2: split needs a time",
         "timestamp as VARCHAR",
         "a time: moment(timestamp) makes it one",
     ),
