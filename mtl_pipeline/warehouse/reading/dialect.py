@@ -1,9 +1,15 @@
-"""How CSV files are written: column names, delimiter, quotes, line ends and encoding."""
+"""How CSV files are written: column names, delimiter, quotes, line ends and encoding.
+
+A file of JSON lines is one of CSV with a single column, whose values are JSON objects.
+"""
 
 from __future__ import annotations
 
 import csv
+import json
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.spec import RawFiles
@@ -12,6 +18,8 @@ from mtl_pipeline.warehouse.templates import quote_literal
 
 PROVENANCE_COLUMNS = ("source_file", "source_line")
 LONGEST_HEADER = 2**20
+JSON_LINES = 1_000
+"""Lines of each file whose keys are the columns of JSON lines."""
 DELIMITERS = ",;\t|"
 
 
@@ -27,6 +35,7 @@ class Dialect:
     longest_lines: int
     """The most lines of one record; see RawFiles."""
     longest_bytes: int
+    is_json: bool = False
 
 
 def read_dialect(files: list[RawFile], raw: RawFiles, table: str) -> Dialect:
@@ -34,6 +43,10 @@ def read_dialect(files: list[RawFile], raw: RawFiles, table: str) -> Dialect:
 
     Raises UserError when a header cannot be used, or when the files' headers differ.
     """
+    if files[0].is_json:
+        limits = raw.longest_record_lines, raw.longest_record_bytes
+        # A control character is no part of JSON.
+        return Dialect(json_keys(files), "\x01", "", "utf-8", False, *limits, is_json=True)
     first = file_dialect(files[0], raw, table)
     for file in files[1:] if first.has_header else []:
         other = file_dialect(file, raw, table)
@@ -70,6 +83,22 @@ def file_dialect(file: RawFile, raw: RawFiles, table: str) -> Dialect:
         raw.longest_record_lines,
         raw.longest_record_bytes,
     )
+
+
+def json_keys(files: list[RawFile]) -> list[str]:
+    """The keys of the first JSON_LINES lines of each file. Raises UserError where none of these is a JSON object."""
+    keys: dict[str, None] = {}
+    for file in files:
+        if file.is_remote:
+            raise UserError(f"{file.path}: fetch it first; JSON lines are read from local files only")
+        with open_bytes(file) as stream:
+            for line in islice(stream, JSON_LINES):
+                with suppress(ValueError, AttributeError):
+                    keys |= dict.fromkeys(json.loads(line).keys())
+    if not keys:
+        raise UserError(f'{files[0].path}: each line must be a JSON object: {{"user_id": 1, …}}')
+    refuse_unusable_names(files[0], [*keys])
+    return [*keys]
 
 
 def refuse_unusable_names(file: RawFile, columns: list[str]) -> None:
