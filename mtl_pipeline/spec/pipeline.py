@@ -128,9 +128,7 @@ class PipelineSpec(SpecModel):
             "features.sequence": self.features.sequence,
             "negatives": self.negatives,
             "available_from": self.available_from,
-            "known_at or known_after_days": any(
-                task.known_at or task.known_after_days for task in self.tasks
-            ),
+            "known_at": any(task.known_at or task.known_after_days for task in self.tasks),
             "split": self.split.by_time,
         }
         return [key for key, declared in needed.items() if declared]

@@ -23,8 +23,7 @@ SIZE_PATTERN = r"^(0\.0*[1-9]\d*|[1-9]\d*(\.\d+)?)\s?[KMGT]i?B$"
 
 
 class RawFiles(SpecModel):
-    """Where the raw files are, relative to `data/<pipeline>/raw/`, and how CSV files are written
-    (docs/sql-contract.md says what becomes of their columns).
+    """Where the raw files are, relative to `data/<pipeline>/raw/`, and how CSV files are written.
 
     Each table names one file (`users.csv`), a pattern (`events-*.csv`), a file per day (`events-{date}.csv`, any
     YYYY-MM-DD), or an s3://, gs:// or https:// address. Files are CSV, JSON lines (`.jsonl`, `.ndjson`, `.json`: an
@@ -64,7 +63,7 @@ class RawFiles(SpecModel):
     @property
     def how_written(self) -> tuple[str | int | None, ...]:
         limits = self.longest_record_lines, self.longest_record_bytes
-        return self.delimiter, self.quote, self.encoding, *limits
+        return self.delimiter, self.quote, self.encoding, *limits, *self.derived
 
     @model_validator(mode="after")
     def check_delimiter(self) -> RawFiles:

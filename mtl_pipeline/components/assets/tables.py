@@ -62,8 +62,6 @@ def table_settings(pipeline: PipelineContext, table: str) -> dict[str, Any]:
         "raw": [getattr(spec.raw, table), spec.raw.columns_of(table), *spec.raw.how_written],
         "columns": required_columns(spec, table),
     }
-    if table in spec.raw.derived:
-        settings["repeats"] = "merge"
     if table == "interactions":
         settings |= {"key": spec.interaction_key, "repeats": spec.repeats}
         settings["known_at"] = [(task.column, task.known_at) for task in spec.tasks]

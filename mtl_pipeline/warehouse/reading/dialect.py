@@ -1,7 +1,4 @@
-"""How CSV files are written: column names, delimiter, quotes, line ends and encoding.
-
-A file of JSON lines is one of CSV with a single column, whose values are JSON objects.
-"""
+"""How CSV files are written: columns, delimiter, quotes, line ends, encoding. JSON lines are CSV of one column."""
 
 from __future__ import annotations
 
@@ -44,9 +41,10 @@ def read_dialect(files: list[RawFile], raw: RawFiles, table: str) -> Dialect:
     Raises UserError when a header cannot be used, or when the files' headers differ.
     """
     if files[0].is_json:
-        limits = raw.longest_record_lines, raw.longest_record_bytes
-        # A control character is no part of JSON.
-        return Dialect(json_keys(files), "\x01", "", "utf-8", False, *limits, is_json=True)
+        # The delimiter is no part of JSON.
+        return Dialect(
+            json_keys(files), "\x01", "", "utf-8", False, 1, raw.longest_record_bytes, is_json=True
+        )
     first = file_dialect(files[0], raw, table)
     for file in files[1:] if first.has_header else []:
         other = file_dialect(file, raw, table)

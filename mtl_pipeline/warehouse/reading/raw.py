@@ -54,7 +54,6 @@ class RawFile:
 
     @property
     def is_json(self) -> bool:
-        """Whether each line is a JSON object."""
         return self.path.removesuffix(".gz").endswith(JSON_SUFFIXES)
 
     @property
