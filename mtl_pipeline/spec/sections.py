@@ -52,7 +52,7 @@ class RawFiles(SpecModel):
     error, and the table of the last run stays."""
     derived: list[Literal["users", "items"]] = []
     """Tables that are read off a file with many lines for each id, such as the log of interactions: the first of these
-    lines makes the row, and the others are merged into it, not rejected."""
+    lines (of items with `available_from`, the earliest) makes the row; the others are merged into it, not rejected."""
     columns: dict[Literal["users", "items", "interactions"], Annotated[list[str], Field(min_length=1)]] = {}
     """Column names, by table, for CSV files without a header line."""
 

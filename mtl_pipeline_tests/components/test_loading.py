@@ -544,7 +544,7 @@ WRONG_TYPES = [
         "interactions",
         "::TIMESTAMP",
         "",
-        "2: split needs a time",
+        "6: features.history needs a time",
         "timestamp as VARCHAR",
         "a time: moment(timestamp) makes it one",
     ),

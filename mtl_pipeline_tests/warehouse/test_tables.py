@@ -199,3 +199,12 @@ def test_an_interaction_without_a_time_is_rejected_whatever_its_key(pipeline: Ti
     assert query(pipeline, 'SELECT line, "column", reason FROM interactions_rejected') == [
         (3, "timestamp", "missing")
     ]
+
+
+def test_the_key_that_needs_a_time_is_named(pipeline: TinyPipeline) -> None:
+    sql = pipeline.paths.sql / "interactions.sql"
+    sql.write_text(sql.read_text().replace("moment(timestamp, 'seconds') AS timestamp,", ""))
+    with pytest.raises(
+        UserError, match=r"must deliver .* timestamp \(features.history needs a time\).*sql-contract"
+    ):
+        build_table(pipeline.paths, pipeline.spec, "interactions")

@@ -105,7 +105,7 @@ def refuse_unusable_names(file: RawFile, columns: list[str]) -> None:
     if repeated := sorted({name for name in columns if lower.count(name.lower()) > 1}):
         raise UserError(
             f"{file.path}: line 1 names a column twice: {', '.join(repeated)}; rename one of them "
-            "(upper and lower case are the same in SQL)"
+            "(upper and lower case are the same in SQL), or if line 1 is a row, name the columns under `raw: columns:`"
         )
     if reserved := [name for name in columns if name.lower() in PROVENANCE_COLUMNS]:
         raise UserError(f"{file.path}: rename the column {', '.join(reserved)}: the name is reserved")

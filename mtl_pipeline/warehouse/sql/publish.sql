@@ -47,7 +47,7 @@ WINDOW
     all_events AS (PARTITION BY {{ key | identifiers }}),
     in_order AS (
         PARTITION BY {{ key | identifiers }}
-        ORDER BY {% if timed %}timestamp, {% endif %}source_file, source_line
+        ORDER BY {% if timed %}timestamp, {% elif spec.available_from and table == "items" %}{{ spec.available_from | identifier }}, {% endif %}source_file, source_line
     )
 QUALIFY row_number() OVER in_order = 1;
 {%- else %}
