@@ -39,6 +39,7 @@ LONGEST_FIRST = [
     "faults/test_faults.py",
     "components/test_shapes.py",
     "learning/test_tuning.py",
+    "scaffold/test_zoo.py",
     "scaffold/test_scaffold.py",
     "components/test_seed_runs.py",
     "components/test_runs.py",

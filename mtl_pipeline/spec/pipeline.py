@@ -143,19 +143,26 @@ class PipelineSpec(SpecModel):
         return [*self.features.interactions.categorical, *self.features.interactions.numeric]
 
     @property
+    def needing_time(self) -> list[str]:
+        """The keys because of which the interactions need a timestamp."""
+        needed = {
+            "features.history": self.features.history,
+            "features.sequence": self.features.sequence,
+            "negatives": self.negatives,
+            "available_from": self.available_from,
+            "known_at": any(task.known_at or task.known_after_days for task in self.tasks),
+            "split": self.split.by_time,
+        }
+        return [key for key, declared in needed.items() if declared]
+
+    @property
     def timed(self) -> bool:
         """Whether the interactions need a timestamp."""
-        return (
-            self.split.by_time
-            or bool(self.history_features)
-            or self.negatives is not None
-            or self.available_from is not None
-            or any(task.known_at or task.known_after_days for task in self.tasks)
-        )
+        return bool(self.needing_time)
 
     def merges(self, table: str) -> bool:
         """Whether rows of one key become one row."""
-        return table == "interactions" and self.repeats == "merge"
+        return table in self.raw.derived or (table == "interactions" and self.repeats == "merge")
 
     @property
     def recommends(self) -> bool:

@@ -26,8 +26,8 @@ class RawFiles(SpecModel):
     """Where the raw files are, relative to `data/<pipeline>/raw/`, and how CSV files are written.
 
     Each table names one file (`users.csv`), a pattern (`events-*.csv`), a file per day (`events-{date}.csv`, any
-    YYYY-MM-DD), or an s3://, gs:// or https:// address. Files are CSV, gzipped CSV (`.gz`) or Parquet (`.parquet`);
-    all files of a table need the same columns.
+    YYYY-MM-DD), or an s3://, gs:// or https:// address. Files are CSV, JSON lines (`.jsonl`, `.ndjson`, `.json`: an
+    object a line), either with gzip (`.gz`), or Parquet (`.parquet`); all files of a table need the same columns.
     """
 
     users: str | None = "users.csv"
@@ -50,6 +50,9 @@ class RawFiles(SpecModel):
     may_be_empty: list[Literal["users", "items", "interactions"]] = []
     """Tables of which any file may have no readable row, and every row may be refused. For other tables either is an
     error, and the table of the last run stays."""
+    derived: list[Literal["users", "items"]] = []
+    """Tables that are read off a file with many lines for each id, such as the log of interactions: the first of these
+    lines (of items with `available_from`, the earliest) makes the row; the others are merged into it, not rejected."""
     columns: dict[Literal["users", "items", "interactions"], Annotated[list[str], Field(min_length=1)]] = {}
     """Column names, by table, for CSV files without a header line."""
 
@@ -60,7 +63,7 @@ class RawFiles(SpecModel):
     @property
     def how_written(self) -> tuple[str | int | None, ...]:
         limits = self.longest_record_lines, self.longest_record_bytes
-        return self.delimiter, self.quote, self.encoding, *limits
+        return self.delimiter, self.quote, self.encoding, *limits, *self.derived
 
     @model_validator(mode="after")
     def check_delimiter(self) -> RawFiles:

@@ -545,7 +545,7 @@ WRONG_TYPES = [
         "interactions",
         "::TIMESTAMP",
         "",
-        "2: time of the interactions",
+        "6: features.history needs a time",
         "timestamp as VARCHAR",
         "a time: moment(timestamp) makes it one",
     ),
