@@ -395,7 +395,7 @@ def test_columns_of_users_and_items_are_taken_from_the_log(scaffold: Scaffold) -
     assert pipeline.spec.available_from == "first_seen"
     summary = build_table(pipeline.paths, pipeline.spec, "items")
     assert (summary.rows_kept, summary.rows_merged, summary.rows_rejected) == (9, 191, 0)
-    first = {item: min(row[3] for row in rows if row[1] == item) for _, item, *_ in rows}
+    first = {item: min(str(row[3]) for row in rows if row[1] == item) for _, item, *_ in rows}
     assert dict(rows_of(pipeline, "SELECT item_id, first_seen::DATE::VARCHAR FROM items")) == first
 
 

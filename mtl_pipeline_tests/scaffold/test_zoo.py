@@ -24,7 +24,7 @@ from mtl_pipeline_tests.conftest import SMALL_SETTINGS, quick_evaluations, small
 USERS, ITEMS, ROWS = 40, 30, 900
 COUNTRIES, TAGS = ["Germany", "Perú", "India"], ["red", "blue", "wool", "silk"]
 
-Write = Callable[[Path], None]
+Write = Callable[[Path], object]
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ def written(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def csv(frame: pl.DataFrame, name: str, **options: object) -> Write:
-    return lambda folder: written(frame).write_csv(folder / name, **options)  # type: ignore[arg-type]
+def csv(frame: pl.DataFrame, name: str) -> Write:
+    return lambda folder: written(frame).write_csv(folder / name)
 
 
 def parquet(frame: pl.DataFrame, name: str) -> Write:
@@ -85,7 +85,7 @@ def parquet(frame: pl.DataFrame, name: str) -> Write:
 
 
 def json_lines(frame: pl.DataFrame, name: str) -> Write:
-    return lambda folder: (folder / name).write_bytes(gzip.compress(frame.write_ndjson().encode())) and None
+    return lambda folder: (folder / name).write_bytes(gzip.compress(frame.write_ndjson().encode()))
 
 
 def european(frame: pl.DataFrame, name: str) -> Write:
@@ -93,18 +93,18 @@ def european(frame: pl.DataFrame, name: str) -> Write:
     times = frame.with_columns(pl.col(pl.Datetime).dt.strftime("%d.%m.%Y %H:%M:%S"))
     numbers = times.with_columns(pl.col(pl.Float64).cast(pl.String).str.replace(".", ",", literal=True))
     text = written(numbers).write_csv(separator=";", line_terminator="\r\n")
-    return lambda folder: (folder / name).write_bytes(text.encode("windows-1252")) and None
+    return lambda folder: (folder / name).write_bytes(text.encode("windows-1252"))
 
 
 def without_header(frame: pl.DataFrame, name: str) -> Write:
     text = written(frame).write_csv(include_header=False).replace(",", "::")
-    return lambda folder: (folder / name).write_text(text) and None
+    return lambda folder: (folder / name).write_text(text)
 
 
 def days(frame: pl.DataFrame, name: str, write: Callable[[pl.DataFrame, str], Write]) -> Write:
     """A file a day."""
     parts = frame.group_by(pl.col("shownAt").dt.date().alias("day"))
-    return lambda folder: [write(part, name.format(day[0]))(folder) for day, part in parts] and None
+    return lambda folder: [write(part, name.format(day[0]))(folder) for day, part in parts]
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ SHAPES = {
         ],
         "--interactions log.csv",
         ["interacted", "returned"],
-        {"interactions": LOG["click"].sum()},
+        {"interactions": int(LOG["click"].sum())},
     ),
     "no_ids": Shape(
         [csv(FLOWERS, "flowers.csv")],
