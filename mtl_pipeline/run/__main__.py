@@ -28,7 +28,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--config-json", type=json.loads, default={}, help="a run's configuration, as Dagster's"
     )
-    return parser.parse_args(arguments)
+    return parser.parse_intermixed_args(arguments)  # `--all` may stand before the assets
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

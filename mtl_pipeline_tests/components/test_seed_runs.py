@@ -203,7 +203,7 @@ def test_make_report_leaves_the_seeds_to_the_pipeline_unless_told() -> None:
 
 
 def test_make_report_makes_seed_runs_and_the_evaluation_with_its_seeds() -> None:
-    options = make_report("SEEDS=4")
+    options = make_report("SEEDS=4", "VERBOSE=1")
     assert (options.pipeline, options.assets) == ("movielens", ["seed_runs", "evaluation"])
     assert options.config_json == {"ops": {"movielens__seed_runs": {"config": {"seeds": 4}}}}
     keys = [dg.AssetKey([options.pipeline, asset]) for asset in options.assets]
