@@ -93,7 +93,6 @@ def print_summary(paths: PipelinePaths) -> None:
     if paths.recommendations_report.exists():
         with markdown_tables(decimals=3):
             print_recommendations(paths)
-    print_warnings(paths)
 
 
 def main() -> int:
@@ -104,6 +103,7 @@ def main() -> int:
         print(f"{paths.evaluation} holds no evaluation: materialize the pipeline first", file=sys.stderr)
         return 1
     print_summary(paths)
+    print_warnings(paths)
     return 0
 
 

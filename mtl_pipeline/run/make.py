@@ -12,6 +12,7 @@ import dagster as dg
 
 from mtl_pipeline.components.assets.raw_files import observe_changed
 from mtl_pipeline.components.context import PipelineContext
+from mtl_pipeline.components.refused import refused_key
 from mtl_pipeline.definitions import defs
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths, project_root
@@ -35,8 +36,11 @@ class Make:
         self.options, self.instance, self.terminal = options, instance, Terminal()
         self.definitions = defs()
         self.name = options.pipeline
+        graph = self.definitions.resolve_asset_graph()
+        if graph.has(refused_key(self.name)):
+            raise UserError("It can be run once that is mended.")  # loading it said what
         pipeline = PipelineContext(self.name, declared(self.name), PipelinePaths(project_root(), self.name))
-        self.lineage = Lineage(pipeline, self.definitions.resolve_asset_graph(), instance)
+        self.lineage = Lineage(pipeline, graph, instance)
         self.account, self.started = Account(self.name, self.terminal), time.monotonic()
 
     def run(self) -> int:

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from mtl_pipeline.scaffold.profile import Column, Profile, reference
-from mtl_pipeline.spec import entire_space_name
 from mtl_pipeline.warehouse.templates import quote_literal
 
 
@@ -85,15 +84,6 @@ class Labels:
     """Whether the log holds positives only, so that negatives must be sampled."""
     merged: bool = False
     """Whether the rows of a user and an item are events of one interaction."""
-
-    @property
-    def score(self) -> str:
-        """What recommendations are ranked by: the last binary tasks of the chains, without bad ones."""
-        good = [task for task in self.tasks if task.good]
-        events = [task for task in good if task.kind == "binary"]
-        last = [task for task in events if task.name not in {other.given for other in events}] or good[:1]
-        names = [entire_space_name(task.name) if task.given else task.name for task in last]
-        return " + ".join(names) or f"1 - {self.tasks[0].name}"
 
 
 @dataclass(frozen=True)
