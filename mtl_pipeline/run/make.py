@@ -15,12 +15,11 @@ from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.refused import refused_key
 from mtl_pipeline.definitions import defs
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.paths import PipelinePaths, project_root
 from mtl_pipeline.run.account import Account, sentence
 from mtl_pipeline.run.out_of_date import Lineage
 from mtl_pipeline.run.terminal import Terminal
 from mtl_pipeline.summary import print_summary
-from mtl_pipeline.workflows.__main__ import declared
+from mtl_pipeline.workflows.__main__ import to_run
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 INTERRUPTED = 130
@@ -39,7 +38,7 @@ class Make:
         graph = self.definitions.resolve_asset_graph()
         if graph.has(refused_key(self.name)):
             raise UserError("It can be run once that is mended.")  # loading it said what
-        pipeline = PipelineContext(self.name, declared(self.name), PipelinePaths(project_root(), self.name))
+        pipeline = PipelineContext(self.name, *to_run(self.name))
         self.lineage = Lineage(pipeline, graph, instance)
         self.account, self.started = Account(self.name, self.terminal), time.monotonic()
 

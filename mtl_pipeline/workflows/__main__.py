@@ -22,21 +22,27 @@ from mtl_pipeline.warehouse.checks import checks_by_asset
 
 def declared(pipeline: str) -> PipelineSpec:
     """What the pipeline's defs.yaml says, or a first look where one is asked for. Raises UserError where there is none,
-    where it is wrong, or where it is that of an example whose raw files are missing."""
+    or where it is wrong."""
     file = defs_folder() / pipeline / "defs.yaml"
     try:
         attributes = yaml.safe_load(file.read_text(encoding="utf-8"))["attributes"]
-        spec = as_asked(PipelineSpec.model_validate(attributes))
+        return as_asked(PipelineSpec.model_validate(attributes))
     except FileNotFoundError:
         known = ", ".join(sorted(path.parent.name for path in defs_folder().glob("*/defs.yaml")))
         raise UserError(f"there is no {file}; the pipelines are: {known or 'none yet'}") from None
     except (yaml.YAMLError, TypeError, KeyError, ValidationError) as error:
         raise UserError(f"{file}: {in_short(error)}") from None
-    if spec.example and not PipelinePaths(project_root(), pipeline).raw.is_dir():
+
+
+def to_run(pipeline: str) -> tuple[PipelineSpec, PipelinePaths]:
+    """What it says, and where its files lie. Raises UserError as `declared`, and for an example whose raw files are
+    missing."""
+    spec, paths = declared(pipeline), PipelinePaths(project_root(), pipeline)
+    if spec.example and not paths.raw.is_dir():
         raise UserError(
             f"{pipeline} is an example without raw files: `make demo PIPELINE={pipeline}` brings them"
         )
-    return spec
+    return spec, paths
 
 
 def run(pipeline: str, names: Sequence[str]) -> None:
@@ -44,7 +50,7 @@ def run(pipeline: str, names: Sequence[str]) -> None:
 
     Raises UserError where a stage fails or is unknown.
     """
-    spec, paths = declared(pipeline), PipelinePaths(project_root(), pipeline)
+    spec, paths = to_run(pipeline)
     from mtl_pipeline.workflows.stages import run_stage, stages_of  # takes seconds: it imports torch
 
     stages, checks = list(stages_of(paths, spec)), checks_by_asset(paths, spec)
