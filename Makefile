@@ -5,14 +5,13 @@ WORKERS ?= 2
 
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+RUN = $(BIN)/python -m mtl_pipeline.run $(PIPELINE) $(if $(ALL),--all) $(if $(ANYWAY),--anyway) $(if $(VERBOSE),--verbose)
 
 export PYTHONUNBUFFERED := 1
+export MTL_PIPELINE_QUICK := $(QUICK)
 
 # Run history, kept inside the checkout so that the UI shows what the command line did. Tests leave it alone.
 demo run report tune backtest rollback ui instance: export DAGSTER_HOME := $(CURDIR)/.dagster_home
-
-# `dagster asset materialize` says at each start that `dg launch` will follow it, which takes three times as long.
-demo run report tune backtest: export PYTHONWARNINGS := ignore:Function `asset_materialize_command`,ignore:Parameter `include_sources`
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -21,7 +20,7 @@ demo run report tune backtest: export PYTHONWARNINGS := ignore:Function `asset_m
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo 'Variables: PYTHON=$(PYTHON) PIPELINE=$(PIPELINE) PORT=$(PORT) WORKERS=$(WORKERS) INTERACTIONS=$(INTERACTIONS) FROM=$(FROM) TO=$(TO) TRIALS=$(TRIALS) SEEDS=$(SEEDS) WINDOWS=$(WINDOWS)'
+	@echo 'Variables: PYTHON=$(PYTHON) PIPELINE=$(PIPELINE) PORT=$(PORT) WORKERS=$(WORKERS) INTERACTIONS=$(INTERACTIONS) FROM=$(FROM) TO=$(TO) TRIALS=$(TRIALS) SEEDS=$(SEEDS) WINDOWS=$(WINDOWS) ALL=$(ALL) ANYWAY=$(ANYWAY) VERBOSE=$(VERBOSE)'
 
 .PHONY: demo
 demo: .venv/.demo-installed .dagster_home/dagster.yaml  ## fetch or simulate the raw files, run the whole pipeline, print its metrics
@@ -29,9 +28,8 @@ demo: .venv/.demo-installed .dagster_home/dagster.yaml  ## fetch or simulate the
 	$(MAKE) --no-print-directory run
 
 .PHONY: run
-run: instance  ## run a pipeline on the raw files that are there, print its metrics
-	$(BIN)/dagster asset materialize -m mtl_pipeline.definitions --select 'group:$(PIPELINE)'
-	$(BIN)/python -m mtl_pipeline.summary $(PIPELINE)
+run: instance  ## make what is out of date in a pipeline (ALL=1: everything), print its metrics; VERBOSE=1 shows all
+	$(RUN)
 
 # A run that was killed stays "started" until somebody looks; and trainings wait in line from the first night on.
 .PHONY: instance
@@ -40,21 +38,16 @@ instance: .venv/.demo-installed .dagster_home/dagster.yaml
 
 .PHONY: tune
 tune: instance  ## search for better settings of the model, TRIALS for each architecture, and say what was found
-	$(BIN)/dagster asset materialize -m mtl_pipeline.definitions --select 'key:"$(PIPELINE)/tuning"' \
-	    $(if $(TRIALS),--config-json '{"ops": {"$(PIPELINE)__tuning": {"config": {"trials": $(TRIALS)}}}}')
+	$(RUN) tuning $(if $(TRIALS),--config-json '{"ops": {"$(PIPELINE)__tuning": {"config": {"trials": $(TRIALS)}}}}')
 	@cat data/$(PIPELINE)/tuning/report.md
 
 .PHONY: report
 report: instance  ## train the networks of a pipeline that has run again with SEEDS seeds, with and without text, and report
-	$(BIN)/dagster asset materialize -m mtl_pipeline.definitions \
-	    --select 'key:"$(PIPELINE)/seed_runs" or key:"$(PIPELINE)/evaluation"' \
-	    $(if $(SEEDS),--config-json '{"ops": {"$(PIPELINE)__seed_runs": {"config": {"seeds": $(SEEDS)}}}}')
-	$(BIN)/python -m mtl_pipeline.summary $(PIPELINE)
+	$(RUN) seed_runs evaluation $(if $(SEEDS),--config-json '{"ops": {"$(PIPELINE)__seed_runs": {"config": {"seeds": $(SEEDS)}}}}')
 
 .PHONY: backtest
 backtest: instance  ## train and test in WINDOWS windows of time instead of one; the pipeline has to have run
-	$(BIN)/dagster asset materialize -m mtl_pipeline.definitions --select 'key:"$(PIPELINE)/backtest"' \
-	    $(if $(WINDOWS),--config-json '{"ops": {"$(PIPELINE)__backtest": {"config": {"windows": $(WINDOWS)}}}}')
+	$(RUN) backtest $(if $(WINDOWS),--config-json '{"ops": {"$(PIPELINE)__backtest": {"config": {"windows": $(WINDOWS)}}}}')
 	@cat data/$(PIPELINE)/backtest/report.md
 
 .PHONY: rollback

@@ -2,6 +2,7 @@
 
     python benchmarks/recommending.py --users 3000 --items 3000 --logs 200000 2000000
     python benchmarks/recommending.py --sequence
+    python benchmarks/recommending.py --items 100000 --each 200
 
 Makes a warehouse and text vectors of its own, a network with random weights (it computes what a trained one does), and
 goes through `--frames` blocks of candidates. Processor seconds are the figure to compare on a busy machine; the last
@@ -196,8 +197,15 @@ def main() -> None:
     parser.add_argument(
         "--sequence", action="store_true", help="with features.sequence and the attention encoder"
     )
+    parser.add_argument(
+        "--each", type=int, help="with a candidate stage of so many items from each of its four sources"
+    )
     options = parser.parse_args()
-    spec = PipelineSpec.model_validate(WITH_SEQUENCE if options.sequence else PLAIN)
+    stage = {"sources": ["popular", "newest", "neighbours", "text"], "each": options.each}
+    declared = (WITH_SEQUENCE if options.sequence else PLAIN) | {
+        "recommendations": {"candidates": stage if options.each else None}
+    }
+    spec = PipelineSpec.model_validate(declared)
     print(f"{torch.get_num_threads()} threads of torch; CPU seconds once, CPU µs for each candidate\n")
     print("| interactions | candidates | once, s | features | encoding | network | best | sum | thousand/s |")
     print("|--:|--:|--:|--:|--:|--:|--:|--:|--:|")

@@ -1,5 +1,6 @@
-"""Candidates for recommendation, as the warehouse hands them to a model: every user with every item. A feature of the
-user, or of the item, is there once for all their pairs; one of both, once for all items that it cannot tell apart."""
+"""Candidates for recommendation, as the warehouse hands them to a model: users with items, all of them or those of a
+candidate stage. A feature of the user, or of the item, is there once for all their pairs; one of both, once for all
+items that it cannot tell apart."""
 
 from __future__ import annotations
 
@@ -22,13 +23,17 @@ class OfBoth:
 
 @dataclass(frozen=True)
 class Block:
-    """Some users with all items."""
+    """Some users, each with as many places for items, by default all items in their order."""
 
     users: pl.DataFrame
     """user_id, features of the user and of the moment; with sequences, CHOSEN_FROM and CHOSEN_TO."""
     of_both: list[OfBoth]
     on_offer: np.ndarray
-    """bool [users, items]: whether the item may be recommended to the user."""
+    """bool [users, places]: whether the item may be recommended to the user."""
+    items: np.ndarray | None = None
+    """int64 [users, places]: which item each place has, after a candidate stage."""
+    found: np.ndarray | None = None
+    """uint8 [users, items]: in a sample, a bit for each source of the candidate stage that has the item."""
 
 
 @dataclass(frozen=True)
@@ -38,5 +43,11 @@ class Candidates:
     items: pl.DataFrame
     """item_id and features of the item, in the order of ids."""
     blocks: Iterator[Block]
+    users: int
+    """In all blocks."""
+    sample: Iterator[Block]
+    """Some of the users again, with all items and what the candidate stage found; none without such a stage."""
+    times_chosen: np.ndarray
+    """int64 [items]."""
     chosen: pl.DataFrame | None
     """With sequences, what users chose until now: as chosen.parquet beside the examples."""

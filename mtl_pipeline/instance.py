@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -22,6 +24,14 @@ CLOCK_MAY_HAVE_MOVED_SECONDS = 60
 TRAINING_POOL = "training"
 """The pool of the assets that train."""
 LOST = "The process of this run is gone: it was killed, or the machine was restarted. What it had published stays."
+
+
+@contextmanager
+def open_instance() -> Iterator[dg.DagsterInstance]:
+    """The instance that `DAGSTER_HOME` names, or one that forgets all at the end."""
+    lasting = "DAGSTER_HOME" in os.environ
+    with dg.DagsterInstance.get() if lasting else dg.DagsterInstance.ephemeral() as instance:
+        yield instance
 
 
 class WatchfulRunLauncher(DefaultRunLauncher):

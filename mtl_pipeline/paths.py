@@ -115,3 +115,5 @@ class PipelinePaths:
     tuning_study = InData("tuning_study")
     """Folder: `study.db`, which grows with every trial of every search, and `study.lock`."""
     recommendations = InData("recommendations.parquet")
+    recommendations_report = InData("recommendations_report")
+    """Folder: `report.html`, `report.md` and `figures.parquet` about them."""

@@ -6,22 +6,19 @@ python -m mtl_pipeline.rollback movielens [--to FINGERPRINT]
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-
-import dagster as dg
 
 from mtl_pipeline.champions import PREVIOUS, read_history, short
 from mtl_pipeline.components.assets.champion import rollback_config
 from mtl_pipeline.definitions import defs
+from mtl_pipeline.instance import open_instance
 from mtl_pipeline.paths import PipelinePaths, project_root
 
 
 def run_rollback(pipeline: str, to: str) -> bool:
     """Run the job here and now, recorded where `DAGSTER_HOME` says. Returns whether all of it succeeded."""
     job = defs().resolve_job_def(f"{pipeline}_rollback")
-    lasting = "DAGSTER_HOME" in os.environ
-    with dg.DagsterInstance.get() if lasting else dg.DagsterInstance.ephemeral() as instance:
+    with open_instance() as instance:
         config = rollback_config(pipeline, to)
         result = job.execute_in_process(instance=instance, run_config=config, raise_on_error=False)
     for failure in result.get_step_failure_events():

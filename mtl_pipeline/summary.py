@@ -1,5 +1,5 @@
-"""What `make demo` prints last: metrics per task against the baselines, whether the model was promoted, seconds per
-asset, and where the report is.
+"""What `make run` prints once it has evaluated: metrics per task against the baselines, whether the model was promoted,
+seconds per asset, and where the report is.
 
 python -m mtl_pipeline.summary movielens
 """
@@ -15,10 +15,13 @@ import polars as pl
 
 from mtl_pipeline.champions import Decision
 from mtl_pipeline.components.timings import seconds_per_asset
+from mtl_pipeline.evaluation.studies.history import read_records
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.metrics.metric import CEILING_SHARE
 from mtl_pipeline.paths import PipelinePaths, project_root
 from mtl_pipeline.publishing import reading
+from mtl_pipeline.warehouse.checks import checks_by_asset, run_checks
+from mtl_pipeline.workflows.__main__ import declared
 
 
 def markdown_tables(decimals: int) -> pl.Config:
@@ -49,6 +52,24 @@ def print_metrics(paths: PipelinePaths) -> None:
         print(headline.select("metric", against, "difference", "low", "high", "verdict", "seeds"))
 
 
+def print_recommendations(paths: PipelinePaths) -> None:
+    """Print what the recommendations are like."""
+    with reading(paths.recommendations_report) as folder:
+        figures = pl.read_parquet(folder / "figures.parquet")
+    print(f"\nRecommendations: {paths.recommendations}")
+    print(figures.select("figure", "value", "limit"))
+    print(f"\nAbout them: {paths.recommendations_report / 'report.html'}")
+
+
+def print_warnings(paths: PipelinePaths) -> None:
+    """Print which rules the model and the recommendations break that block nothing."""
+    checks = checks_by_asset(paths, declared(paths.pipeline))
+    for asset in ("model", *(["recommendations"] if paths.recommendations_report.exists() else [])):
+        for result in run_checks(paths, [check for check in checks.get(asset, ()) if not check.blocking]):
+            if not result.passed:
+                print(f"\nBeware, {asset} breaks the rule {result.check.name}: {result.check.explanation}")
+
+
 def print_timings(paths: PipelinePaths) -> None:
     """Print how long each asset took, where a lasting Dagster instance remembers it."""
     if "DAGSTER_HOME" not in os.environ:
@@ -58,6 +79,22 @@ def print_timings(paths: PipelinePaths) -> None:
     print(f"\nseconds per asset, {timings['seconds'].sum():.0f} in all\n{timings}")
 
 
+def print_summary(paths: PipelinePaths) -> None:
+    """Print all of it, for a pipeline that has an evaluation."""
+    with markdown_tables(decimals=4):
+        print_metrics(paths)
+    for caveat in read_records(paths.evaluation_history)[-1].caveats:
+        print(f"\nBeware: {caveat}")
+    decision = Decision.read(paths.evaluation / "decision.json")
+    print("\n" + "\n- ".join([decision.verdict, *decision.reasons]))
+    with markdown_tables(decimals=1):
+        print_timings(paths)
+    print(f"\nReport: {paths.evaluation / 'report.html'}")
+    if paths.recommendations_report.exists():
+        with markdown_tables(decimals=3):
+            print_recommendations(paths)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Print the test metrics of a pipeline that has been run.")
     parser.add_argument("pipeline")
@@ -65,15 +102,8 @@ def main() -> int:
     if not (paths.evaluation / "metrics.parquet").is_file():
         print(f"{paths.evaluation} holds no evaluation: materialize the pipeline first", file=sys.stderr)
         return 1
-    with markdown_tables(decimals=4):
-        print_metrics(paths)
-    decision = Decision.read(paths.evaluation / "decision.json")
-    print("\n" + "\n- ".join([decision.verdict, *decision.reasons]))
-    with markdown_tables(decimals=1):
-        print_timings(paths)
-    print(f"\nReport: {paths.evaluation / 'report.html'}")
-    if paths.recommendations.exists():
-        print(f"Recommendations: {paths.recommendations}")
+    print_summary(paths)
+    print_warnings(paths)
     return 0
 
 

@@ -14,6 +14,10 @@ from mtl_pipeline.publishing import one_version_each
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.spec.assets import embeddings_name
 
+PRIORITY = "dagster/priority"
+"""Tag: of what could start, the highest goes first. Checks do, then `rejected_rows`, and text is embedded last, so that
+what is wrong shows before anything takes long."""
+
 AssetBody = Callable[..., dg.MaterializeResult]
 
 

@@ -114,7 +114,8 @@ def key_columns(spec: PipelineSpec, table: str) -> Iterator[DeclaredColumn]:
             yield DeclaredColumn(spec.available_from, "available_from", ("available_from",), TIME)
         return
     if spec.timed:
-        yield DeclaredColumn("timestamp", "time of the interactions", ("raw", "interactions"), TIME)
+        key = spec.needing_time[0]
+        yield DeclaredColumn("timestamp", f"{key} needs a time", tuple(key.split(".")), TIME)
     for key, names in (
         ("interaction_key", spec.interaction_key),
         ("ids", spec.ids),

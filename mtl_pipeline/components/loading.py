@@ -1,8 +1,13 @@
 """Loading every pipeline below defs/, with messages that a user can act upon."""
 
+import logging
+import os
 import re
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_args
 
 import dagster as dg
@@ -10,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from mtl_pipeline.components.declaration import did_you_mean
+from mtl_pipeline.components.refused import refused_pipeline
 from mtl_pipeline.components.yaml_lines import line_of, refuse_unclear_yaml
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.schema import COMPONENT_TYPE
@@ -17,6 +23,8 @@ from mtl_pipeline.spec import PipelineSpec, SpecError
 from mtl_pipeline.spec.base import NAME_PATTERN
 from mtl_pipeline.spec.sections import SIZE_PATTERN
 
+VALIDATING = "DAGSTER_IS_DEFS_VALIDATION_CLI"
+"""The variable by which Dagster says that `dg check defs` or `dagster definitions validate` looks."""
 FILE_KEYS = ["type", "attributes", "requirements", "post_processing", "template_vars_module"]
 """What Dagster knows at the top of a defs.yaml."""
 PATTERNS = {
@@ -25,26 +33,58 @@ PATTERNS = {
 }
 
 
-def load_pipelines(folder: Path) -> dg.Definitions:
+def load_pipelines(folder: Path, *, strict: bool | None = None) -> dg.Definitions:
     """The definitions of all folders below the `defs` folder of a project.
 
-    Raises UserError where a defs.yaml cannot be used: file, line, what is wrong, what is allowed.
-    Dagster's own error says so too, but below two hundred lines of stack traces.
+    A pipeline that cannot be used does not stop the others: one asset in its place says why. `strict`, by default where
+    `dg check defs` looks, raises UserError instead: file, line, what is wrong, what is allowed. Dagster's own error
+    says so too, but below two hundred lines of stack traces.
     """
-    for file in sorted(folder.glob("**/defs.yaml")):
+    strict = VALIDATING in os.environ if strict is None else strict
+    files = sorted(folder.glob("**/defs.yaml"))
+    try:
+        return explained(files, partial(dg.load_from_defs_folder, path_within_project=folder))
+    except Exception:
+        project = dg.ComponentTree.for_project(folder)
+        # Dagster loads Python files that stand beside the pipelines with all of them, or not at all.
+        if strict or any(path.name != "__init__.py" for path in project.defs_module_path.glob("*.py")):
+            raise
+    return dg.Definitions.merge(*(load_or_refuse(project, file) for file in files))
+
+
+def load_or_refuse(project: dg.ComponentTree, file: Path) -> dg.Definitions:
+    """The definitions of one pipeline, or what stands in its place."""
+    folder = file.parent
+    below = folder.relative_to(project.defs_module_path).parts
+    module = ModuleType(".".join([project.defs_module_name, *below]))
+    module.__file__, module.__path__ = None, [str(folder)]
+    tree = dg.ComponentTree.from_module(defs_module=module, project_root=project.project_root)
+    try:
+        return explained([file], partial(tree.build_defs, folder))
+    except Exception as error:
+        *_, cause = causes(error)
+        reason = str(cause) if isinstance(cause, UserError) else f"{file}: {cause!r}"
+    logging.getLogger(__name__).error("The pipeline %s is left out. %s", folder.name, reason)
+    return refused_pipeline(file, reason)
+
+
+def explained(files: Iterable[Path], load: Callable[[], dg.Definitions]) -> dg.Definitions:
+    """What `load` makes of these files. Raises UserError where it fails for a reason that the user can mend."""
+    for file in files:
         refuse_unclear_yaml(file)
     try:
-        return dg.load_from_defs_folder(path_within_project=folder)
+        with warnings.catch_warnings(category=dg.BetaWarning, action="ignore"):
+            return load()
     except Exception as error:
-        message = next(filter(None, map(explain, causes(error))), None) or wrong_type(folder)
+        message = next(filter(None, map(explain, causes(error))), None) or wrong_type(files)
         if message is None:
             raise
     raise UserError(message)
 
 
-def wrong_type(folder: Path) -> str | None:
+def wrong_type(files: Iterable[Path]) -> str | None:
     """Dagster's error about an unknown `type` does not say in which file."""
-    for file in sorted(folder.glob("**/defs.yaml")):
+    for file in files:
         declared = str((yaml.safe_load(file.read_text()) or {}).get("type"))
         if declared.startswith("mtl_pipeline.") and declared != COMPONENT_TYPE:
             return f"{file}:{line_of(file, ['type'])}: type: there is no {declared}; it is: {COMPONENT_TYPE}"

@@ -8,16 +8,20 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from mtl_pipeline.escaping import markdown_text
+from mtl_pipeline.escaping import markdown_text, printable
 
 LONGEST_CELL = 80
+IN_SHORT = "in short"
+"""Metadata: what was made, in one line."""
 
 
-def published(version: str, target: Path, metadata: Mapping[str, Any]) -> dg.MaterializeResult:
+def published(
+    version: str, target: Path, metadata: Mapping[str, Any], *, in_short: str
+) -> dg.MaterializeResult:
     """The result of an asset that published `target`; `version` changes with its content."""
     return dg.MaterializeResult(
         data_version=dg.DataVersion(version),
-        metadata={**metadata, "dagster/uri": dg.MetadataValue.path(target)},
+        metadata={IN_SHORT: in_short, **metadata, "dagster/uri": dg.MetadataValue.path(target)},
     )
 
 
@@ -57,8 +61,18 @@ def markdown_table(frame: pl.DataFrame) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md("\n".join(f"| {' | '.join(line)} |" for line in lines))
 
 
+def table(frame: pl.DataFrame) -> dg.TableMetadataValue:
+    """A small frame with a row or more as a table of plain text, for the UI and for terminals; long cells are cut."""
+    rows = [{name: plain_cell(value) for name, value in row.items()} for row in frame.to_dicts()]
+    return dg.MetadataValue.table([dg.TableRecord(row) for row in rows])
+
+
 def cell(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else markdown_text(plain_cell(value))
+
+
+def plain_cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
-    text = " ".join(str("" if value is None else value).split())
-    return markdown_text(text if len(text) <= LONGEST_CELL else text[: LONGEST_CELL - 1] + "…")
+    text = printable(" ".join(str("" if value is None else value).split()))
+    return text if len(text) <= LONGEST_CELL else text[: LONGEST_CELL - 1] + "…"

@@ -24,7 +24,7 @@ from mtl_pipeline.components.declaration import check_declaration
 from mtl_pipeline.components.scaffolding import PipelineScaffolder
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths, project_root
-from mtl_pipeline.spec import NAME_PATTERN, PipelineSpec
+from mtl_pipeline.spec import NAME_PATTERN, PipelineSpec, as_asked
 from mtl_pipeline.spec.assets import runs_seeds_nightly
 from mtl_pipeline.warehouse.checks import checks_by_asset
 
@@ -54,12 +54,13 @@ class MultiTaskPipeline(dg.Component):
                 f"{context.path}: a folder that names a pipeline has a name such as news or shop_2"
             )
         root = project_root(context.project_root)
-        pipeline = PipelineContext(name, attributes, PipelinePaths(root, name))
+        pipeline = PipelineContext(name, as_asked(attributes), PipelinePaths(root, name))
         check_declaration(file, pipeline)
         return cls(pipeline)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        return define_assets(self.pipeline)
+        hidden = self.pipeline.spec.example and not self.pipeline.paths.raw.is_dir()
+        return dg.Definitions() if hidden else define_assets(self.pipeline)
 
 
 def define_pipeline(name: str, spec: PipelineSpec) -> dg.Definitions:
@@ -80,10 +81,10 @@ def define_assets(pipeline: PipelineContext) -> dg.Definitions:
         baselines_asset(pipeline),
         model_asset(pipeline),
         evaluation_asset(pipeline),
-        champion_asset(pipeline),
-        *([recommendations_asset(pipeline)] if spec.recommends else []),
     ]
     studies = [tuning_asset(pipeline), backtest_asset(pipeline)]
+    recommending = [champion_asset(pipeline), *([recommendations_asset(pipeline)] if spec.recommends else [])]
+    (studies if spec.is_quick else assets).extend(recommending)
     (assets if runs_seeds_nightly(spec) else studies).append(seed_runs_asset(pipeline))
     checks = checks_by_asset(pipeline.paths, spec)
     job = dg.define_asset_job(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,12 @@ from mtl_pipeline.errors import UserError
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.learning.data.dataset import TextVectors
 from mtl_pipeline.learning.data.pairs import encode_pairs, encode_side
+from mtl_pipeline.learning.reranking import POOL, Reranker
 from mtl_pipeline.learning.training.loop import Log
 from mtl_pipeline.learning.training.members import device
 from mtl_pipeline.learning.training.ranker import load_ranker
 from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.progress import ProgressLog
 from mtl_pipeline.publishing import ensure_writable, publish_file
 from mtl_pipeline.spec import PipelineSpec, entire_space_name
 
@@ -32,6 +35,8 @@ class RecommendationsSummary:
     candidates: int
     distinct_items: int
     score: str
+    figures: dict[str, float]
+    """What the candidate stage found of the best of all items, and what re-ranking kept of the score."""
     seconds: float
     fingerprint: str
 
@@ -52,22 +57,36 @@ def recommend(
     """
     started = time.perf_counter()
     ensure_writable(target)
-    ranker, encoder = load_ranker(model, spec, TextVectors.read(paths, spec))
-    score = spec.recommendations.score or default_score(spec)
+    text, declared = TextVectors.read(paths, spec), spec.recommendations
+    ranker, encoder = load_ranker(model, spec, text)
+    score = declared.score or default_score(spec)
     chosen, items = encoder.encode_chosen(candidates.chosen), encode_side(encoder, candidates.items)
     chosen, items = (
         chosen and chosen.to(device()),
         items.to(device()),
     )  # moved once for all blocks and networks
-    best: list[pl.DataFrame] = []
-    scored = 0
-    for block in candidates.blocks:
+    ids, reranker = candidates.items["item_id"], Reranker.of(spec, candidates, text)
+
+    def scored(block: Block) -> pl.DataFrame:
         pairs = encode_pairs(encoder, block, items, chosen)
-        predictions = pl.DataFrame(prediction_columns(ranker.predict(pairs), spec))
-        ids = candidates.items["item_id"]
-        best.append(best_per_user(block, ids, predictions, score, spec.recommendations.per_user))
-        scored += int(block.on_offer.sum())
-        log(f"{scored:,} candidates scored")
+        return pl.DataFrame(prediction_columns(ranker.predict(pairs), spec))
+
+    best: list[pl.DataFrame] = []
+    plain, pool, number = 0.0, declared.per_user * (POOL if reranker else 1), 0
+    done, progress = 0, ProgressLog(log, "candidates of users scored")
+    for block in candidates.blocks:
+        lists = best_per_user(block, ids, scored(block), score, pool)
+        plain += float(lists.filter(pl.col("rank") <= declared.per_user)["score"].sum())
+        best.append(reranker.best(lists, declared.per_user) if reranker else lists)
+        number += int(block.on_offer.sum())
+        done += len(block.users)
+        progress(done, candidates.users)
+    figures = {}
+    if reranker and plain:
+        figures["score kept by re-ranking"] = float(pl.concat(best)["score"].sum()) / plain
+    if declared.candidates:
+        of_sample = partial(best_per_user, items=ids, score=score, per_user=declared.per_user)
+        figures |= recall(candidates.sample, scored, of_sample, declared.candidates.sources)
     first = ["user_id", "item_id", "rank", "score"]
     result = pl.concat(best).select(*first, pl.exclude(first))
     with publish_file(target) as temporary:
@@ -77,12 +96,36 @@ def recommend(
     return RecommendationsSummary(
         users=result["user_id"].n_unique(),
         rows=len(result),
-        candidates=scored,
+        candidates=number,
         distinct_items=result["item_id"].n_unique(),
         score=score,
+        figures={name: round(value, 4) for name, value in figures.items()},
         seconds=round(time.perf_counter() - started, 2),
         fingerprint=fingerprint,
     )
+
+
+def recall(
+    sample: Iterable[Block],
+    scored: Callable[[Block], pl.DataFrame],
+    best: Callable[..., pl.DataFrame],
+    sources: Sequence[str],
+) -> dict[str, float]:
+    """Which share of the best of all items, and of their score, the candidate stage and each of its sources keep for a
+    sample of users with all items."""
+    bits = {"recall": 255} | {f"recall of {source}": 1 << bit for bit, source in enumerate(sources)}
+    parts = []
+    for block in sample:
+        assert block.found is not None
+        predictions = scored(block).with_columns(_found=pl.Series(block.found.ravel()))
+        full = best(block, predictions=predictions)
+        staged = best(replace(block, on_offer=block.on_offer & (block.found > 0)), predictions=predictions)
+        found = {name: (full["_found"] & bit > 0).sum() for name, bit in bits.items()}
+        parts.append({"best": len(full), "score": full["score"].sum(), "kept": staged["score"].sum()} | found)
+    total = pl.DataFrame(parts).cast(pl.Float64).sum().row(0, named=True)
+    shares = {name: total[name] / (total["best"] or 1) for name in bits}
+    shares["score kept"] = total["kept"] / (total["score"] or 1)
+    return {f"candidate {name}": share for name, share in shares.items()}
 
 
 def prediction_columns(predictions: Mapping[str, np.ndarray], spec: PipelineSpec) -> list[pl.Series]:
@@ -99,22 +142,25 @@ def prediction_columns(predictions: Mapping[str, np.ndarray], spec: PipelineSpec
 
 
 def default_score(spec: PipelineSpec) -> str:
-    """The expected number of goals that an item reaches: the sum of the probabilities, over the entire space, of the
-    binary tasks that no other binary task is conditional on; without any, the first ordered task."""
-    binary = [task for task in spec.tasks if KINDS[task.kind].is_event]
-    steps = {task.given for task in binary}
-    goals = [task.name for task in binary if task.name not in steps]
-    return " + ".join(
-        entire_space_name(name) if name in spec.entire_space_tasks else name
-        for name in goals or [task.name for task in spec.tasks if KINDS[task.kind].is_ordered][:1]
-    )
+    """How much good is to be expected: over the good tasks that no other good task is conditional on, the sum of the
+    products along their chains, each times the probabilities that nothing bad happens then. What is bad counts with
+    those steps of its chain that the good task does not already imply: of a purchase, with the return alone."""
+    good = spec.good_tasks
+    steps = {task.given for task in good}
+    bad = [spec.chain(task) for task in spec.tasks if task.good is False]
+    terms = []
+    for goal in [spec.chain(task) for task in good if task.name not in steps]:
+        spoils = [[step.name for step in chain if step not in goal] for chain in bad]
+        factors = [f"(1 - {' * '.join(steps)})" for steps in spoils if steps]
+        terms.append(" * ".join([*(step.name for step in goal), *factors]))
+    return " + ".join(terms)
 
 
 def best_per_user(
     block: Block, items: pl.Series, predictions: pl.DataFrame, score: str, per_user: int
 ) -> pl.DataFrame:
     """Each user's rows with the highest scores, with `rank` from 1; ties go to the smaller item id. `predictions`: of
-    all pairs, one user after another."""
+    all places, one user after another."""
     try:
         scores = predictions.select(pl.sql_expr(score).cast(pl.Float64).alias("score"))["score"]
     except pl.exceptions.PolarsError as error:
@@ -129,10 +175,11 @@ def best_per_user(
             "divide by nothing that may be 0, and take no root or logarithm of it"
         )
     values = np.where(block.on_offer, scores.fill_null(-np.inf).to_numpy().reshape(usable.shape), -np.inf)
-    last = max(0, len(items) - per_user)
-    enough = np.partition(values, last, axis=1)[:, last, None] if len(items) else values
-    user, item = np.nonzero(block.on_offer & (values >= enough))  # with ties, more than asked for
-    places = user * len(items) + item
+    last = max(0, values.shape[1] - per_user)
+    enough = np.partition(values, last, axis=1)[:, last, None] if values.shape[1] else values
+    user, place = np.nonzero(block.on_offer & (values >= enough))  # with ties, more than asked for
+    item = place if block.items is None else block.items[user, place]
+    places = user * values.shape[1] + place
     return (
         predictions[places]
         .with_columns(block.users["user_id"][user], items[item], scores[places])

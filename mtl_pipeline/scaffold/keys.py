@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 import duckdb
 
@@ -23,32 +24,32 @@ WORDS = {
     """),
 }
 """Words in the names of ids, surest first."""
-ID_WORDS = set(words("id ids key code sku isbn asin uid iid number no"))
+ID_WORDS = words("id ids key code sku isbn asin uid iid number no")
 TIME_WORDS = words("timestamp time datetime ts date created occurred at when day")
 
 
 def find_shared_key(
-    connection: duckdb.DuckDBPyConnection,
-    interactions: Profile,
-    entity: Profile,
-    candidates: Collection[Column],
+    connection: duckdb.DuckDBPyConnection, log: Profile, entity: Profile, candidates: Collection[Column]
 ) -> tuple[Column, Column]:
-    """Which of the candidates among the columns of interactions refers to a table, and to which of its columns.
+    """Which of the candidates among the columns of a log refers to a table, and to which of its columns.
 
-    Same names count most, then names that sound like the entity, then the share of values that match.
+    Same names count most, then names that sound like the entity, then the share of distinct values that match.
     Raises UserError where none does.
     """
+    matched = connection.execute(
+        "SELECT ours.name, theirs.name, count(*) FROM values_interactions AS ours "
+        f"JOIN values_{entity.table} AS theirs USING (value) GROUP BY ALL"
+    ).fetchall()
     pairs = [
-        ((ours.words == theirs.words, loudness(ours, entity.table), share), ours, theirs)
-        for ours in candidates
-        for theirs in entity.columns.values()
-        if theirs.unique and not is_time(ours)
-        if (share := share_matched(connection, ours, entity.table, theirs)) > 0
+        ((ours.words == theirs.words, loudness(ours, entity.table), count / ours.distinct), ours, theirs)
+        for our_name, their_name, count in matched
+        if (ours := log.columns[our_name]) in candidates and not is_time(ours)
+        if (theirs := entity.columns[their_name]).unique
     ]
     certain = [pair for pair in pairs if pair[0][0] or pair[0][1] or pair[0][2] > 0.5]
     if not certain:
         raise UserError(
-            f"no column of {interactions.path} holds the ids of {entity.path}: "
+            f"no column of {log.path} holds the ids of {entity.path}: "
             f"{', '.join(column.name for column in candidates)} against {', '.join(entity.columns)}. "
             f"Name it: --{entity.table.removesuffix('s')}-id COLUMN"
         )
@@ -62,49 +63,55 @@ def find_id(candidates: Collection[Column], table: str) -> Column | None:
     return loudest if loudest and loudness(loudest, table) > 0 else None
 
 
-def find_time(candidates: Iterable[Column]) -> Column | None:
+def find_time(candidates: Collection[Column]) -> Column | None:
     """A column of times whose name says so; failing that, one that holds dates."""
-    timed = [column for column in candidates if column.time_format]
-    named = [column for column in timed if is_time(column)]
-    if named:
-        return min(named, key=lambda column: min(map(TIME_WORDS.index, set(TIME_WORDS) & set(column.words))))
-    return next((column for column in timed if not column.numeric), None)
+    if named := [column for column in candidates if is_time(column)]:
+        return min(named, key=lambda column: min(map(TIME_WORDS.index, {*TIME_WORDS} & {*column.words})))
+    return next((column for column in candidates if column.time_formats and not column.numeric), None)
 
 
 def loudness(column: Column, table: str) -> float:
     """How much a name sounds like the id of a table: 0 not at all, 1 at most."""
-    words = WORDS[table]
-    heard = [words.index(word) for word in column.words if word in words]
-    if not heard or not (len(column.words) == 1 or ID_WORDS & set(column.words)):
+    heard = [WORDS[table].index(word) for word in column.words if word in WORDS[table]]
+    if not heard or not (len(column.words) == 1 or column.sounds(ID_WORDS)):
         return 0
-    return 1 - min(heard) / len(words)
+    return 1 - min(heard) / len(WORDS[table])
 
 
 def is_time(column: Column) -> bool:
-    return column.time_format is not None and bool(set(TIME_WORDS) & set(column.words))
+    return bool(column.time_formats) and column.sounds(TIME_WORDS)
 
 
-def share_matched(connection: duckdb.DuckDBPyConnection, ours: Column, table: str, theirs: Column) -> float:
-    """Share of the distinct values of `ours`, of interactions, that a column of the other table has."""
-    (matched,) = fetch_one(
-        connection,
-        f"SELECT count(*) FROM (SELECT DISTINCT {quote_identifier(ours.name)} AS value "
-        f"FROM raw_interactions) SEMI JOIN (SELECT {quote_identifier(theirs.name)} AS value "
-        f"FROM raw_{table}) USING (value)",
-    )
-    return matched / max(ours.distinct, 1)
+def columns_of(
+    connection: duckdb.DuckDBPyConnection, key: Column, others: Collection[Column]
+) -> dict[str, Column]:
+    """Those of the other columns of a log that belong to the key, as a title to each item: they have one value for each
+    of its values, which come again. What is 0 or 1 is rather said of a row."""
+    others = [column for column in others if not (column.useless or column.boolean)]
+    if not others or key.distinct > key.rows / 2:
+        return {}
+    pair = f"count(DISTINCT struct_pack(a := {quote_identifier(key.name)}, b := {{}}))"
+    counted = ", ".join(pair.format(quote_identifier(column.name)) for column in others)
+    counts = fetch_one(connection, f"SELECT {counted} FROM raw_interactions")
+    return {
+        column.name: replace(column, rows=key.distinct, present=min(column.present, key.distinct))
+        for column, count in zip(others, counts, strict=True)
+        if count <= 1.01 * key.distinct
+    }
 
 
 def find_interaction_key(
-    connection: duckdb.DuckDBPyConnection, interactions: Profile, ids: dict[str, Column], time: Column | None
+    connection: duckdb.DuckDBPyConnection, log: Profile, ids: Mapping[str, Column], time: Column | None
 ) -> list[str]:
-    """The user and the item where they tell nearly all rows apart, else the time as well."""
-    if not ids:
-        return ["source_line"]
-    if time is None:
-        return list(ids)
-    columns = quote_identifiers(column.name for column in ids.values())
-    (distinct,) = fetch_one(
-        connection, f"SELECT count(*) FROM (SELECT DISTINCT {columns} FROM raw_interactions)"
-    )
-    return list(ids) if len(ids) == 2 and distinct >= 0.98 * interactions.rows else [*ids, "timestamp"]
+    """The user and the item, or else the time as well, where they tell nearly all rows apart; failing that, the line.
+    Where there is a time, rows that are alike in everything are one."""
+    roles = {**ids, **({"timestamp": time} if time else {})}
+    keys = [[*ids]] * (len(ids) == 2) + [[*roles]] * bool(ids)
+    columns = [quote_identifiers(roles[role].name for role in key) for key in keys]
+    counted = [
+        f"(SELECT count(*) FROM (SELECT DISTINCT {key} FROM raw_interactions))" for key in [*columns, "*"]
+    ]
+    *counts, different = fetch_one(connection, f"SELECT {', '.join(counted)}")
+    rows = different if time else log.rows
+    found = (key for key, count in zip(keys, counts, strict=True) if count >= 0.98 * rows)
+    return next(found, [*ids, "source_file", "source_line"])

@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from itertools import chain, count
 
-import duckdb
-
-from mtl_pipeline.scaffold.profile import Column
-from mtl_pipeline.warehouse.templates import quote_identifier, quote_literal
-
-
-@dataclass(frozen=True)
-class Selected:
-    """A column that a table's SQL delivers."""
-
-    expression: str
-    name: str
-    note: str = ""
+from mtl_pipeline.scaffold.profile import Column, Profile, reference
+from mtl_pipeline.warehouse.templates import quote_literal
 
 
 @dataclass
 class TablePlan:
     """One SQL file."""
 
-    table: str
-    file: str
-    header: list[str]
-    notes: list[str] = field(default_factory=list)
-    selected: list[Selected] = field(default_factory=list)
+    profile: Profile
+    note: str = ""
+    selected: dict[str, str] = field(default_factory=dict)
+    """By name of the column, its line in the SELECT."""
     rejections: list[str] = field(default_factory=list)
     """Calls of the macros that refuse a row."""
     unused: dict[str, str] = field(default_factory=dict)
@@ -39,57 +25,45 @@ class TablePlan:
     numeric: list[str] = field(default_factory=list)
     times: list[str] = field(default_factory=list)
     """TIMESTAMP columns that are no features."""
+    suspects: list[str] = field(default_factory=list)
+    """Numbers that may count what is to be predicted."""
     candidates: list[str] = field(default_factory=list)
     """Columns that may be labels or features: only their owner knows."""
 
-    @property
-    def names(self) -> set[str]:
-        return {column.name for column in self.selected}
-
     def deliver(self, name: str, expression: str, note: str = "") -> None:
-        self.selected.append(Selected(expression, name, note))
+        alias = "" if expression == reference(name) else f" AS {reference(name)}"
+        self.selected[name] = f"{expression}{alias}," + (f" -- {one_line(note)}" if note else "")
 
-    def read(
-        self,
-        name: str,
-        macro: str,
-        arguments: str,
-        note: str = "",
-        *,
-        form: str = "{}",
-        optional: bool = True,
-    ) -> None:
-        """Deliver what a macro reads, in this form, and reject rows where it cannot; `optional` lets blanks pass."""
-        self.deliver(name, form.format(f"{macro}({arguments})"), note)
+    def read(self, name: str, macro: str, arguments: str, note: str = "", *, optional: bool = True) -> None:
+        """Deliver what a macro reads, and reject rows where it cannot; `optional` lets blanks pass."""
+        self.deliver(name, f"{macro}({arguments})", note)
         self.rejections.append(f"unless_{macro}({arguments}{', optional := true' if optional else ''})")
 
     def select_id(self, column: Column, name: str, *, whole: bool) -> None:
         """Ids stay strings unless they are `whole` numbers."""
-        value = reference(column.name)
         if whole:
-            self.read(name, "whole_number", value, optional=False)
+            self.read(name, "whole_number", column.sql, optional=False)
         else:
-            self.deliver(name, value)
-            self.rejections.append(f"unless_present({value})")
+            self.deliver(name, column.text)
+            self.rejections.append(f"unless_present({column.sql})")
 
     def select_time(self, column: Column, name: str, *, optional: bool) -> None:
         """Times become TIMESTAMPs in UTC."""
-        ambiguous = " (or the other way round? look)" if "/" in str(column.time_format) else ""
-        self.read(name, "moment", time_arguments(column), f"UTC{ambiguous}", optional=optional)
+        formats = column.time_formats
+        note = f"UTC. DECIDE which it is: {' or '.join(formats)}" if len(formats) > 1 else "UTC"
+        self.read(name, "moment", f"{column.sql}, {quote_literal(formats[0])}", note, optional=optional)
 
     def select_number(self, column: Column, name: str) -> None:
-        """A numeric feature; a flag is one of 0 and 1."""
-        self.numeric.append(name)
+        """A flag is one of 0 and 1."""
         if column.boolean:
-            self.read(name, "flag", reference(column.name))
+            self.read(name, "flag", column.sql)
         else:
-            self.read(name, "decimal_number", reference(column.name), seen_range(column))
+            self.read(name, "decimal_number", column.sql, column.range)
 
     def select_category(self, column: Column, name: str) -> None:
         shown = ", ".join(column.values[:4]) + (", …" if len(column.values) > 4 else "")
         note = f"{column.distinct} values" + (f": {shown}" if column.values and len(shown) <= 60 else "")
-        self.deliver(name, reference(column.name), note)
-        self.categorical.append(name)
+        self.deliver(name, column.text, note)
 
 
 @dataclass(frozen=True)
@@ -98,6 +72,9 @@ class TaskPlan:
     kind: str
     given: str | None = None
     note: str = ""
+    classes: list[str] = field(default_factory=list)
+    good: bool = True
+    """False where it sounds like what should not happen, such as a return."""
 
 
 @dataclass(frozen=True)
@@ -111,46 +88,40 @@ class Labels:
 
 @dataclass(frozen=True)
 class PipelinePlan:
-    """Everything that the templates of defs.yaml and SQL need."""
+    """Everything that the templates of defs.yaml and SQL need; `ids` are columns of interactions by role."""
 
     name: str
+    raw: Mapping[str, object]
+    """The section `raw`."""
     tables: dict[str, TablePlan]
-    ids: list[str]
+    ids: dict[str, str]
     key: list[str]
-    timed: bool
+    time: Column | None
     labels: Labels
+
+    @property
+    def found(self) -> Iterator[str]:
+        """What to say on screen about keys, times, tasks and leaks."""
+        yield from (f"{role}: {column}" for role, column in self.ids.items())
+        yield f"time: {f'{self.time.name} ({self.time.time_formats[0]})' if self.time else 'none'}"
+        yield f"tasks: {', '.join(task.name for task in self.labels.tasks)}"
+        for table, plan in self.tables.items():
+            says = {
+                "features": [*plan.categorical, *plan.numeric],
+                "features or tasks": plan.candidates,
+                "may know the future": plan.suspects,
+                "left out": plan.unused,
+            }
+            yield from (f"{table}, {what}: {', '.join(names)}" for what, names in says.items() if names)
 
 
 def free_name(name: str, extra: str, taken: Collection[str]) -> str:
-    """The name; where it is taken, with `extra` before it, and then with a number behind it."""
-    names = chain([name, f"{extra}_{name}"], (f"{extra}_{name}_{number}" for number in count(2)))
-    return next(free for free in names if free not in taken)
+    """The name, with `extra` before it as often as it is taken."""
+    while name in taken:
+        name = f"{extra}_{name}"
+    return name
 
 
-def reference(name: str) -> str:
-    """A column in SQL: quoted only where it must be."""
-    plain = name.isascii() and name.isidentifier() and name.lower() not in keywords()
-    return name if plain else quote_identifier(name)
-
-
-@cache
-def keywords() -> frozenset[str]:
-    """Words that DuckDB takes for something else than a column's name."""
-    with duckdb.connect() as connection:
-        rows = connection.execute(
-            "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category IN ('reserved', 'type_function')"
-        ).fetchall()
-    return frozenset(row[0] for row in rows)
-
-
-def time_arguments(column: Column) -> str:
-    return f"{reference(column.name)}, {quote_literal(column.time_format or 'ISO')}"
-
-
-def seen_range(column: Column) -> str:
-    return f"seen: {short(column.minimum)} to {short(column.maximum)}"
-
-
-def short(number: float) -> str:
-    """4.0 -> 4, 0.5 -> 0.5."""
-    return f"{number:.10g}"
+def one_line(text: str) -> str:
+    """For comments, which end with the line and hold no control characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

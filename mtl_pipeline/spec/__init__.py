@@ -16,8 +16,16 @@ from mtl_pipeline.spec.base import (
     entire_space_name,
 )
 from mtl_pipeline.spec.features import ColumnFeatures, HistoryFeature, Sequence
-from mtl_pipeline.spec.learning import MMoESettings, Model, PLESettings, SharedBottomSettings, Training
+from mtl_pipeline.spec.learning import (
+    Baselines,
+    MMoESettings,
+    Model,
+    PLESettings,
+    SharedBottomSettings,
+    Training,
+)
 from mtl_pipeline.spec.pipeline import PipelineSpec
+from mtl_pipeline.spec.quick import as_asked
 from mtl_pipeline.spec.sections import (
     Backtest,
     Encoder,

@@ -58,7 +58,8 @@ def examples_settings(spec: PipelineSpec) -> dict[str, Any]:
 
 
 def training_settings(spec: PipelineSpec) -> dict[str, Any]:
-    return parts(spec, "tasks", "features", "model", "training", "seed")
+    tasks = [task.model_dump(mode="json", exclude={"good"}) for task in spec.tasks]
+    return parts(spec, "features", "model", "training", "baselines", "seed", "is_quick") | {"tasks": tasks}
 
 
 def network_settings(spec: PipelineSpec) -> dict[str, Any]:

@@ -110,6 +110,9 @@ class Features(SpecModel):
     interactions: ColumnFeatures = ColumnFeatures()
     """What was known when the item was shown: device, position, hour. When recommending it is unknown (NULL), except
     for what `recommendations.context` sets."""
+    clip: bool = True
+    """Whether a number beyond those of the training rows counts as the nearest of them, for whatever learns or
+    predicts: what a network makes of numbers that it never saw is anybody's guess."""
     history: list[HistoryFeature] = []
     """Statistics over earlier interactions; the interaction itself and all later ones are left out."""
     sequence: Sequence | None = None

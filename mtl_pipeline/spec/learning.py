@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
 from mtl_pipeline.spec.base import SpecModel
 
 Architecture = Literal["shared_bottom", "mmoe", "ple"]
+Baseline = Literal["popularity", "linear", "boosted_trees", "single_task"]
 LossNormalisation = Literal["labels", "tasks"]
 Numbers = Literal["linear", "piecewise"]
 SequenceEncoder = Literal["mean", "target_attention", "transformer"]
@@ -88,6 +89,8 @@ class Training(SpecModel):
     loss_normalisation: LossNormalisation = "labels"
     """labels: every observed label has the same weight, so tasks observed more often count for more. tasks: every task
     has the same weight, however few labels it has."""
+    rows: int | None = Field(default=None, ge=1)
+    """From how many training rows all models learn at most, drawn by a hash; by default from all."""
     epochs: int = Field(default=20, ge=1)
     """Passes over the training split, at most."""
     patience: int = Field(default=4, ge=1)
@@ -113,3 +116,14 @@ class Training(SpecModel):
     members: int = Field(default=1, ge=1)
     """Networks with different seeds whose mean predicts; the baseline `single_task` has as many. Training and
     predicting take that many times as long."""
+
+
+class Baselines(SpecModel):
+    """What the ranker is measured against, besides the constant answer, which is always made. They take much of a run's
+    time; the report says where they are fewer, or learned from fewer rows."""
+
+    models: list[Baseline] = list(get_args(Baseline))
+    """Which are made. Without single_task the model has no guard, and what joint training gives is not measured."""
+    rows: int | None = Field(default=None, ge=1)
+    """From how many training rows each may learn at most, drawn by a hash of those on which its task was observed. By
+    default single_task learns from all, and the others from half a million."""

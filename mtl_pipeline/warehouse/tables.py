@@ -18,6 +18,7 @@ from mtl_pipeline.warehouse.connection import (
     create_macros,
     fetch_one,
     open_warehouse,
+    query_types,
     run_sql,
 )
 from mtl_pipeline.warehouse.features.label_times import steps_column, time_known
@@ -79,6 +80,7 @@ def build_table(paths: PipelinePaths, spec: PipelineSpec, table: str) -> TableSu
             "spec": spec,
             "table": table,
             "key": table_key(spec, table),
+            "never_null": list(dict.fromkeys([*table_key(spec, table), *time_columns(spec, table)[:1]])),
             "references": referenced_tables(spec, table),
             "has_known_at": has_known_at,
             "times_known": {label: time_known(spec, label, has_known_at) for label in spec.labels},
@@ -138,11 +140,13 @@ def apply_pipeline_sql(
     path = paths.sql / f"{scan.table}.sql"
     query = read_pipeline_sql(connection, path)
     try:
-        delivered = {row[0]: row[1] for row in connection.execute(f"DESCRIBE {query}").fetchall()}
+        delivered = query_types(connection, query)
         required = [*required_columns(spec, scan.table), *PROVENANCE_COLUMNS, "rejection"]
         if missing := [column for column in required if column not in delivered]:
+            why = f" ({spec.needing_time[0]} needs a time)" if "timestamp" in missing else ""
             raise UserError(
-                f"{path} must deliver the column(s) {', '.join(missing)}; it delivers {', '.join(delivered)}"
+                f"{path} must deliver the column(s) {', '.join(missing)}{why}; it delivers {', '.join(delivered)}. "
+                "docs/sql-contract.md says what it must return"
             )
         for column in time_columns(spec, scan.table):
             if not delivered.get(column, "TIMESTAMP").startswith(("TIMESTAMP", "DATE")):

@@ -16,15 +16,17 @@ from pydantic import ValidationError
 
 from mtl_pipeline.errors import UserError, in_short
 from mtl_pipeline.paths import PipelinePaths, defs_folder, project_root
-from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.spec import PipelineSpec, as_asked
 from mtl_pipeline.warehouse.checks import checks_by_asset
 
 
 def declared(pipeline: str) -> PipelineSpec:
-    """What the pipeline's defs.yaml says. Raises UserError where there is none, or where it is wrong."""
+    """What the pipeline's defs.yaml says, or a first look where one is asked for. Raises UserError where there is none,
+    or where it is wrong."""
     file = defs_folder() / pipeline / "defs.yaml"
     try:
-        return PipelineSpec.model_validate(yaml.safe_load(file.read_text(encoding="utf-8"))["attributes"])
+        attributes = yaml.safe_load(file.read_text(encoding="utf-8"))["attributes"]
+        return as_asked(PipelineSpec.model_validate(attributes))
     except FileNotFoundError:
         known = ", ".join(sorted(path.parent.name for path in defs_folder().glob("*/defs.yaml")))
         raise UserError(f"there is no {file}; the pipelines are: {known or 'none yet'}") from None
@@ -32,12 +34,23 @@ def declared(pipeline: str) -> PipelineSpec:
         raise UserError(f"{file}: {in_short(error)}") from None
 
 
+def to_run(pipeline: str) -> tuple[PipelineSpec, PipelinePaths]:
+    """What it says, and where its files lie. Raises UserError as `declared`, and for an example whose raw files are
+    missing."""
+    spec, paths = declared(pipeline), PipelinePaths(project_root(), pipeline)
+    if spec.example and not paths.raw.is_dir():
+        raise UserError(
+            f"{pipeline} is an example without raw files: `make demo PIPELINE={pipeline}` brings them"
+        )
+    return spec, paths
+
+
 def run(pipeline: str, names: Sequence[str]) -> None:
     """Run these stages in lineage order, by default those of a nightly run, and print their progress.
 
     Raises UserError where a stage fails or is unknown.
     """
-    spec, paths = declared(pipeline), PipelinePaths(project_root(), pipeline)
+    spec, paths = to_run(pipeline)
     from mtl_pipeline.workflows.stages import run_stage, stages_of  # takes seconds: it imports torch
 
     stages, checks = list(stages_of(paths, spec)), checks_by_asset(paths, spec)

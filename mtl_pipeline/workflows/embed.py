@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from mtl_pipeline.embedding import EmbeddingSummary, embed_texts
 from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.progress import ProgressLog
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.tables import read_texts
-from mtl_pipeline.workflows.log import Log, ProgressLog
+from mtl_pipeline.workflows.log import Log
 
 
 def embed_table(

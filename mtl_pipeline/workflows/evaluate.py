@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -13,6 +13,7 @@ import yaml
 
 from mtl_pipeline.champions import Decision, short
 from mtl_pipeline.evaluation.facts import Facts
+from mtl_pipeline.evaluation.formatting import join_words
 from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.evaluation import evaluation_report, report_texts
 from mtl_pipeline.evaluation.report.html import to_html
@@ -22,7 +23,14 @@ from mtl_pipeline.evaluation.studies.ranked_lists import list_scores
 from mtl_pipeline.evaluation.studies.scoring import FRAMES, Evaluation, evaluate
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.learning.training.calibrator import load_calibration
-from mtl_pipeline.learning.training.provenance import outdated_text, refuse_other_examples, unequal_training
+from mtl_pipeline.learning.training.provenance import (
+    BASELINE_ROWS,
+    made_quickly,
+    outdated_text,
+    read_trained_with,
+    refuse_other_examples,
+    unequal_training,
+)
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import SINGLE_TASK
 from mtl_pipeline.publishing import folder_fingerprint, publish_folder, reading
@@ -34,6 +42,11 @@ from mtl_pipeline.workflows.measure import measure_over_seeds, measure_parts
 from mtl_pipeline.workflows.predictions import wide_predictions
 
 VERSIONED = ("dagster", "duckdb", "polars", "scikit-learn", "lightgbm", "torch", "transformers")
+
+FIRST_LOOK = (
+    "This is a first look (QUICK=1): its models learned from few rows and stopped early. Every number changes with a "
+    "run without QUICK, and this model is never promoted."
+)
 
 
 @dataclass(frozen=True)
@@ -79,7 +92,10 @@ def evaluate_models(
     )
     examples = short(folder_fingerprint(paths.examples))
     record = make_record(measured, decision, facts, time=facts["created_at"], examples=examples)
-    caveats = [*filter(None, [baselines_caveat(paths, spec), left_out])]
+    quick = made_quickly(paths.model)
+    said = fewer_baselines(paths, measured, facts), baselines_caveat(paths, spec), left_out
+    caveats = [*([FIRST_LOOK] if quick else []), *filter(None, said)]
+    record = replace(record, caveats=caveats, quick=quick)
     with reading(paths.model) as model:
         training_log = json.loads((model / "training_log.json").read_text())
     report = evaluation_report(
@@ -112,6 +128,19 @@ def evaluate_models(
         texts=report_texts(report),
         numbers=main_metrics(measured) | list_scores(parts["ranking"], measured.candidate),
     )
+
+
+def fewer_baselines(paths: PipelinePaths, measured: Evaluation, facts: Facts) -> str:
+    """What is to be said where the declaration thins the baselines, so that nobody takes them for all of them."""
+    made, rows = (
+        measured.models(measured.tasks[0].name),
+        read_trained_with(paths.baselines).get(BASELINE_ROWS),
+    )
+    missing = [name for name in ("linear", "boosted_trees", SINGLE_TASK) if name not in made]
+    said = [f"{join_words(missing)} left out"] if missing else []
+    if rows and rows < (all_rows := facts["rows_by_split"]["train"]):
+        said.append(f"learned from at most {rows:,} of {all_rows:,} training rows")
+    return f"Beating the baselines says less here: {', '.join(said)} (see `baselines`)." if said else ""
 
 
 def baselines_caveat(paths: PipelinePaths, spec: PipelineSpec) -> str:

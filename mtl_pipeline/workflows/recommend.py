@@ -1,16 +1,21 @@
-"""Recommendations: the best unseen items of every user, by the champion."""
+"""Recommendations: the best unseen items of every user, by the champion, and a page that says if they make sense."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import polars as pl
 
-from mtl_pipeline.champions import champion_folder
+from mtl_pipeline.champions import champion_folder, short
+from mtl_pipeline.evaluation.report.html import to_html
+from mtl_pipeline.evaluation.report.markdown import to_markdown
+from mtl_pipeline.evaluation.report.recommendations import recommendations_report, warnings_of
 from mtl_pipeline.learning.recommending import RecommendationsSummary, recommend
 from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.publishing import publish_folder
 from mtl_pipeline.spec import PipelineSpec
-from mtl_pipeline.warehouse.catalogue import CatalogueSummary, describe_catalogue
+from mtl_pipeline.warehouse.catalogue import describe_catalogue, judged
 from mtl_pipeline.warehouse.features.candidates import build_candidates
 from mtl_pipeline.warehouse.tables import read_item_texts
 from mtl_pipeline.workflows.log import Log
@@ -26,7 +31,8 @@ class Recommended:
     champion: str
     """Fingerprint of the model that scored."""
     summary: RecommendationsSummary
-    catalogue: CatalogueSummary
+    figures: dict[str, float]
+    warnings: list[str]
     first: pl.DataFrame
     """The first items of the first users."""
 
@@ -37,7 +43,17 @@ def recommend_items(paths: PipelinePaths, spec: PipelineSpec, *, log: Log = prin
     log(f"the champion is {champion}")
     with build_candidates(paths, spec) as candidates:
         summary = recommend(paths, spec, candidates, model=folder, target=paths.recommendations, log=log)
-    return Recommended(champion, summary, describe_catalogue(paths, spec), first_recommendations(paths, spec))
+    first = first_recommendations(paths, spec)
+    figures = judged(describe_catalogue(paths, spec, folder) | summary.figures, spec, summary.rows)
+    report = recommendations_report(
+        paths.pipeline, datetime.now(UTC), figures, first, short(champion), summary.score
+    )
+    with publish_folder(paths.recommendations_report) as target:
+        figures.write_parquet(target / "figures.parquet")
+        (target / "report.html").write_text(to_html(report), encoding="utf-8")
+        (target / "report.md").write_text(to_markdown(report.sections), encoding="utf-8")
+    values = dict(figures.select("figure", "value").iter_rows())
+    return Recommended(champion, summary, values, warnings_of(figures), first)
 
 
 def first_recommendations(paths: PipelinePaths, spec: PipelineSpec) -> pl.DataFrame:

@@ -51,9 +51,9 @@ def stages_of(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Stage]:
     yield Stage("model", lambda log: train_model(paths, spec, target=paths.model, log=log))
     yield Stage("seed_runs", lambda log: run_seeds(paths, spec, log=log), runs_seeds_nightly(spec))
     yield Stage("evaluation", lambda log: evaluate_models(paths, spec, log=log))
-    yield Stage("champion", lambda log: champion_stands(paths, spec, log))
+    yield Stage("champion", lambda log: champion_stands(paths, spec, log), not spec.is_quick)
     if spec.recommends:
-        yield Stage("recommendations", lambda log: recommend_items(paths, spec, log=log))
+        yield Stage("recommendations", lambda log: recommend_items(paths, spec, log=log), not spec.is_quick)
     yield Stage("backtest", lambda log: run_backtest(paths, spec, log=log), nightly=False)
     yield Stage("tuning", lambda log: tune_settings(paths, spec, log=log), nightly=False)
 

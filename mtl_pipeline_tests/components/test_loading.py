@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import dagster as dg
 import pytest
 import yaml
 
@@ -88,7 +89,7 @@ def edit(root: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
 def refusal(package: Path) -> str:
     """The message with which the pipelines are refused, without the path of defs.yaml."""
     with pytest.raises(UserError) as error:
-        load_pipelines(package)
+        load_pipelines(package, strict=True)
     return str(error.value).replace(f"{package}/defs/orders/", "")
 
 
@@ -544,7 +545,7 @@ WRONG_TYPES = [
         "interactions",
         "::TIMESTAMP",
         "",
-        "2: time of the interactions",
+        "6: features.history needs a time",
         "timestamp as VARCHAR",
         "a time: moment(timestamp) makes it one",
     ),
@@ -609,27 +610,83 @@ def test_invalid_sql_is_refused_even_before_there_is_a_raw_file(
 def test_a_broken_raw_file_is_left_to_the_run(edit: Edit, root: Path, content: str | None) -> None:
     file = root / "data/orders/raw/users.csv"
     file.unlink() if content is None else file.write_text(content, encoding="latin-1")
-    load_pipelines(edit("", ""))
+    load_pipelines(edit("", ""), strict=True)
 
 
 def test_missing_attributes(edit: Edit) -> None:
     package = edit(GOOD[GOOD.index("attributes") :], "")
     with pytest.raises(UserError, match=r"defs\.yaml: attributes is missing"):
-        load_pipelines(package)
+        load_pipelines(package, strict=True)
 
 
 def test_broken_yaml(edit: Edit) -> None:
     package = edit("[age]", "[age")
     with pytest.raises(UserError, match=r'not valid YAML: (.|\n)*defs\.yaml", line \d+'):
+        load_pipelines(package, strict=True)
+
+
+def test_an_example_shows_once_its_raw_files_are_there(edit: Edit, root: Path) -> None:
+    package = edit("attributes:", "attributes:\n  example: true")
+    assert load_pipelines(package).assets
+    shutil.rmtree(root / "data/orders/raw")
+    assert not load_pipelines(package).assets
+
+
+BROKEN = {
+    "key": ("numeric: [age]", "numbers: [age]", "defs.yaml:5: features.users.numbers: there is no such key"),
+    "yaml": ("[age]", "[age", "not valid YAML: "),
+    "type": (
+        "mtl_pipeline.components.MultiTaskPipeline",
+        "elsewhere.Pipeline",
+        "No module named 'elsewhere'",
+    ),
+    "sql": ("numeric: [age]", "numeric: [size]", "sql/broken/users.sql delivers no column size"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_broken_pipeline_does_not_stop_the_others(
+    edit: Edit, root: Path, caplog: pytest.LogCaptureFixture, what: str
+) -> None:
+    """In its place there is one asset, which says why; so does its nightly run, if that is switched on."""
+    old, new, reason = BROKEN[what]
+    package = edit("", "")
+    (package / "defs/broken").mkdir()
+    (package / "defs/broken/defs.yaml").write_text(GOOD.replace(old, new))
+    for files in ("sql", "data"):
+        shutil.copytree(root / files / "orders", root / files / "broken")
+    definitions = load_pipelines(package)
+
+    graph = definitions.resolve_asset_graph()
+    assert {key.path[-1] for key in graph.get_all_asset_keys() if key.path[0] == "broken"} == {"defs_yaml"}
+    assert {key.path[-1] for key in graph.get_all_asset_keys() if key.path[0] == "orders"} > {"model"}
+    asset = graph.get(dg.AssetKey(["broken", "defs_yaml"]))
+    assert asset.group_name == "broken"
+    assert reason in str(asset.metadata["reason"])
+    assert reason in str(asset.description)
+    assert reason in caplog.text
+    schedule = definitions.get_schedule_def("broken_nightly")
+    run = definitions.resolve_job_def(schedule.job_name).execute_in_process(raise_on_error=False)
+    failure = run.failure_data_for_node("broken__defs_yaml")
+    assert failure is not None
+    assert failure.user_failure_data is not None
+    assert reason in str(failure.user_failure_data.description)
+
+
+def test_beside_python_files_a_broken_pipeline_stops_all(edit: Edit) -> None:
+    """What they define could not be told from what is left out."""
+    package = edit("numeric: [age]", "numbers: [age]")
+    (package / "defs/more.py").write_text("import dagster as dg\n\n@dg.asset\ndef more() -> None: ...\n")
+    with pytest.raises(UserError, match="numbers: there is no such key"):
         load_pipelines(package)
 
 
-def test_command_line_ends_with_the_message(tmp_path: Path) -> None:
+def test_ci_refuses_a_broken_pipeline(tmp_path: Path) -> None:
     shutil.copytree(REPOSITORY / "mtl_pipeline", tmp_path / "mtl_pipeline")
     shutil.copy(REPOSITORY / "pyproject.toml", tmp_path)
     declared = tmp_path / "mtl_pipeline/defs/movielens/defs.yaml"
     declared.write_text(declared.read_text().replace("tasks:", "goals:"))
-    command = [sys.executable, "-m", "dagster", "asset", "list", "-m", "mtl_pipeline.definitions"]
+    command = [sys.executable, "-m", "dagster", "definitions", "validate", "-m", "mtl_pipeline.definitions"]
     finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert finished.returncode == 1
-    assert "goals: there is no such key; the keys are: raw, " in finished.stderr.splitlines()[-1]
+    assert "goals: there is no such key; the keys are: raw, " in finished.stdout

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import subprocess
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +19,7 @@ from mtl_pipeline.components.pipeline import define_pipeline
 from mtl_pipeline.definitions import defs
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.training.provenance import refuse_other_examples
+from mtl_pipeline.run.__main__ import parse
 from mtl_pipeline.spec import Negatives, PipelineSpec
 from mtl_pipeline.spec.assets import usual_seeds
 from mtl_pipeline.vectors import read_vectors, write_vectors
@@ -183,33 +184,28 @@ def test_without_a_model_they_say_what_to_do(project: Project) -> None:
     assert "materialize model first" in str(failure.step_failure_data.user_failure_data.description)
 
 
-def make_report(*variables: str) -> dict[str, str]:
-    """The options of what `make report` materializes."""
+def make_report(*variables: str) -> Namespace:
+    """What `make report` asks for."""
     shown = subprocess.run(
-        ["make", "--dry-run", "--always-make", "report", "PIPELINE=shop", *variables],
+        ["make", "--dry-run", "--always-make", "report", "PIPELINE=movielens", *variables],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
         check=True,
     ).stdout
     commands = [shlex.split(line) for line in shown.replace("\\\n", " ").splitlines()]
-    (materialize,) = [words for words in commands if "materialize" in words]
-    assert [Path(words[0]).name for words in commands if "mtl_pipeline.summary" in words] == ["python"]
-    return dict(zip(materialize[3::2], materialize[4::2], strict=True))
+    (words,) = [words for words in commands if "mtl_pipeline.run" in words]
+    return parse(words[words.index("mtl_pipeline.run") + 1 :])
 
 
 def test_make_report_leaves_the_seeds_to_the_pipeline_unless_told() -> None:
-    assert "--config-json" not in make_report()
+    assert make_report().config_json == {}
 
 
-def test_make_report_materializes_seed_runs_and_the_evaluation_with_its_seeds() -> None:
-    options = make_report("SEEDS=4")
-    assert options["-m"] == "mtl_pipeline.definitions"
-    definitions = defs()
-    graph = definitions.resolve_asset_graph()
-    selected = dg.AssetSelection.from_string(options["--select"]).resolve(graph)
-    assert {key.to_user_string() for key in selected} == {"shop/seed_runs", "shop/evaluation"}
-    config = json.loads(options["--config-json"])
-    assert config == {"ops": {"shop__seed_runs": {"config": {"seeds": 4}}}}
-    job = dg.define_asset_job("report", selection=dg.AssetSelection.assets(*selected))
-    assert dg.validate_run_config(job.resolve(asset_graph=graph), config)
+def test_make_report_makes_seed_runs_and_the_evaluation_with_its_seeds() -> None:
+    options = make_report("SEEDS=4", "VERBOSE=1")
+    assert (options.pipeline, options.assets) == ("movielens", ["seed_runs", "evaluation"])
+    assert options.config_json == {"ops": {"movielens__seed_runs": {"config": {"seeds": 4}}}}
+    keys = [dg.AssetKey([options.pipeline, asset]) for asset in options.assets]
+    job = dg.define_asset_job("report", selection=dg.AssetSelection.assets(*keys))
+    assert dg.validate_run_config(job.resolve(asset_graph=defs().resolve_asset_graph()), options.config_json)

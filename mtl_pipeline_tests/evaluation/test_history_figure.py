@@ -52,3 +52,11 @@ def test_the_report_shows_it(nights: list[Record], evaluation: Evaluation, predi
     title = "Scores from one evaluation to the next"
     assert title in html_of(evaluation, ReportContext("shop", predictions, past=nights[:2]), figures=True)
     assert title not in html_of(evaluation, ReportContext("shop", predictions, past=nights[:1]), figures=True)
+
+
+def test_first_looks_are_not_drawn_among_full_runs(
+    nights: list[Record], evaluation: Evaluation, predictions: pl.DataFrame
+) -> None:
+    past = [replace(nights[0], quick=True), nights[1]]
+    page = html_of(evaluation, ReportContext("shop", predictions, past=past), figures=True)
+    assert "Scores from one evaluation to the next" not in page

@@ -112,7 +112,7 @@ def artifacts(paths: PipelinePaths, spec: PipelineSpec) -> dict[str, Kind]:
         ),
         "recommendations": Kind(
             [paths.recommendations],
-            partial(describe_catalogue, paths, spec),
+            partial(describe_catalogue, paths, spec, champion),
             "materialize recommendations again",
         ),
         "history of champions": Kind(

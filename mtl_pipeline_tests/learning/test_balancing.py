@@ -96,7 +96,7 @@ class SumOfGradients(Balancer):
 def test_a_method_that_balances_gradients_fits_without_another_loop(
     prepared: TinyPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = {"weighting": "static", "loss_normalisation": "tasks", "patience": 1, "epochs": 3}
+    settings = {"weighting": "static", "loss_normalisation": "tasks", "epochs": 1}
     spec = prepared.spec.model_copy(update={"training": prepared.spec.training.model_copy(update=settings)})
     dataset = Dataset(prepared.paths, spec)
 

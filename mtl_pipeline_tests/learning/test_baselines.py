@@ -6,13 +6,16 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mtl_pipeline.learning.baselines import predict as baselines
 from mtl_pipeline.learning.baselines.boosted_trees import boosted_answers
 from mtl_pipeline.learning.baselines.design import text_components
-from mtl_pipeline.learning.baselines.predict import drawn_rows, predict_baselines
-from mtl_pipeline.learning.baselines.simple import linear_answers
+from mtl_pipeline.learning.baselines.predict import predict_baselines
+from mtl_pipeline.learning.baselines.simple import linear_answers, popularity_answers
+from mtl_pipeline.learning.data.dataset import Dataset
+from mtl_pipeline.learning.data.samples import drawn_rows
 from mtl_pipeline.learning.training.calibration import fit_calibrator
-from mtl_pipeline.spec import Task
+from mtl_pipeline.learning.training.guard import own_members
+from mtl_pipeline.learning.training.loop import fit_network
+from mtl_pipeline.spec import Baselines, Task, Training
 from mtl_pipeline_tests.conftest import TinyPipeline
 
 
@@ -94,6 +97,24 @@ def test_boosted_trees_find_what_no_linear_model_can() -> None:
     assert np.corrcoef(trees, product)[0, 1] > 0.9
 
 
+def test_popularity_is_the_mean_of_the_item_drawn_towards_that_of_all() -> None:
+    """Item 1 was clicked three times of three, item 2 never in one; nobody met item 3."""
+    items, clicked = np.array([1, 1, 1, 2]), np.array([1.0, 1.0, 1.0, 0.0])
+    found = popularity_answers(BINARY, items, clicked, np.array([1, 2, 3]))
+    assert found.tolist() == pytest.approx([(3 + 3 * 0.75) / 6, 3 * 0.75 / 4, 0.75])
+    moods = popularity_answers(CLASSES, items, np.array([0, 0, 2, 1]), np.array([1, 3]))
+    assert moods[1].tolist() == [0.5, 0.25, 0.25]
+    assert np.allclose(moods.sum(1), 1)
+
+
+def test_without_history_there_is_a_popularity_all_the_same(prepared: TinyPipeline) -> None:
+    features = prepared.spec.features.model_copy(update={"history": []})
+    spec = prepared.spec.model_copy(update={"features": features})
+    predict_baselines(prepared.paths, spec, target=prepared.paths.baselines, log=lambda line: None)
+    columns = pl.read_parquet_schema(prepared.paths.baselines / "predictions.parquet")
+    assert {f"prediction/popularity/{task.name}" for task in spec.tasks} <= set(columns)
+
+
 def test_a_class_that_training_lacks_has_probability_0() -> None:
     labels = np.tile([0, 2], 2_000)
     answers = linear_answers(CLASSES, INPUTS, labels, INPUTS)
@@ -105,11 +126,38 @@ def test_one_label_only_gives_a_constant() -> None:
     assert linear_answers(BINARY, INPUTS, np.ones(4_000), INPUTS[:5]).tolist() == [1.0] * 5
 
 
-def test_at_most_so_many_rows_are_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baselines, "FITTED_ROWS", 10)
-    drawn = drawn_rows(np.arange(100), seed=0)
-    assert len(set(drawn.tolist())) == 10
-    assert np.array_equal(drawn, drawn_rows(np.arange(100), seed=0))
+def test_few_rows_are_drawn_from_among_more_of_the_same_seed() -> None:
+    rows = np.arange(0, 1_000, 3)
+    few, more = (drawn_rows(rows, most, seed=0) for most in (10, 100))
+    assert len(few) == 10
+    assert few.tolist() == sorted(few)
+    assert set(few) < set(more) < set(rows)
+    assert set(few) != set(drawn_rows(rows, 10, seed=1))
+    assert drawn_rows(rows, len(rows), seed=0) is rows
+
+
+def test_fewer_baselines_from_fewer_rows(prepared: TinyPipeline) -> None:
+    """The networks for single tasks, which the guard takes, are those of the rows that the others had."""
+    paths, spec = prepared.paths, prepared.spec
+    fewer = Baselines(models=["linear", "single_task"], rows=50)
+    spec = spec.model_copy(update={"baselines": fewer})
+    predict_baselines(paths, spec, target=paths.baselines, log=lambda line: None)
+    predictions = pl.read_parquet(paths.baselines / "predictions.parquet")
+    made = {column.split("/")[1] for column in predictions.columns if column.startswith("prediction/")}
+    assert made == {"constant", "linear", "single_task"}
+    dataset = Dataset(paths, spec)
+    for task in spec.tasks:
+        assert len(dataset.drawn_for(task.name, spec).train) == 50
+    said: list[str] = []
+    assert own_members(
+        paths, dataset, spec, fit_network(dataset, spec, spec.tasks, said.append).shape, said.append
+    )
+    assert not [line for line in said if "trained here" in line]
+
+
+def test_without_networks_for_single_tasks_there_is_no_guard(prepared: TinyPipeline) -> None:
+    assert prepared.spec.model_copy(update={"training": Training(guard=True)}).guards
+    assert not prepared.spec.model_copy(update={"baselines": Baselines(models=["linear"])}).guards
 
 
 def test_text_components_ignore_vectors_that_training_never_saw() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import polars as pl
 import pytest
@@ -10,7 +13,12 @@ from hypothesis import strategies as st
 
 from mtl_pipeline.candidates import Block
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.learning.recommending import best_per_user, default_score, prediction_columns
+from mtl_pipeline.learning.recommending import (
+    best_per_user,
+    default_score,
+    prediction_columns,
+    recall,
+)
 from mtl_pipeline.spec import PipelineSpec
 
 ITEMS = pl.Series("item_id", [10, 11, 12])
@@ -35,6 +43,32 @@ def test_highest_scores_first_and_ties_to_the_smaller_id() -> None:
 
 def test_all_that_is_on_offer_where_more_is_asked_for() -> None:
     assert ranked("watched", 7) == [(1, 1, 11), (1, 2, 12), (1, 3, 10), (2, 1, 10), (2, 2, 11)]
+
+
+def test_after_a_candidate_stage_users_have_items_of_their_own() -> None:
+    """The last of user 1 is no item at all: others have more candidates."""
+    block = Block(
+        BLOCK.users, [], np.array([[True, True, False], [True] * 3]), np.array([[0, 2, 0], [2, 1, 0]])
+    )
+    best = best_per_user(block, ITEMS, PREDICTIONS, "watched", 2)
+    assert best.select("user_id", "item_id", "watched").rows() == [
+        (1, 12, 0.9),
+        (1, 10, 0.2),
+        (2, 10, 1.0),
+        (2, 12, 0.5),
+    ]
+
+
+def test_what_the_candidate_stage_finds_of_the_best() -> None:
+    """User 1's best are items 11 and 12, of which one source found one; user 2's 10 and 11, of which two found one."""
+    block = replace(BLOCK, found=np.array([[1, 0, 2], [3, 0, 0]], dtype=np.uint8))
+    of_two = partial(best_per_user, items=ITEMS, score="watched", per_user=2)
+    assert recall([block], lambda block: PREDICTIONS, of_two, ["popular", "newest"]) == {
+        "candidate recall": 2 / 4,
+        "candidate recall of popular": 1 / 4,
+        "candidate recall of newest": 2 / 4,
+        "candidate score kept": pytest.approx((0.9 + 0.2 + 0.5) / (0.9 + 0.9 + 0.5 + 0.1)),
+    }
 
 
 def test_predictions_are_those_of_the_pair() -> None:
@@ -94,8 +128,38 @@ def test_a_score_that_is_no_finite_number_is_refused(score: str) -> None:
 
 
 def test_default_score_is_the_expected_number_of_goals() -> None:
-    assert default_score(spec("click", "purchase given click")) == "purchase_entire_space"
-    assert default_score(spec("click", "like given click", "share")) == "like_entire_space + share"
+    assert default_score(spec("click", "purchase given click")) == "click * purchase"
+    assert default_score(spec("click", "like given click", "share")) == "click * like + share"
+
+
+def test_what_comes_back_is_no_goal_and_lowers_the_score() -> None:
+    """Multiplied like any other step, it would put first what is returned most."""
+    tasks = ["click", "bought given click", "returned given bought"]
+    assert default_score(spec(*tasks)) == "click * bought * returned"
+    assert default_score(spec(*tasks, returned=False)) == "click * bought * (1 - returned)"
+    assert default_score(spec(*tasks, returned="ignore")) == "click * bought"
+
+
+def test_bad_counts_as_far_as_a_goal_does_not_imply_it() -> None:
+    """Who shares has not bought anything yet that could come back."""
+    shop = spec("click", "share given click", "bought given click", "returned given bought", returned=False)
+    assert default_score(shop) == "click * share * (1 - bought * returned) + click * bought * (1 - returned)"
+    assert default_score(spec("like", "hide", hide=False)) == "like * (1 - hide)"
+
+
+def test_a_good_number_counts_with_its_expected_value() -> None:
+    tasks = [{"name": "click", "kind": "binary"}, {"name": "minutes", "kind": "regression", "given": "click"}]
+    assert default_score(PipelineSpec.model_validate({"tasks": tasks})) == "click"
+    good = [tasks[0], tasks[1] | {"good": True}]
+    assert default_score(PipelineSpec.model_validate({"tasks": good})) == "click * minutes"
+
+
+def test_where_nothing_is_good_a_score_has_to_be_declared() -> None:
+    with pytest.raises(ValueError, match="no other task is good"):
+        spec("returned", returned=False)
+    bad_number = {"name": "minutes_late", "kind": "regression", "good": False}
+    with pytest.raises(ValueError, match="good: false goes with a binary task only"):
+        PipelineSpec.model_validate({"tasks": [bad_number]})
 
 
 def test_entire_space_is_the_product_along_the_chain() -> None:
@@ -116,7 +180,9 @@ def test_of_a_multiclass_task_the_most_probable_class_is_shown() -> None:
     assert column.to_list() == ["gay", "calm"]
 
 
-def spec(*tasks: str) -> PipelineSpec:
-    """Binary tasks, written as `name` or `name given other`."""
+def spec(*tasks: str, **good: bool | str) -> PipelineSpec:
+    """Binary tasks, written as `name` or `name given other`; `good` by task."""
     declared = [dict(zip(("name", "given"), task.split(" given "), strict=False)) for task in tasks]
-    return PipelineSpec.model_validate({"tasks": [{"kind": "binary", **task} for task in declared]})
+    return PipelineSpec.model_validate(
+        {"tasks": [{"kind": "binary", "good": good.get(task["name"]), **task} for task in declared]}
+    )

@@ -16,6 +16,8 @@ from mtl_pipeline.learning.training.loop import fit_network, passes_per_epoch
 from mtl_pipeline.learning.training.ranker import load_ranker, predict_examples
 from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.spec import Model, PipelineSpec, Sequence
+from mtl_pipeline.warehouse.checks import run_checks
+from mtl_pipeline.warehouse.checks.outputs import model_checks
 from mtl_pipeline.warehouse.features.examples import build_examples
 from mtl_pipeline_tests.conftest import TinyPipeline
 
@@ -41,6 +43,36 @@ def test_bins_of_numbers_are_those_of_training_and_saved_with_the_model(prepared
     assert numbers is not None
     assert torch.equal(numbers.edges.cpu()[:, 0], dataset.train.numeric.amin(0))
     assert torch.equal(numbers.edges.cpu()[:, -1], dataset.train.numeric.amax(0))
+
+
+@pytest.mark.parametrize("clip", [True, False])
+def test_a_number_beyond_those_of_training_counts_as_the_nearest_of_them(
+    prepared: TinyPipeline, clip: bool
+) -> None:
+    """A video as long as no other came first for everybody: nothing in training said what that means."""
+    features = prepared.spec.features.model_copy(update={"clip": clip})
+    spec = prepared.spec.model_copy(update={"features": features})
+    build_examples(prepared.paths, spec)
+    dataset = Dataset(prepared.paths, spec)
+    place = dataset.encoder.numeric_names.index("release_year")
+    known, unheard_of = dataset.split("train"), dataset.split("test").with_columns(release_year=9_999)
+    (found,) = dataset.encode(unheard_of).numeric[:, place].unique().tolist()
+    largest = float(dataset.encode(known).numeric[:, place].max())
+    assert (found == pytest.approx(largest)) == clip
+
+
+@pytest.mark.parametrize(("epochs", "said"), [(1, "ran out before watched"), (30, "no task improves")])
+def test_it_is_said_why_training_stopped(prepared: TinyPipeline, epochs: int, said: str) -> None:
+    training = prepared.spec.training.model_copy(update={"epochs": epochs, "patience": 2})
+    spec = prepared.spec.model_copy(update={"training": training})
+    lines: list[str] = []
+    summary = train_ranker(prepared.paths, spec, target=prepared.paths.model, log=lines.append)
+    assert any(said in line for line in lines)
+    assert said in summary.stopped_because
+    results = run_checks(prepared.paths, list(model_checks(prepared.paths)))
+    assert {result.check.name for result in results if not result.passed} == (
+        {"stopped_improving"} if epochs == 1 else set()
+    )
 
 
 def test_the_model_s_calibration_is_saved_with_it_and_used(prepared: TinyPipeline) -> None:

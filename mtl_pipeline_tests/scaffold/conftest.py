@@ -69,6 +69,7 @@ def scaffold(root: Path, tmp_path: Path) -> Scaffold:
 
 
 def write_csv(path: Path, rows: Rows) -> Path:
+    path.parent.mkdir(exist_ok=True)
     with path.open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)
     return path
@@ -101,7 +102,7 @@ IMPRESSIONS: Rows = [
             1_767_225_600_000 + n * 60_000,
             int(n % 3 > 0),
             int(n % 6 == 1),
-            ["phone", "desk"][n % 2],
+            ["phone", "desk"][n % 3 % 2],
             n % 7,
         ]
         for n in range(120)

@@ -14,7 +14,7 @@ from mtl_pipeline.components.declaration import check_declaration
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.scaffold import scaffold_pipeline
-from mtl_pipeline.scaffold.plan import reference
+from mtl_pipeline.scaffold.profile import reference
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.tables import build_table
 from mtl_pipeline.warehouse.templates import quote_identifier, render_sql
@@ -78,8 +78,9 @@ def test_a_header_runs_no_code(scaffold: Scaffold, tmp_path: Path, monkeypatch: 
     rows += [[n % 20, n % 10, f"2026-01-01 10:{n % 60:02}", n % 2, n % 5] for n in range(100)]
     pipeline = scaffold(interactions=rows)
     check_declaration(pipeline.defs, PipelineContext("shop", pipeline.spec, pipeline.paths))
-    build_table(pipeline.paths, pipeline.spec, "interactions")
-    assert quote_identifier(name) in render_sql(pipeline.paths.sql / "interactions.sql")
+    for table in pipeline.spec.tables:
+        build_table(pipeline.paths, pipeline.spec, table)
+    assert quote_identifier(name) in "".join(map(render_sql, pipeline.paths.sql.iterdir()))
     assert not (tmp_path / "EVIDENCE").exists()
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import csv
-import re
 from pathlib import Path
 
 import pytest
-import yaml
 
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.declaration import check_declaration
@@ -16,7 +14,6 @@ from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.scaffold import scaffold_pipeline
 from mtl_pipeline.scaffold.__main__ import main
-from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.connection import open_warehouse
 from mtl_pipeline.warehouse.tables import build_table
 from mtl_pipeline_tests.scaffold.conftest import (
@@ -53,17 +50,17 @@ def rows_of(pipeline: Pipeline, query: str) -> list[tuple]:
         return connection.execute(query).fetchall()
 
 
-def build(pipeline: Pipeline, bad_rows: int = 0) -> None:
+def build(pipeline: Pipeline) -> None:
     """Clean every table and see that each row is accounted for."""
     for table in pipeline.spec.tables:
         summary = build_table(pipeline.paths, pipeline.spec, table)
         with (pipeline.paths.raw / getattr(pipeline.spec.raw, table)).open(newline="") as file:
             below_header = len(list(csv.reader(file))) - 1
         assert summary.rows_read == below_header
-        if pipeline.spec.repeats == "reject":
+        if not pipeline.spec.merges(table):
             assert summary.rows_kept + summary.rows_rejected == below_header
         if table != "interactions":
-            assert summary.rows_rejected == bad_rows
+            assert summary.rows_rejected == 0
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -89,8 +86,8 @@ def test_impressions(scaffold: Scaffold) -> None:
     assert spec.features.items.categorical == ["tags", "item_country"], "names of features are unique"
     assert spec.features.items.numeric == ["price"]
     assert spec.features.interactions.numeric == [], "seconds watched would give the click away"
-    assert "device (2 values), seconds_watched (a number)" in pipeline.text
-    assert "-- Left out: url (links)." in pipeline.sql("items")
+    assert "known when the item was shown: device, seconds_watched." in pipeline.text
+    assert "-- Left out: url (links or objects)." in pipeline.sql("items")
     build(pipeline)
     assert rows_of(pipeline, "SELECT * FROM items WHERE item_id = 'A1'") == [
         ("A1", ["blue", "wool"], "PE", 1.5, "Item number 1. blue, wool", "my_items.csv", 2)
@@ -135,6 +132,14 @@ def test_ratings(scaffold: Scaffold) -> None:
     )
 
 
+def test_ratings_prove_interactions_whatever_stands_beside_them(scaffold: Scaffold) -> None:
+    rows = [
+        [*RATINGS[0], "device"],
+        *([*row, "phone" if n % 3 else "desk"] for n, row in enumerate(RATINGS[1:])),
+    ]
+    assert [task.name for task in scaffold(interactions=rows).spec.tasks] == ["interacted", "liked", "rating"]
+
+
 def test_event_log(scaffold: Scaffold) -> None:
     pipeline = scaffold(interactions=EVENTS)
     assert [(task.name, task.given) for task in pipeline.spec.tasks] == [
@@ -171,7 +176,7 @@ def test_without_ids(scaffold: Scaffold) -> None:
     pipeline = scaffold(**SHAPES["answers without ids"])
     assert pipeline.spec.ids == []
     assert pipeline.spec.features.interactions.numeric == ["age"], "there is nothing else to learn from"
-    assert pipeline.spec.interaction_key == ["source_line"]
+    assert pipeline.spec.interaction_key == ["source_file", "source_line"]
     assert "(income = 'high')::INTEGER AS income" in pipeline.sql("interactions")
 
 
@@ -231,28 +236,24 @@ def test_a_key_with_leading_zeros_stays_a_string(scaffold: Scaffold) -> None:
     rows += [[f"{n % 20:03}", n % 10, f"0{n % 9 + 1}/01/2026 10:00", n % 2] for n in range(60)]
     sql = scaffold(interactions=rows).sql("interactions")
     assert "\n    user_id,\n    whole_number(item_id) AS item_id," in sql
-    assert "moment(timestamp, 'day/month/year') AS timestamp, -- UTC (or the other way round? look)" in sql
+    assert (
+        "moment(timestamp, 'day/month/year') AS timestamp, -- UTC. DECIDE which it is: day/month/year or month/day/year"
+        in sql
+    )
 
 
-def test_commented_defaults_are_the_defaults(scaffold: Scaffold) -> None:
-    """Uncommented, they are valid and change nothing."""
-    pipeline = scaffold(**SHAPES["impressions"])
-    written, _, optional = pipeline.text.partition("# What follows is optional; these are the defaults.\n")
-    uncommented = re.sub(r"^  # ", "  ", optional, flags=re.MULTILINE)
-    declared = yaml.safe_load(written + uncommented)["attributes"]
-    assert {"split", "encoder", "model", "training", "recommendations", "schedule", "seed"} < set(declared)
-    assert PipelineSpec.model_validate(declared) == pipeline.spec
-
-
-def test_template_without_files(root: Path) -> None:
+def test_without_files_an_example_is_written(root: Path) -> None:
     paths, defs = PipelinePaths(root, "shop"), root / "mtl_pipeline/defs/shop"
     done = scaffold_pipeline(paths, defs, {})
     pipeline = Pipeline(paths, defs / "defs.yaml")
-    assert done.from_example
-    assert "# PLACEHOLDERS: no CSV files were given." in pipeline.text
-    assert [path.name for path in done.written] == ["defs.yaml", "users.sql", "items.sql", "interactions.sql"]
-    assert not list(paths.raw.iterdir())
+    assert [path.name for path in done.written[:4]] == [
+        "defs.yaml",
+        "users.sql",
+        "items.sql",
+        "interactions.sql",
+    ]
     check_declaration(pipeline.defs, PipelineContext("shop", pipeline.spec, paths))
+    build(pipeline)
 
 
 @pytest.mark.parametrize("name", ["Shop", "my-shop", "1shop", "../shop", ""])
@@ -270,14 +271,23 @@ def test_nothing_is_overwritten(root: Path, tmp_path: Path, taken: str) -> None:
     (root / taken).write_text("mine")
     file = write_csv(tmp_path / "my.csv", IMPRESSIONS)
     before = sorted(root.rglob("*"))
-    with pytest.raises(
-        UserError, match="exists already: remove it or choose another name; nothing was written"
-    ):
+    with pytest.raises(UserError, match="exists already: remove it, or use --force; nothing was written"):
         scaffold_pipeline(
             PipelinePaths(root, "shop"), root / "mtl_pipeline/defs/shop", {"interactions": file}
         )
     assert sorted(root.rglob("*")) == before
     assert (root / taken).read_text() == "mine"
+
+
+def test_force_writes_again(root: Path, tmp_path: Path) -> None:
+    paths, defs = PipelinePaths(root, "shop"), root / "mtl_pipeline/defs/shop"
+    scaffold_pipeline(paths, defs, {"interactions": write_csv(tmp_path / "log.csv", EVENTS)}, link=True)
+    file = write_csv(tmp_path / "new/log.csv", IMPRESSIONS)
+    scaffold_pipeline(paths, defs, {"interactions": file}, force=True)
+    pipeline = Pipeline(paths, defs / "defs.yaml")
+    assert [task.name for task in pipeline.spec.tasks] == ["click", "purchase"]
+    assert (paths.raw / "log.csv").read_text() == file.read_text()
+    assert "event_type" in (tmp_path / "log.csv").read_text(), "the file that was linked is left alone"
 
 
 def test_files_that_lie_in_the_raw_folder_stay(root: Path) -> None:
@@ -314,24 +324,90 @@ def test_named_columns_win(scaffold: Scaffold) -> None:
 def test_command_line(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """It says what it wrote, what it found, and where what must be decided."""
     (root / "pyproject.toml").write_text('[tool.dg.project]\nroot_module = "mtl_pipeline"\n')
     (root / "Makefile").touch()
     monkeypatch.setattr("mtl_pipeline.paths.__file__", str(root / "mtl_pipeline/paths.py"))
     log = write_csv(tmp_path / "log.csv", IMPRESSIONS)
     assert main(["shop", "--interactions", str(log), "--link"]) == 0
-    assert capsys.readouterr().out.splitlines() == [
+    said = capsys.readouterr().out
+    decisions = [line for line in said.splitlines() if "DECIDE" in line]
+    assert said.replace("\n".join(decisions), "…").splitlines() == [
         "wrote mtl_pipeline/defs/shop/defs.yaml",
         "wrote sql/shop/interactions.sql",
         "wrote data/shop/raw/log.csv",
         "",
-        "1. Read mtl_pipeline/defs/shop/defs.yaml and decide what is marked DECIDE; read the rules in sql/shop/.",
+        "found user_id: visitorId",
+        "found item_id: sku",
+        "found time: shownAt (milliseconds)",
+        "found tasks: click, purchase",
+        "found interactions, features or tasks: device, seconds_watched",
+        "",
+        "…",
+        "",
+        "1. Decide what is listed above; read the rules in sql/shop/ (docs/sql-contract.md).",
         "2. Check it, at no cost: "
         ".venv/bin/dagster asset list -m mtl_pipeline.definitions --select 'group:shop'",
         "3. Run it: make run PIPELINE=shop",
     ]
+    lines = (root / "mtl_pipeline/defs/shop/defs.yaml").read_text().splitlines()
+    for decision in decisions:
+        file, number, text = decision.split(":", 2)
+        assert file == "mtl_pipeline/defs/shop/defs.yaml"
+        assert lines[int(number) - 1].strip() == f"#{text}"
+    assert [decision.partition("DECIDE ")[2].split()[:3] for decision in decisions] == [
+        ["which", "of", "these"],
+        ["what", "to", "predict:"],
+        ["whether", "the", "log"],
+        ["what", "recommendations", "are"],
+    ]
     assert (root / "data/shop/raw/log.csv").readlink() == log
     assert main(["shop", "--interactions", str(log)]) == 1
     assert "defs/shop exists already" in capsys.readouterr().err
+
+
+def test_a_count_of_what_is_to_be_predicted_is_no_feature(scaffold: Scaffold) -> None:
+    items = [[*ITEMS[0], "total_clicks"], *([*row, n * 7 % 50 + 5] for n, row in enumerate(ITEMS[1:]))]
+    pipeline = scaffold(items=items, interactions=IMPRESSIONS)
+    assert "total_clicks" not in pipeline.spec.features.items.numeric
+    assert "# DECIDE whether total_clicks knows the future." in pipeline.text
+    assert "decimal_number(total_clicks) AS total_clicks" in pipeline.sql("items")
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_what_nobody_wants_does_not_recommend(scaffold: Scaffold, timed: bool) -> None:
+    rows: list[list[object]] = [["user_id", "item_id", "returned", "at"]]
+    rows += [[n % 20, n // 20, int(n % 7 == 0), f"2026-01-01 10:00:{n % 60:02}"] for n in range(200)]
+    pipeline = scaffold(interactions=[row[: 3 + timed] for row in rows])
+    assert "{name: returned, kind: binary, given: interacted, good: false}" in pipeline.text or not timed
+    assert pipeline.spec.recommendations.score == (None if timed else "1 - returned")
+
+
+def test_columns_of_users_and_items_are_taken_from_the_log(scaffold: Scaffold) -> None:
+    """Of an item the time of its first line tells when it was there: the file need not be in order."""
+    rows = [
+        [n % 20, f"A{n % 9}", f"Thing {n % 9}", f"2026-01-{28 - n % 28:02}", n % 2 * n % 3 // 2]
+        for n in range(200)
+    ]
+    pipeline = scaffold(interactions=[["user_id", "item_id", "title", "day", "click"], *rows])
+    assert pipeline.spec.raw.derived == ["items"]
+    assert pipeline.spec.available_from == "first_seen"
+    summary = build_table(pipeline.paths, pipeline.spec, "items")
+    assert (summary.rows_kept, summary.rows_merged, summary.rows_rejected) == (9, 191, 0)
+    first = {item: min(str(row[3]) for row in rows if row[1] == item) for _, item, *_ in rows}
+    assert dict(rows_of(pipeline, "SELECT item_id, first_seen::DATE::VARCHAR FROM items")) == first
+
+
+def test_a_file_without_a_header_is_told(scaffold: Scaffold) -> None:
+    with pytest.raises(UserError, match=r"line 1 looks like a row.*: --interactions-columns"):
+        scaffold(interactions=RATINGS[:0:-1])
+
+
+def test_where_nothing_can_be_learned_nothing_is_written(scaffold: Scaffold, root: Path) -> None:
+    pairs: Rows = [["user_id", "item_id"], *([n % 20, n // 20] for n in range(200))]
+    with pytest.raises(UserError, match="no column looks like a label"):
+        scaffold(interactions=pairs)
+    assert not list(root.iterdir())
 
 
 def test_a_few_dirty_rows_do_not_hide_what_a_task_is_conditional_on(scaffold: Scaffold) -> None:

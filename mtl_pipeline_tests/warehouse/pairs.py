@@ -19,5 +19,6 @@ def rows_of_block(block: Block, items: pl.DataFrame) -> pl.DataFrame:
         each.features[user * (len(each.features) // max(1, len(block.users))) + each.kind[item]]
         for each in block.of_both
     ]
-    rows = pl.concat([block.users[user], items[item], *of_both], how="horizontal")
+    which = item if block.items is None else block.items[user, item]
+    rows = pl.concat([block.users[user], items[which], *of_both], how="horizontal")
     return rows.filter(pl.Series(block.on_offer.ravel()))

@@ -69,6 +69,7 @@ def test_rows_with_too_few_columns_do_not_cost_the_megabytes_beside_them(tmp_pat
             r"x\.csv\.gz is not a complete gzip file",
         ),
         ("x.csv", b"age,AGE,c\n1,2,3\n", {}, "names a column twice: AGE, age"),
+        ("x.json", b"[\n  {\n", {}, r"x\.json: each line must be a JSON object"),
         ("x.csv", b"a,b,c\n1,\x93x\x94,3\n", {"encoding": "latin-1"}, "line 2 .* `encoding: windows-1252`"),
     ],
 )
@@ -119,3 +120,52 @@ def test_every_line_is_accounted_for_once(
     assert rows == [(record.line, *record.values[:3]) for record in kept]
     rejected = scanned.rejected.select("line", "content", "lines").rows()
     assert rejected == [(record.line, record.content, record.lines) for record in refused]
+
+
+def test_json_lines_are_read_like_csv(tmp_path: Path) -> None:
+    """Every value is text, trimmed; lists are JSON. Keys may be missing, in any order, or new later on."""
+    lines = [
+        '{"a": 1, "b": " padded "}',
+        '{"b": "", "a": 2.50, "c": ["red", "wool"]}',
+        "",
+        "{'a': 3}",
+        '{"c": {"x": null}, "a": "it\'s \\"4\\""}',
+        "[5]",
+    ]
+    content = "\n".join(lines).encode()
+    scanned = Scanned(tmp_path, {"items.jsonl.gz": gzip.compress(content)}, AS_IT_IS)
+    assert scanned.table.select("source_line", "text", "c").rows() == [
+        (1, "padded", None),
+        (2, None, '["red","wool"]'),
+        (5, None, '{"x":null}'),
+        (6, None, None),
+    ]
+    assert scanned.rejected.select("line", "content", "reason").rows() == [(4, "{'a': 3}", "not valid JSON")]
+
+
+def test_json_lines_of_several_files_have_the_keys_of_all(tmp_path: Path) -> None:
+    files = {"2026-01-01.jsonl": b'{"a": 1, "b": "x"}\n', "2026-01-02.jsonl": b'\n{"a": 2, "c": "y"}\n'}
+    scanned = Scanned(tmp_path, files, AS_IT_IS, items="{date}.jsonl")
+    assert scanned.table.select("source_file", "source_line", "text", "c").rows() == [
+        ("2026-01-01.jsonl", 1, "x", None),
+        ("2026-01-02.jsonl", 2, None, "y"),
+    ]
+
+
+def test_text_in_parquet_is_trimmed_like_text_in_csv(tmp_path: Path) -> None:
+    content = io.BytesIO()
+    pl.DataFrame({"a": [1, 2], "b": [" padded ", " "], "c": [["x "], []]}).write_parquet(content)
+    scanned = Scanned(tmp_path, {"items.parquet": content.getvalue()}, AS_IT_IS)
+    assert scanned.table.select("text", "c").rows() == [("padded", ["x "]), (None, [])]
+
+
+@pytest.mark.parametrize("parquet", [False, True])
+def test_an_alias_that_differs_by_case_only_is_the_column(tmp_path: Path, parquet: bool) -> None:
+    """DuckDB's views, and its DESCRIBE, keep the name of the raw column."""
+    content = io.BytesIO(b"A,B\n1,x\n")
+    if parquet:
+        pl.DataFrame({"A": [1], "B": ["x"]}).write_parquet(content)
+    sql = AS_IT_IS.replace("a, b AS text, c", 'A AS a, B AS "b", B AS text')
+    scanned = Scanned(tmp_path, {f"items.{'parquet' if parquet else 'csv'}": content.getvalue()}, sql)
+    assert scanned.table.columns[1:3] == ["a", "b"]
+    assert {"a", "b"} < set(scanned.summary.columns)

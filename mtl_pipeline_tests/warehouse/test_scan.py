@@ -187,7 +187,7 @@ def test_parquet_keeps_types_and_counts_rows(tmp_path: Path) -> None:
         ({"x.csv": b"a,b\n"}, {"items": "."}, r"raw is missing: put the file there"),
         ({"x.csv": b"a,b\n"}, {"items": "day-{date}.csv"}, r"no file in .*/raw matches day-\{date\}\.csv"),
         ({"x.csv": b"a,b\n", "y.csv": b"a,c\n"}, {"items": "*.csv"}, r"y\.csv has other columns than x\.csv"),
-        ({"x.csv": b"a,b\n", "y.parquet": b""}, {"items": "*"}, "matches CSV and Parquet files"),
+        ({"x.csv": b"a,b\n", "y.parquet": b""}, {"items": "*"}, "matches CSV, JSON or Parquet files"),
         ({"x.zip": b"PK"}, {"items": "x.zip"}, "unpack it first"),
         ({"x.csv": b""}, {"items": "x.csv"}, "is empty"),
         ({"x.csv": b"a,\n"}, {"items": "x.csv"}, "line 1 must name every column"),

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from mtl_pipeline.errors import UserError
+from mtl_pipeline.spec.features import EntityFeatures
+from mtl_pipeline.warehouse.checks import checks_by_asset, run_checks
 from mtl_pipeline.warehouse.connection import open_warehouse
 from mtl_pipeline.warehouse.tables import build_rejected_rows, build_table
 from mtl_pipeline_tests.conftest import PLANTED_ROWS, TinyPipeline, write_tiny_pipeline
@@ -155,4 +157,54 @@ def test_a_damaged_warehouse_says_what_to_do(
 def test_interactions_before_users_and_items(tmp_path: Path) -> None:
     pipeline = write_tiny_pipeline(tmp_path / "root")
     with pytest.raises(UserError, match="refers to users and items: materialize users and items first"):
+        build_table(pipeline.paths, pipeline.spec, "interactions")
+
+
+def test_users_derived_from_the_log_are_not_rejected_for_coming_again(pipeline: TinyPipeline) -> None:
+    raw = pipeline.spec.raw.model_copy(update={"users": "ratings.csv", "derived": ["users"]})
+    features = pipeline.spec.features.model_copy(
+        update={"users": EntityFeatures(text=None, numeric=["stars"])}
+    )
+    spec = pipeline.spec.model_copy(update={"raw": raw, "features": features})
+    (pipeline.paths.sql / "users.sql").write_text(
+        "SELECT whole_number(user_id) AS user_id, decimal_number(rating, 1, 5) AS stars, source_file, source_line, "
+        "coalesce(unless_whole_number(user_id), unless_decimal_number(rating, 1, 5)) AS rejection FROM raw_users"
+    )
+    write_ratings(pipeline, "1,1,9,1", "1,1,3,1", "2,1,4,1", ",1,4,1", "1,2,5,1", "1,3,5,1")
+    summary = build_table(pipeline.paths, spec, "users")
+    assert query(pipeline, "SELECT user_id, stars, source_line, source_rows FROM users ORDER BY ALL") == [
+        (1, 3, 3, 3),
+        (2, 4, 4, 1),
+    ]
+    assert query(pipeline, "SELECT line, reason FROM users_rejected ORDER BY line") == [
+        (2, "outside 1 to 5"),
+        (5, "missing"),
+    ]
+    assert (summary.rows_read, summary.rows_kept, summary.rows_merged, summary.rows_rejected) == (6, 2, 2, 2)
+    assert all(
+        result.passed
+        for result in run_checks(
+            pipeline.paths, checks_by_asset(pipeline.paths, spec)["users"], {"rows_read": 6}
+        )
+    )
+
+
+def test_an_interaction_without_a_time_is_rejected_whatever_its_key(pipeline: TinyPipeline) -> None:
+    """It would lie in no split, and so in train."""
+    sql = pipeline.paths.sql / "interactions.sql"
+    sql.write_text(sql.read_text().replace("'seconds')\n    )", "'seconds', optional := true)\n    )"))
+    spec = pipeline.spec.model_copy(update={"interaction_key": ["user_id", "item_id"]})
+    write_ratings(pipeline, "1,1,3,880000001", "2,1,3,")
+    build_table(pipeline.paths, spec, "interactions")
+    assert query(pipeline, 'SELECT line, "column", reason FROM interactions_rejected') == [
+        (3, "timestamp", "missing")
+    ]
+
+
+def test_the_key_that_needs_a_time_is_named(pipeline: TinyPipeline) -> None:
+    sql = pipeline.paths.sql / "interactions.sql"
+    sql.write_text(sql.read_text().replace("moment(timestamp, 'seconds') AS timestamp,", ""))
+    with pytest.raises(
+        UserError, match=r"must deliver .* timestamp \(features.history needs a time\).*sql-contract"
+    ):
         build_table(pipeline.paths, pipeline.spec, "interactions")

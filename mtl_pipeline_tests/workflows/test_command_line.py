@@ -27,6 +27,7 @@ def test_stages_run_in_lineage_order_and_say_how_long_they_took(
     ("arguments", "message"),
     [
         (["moovie"], "the pipelines are: "),
+        (["shop"], "shop is an example without raw files: `make demo PIPELINE=shop` brings them"),
         ([PIPELINE, "modell"], f"{PIPELINE} has no stage modell; its stages are: users, items, interactions"),
         (
             [PIPELINE, "examples"],

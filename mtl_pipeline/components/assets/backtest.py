@@ -38,6 +38,12 @@ def backtest_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
             "windows of earlier runs": result.resumed,
             **result.numbers,
         }
-        return published(str(result.scores.metrics.hash_rows(seed=0).sum()), paths.backtest, metadata)
+        version = str(result.scores.metrics.hash_rows(seed=0).sum())
+        return published(
+            version,
+            paths.backtest,
+            metadata,
+            in_short=f"{result.windows.height} windows; {paths.backtest}/report.html",
+        )
 
     return backtest

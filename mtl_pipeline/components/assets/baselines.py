@@ -22,6 +22,8 @@ def baselines_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         from mtl_pipeline.learning.baselines.predict import predict_baselines
 
         summary = predict_baselines(paths, spec, target=paths.baselines, log=context.log.info)
-        return published(summary.fingerprint, paths.baselines, summary_metadata(summary))
+        models, tasks = ", ".join(summary.seconds_by_model), len(spec.tasks)
+        in_short = f"{models}, for each of {tasks} tasks"
+        return published(summary.fingerprint, paths.baselines, summary_metadata(summary), in_short=in_short)
 
     return baselines

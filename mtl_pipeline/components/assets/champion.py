@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from mtl_pipeline.champions import PREVIOUS
+from mtl_pipeline.champions import PREVIOUS, short
 from mtl_pipeline.components.context import PipelineContext, clear_failures
 from mtl_pipeline.components.metadata import markdown_table, published
 from mtl_pipeline.spec.assets import code_version
@@ -27,6 +27,7 @@ def champion_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
 
     @pipeline.asset(
         reads=["evaluation"],
+        study=spec.is_quick,
         kinds={"pytorch"},
         code_version=code_version(settings={"keep": spec.promotion.keep}),
     )
@@ -37,7 +38,8 @@ def champion_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
 
         now, why = settle_champion(paths, spec, roll_back_to=config.roll_back_to, log=context.log.info)
         history = markdown_table(latest_entries(paths))
-        return published(now, paths.champions / now, {"champion": now, "why": why, "history": history})
+        metadata = {"champion": now, "why": why, "history": history}
+        return published(now, paths.champions / now, metadata, in_short=f"{short(now)}. {why}")
 
     return champion
 

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from mtl_pipeline.components.context import PipelineContext
+from mtl_pipeline.components.context import PRIORITY, PipelineContext
 from mtl_pipeline.components.metadata import published
 from mtl_pipeline.spec.assets import code_version, embeddings_name
 
@@ -14,6 +14,7 @@ def embedding_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinitio
     @pipeline.asset(
         name=embeddings_name(table),
         reads=[table],
+        op_tags={PRIORITY: "-1"},
         kinds={"huggingface", "pytorch", "parquet"},
         description=f"One vector per row of {table}: its `{text}`, read by the frozen encoder "
         f"`{encoder.package or encoder.hub or encoder.folder}` ({encoder.pooling} pooling). "
@@ -37,6 +38,8 @@ def embedding_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinitio
             "seconds": round(summary.seconds, 1),
             "encoder fingerprint": summary.encoder_fingerprint,
         }
-        return published(summary.fingerprint, paths.embeddings(table), metadata)
+        new = summary.distinct_texts - summary.reused_texts
+        in_short = f"{summary.distinct_texts:,} texts, {new:,} of them embedded now"
+        return published(summary.fingerprint, paths.embeddings(table), metadata, in_short=in_short)
 
     return embed

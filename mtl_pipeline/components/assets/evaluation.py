@@ -5,13 +5,13 @@ import dagster as dg
 from mtl_pipeline.champions import short
 from mtl_pipeline.components.context import PipelineContext, latest_materialization
 from mtl_pipeline.components.metadata import published
-from mtl_pipeline.spec.assets import code_version
+from mtl_pipeline.spec.assets import code_version, parts
 
 
 def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     paths, spec = pipeline.paths, pipeline.spec
     reads = ["model", "baselines", "examples", *pipeline.embeddings, "seed_runs"]
-    settings = {name: getattr(spec, name) for name in ("tasks", "evaluation", "promotion", "seed")}
+    settings = parts(spec, "tasks", "evaluation", "promotion", "seed", "is_quick")
 
     @pipeline.asset(reads=reads, kinds={"scikitlearn", "html"}, code_version=code_version(settings=settings))
     def evaluation(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
@@ -33,6 +33,7 @@ def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
             "page": dg.MetadataValue.path(paths.evaluation / "report.html"),
             **evaluated.numbers,
         }
-        return published(evaluated.fingerprint, paths.evaluation, metadata)
+        verdict = evaluated.decision.verdict
+        return published(evaluated.fingerprint, paths.evaluation, metadata, in_short=verdict)
 
     return evaluation

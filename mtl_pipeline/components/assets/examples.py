@@ -37,7 +37,9 @@ def examples_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     def examples(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         """One row per impression: labels, features as they were known at that time, and split by time."""
         summary = build_examples(paths, spec)
-        context.log.info(f"examples: {summary.rows:,} rows, {summary.rows_by_split}")
+        by_split = ", ".join(f"{rows:,} {split}" for split, rows in summary.rows_by_split.items())
+        in_short = f"{summary.rows:,} rows: {by_split}; {len(summary.features)} features"
+        context.log.info(f"examples: {in_short}")
         metadata = {
             "dagster/row_count": summary.rows,
             "rows by split": counts_table(summary.rows_by_split, "split"),
@@ -48,7 +50,7 @@ def examples_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         }
         if spec.negatives:
             metadata["negatives copy"] = ", ".join(spec.context_features) or "nothing"
-        return published(summary.fingerprint, paths.examples, metadata)
+        return published(summary.fingerprint, paths.examples, metadata, in_short=in_short)
 
     return examples
 

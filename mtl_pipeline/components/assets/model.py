@@ -26,6 +26,11 @@ def model_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         summary = train_model(paths, spec, target=paths.model, log=context.log.info)
         with reading(paths.model) as folder:
             log = markdown_table(pl.read_json(folder / "training_log.json"))
-        return published(summary.fingerprint, paths.model, summary_metadata(summary) | {"training log": log})
+        metadata = summary_metadata(summary) | {"training log": log}
+        in_short = (
+            f"{summary.rows:,} rows, best at epoch {summary.best_epoch:g}, where its loss on validation rows is "
+            f"{summary.best_validation_score:.3f} of that of a constant answer"
+        )
+        return published(summary.fingerprint, paths.model, metadata, in_short=in_short)
 
     return model

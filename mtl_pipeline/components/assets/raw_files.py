@@ -16,6 +16,7 @@ from typing import Any
 import dagster as dg
 
 from mtl_pipeline.components.context import PipelineContext, clear_failures
+from mtl_pipeline.errors import UserError
 from mtl_pipeline.escaping import markdown_text
 from mtl_pipeline.warehouse.reading.raw import describe_raw_files, file_stamps, is_pattern
 
@@ -107,6 +108,25 @@ def record_version_read(
     key, (version, metadata) = raw_file_key(pipeline, table), observe(pipeline, table)
     context.log_event(dg.AssetObservation(key, metadata=metadata, tags={DATA_VERSION_TAG: version}))
     return {f"{INPUT_DATA_VERSION_TAG}/{key.to_user_string()}": version}
+
+
+def observe_changed(instance: dg.DagsterInstance, pipeline: PipelineContext) -> None:
+    """Observe, without a run, the raw files whose size or time is not as it was recorded; nothing else is hashed.
+
+    Raises UserError where files are missing, with the first problem of each table."""
+    problems = []
+    for table in pipeline.spec.tables:
+        now = stamp(pipeline, table)
+        if now is None or now != recorded_stamp(instance, pipeline, table):
+            try:
+                version, metadata = observe(pipeline, table)
+            except UserError as error:
+                problems.append(str(error))
+                continue
+            tags, key = {DATA_VERSION_TAG: version}, raw_file_key(pipeline, table)
+            instance.report_runless_asset_event(dg.AssetObservation(key, metadata=metadata, tags=tags))
+    if problems:
+        raise UserError("\n".join(problems))
 
 
 def observe(pipeline: PipelineContext, table: str) -> tuple[str, dict[str, Any]]:

@@ -5,15 +5,16 @@ from pathlib import Path
 import dagster as dg
 
 from mtl_pipeline.components.context import PipelineContext
-from mtl_pipeline.components.metadata import markdown_table, published, summary_metadata
+from mtl_pipeline.components.metadata import markdown_table, published, report_metadata, summary_metadata
 from mtl_pipeline.paths import COMMON_SQL
 from mtl_pipeline.spec.assets import code_version
-from mtl_pipeline.warehouse.features import candidates, history, sequences
+from mtl_pipeline.warehouse.features import candidates, history, retrieval, sequences
 
 SQL = (
     "candidate_parts.sql",
     "candidates.sql",
     "candidates_excluded.sql",
+    "popularity.sql",
     "latest_history.sql",
     "history_log.sql",
 )
@@ -21,6 +22,7 @@ MADE_BY = [
     *(COMMON_SQL / name for name in SQL),
     Path(candidates.__file__),
     Path(history.__file__),
+    Path(retrieval.__file__),
     *sequences.MADE_BY,
 ]
 
@@ -31,11 +33,12 @@ def recommendations_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         "recommendations": spec.recommendations,
         "available_from": spec.available_from,
         "sequence": spec.features.sequence,
-        "tasks": [(task.name, task.kind, task.given, task.classes) for task in spec.tasks],
+        "tasks": [(task.name, task.kind, task.given, task.classes, task.good) for task in spec.tasks],
     }
 
     @pipeline.asset(
         reads=["champion", *spec.tables, *pipeline.embeddings],
+        study=spec.is_quick,
         kinds={"pytorch", "duckdb", "parquet"},
         code_version=code_version(sql=MADE_BY, settings=settings),
     )
@@ -47,9 +50,14 @@ def recommendations_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         metadata = {
             "model": recommended.champion,
             **summary_metadata(recommended.summary),
-            **summary_metadata(recommended.catalogue),
+            **recommended.figures,
+            "warnings": "; ".join(recommended.warnings) or "none",
+            **report_metadata(paths.recommendations_report),
             "for the first users": markdown_table(recommended.first),
         }
-        return published(recommended.summary.fingerprint, paths.recommendations, metadata)
+        del metadata["figures"]  # each is a number of its own, to be followed over runs
+        made = recommended.summary
+        in_short = f"{made.rows:,} for {made.users:,} users, of {made.candidates:,} candidates"
+        return published(made.fingerprint, paths.recommendations, metadata, in_short=in_short)
 
     return recommendations

@@ -39,7 +39,9 @@ def seed_runs_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         from mtl_pipeline.workflows.seed_runs import run_seeds
 
         summary = run_seeds(paths, spec, seeds=config.seeds, log=context.log.info)
-        seeds = {"seeds": ", ".join(map(str, summary.seeds))}
-        return published(summary.fingerprint, paths.seed_runs, seeds | summary_metadata(summary))
+        seeds = ", ".join(map(str, summary.seeds))
+        metadata = {"seeds": seeds} | summary_metadata(summary)
+        in_short = f"{summary.networks} networks, seeds {seeds}"
+        return published(summary.fingerprint, paths.seed_runs, metadata, in_short=in_short)
 
     return seed_runs

@@ -1,19 +1,21 @@
 """The canonical tables in the warehouse: users, items, interactions, and the rows that were rejected."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 
 from mtl_pipeline.components.assets.raw_files import record_version_read
 from mtl_pipeline.components.checks import ROWS_READ
-from mtl_pipeline.components.context import PipelineContext
-from mtl_pipeline.components.metadata import counts_table, markdown_table
+from mtl_pipeline.components.context import PRIORITY, PipelineContext
+from mtl_pipeline.components.metadata import IN_SHORT, counts_table, markdown_table
 from mtl_pipeline.paths import COMMON_SQL
 from mtl_pipeline.spec.assets import code_version
 from mtl_pipeline.warehouse.tables import build_rejected_rows, build_table, preview, required_columns
 
 KINDS = {"duckdb", "sql"}
 CLEANING_SQL = ("scan.sql", "rejects.sql", "number_lines.sql", "clean.sql", "publish.sql")
+REASONS_SHOWN = 3
 
 
 def table_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinition:
@@ -34,11 +36,15 @@ def table_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinition:
     def clean(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         versions = record_version_read(context, pipeline, table)
         summary = build_table(paths, spec, table)
-        context.log.info(f"{table}: {summary.rows_kept:,} of {summary.rows_read:,} rows kept")
+        in_short = f"{summary.rows_kept:,} of {summary.rows_read:,} rows kept"
+        context.log.info(f"{table}: {in_short}")
+        in_short += f", {summary.rows_merged:,} merged into them" * bool(summary.rows_merged)
+        in_short += rejections(summary.rejected_by_reason)
         columns = [dg.TableColumn(name, type=type_) for name, type_ in summary.columns.items()]
         return dg.MaterializeResult(
             data_version=dg.DataVersion(summary.fingerprint),
             metadata={
+                IN_SHORT: in_short,
                 "dagster/row_count": summary.rows_kept,
                 "dagster/table_name": table,
                 "dagster/column_schema": dg.TableSchema(columns),
@@ -53,6 +59,14 @@ def table_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinition:
         )
 
     return clean
+
+
+def rejections(by_reason: Mapping[str, int]) -> str:
+    """The most frequent reasons, to end a sentence with."""
+    most = sorted(by_reason.items(), key=lambda found: -found[1])
+    told = [f"{reason} ({rows:,})" for reason, rows in most[:REASONS_SHOWN]]
+    more = [f"{len(most) - REASONS_SHOWN} further reasons"] * (len(most) > REASONS_SHOWN)
+    return f". Rejected for {'; '.join(told + more)}" if told else ""
 
 
 def table_settings(pipeline: PipelineContext, table: str) -> dict[str, Any]:
@@ -73,6 +87,7 @@ def rejected_rows_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
 
     @pipeline.asset(
         reads=spec.tables,
+        op_tags={PRIORITY: "1"},
         kinds=KINDS,
         code_version=code_version(sql=[COMMON_SQL / "rejected_rows.sql"]),
     )
@@ -83,6 +98,7 @@ def rejected_rows_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             data_version=dg.DataVersion(summary.fingerprint),
             metadata={
+                IN_SHORT: f"{summary.rows:,} rows",
                 "dagster/row_count": summary.rows,
                 "dagster/table_name": "rejected_rows",
                 "by table": counts_table(summary.by_table, "table"),

@@ -38,6 +38,8 @@ def tuning_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
             "search": search.fingerprint,
             **numbers,
         }
-        return published(f"{search.fingerprint}-{len(search.trials)}", paths.tuning, metadata)
+        in_short = f"{len(search.trials)} trials; {paths.tuning}/report.html"
+        version = f"{search.fingerprint}-{len(search.trials)}"
+        return published(version, paths.tuning, metadata, in_short=in_short)
 
     return tuning

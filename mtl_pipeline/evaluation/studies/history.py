@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,6 +85,10 @@ class Record:
     rejected_rows: dict[str, int]
     """By table and reason."""
     tasks: list[TaskRecord]
+    caveats: list[str] = field(default_factory=list)
+    """What a reader of these numbers has to know as well."""
+    quick: bool = False
+    """Whether the model was made for a first look only."""
 
     @property
     def evaluated(self) -> tuple[str, str]:

@@ -2,7 +2,8 @@
 
 It does when
 
-1. it was not rolled back from before: what somebody took out by hand comes back by hand only;
+1. it was not rolled back from before: what somebody took out by hand comes back by hand only; nor made for a first
+   look (QUICK=1), from less than there is;
 2. it is shown to beat the constant answer on every task that is not conditional on another, and is not shown to be
    worse on the others, whose labels are fewer: anything less must never recommend, nor must a model about which the
    test rows, all of one class, say nothing. Where fewer than ten users leave no interval, the difference itself has to
@@ -71,6 +72,7 @@ def decide(
     champion: str | None,
     obstacle: str = "",
     rolled_back_at: str | None = None,
+    quick: bool = False,
     window: str = "",
 ) -> Decision:
     """The rules above. `challenger` and `champion` are fingerprints.
@@ -92,6 +94,10 @@ def decide(
     ]
     if rolled_back_at:
         against.insert(0, f"This model was rolled back from on {rolled_back_at}; it is not promoted again.")
+    if quick:
+        against.insert(
+            0, "It was made for a first look (QUICK=1), which is never promoted: run it without QUICK."
+        )
     reasons = against or [reason_for(comparisons), *filter(None, map(reservation, comparisons))]
     if champion and obstacle:
         reasons.insert(0, f"The champion {short(champion)} cannot be compared: {obstacle}.")

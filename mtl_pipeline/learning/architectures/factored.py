@@ -26,14 +26,14 @@ SIDE_AT_ONCE = 16_384
 
 @dataclass(frozen=True)
 class Factored:
-    """[users × items, width], of some users and some items of `pairs`."""
+    """[users × places, width], of some users and some of their places in `pairs`."""
 
     representation: Representation
     pairs: Pairs
     users: slice
-    items: slice
+    places: slice
     of_both: Tensor
-    """float32 [users × items, columns of both]."""
+    """float32 [users × places, columns of both]."""
 
     def __len__(self) -> int:
         return len(self.of_both)
@@ -47,26 +47,26 @@ class Factored:
         return cls.linear(*arguments, **(names or {})) if function is functional.linear else NotImplemented
 
     def linear(self, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """float32 [users × items, outputs]."""
+        """float32 [users × places, outputs]."""
         of, pairs, (users, items) = self.representation, self.pairs, (self.pairs.users, self.pairs.items)
         of_users = users.keep(weight, lambda: linear_of_side(of, users, weight, bias))
         of_items = items.keep(weight, lambda: linear_of_side(of, items, weight))
         of_both = users.keep((weight,), lambda: weight[:, columns_of_both(of, pairs)].T.contiguous())
-        added = of_users[self.users, None] + of_items[self.items]
+        added = of_users[self.users, None] + pairs.of_items(of_items, self.users, self.places)
         return added.flatten(0, 1).addmm_(self.of_both, of_both)
 
 
 def factored(representation: Representation, pairs: Pairs, at_once: int) -> Iterator[Factored]:
     """The representation of all pairs in their order, about `at_once` of them at a time."""
-    users, items = len(pairs.users.rows), len(pairs.items.rows)
-    users_at_once = max(1, at_once // max(1, items))
+    users, places = len(pairs.users.rows), pairs.places
+    users_at_once = max(1, at_once // max(1, places))
     for first_user in range(0, users, users_at_once):
         some_users = slice(first_user, first_user + users_at_once)
         past = remembered(representation, pairs.users.rows[some_users])
-        for first_item in range(0, items, at_once):
-            some_items = slice(first_item, first_item + at_once)
-            both = of_both(representation, pairs, some_users, some_items, past)
-            yield Factored(representation, pairs, some_users, some_items, both.flatten(0, 1))
+        for first_place in range(0, places, at_once):
+            some_places = slice(first_place, first_place + at_once)
+            both = of_both(representation, pairs, some_users, some_places, past)
+            yield Factored(representation, pairs, some_users, some_places, both.flatten(0, 1))
 
 
 def remembered(representation: Representation, users: Rows) -> Tensor | None:
@@ -76,25 +76,25 @@ def remembered(representation: Representation, users: Rows) -> Tensor | None:
 
 
 def of_both(
-    representation: Representation, pairs: Pairs, some_users: slice, some_items: slice, past: Tensor | None
+    representation: Representation, pairs: Pairs, some_users: slice, some_places: slice, past: Tensor | None
 ) -> Tensor:
-    """float32 [users, items, columns of both]: numbers, these embedded, the interaction, the sequence."""
+    """float32 [users, places, columns of both]: numbers, these embedded, the interaction, the sequence."""
     users, items = pairs.users, pairs.items
     numbers, interaction, sequence = (
         representation.numbers,
         representation.interaction,
         representation.sequence,
     )
-    inputs = [pairs.numeric(some_users, some_items)]
+    inputs = [pairs.numeric(some_users, some_places)]
     if numbers:
         inputs.append(numbers(inputs[0].flatten(0, 1), pairs.numerics).view(*inputs[0].shape[:2], -1))
     if interaction:
         user = users.keep(interaction, lambda: interaction.user_side(whole_side(representation, users)))
         item = items.keep(interaction, lambda: interaction.item_side(whole_side(representation, items)))
-        inputs.append(user[some_users, None] * item[some_items])
+        inputs.append(user[some_users, None] * pairs.of_items(item, some_users, some_places))
     if sequence and past is not None:
         item = items.keep(sequence, lambda: sequence.look(vectors(representation, items)))
-        inputs.append(sequence.of_pairs(item[some_items], past))
+        inputs.append(sequence.of_pairs(pairs.of_items(item, some_users, some_places), past))
     return torch.cat(inputs, 2)
 
 

@@ -13,6 +13,7 @@ import torch
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.data.encoding import FeatureEncoder, Rows, list_slots
+from mtl_pipeline.learning.data.samples import drawn_rows
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import folder_fingerprint, reading
 from mtl_pipeline.spec import PipelineSpec
@@ -58,7 +59,7 @@ class Dataset:
     def __init__(self, paths: PipelinePaths, spec: PipelineSpec) -> None:
         with reading(paths.examples) as folder:
             self.fingerprint = folder_fingerprint(folder)
-            self.examples = pl.read_parquet(folder / "examples.parquet")
+            self.examples = thinned(pl.read_parquet(folder / "examples.parquet"), spec)
             self.statistics = pl.read_parquet(folder / "statistics.parquet")
             self.vocabulary = pl.read_parquet(folder / "vocabulary.parquet")
             chosen = read_chosen(folder, spec)
@@ -81,6 +82,19 @@ class Dataset:
                 blind.__dict__.pop(rows, None)
         return blind
 
+    def observed(self, task: str) -> np.ndarray:
+        """The numbers of the training rows on which a task was observed."""
+        return np.flatnonzero(~np.isnan(self.train.labels[:, self.encoder.tasks.index(task)].numpy()))
+
+    def drawn_for(self, task: str, spec: PipelineSpec) -> Dataset:
+        """The same, with no more training rows than the baselines of a task may learn from."""
+        if spec.baselines.rows is None:
+            return self
+        thinned = copy.copy(self)
+        rows = drawn_rows(self.observed(task), spec.baselines.rows, spec.seed)
+        thinned.__dict__["train"] = self.train[torch.from_numpy(rows)]
+        return thinned
+
     @cached_property
     def train(self) -> Rows:
         return self.encode(self.split("train"))
@@ -101,6 +115,14 @@ class Dataset:
     @property
     def device(self) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def thinned(examples: pl.DataFrame, spec: PipelineSpec) -> pl.DataFrame:
+    """With at most `training.rows` rows of the training split."""
+    if spec.training.rows is None:
+        return examples
+    drawn = pl.col("example_id").hash(spec.seed).rank("ordinal").over("split") <= spec.training.rows
+    return examples.filter((pl.col("split") != "train") | drawn)
 
 
 def read_chosen(folder: Path, spec: PipelineSpec) -> pl.DataFrame | None:

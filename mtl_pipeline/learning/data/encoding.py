@@ -212,16 +212,19 @@ class FeatureEncoder:
     def numeric_columns(self, frame: pl.DataFrame) -> dict[str, pl.Series]:
         """Those of `numeric_names` that the frame has the features for."""
         columns = {}
-        for feature, transform, mean, standard_deviation, missing in self.statistics.select(
-            "feature", "transform", "mean", "standard_deviation", "missing"
-        ).iter_rows():
+        for known in self.statistics.iter_rows(named=True):
+            feature = known["feature"]
             if feature not in frame.columns:
                 continue
             values = frame[feature].cast(pl.Float64)
-            if transform == "log1p":
+            if known["transform"] == "log1p":
                 values = values.log1p()
-            columns[feature] = ((values - mean) / standard_deviation).fill_null(0).cast(pl.Float32)
-            if missing:
+            values = values.clip(
+                known.get("lower"), known.get("upper")
+            )  # models of earlier releases know no bounds
+            standardised = (values - known["mean"]) / known["standard_deviation"]
+            columns[feature] = standardised.fill_null(0).cast(pl.Float32)
+            if known["missing"]:
                 columns[missing_flag(feature)] = values.is_null().cast(pl.Float32)
         return columns
 

@@ -1,4 +1,4 @@
-"""Some users with every item, encoded: each user once, each item once, and only what is of both in pairs."""
+"""Some users with items, encoded: each user once, each item once, and only what is of both in pairs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from mtl_pipeline.candidates import Block
 from mtl_pipeline.learning.data.encoding import Chosen, FeatureEncoder, Rows, missing_flag, stack
@@ -40,25 +41,37 @@ class Side:
 
 @dataclass(frozen=True)
 class Pairs:
-    """All users with all items, one user after another."""
+    """Users with as many places for items, one user after another."""
 
     users: Side
     items: Side
     numerics: Tensor
     """int64 [n]: the columns of `Rows.numeric` that are of both."""
     of_both: list[tuple[Tensor, Tensor]]
-    """Their values, some columns after others: float32 [users, kinds, columns], and each item's kind, int64 [items]."""
+    """Their values, some columns after others: float32 [users, kinds, columns]; each place's kind: int64 [places]."""
+    item: Tensor | None = None
+    """int64 [users, places]: which item each place has; without it, all items in their order."""
+
+    @property
+    def places(self) -> int:
+        """Of each user."""
+        return len(self.items.rows) if self.item is None else self.item.shape[1]
 
     def __len__(self) -> int:
-        return len(self.users.rows) * len(self.items.rows)
+        return len(self.users.rows) * self.places
 
-    def numeric(self, users: slice, items: slice) -> Tensor:
-        """float32 [users, items, n]."""
-        return torch.cat([values[users].index_select(1, kind[items]) for values, kind in self.of_both], 2)
+    def numeric(self, users: slice, places: slice) -> Tensor:
+        """float32 [users, places, n]."""
+        return torch.cat([values[users].index_select(1, kind[places]) for values, kind in self.of_both], 2)
+
+    def of_items(self, values: Tensor, users: slice, places: slice) -> Tensor:
+        """[items, width] → [users, places, width], or [places, width] where they are the same for all users."""
+        return values[places] if self.item is None else functional.embedding(self.item[users, places], values)
 
     def to(self, device: torch.device) -> Pairs:
         of_both = [(values.to(device), kind.to(device)) for values, kind in self.of_both]
-        return Pairs(self.users.to(device), self.items.to(device), self.numerics.to(device), of_both)
+        item = self.item if self.item is None else self.item.to(device)
+        return Pairs(self.users.to(device), self.items.to(device), self.numerics.to(device), of_both, item)
 
 
 def encode_side(encoder: FeatureEncoder, frame: pl.DataFrame, chosen: Chosen | None = None) -> Side:
@@ -88,4 +101,5 @@ def encode_pairs(encoder: FeatureEncoder, block: Block, items: Side, chosen: Cho
         values = stack([*encoded.values()], len(part.features), torch.float32)
         kinds = len(part.features) // max(1, rows)
         of_both.append((values.view(rows, kinds, len(encoded)), torch.from_numpy(part.kind.astype(np.int64))))
-    return Pairs(users, items, torch.tensor(numerics, dtype=torch.int64), of_both)
+    item = None if block.items is None else torch.from_numpy(block.items)
+    return Pairs(users, items, torch.tensor(numerics, dtype=torch.int64), of_both, item)

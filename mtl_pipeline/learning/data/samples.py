@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 
 
 def observed_samples(labels: np.ndarray, most: int, seed: int) -> list[np.ndarray]:
@@ -13,3 +14,11 @@ def observed_samples(labels: np.ndarray, most: int, seed: int) -> list[np.ndarra
     order = np.random.default_rng(seed).permutation(len(labels))
     observed = ~np.isnan(labels)
     return [np.sort(order[observed[order, task]][:most]) for task in range(labels.shape[1])]
+
+
+def drawn_rows(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """At most so many of the rows, which are numbered and rising: those of the lowest hashes, so that few are among
+    more of the same seed."""
+    if len(rows) <= most:
+        return rows
+    return np.sort(rows[pl.Series(rows).hash(seed).arg_sort()[:most].to_numpy()])

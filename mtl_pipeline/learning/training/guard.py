@@ -74,7 +74,9 @@ def own_members(
         why = str(error)
     log(f"{why}; so the networks for single tasks are trained here")
     return [
-        member for task in spec.tasks for member in fit_members(dataset, spec, [task], log).ranker.members
+        member
+        for task in spec.tasks
+        for member in fit_members(dataset.drawn_for(task.name, spec), spec, [task], log).ranker.members
     ]
 
 

@@ -41,6 +41,7 @@ from mtl_pipeline.learning.training.losses import (
 from mtl_pipeline.learning.training.members import ROWS_AT_ONCE, Member
 from mtl_pipeline.learning.training.optimizers import make_optimizers
 from mtl_pipeline.learning.training.ranker import Ranker
+from mtl_pipeline.progress import time_left
 from mtl_pipeline.spec import PipelineSpec, Task
 
 Log = Callable[[str], None]
@@ -113,11 +114,12 @@ def fit_network(
         by_task = {"train_loss": train_losses, "validation_loss": validation_losses}
         by_task["weight"] = balancer.weights().detach().cpu().numpy()
         rounds.append(round_log(epoch, validation_losses / constant, tasks, by_task))
-        log(describe_round(rounds[-1], tasks, time.perf_counter() - started))
+        log(describe_round(rounds[-1], tasks, settings.epochs, len(train), time.perf_counter() - started))
         for callback in callbacks:
             callback.after_round(rounds[-1])
         if len(run.frozen) == len(tasks) and epoch.is_integer():
             break  # not earlier: what is distilled from a task's best round is sometimes better than that round
+    log(why_stopped(rounds[-1], settings.epochs))
     seconds = time.perf_counter() - started
     network.load_state_dict(early_stopping.best_weights[MEAN])
     ranker = Ranker([Member.of(network, tasks)], list(tasks), scale)
@@ -219,8 +221,24 @@ def passes_per_epoch(rows: int, batch_size: int) -> int:
     return max(1, math.ceil(ROUNDS_PER_EPOCH * LEAST_STEPS_PER_ROUND * batch_size / rows))
 
 
-def describe_round(entry: dict[str, float], tasks: Sequence[Task], seconds: float) -> str:
+def why_stopped(last: dict[str, float], epochs: int) -> str:
+    """`last`: the log's last entry."""
+    learning = [
+        name.partition("/")[2] for name, value in last.items() if name.startswith("frozen/") and not value
+    ]
+    if not learning:
+        return "no task improves any more"
+    return f"training.epochs ({epochs}) ran out before {', '.join(learning)} stopped improving: raise it"
+
+
+def describe_round(
+    entry: dict[str, float], tasks: Sequence[Task], epochs: int, rows: int, seconds: float
+) -> str:
+    """`epochs` at most, of so many `rows`."""
+    epoch = entry["epoch"]
+    left = time_left(epoch, epochs, seconds, at_most=True)
     losses = ", ".join(f"{task.name} {entry[f'validation_loss/{task.name}']:.4f}" for task in tasks)
     return (
-        f"epoch {entry['epoch']:.1f}, {seconds:.0f} s: validation loss {losses}; score {entry['score']:.4f}"
+        f"epoch {epoch:.1f} of at most {epochs}, {seconds:.0f} s, {rows * epoch / seconds:,.0f} rows/s{left}: "
+        f"validation loss {losses}; score {entry['score']:.4f}"
     )

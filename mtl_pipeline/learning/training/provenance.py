@@ -22,6 +22,8 @@ from mtl_pipeline.spec.assets import GUARDING
 TRAINED_WITH, SEEN = "trained_with.json", "seen.json"
 GUARD = "guard"
 """What chose among the networks of the model, by this name in trained_with.json."""
+BASELINE_ROWS, QUICK = "baseline_rows", "quick"
+"""In the same way: from how many rows the baselines could learn, and whether all was made for a first look only."""
 
 
 def write_trained_with(folder: Path, trained: dict) -> None:
@@ -40,15 +42,21 @@ def networks_trained_with(dataset: Dataset, spec: PipelineSpec) -> dict:
     sections = spec.model_dump(
         mode="json",
         include={"model", "tasks", "features", "training", "seed"},
-        exclude={"training": set(GUARDING)},
+        exclude={"training": set(GUARDING), "tasks": {"__all__": {"good"}}},
     )
-    return sections | {"text_vectors": dataset.text.contents, "examples": dataset.fingerprint}
+    inputs = {"text_vectors": dataset.text.contents, "examples": dataset.fingerprint}
+    return sections | {BASELINE_ROWS: spec.baselines.rows, QUICK: spec.is_quick} | inputs
 
 
 def read_trained_with(folder: Path) -> dict:
     """Raises UserError when nothing is published at `folder`."""
     with reading(folder) as version:
         return json.loads((version / TRAINED_WITH).read_text())
+
+
+def made_quickly(folder: Path) -> bool:
+    """Whether what is published there was made for a first look only."""
+    return bool(read_trained_with(folder).get(QUICK))
 
 
 def differing(one: dict, other: dict) -> list[str]:

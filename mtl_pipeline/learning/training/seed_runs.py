@@ -35,6 +35,7 @@ from mtl_pipeline.learning.training.provenance import refuse_other_training
 from mtl_pipeline.learning.training.ranker import Ranker
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import CANDIDATE, JOINT, SINGLE_TASK, WITHOUT_TEXT, plain_prediction_column
+from mtl_pipeline.progress import time_left
 from mtl_pipeline.publishing import ensure_writable, publish_folder, reading
 from mtl_pipeline.spec import PipelineSpec, Task
 
@@ -78,18 +79,22 @@ def train_seeds(
         refuse_other_training(paths, dataset, spec)
     held_out = HeldOut(dataset, spec)
     seconds: dict[str, float] = {}
+    begun = time.perf_counter()
     predictions, networks = [no_predictions(held_out, spec)], 0
     for seed in all_seeds if seeds > 1 else ():
         trained = SeedNetworks(dataset, held_out, spec, seed, judge)
         if seed == spec.seed:
             trained.predicted_by = choices(read_guard(paths.model))
-        further = (SINGLE_TASK, CANDIDATE) if seed != spec.seed else ()
+        alone = [SINGLE_TASK] if SINGLE_TASK in spec.baselines.models else []
+        further = [*alone, CANDIDATE] if seed != spec.seed else []
         for model in (*further, *([WITHOUT_TEXT] if spec.text_tables else [])):
             started = time.perf_counter()
             predictions.append(trained.predict(model))
             taken = time.perf_counter() - started
             seconds[model] = round(seconds.get(model, 0.0) + taken, 2)
-            log(f"{model} with seed {seed}: {taken:.1f} s")
+            done, total = len(predictions) - 1, models_in_all(spec, seeds)
+            left = time_left(done, total, time.perf_counter() - begun)
+            log(f"{model} with seed {seed}: {taken:.1f} s; {done} of {total}{left}")
         networks += trained.networks
     with publish_folder(target) as folder:
         pl.concat(predictions).write_parquet(folder / PREDICTIONS)
@@ -99,6 +104,11 @@ def train_seeds(
         summary = SeedRunsSummary(all_seeds, dict(made_from), rows, networks, seconds, fingerprint)
         (folder / SUMMARY).write_text(json.dumps(asdict(summary), indent=1) + "\n")
     return summary
+
+
+def models_in_all(spec: PipelineSpec, seeds: int) -> int:
+    """How many are compared over the seeds, those of the first seed that are there already aside."""
+    return 2 * (seeds - 1) + (seeds if spec.text_tables else 0)
 
 
 class SeedNetworks:
@@ -146,14 +156,14 @@ class SeedNetworks:
 
     @cached_property
     def alone(self) -> list[Ranker]:
-        return [self.fit(self.dataset, [task]) for task in self.spec.tasks]
+        return [self.fit(self.dataset.drawn_for(task.name, self.spec), [task]) for task in self.spec.tasks]
 
     def without_text(self, blind: Dataset) -> Ranker:
         joint = self.fit(blind, self.spec.tasks)
         guarded_tasks = [task for task in self.spec.tasks if self.predicted_by.get(task.name, JOINT) != JOINT]
         if not guarded_tasks:
             return joint
-        own = members_of(self.fit(blind, [task]) for task in guarded_tasks)
+        own = members_of(self.fit(blind.drawn_for(task.name, self.spec), [task]) for task in guarded_tasks)
         return replace(joint, members=composed(joint.members, own, self.predicted_by))
 
     def fit(self, dataset: Dataset, tasks: Sequence[Task]) -> Ranker:

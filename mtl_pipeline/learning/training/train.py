@@ -11,7 +11,7 @@ from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.training.calibration import fit_calibration
 from mtl_pipeline.learning.training.callbacks.gradient_conflict import GradientConflict
 from mtl_pipeline.learning.training.guard import GUARD, Judge, choices, guarded, own_members
-from mtl_pipeline.learning.training.loop import Log, fit_members, passes_per_epoch
+from mtl_pipeline.learning.training.loop import Log, fit_members, passes_per_epoch, why_stopped
 from mtl_pipeline.learning.training.provenance import trained_with, write_seen, write_trained_with
 from mtl_pipeline.learning.training.ranker import save_ranker
 from mtl_pipeline.paths import PipelinePaths
@@ -25,6 +25,7 @@ class TrainingSummary:
 
     rows: int
     rounds: int
+    stopped_because: str
     best_epoch: float
     best_validation_score: float
     """Mean over tasks of validation loss / loss of a constant answer; below 1, something was learned."""
@@ -69,6 +70,7 @@ def train_ranker(
     return TrainingSummary(
         rows=fit.rows,
         rounds=len(fit.log),
+        stopped_because=why_stopped(fit.log[-1], spec.training.epochs),
         best_epoch=fit.best["epoch"],
         best_validation_score=fit.best["score"],
         validation_losses={task.name: fit.best[f"validation_loss/{task.name}"] for task in spec.tasks},

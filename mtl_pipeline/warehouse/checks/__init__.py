@@ -1,5 +1,7 @@
 """What must hold of each output."""
 
+from itertools import chain
+
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.spec.assets import embeddings_name
@@ -10,6 +12,7 @@ from mtl_pipeline.warehouse.checks.outputs import (
     examples_checks,
     model_checks,
     recommendations_checks,
+    recommendations_warnings,
 )
 from mtl_pipeline.warehouse.checks.rules import Check, CheckResult, run_checks
 from mtl_pipeline.warehouse.checks.studies import backtest_checks, seed_runs_checks, tuning_checks
@@ -28,7 +31,15 @@ def checks_by_asset(paths: PipelinePaths, spec: PipelineSpec) -> dict[str, list[
         "model": model_checks(paths),
         "baselines": baselines_checks(paths, spec),
         "evaluation": evaluation_checks(paths, spec),
-        **({"recommendations": recommendations_checks(paths, spec)} if spec.recommends else {}),
+        **(
+            {
+                "recommendations": chain(
+                    recommendations_checks(paths, spec), recommendations_warnings(paths, spec)
+                )
+            }
+            if spec.recommends
+            else {}
+        ),
         "tuning": tuning_checks(paths, spec),
         "backtest": backtest_checks(paths, spec),
         "seed_runs": seed_runs_checks(paths, spec),

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.warehouse.catalogue import limited
 from mtl_pipeline.warehouse.checks.leaks import leak_checks
 from mtl_pipeline.warehouse.checks.rules import Check, not_finite, parquet
-from mtl_pipeline.warehouse.features.candidates import items_on_offer
+from mtl_pipeline.warehouse.features.candidates import excluded_pairs, items_on_offer
 from mtl_pipeline.warehouse.features.point_in_time import entity_ids, id_column, numeric_features
 from mtl_pipeline.warehouse.templates import (
     quote_identifier,
@@ -53,7 +54,8 @@ def examples_checks(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Check]
     )
     yield Check(
         "splits_not_empty",
-        "Train, validation and test all have rows where each task's label is observed.",
+        "Train, validation and test all have rows where each task's label is observed. Where one has none, give it "
+        "more room with `split`, or leave the task out.",
         " UNION ALL ".join(
             f"SELECT split, {quote_literal(task.name)} AS task FROM "
             "(VALUES ('train'), ('validation'), ('test')) AS splits(split) "
@@ -99,7 +101,7 @@ def label_checks(spec: PipelineSpec, examples: str) -> Iterator[Check]:
     yield Check(
         "labels_vary_in_train",
         "Each task has both classes in train, or at least two different labels where it is not binary: from "
-        "one label alone nothing can be learned.",
+        "one label alone nothing can be learned. Check how the label is made in sql/, or leave the task out.",
         unvaried("train"),
     )
     yield Check(
@@ -109,6 +111,7 @@ def label_checks(spec: PipelineSpec, examples: str) -> Iterator[Check]:
         "the split, or check how the labels are made.",
         unvaried("validation", "test"),
         blocking=False,
+        stops_training=True,
     )
     for task in spec.tasks:
         if task.given:
@@ -174,9 +177,17 @@ def model_checks(paths: PipelinePaths) -> Iterator[Check]:
     log = f"read_json({quote_literal(paths.model / 'training_log.json')}, union_by_name = true)"
     yield Check(
         "losses_finite",
-        "Every loss of the training log is finite: one that is not means that training diverged.",
+        "Every loss of the training log is finite: one that is not means that training diverged. Lower "
+        "training.learning_rate, and look for extreme values among labels and features.",
         f"SELECT epoch, loss, value FROM (FROM {log}) UNPIVOT (value FOR loss IN (COLUMNS('_loss/'))) "
         "WHERE NOT isfinite(value::DOUBLE)",
+    )
+    yield Check(
+        "stopped_improving",
+        "Training ended because no task improved any more, not because training.epochs ran out; if it did, raise it.",
+        f"SELECT epoch, name AS not_yet FROM (FROM {log} QUALIFY epoch = max(epoch) OVER ()) "
+        "UNPIVOT (value FOR name IN (COLUMNS(* EXCLUDE (epoch)))) WHERE name LIKE 'frozen/%' AND value = 0",
+        blocking=False,
     )
 
 
@@ -216,7 +227,7 @@ def evaluation_checks(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Chec
             f"{task.name}_beats_constant",
             f"On the test rows the model beats a constant answer on {task.name}: the whole 95 % interval of "
             "the difference lies on the better side. Without an interval (fewer than ten users, one class only) "
-            "this cannot be known.",
+            "this cannot be known. Give the test more rows with `split`, or the task more telling features.",
             f"SELECT task, line.* EXCLUDE (task) FROM (SELECT {quote_literal(task.name)} AS task) LEFT JOIN "
             f"(SELECT line.task AS task, line FROM (SELECT unnest(comparisons) AS line FROM {decision}) "
             "WHERE line.against = 'constant') USING (task) WHERE (line.outcome = 'better') IS NOT TRUE",
@@ -227,12 +238,7 @@ def evaluation_checks(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Chec
 def recommendations_checks(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Check]:
     recommendations = parquet(paths.recommendations)
     wanted = spec.recommendations.per_user
-    met = {
-        "shown": "(SELECT DISTINCT user_id, item_id FROM interactions)",
-        "chosen": "(SELECT DISTINCT user_id, item_id FROM interactions "
-        f"WHERE {quote_identifier(spec.root_task.column)} > 0)",
-        "nothing": "(SELECT user_id, item_id FROM interactions LIMIT 0)",
-    }[spec.recommendations.exclude]
+    met = excluded_pairs(spec)
     eligible = items_on_offer(spec)
     yield Check(
         "none_excluded",
@@ -260,9 +266,23 @@ def recommendations_checks(paths: PipelinePaths, spec: PipelineSpec) -> Iterator
             OR coalesce(ranks, [])::BIGINT[] <> range(1, expected + 1)
         """,
     )
+    if spec.recommendations.diversity or spec.recommendations.popularity_correction:
+        return  # ranks are not by the score alone
     yield Check(
         "scores_fall_with_rank",
         "Scores are finite, and no item is ranked above one with a higher score.",
         f"SELECT user_id, item_id, rank, score FROM {recommendations} QUALIFY isfinite(score) IS NOT TRUE "
         "OR score > lag(score) OVER (PARTITION BY user_id ORDER BY rank)",
     )
+
+
+def recommendations_warnings(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Check]:
+    """Over figures.parquet, beside the page about the recommendations."""
+    figures = parquet(paths.recommendations_report / "figures.parquet")
+    for name, figure in limited(spec).items():
+        yield Check(
+            name.replace(" ", "_"),
+            f"{name.capitalize()} should be {figure.limit}: {figure.meaning}.",
+            f'SELECT figure, value, "limit" FROM {figures} WHERE figure = {quote_literal(name)} AND warns',
+            blocking=False,
+        )

@@ -34,6 +34,8 @@ class Check:
     """SQL over the warehouse and the published files that selects a row for each offence."""
     blocking: bool = True
     """Whether anything made from an output that breaks the rule would be wrong."""
+    stops_training: bool = False
+    """Of a rule that does not block: whether training, where it is broken, is in vain all the same."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def table_checks(spec: PipelineSpec, table: str) -> Iterator[Check]:
     columns = quote_identifiers(key)
     yield Check(
         "keys_present",
-        f"{', '.join(key)} is never NULL: a row without its key cannot be joined.",
+        f"{', '.join(key)} is never NULL: a row without its key cannot be joined. Reject such rows in sql/.",
         f"FROM {table} WHERE {' OR '.join(f'{quote_identifier(column)} IS NULL' for column in key)}",
     )
     yield Check(
@@ -47,7 +47,8 @@ def table_checks(spec: PipelineSpec, table: str) -> Iterator[Check]:
         text = quote_identifier(getattr(spec.features, table).text)
         yield Check(
             "texts_present",
-            "Every row has a text: one without gets a vector of zeros, which tells the model nothing.",
+            "Every row has a text: one without gets a vector of zeros, which tells the model nothing. Reject such rows "
+            "in sql/, or put other words in place of the text.",
             f"SELECT {columns}, {text} FROM {table} WHERE coalesce(trim({text}), '') = ''",
             blocking=False,
         )
@@ -67,7 +68,7 @@ def interactions_checks(spec: PipelineSpec) -> Iterator[Check]:
         holds = rule.holds.format(label=label, classes=quote_literals(task.classes))
         yield Check(
             f"{task.name}_labels_valid",
-            f"{task.column} is {domain} or NULL (not observed): {rule.why}.",
+            f"{task.column} is {domain} or NULL (not observed): {rule.why}. Mend it in sql/, where it is made.",
             f"FROM interactions WHERE {label} IS NOT NULL AND NOT ({holds})",
         )
         if task.given and KINDS[task.kind].counts_events:
@@ -97,10 +98,14 @@ def rejected_rows_checks(spec: PipelineSpec) -> Iterator[Check]:
         f"At most {MOST_REJECTED:.0%} of each table's lines are rejected: more means that a file changed "
         "its layout or that a rule in sql/ is too strict.",
         f"""
-        SELECT source_table, rejected_lines, kept FROM (
-            SELECT source_table, sum(lines)::BIGINT AS rejected_lines FROM rejected_rows GROUP BY source_table
-        ) JOIN ({kept}) USING (source_table)
-        WHERE rejected_lines > {MOST_REJECTED} * (rejected_lines + kept)
+        WITH reasons AS (
+            SELECT source_table, "column", reason, sum(lines) AS lines, min_by(file || ':' || line, line) AS first
+            FROM rejected_rows GROUP BY ALL
+        ), counted AS (SELECT *, sum(lines) OVER (PARTITION BY source_table) AS rejected FROM reasons)
+        SELECT source_table, "column", reason, lines::BIGINT AS lines,
+            format('{{:.1f}} %', 100 * lines / (kept + rejected)) AS share, first
+        FROM counted JOIN ({kept}) USING (source_table)
+        WHERE rejected > {MOST_REJECTED} * (kept + rejected) ORDER BY lines DESC
         """,
         blocking=False,
     )

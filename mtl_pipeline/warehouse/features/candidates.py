@@ -1,4 +1,5 @@
-"""Candidates for recommendation: every user with every item that they may be shown, with features as of now."""
+"""Candidates for recommendation: users with the items that they may be shown, with features as of now. Items are all of
+them, or those of the candidate stage (see retrieval)."""
 
 from __future__ import annotations
 
@@ -12,8 +13,9 @@ import polars as pl
 
 from mtl_pipeline.candidates import Block, Candidates, OfBoth
 from mtl_pipeline.errors import UserError
+from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.paths import COMMON_SQL, PipelinePaths
-from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.spec import CHOSEN_FROM, CHOSEN_TO, PipelineSpec, Sequence
 from mtl_pipeline.warehouse.connection import column_types, fetch_one, open_warehouse, run_sql
 from mtl_pipeline.warehouse.features.history import History
 from mtl_pipeline.warehouse.features.label_times import end_of_log
@@ -25,12 +27,22 @@ from mtl_pipeline.warehouse.features.point_in_time import (
     summarise_history,
 )
 from mtl_pipeline.warehouse.features.relations import Relations
-from mtl_pipeline.warehouse.features.sequences import last_places, read_relations, relate_candidates
+from mtl_pipeline.warehouse.features.retrieval import CELLS_AT_ONCE, Retrieval, as_lists
+from mtl_pipeline.warehouse.features.sequences import last_places, read_relations, relate, relate_candidates
 from mtl_pipeline.warehouse.templates import quote_identifier, quote_identifiers, quote_literal, render_sql
 
 TABLES = ("users", "items")
 PAIRS_AT_ONCE = 500_000
-SOME_USERS = "(FROM candidate_users WHERE _place >= $first AND _place < $end)"
+SOME_USERS = "(FROM candidate_users WHERE _place >= $first AND _place < $end AND _place % $step = 0)"
+LISTED = (
+    "(FROM listed JOIN candidate_users USING (_place) "
+    "JOIN (SELECT * RENAME (_place AS _listed) FROM candidate_items) USING (_listed))"
+)
+"""The pairs of a block after a candidate stage."""
+LATELY = 30
+"""Days of which the most popular items are."""
+LATER = 2**62
+"""Microseconds: after every event."""
 
 
 @contextmanager
@@ -41,13 +53,16 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Candi
     block. A block has about PAIRS_AT_ONCE pairs, or those of one user where the catalogue is larger.
     """
     with open_warehouse(paths.warehouse, read_only=True, settings=spec.warehouse) as connection:
-        sequence = spec.features.sequence
+        stage, declared = spec.recommendations.candidates, spec.features.sequence
+        looks_back = bool(stage and {"neighbours", "text"} & set(stage.sources))
+        sequence = declared or (Sequence() if looks_back else None)
         relations = read_relations(connection, paths, spec, sequence) if sequence else None
         history = HistoryBySide.of(spec)
         run_sql(
             connection,
             "candidate_parts.sql",
             spec=spec,
+            sequence=sequence,
             users=entity_ids(spec, "users"),
             items=items_on_offer(spec),
             end_of_log=end_of_log(spec),
@@ -58,31 +73,96 @@ def build_candidates(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Candi
         )
         queries = Queries.of(spec, history, summarise_history(connection, spec))
         items = connection.sql(queries.items).pl()
-        chosen = connection.sql("FROM chosen").pl() if sequence else None
+        ranks = connection.sql(queries.popularity).pl()
+        chosen = connection.sql("FROM chosen").pl() if declared else None
         own = items.drop("_place", "_item", *history.kinds, strict=False)
-        yield Candidates(own, blocks(connection, queries, relations, items), chosen)
-
-
-def blocks(
-    connection: duckdb.DuckDBPyConnection, queries: Queries, relations: Relations | None, items: pl.DataFrame
-) -> Iterator[Block]:
-    (count,) = fetch_one(connection, "SELECT count(*) FROM candidate_users")
-    users_at_once = max(1, PAIRS_AT_ONCE // max(1, len(items)))
-    for first in range(0, count, users_at_once):
-        places = {"first": first, "end": min(count, first + users_at_once)}
-        users, excluded = (
-            connection.sql(sql, params=places).pl() for sql in (queries.users, queries.excluded)
+        retrieval = (
+            Retrieval.of(stage, ranks, relations, items["_item"] if sequence else None) if stage else None
         )
+        make = Blocks(connection, queries, items, relations if declared else None, retrieval)
+        yield Candidates(own, make.all(), make.count, make.sample(), ranks["chosen"].to_numpy(), chosen)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """What blocks of candidates are made from."""
+
+    connection: duckdb.DuckDBPyConnection
+    queries: Queries
+    items: pl.DataFrame
+    """With their places, and numbers of kinds."""
+    relations: Relations | None
+    """Where pairs have features of them."""
+    retrieval: Retrieval | None
+
+    def all(self) -> Iterator[Block]:
+        retrieval, most, cells = self.retrieval, len(self.items), PAIRS_AT_ONCE
+        if retrieval:
+            most, cells = retrieval.stage.each * len(retrieval.stage.sources), CELLS_AT_ONCE
+        at_once = min(PAIRS_AT_ONCE // max(1, most), cells // max(1, len(self.items)))
+        for users, on_offer, places in self.users(max(1, at_once)):
+            if retrieval:
+                items, on_offer = as_lists(retrieval.found(users, on_offer))
+                yield Block(self.of_users(users), self.of_pairs(users, items), on_offer, items)
+            else:
+                yield Block(self.of_users(users), self.of_kinds(users, places), on_offer)
+
+    def sample(self) -> Iterator[Block]:
+        """Of the candidate stage's `sample` users, or a few more."""
+        if self.retrieval:
+            step = max(1, self.count // self.retrieval.stage.sample)
+            at_once = max(1, PAIRS_AT_ONCE // max(1, len(self.items)))
+            for users, on_offer, places in self.users(at_once, step):
+                found = self.retrieval.found(users, on_offer)
+                yield Block(self.of_users(users), self.of_kinds(users, places), on_offer, found=found)
+
+    @property
+    def count(self) -> int:
+        (count,) = fetch_one(self.connection, "SELECT count(*) FROM candidate_users")
+        return count
+
+    def users(self, at_once: int, step: int = 1) -> Iterator[tuple[pl.DataFrame, np.ndarray, dict[str, int]]]:
+        """Every `step`-th user, some at a time: their features, the items on offer to them, and their places."""
+        count, sql = self.count, self.connection.sql
+        for first in range(0, count, at_once * step):
+            places = {"first": first, "end": min(count, first + at_once * step), "step": step}
+            users, excluded = (
+                sql(one, params=places).pl() for one in (self.queries.users, self.queries.excluded)
+            )
+            on_offer = np.ones((len(users), len(self.items)), dtype=bool)
+            on_offer[excluded["_user"], excluded["_item"]] = False
+            yield users, on_offer, places
+
+    def of_users(self, users: pl.DataFrame) -> pl.DataFrame:
+        past = last_places(users, self.relations.last) if self.relations else ()
+        return users.with_columns(past).drop("_place", "_first", "_end", strict=False)
+
+    def of_kinds(self, users: pl.DataFrame, places: dict[str, int]) -> list[OfBoth]:
+        """Features of both, with all items."""
         of_both = [
-            OfBoth(connection.sql(sql, params=places).pl().drop("_place", kind), items[kind].to_numpy())
-            for kind, sql in queries.of_both.items()
+            OfBoth(
+                self.connection.sql(sql, params=places).pl().drop("_place", kind), self.items[kind].to_numpy()
+            )
+            for kind, sql in self.queries.of_both.items()
         ]
-        if relations:
-            of_both.append(OfBoth(relate_candidates(relations, users, items), np.arange(len(items))))
-            users = users.drop("_first", "_end").with_columns(last_places(users, relations.last))
-        on_offer = np.ones((len(users), len(items)), dtype=bool)
-        on_offer[excluded["_user"], excluded["_item"]] = False
-        yield Block(users.drop("_place"), of_both, on_offer)
+        if self.relations:
+            related = relate_candidates(self.relations, users, self.items)
+            of_both.append(OfBoth(related, np.arange(len(self.items))))
+        return of_both
+
+    def of_pairs(self, users: pl.DataFrame, items: np.ndarray) -> list[OfBoth]:
+        """The same, of each user with items of their own: int64 [users, places]."""
+        user, place = (index.ravel() for index in np.indices(items.shape))
+        frames = []
+        if self.queries.of_listed:
+            listed = {"_place": users["_place"].to_numpy()[user], "_slot": place, "_listed": items.ravel()}
+            self.connection.register("listed", pl.DataFrame(listed))
+            frames.append(self.connection.sql(self.queries.of_listed).pl().drop("_place", "_slot"))
+        if self.relations:
+            pairs = users.select("_first", "_end", _time=pl.lit(LATER))[user]
+            related = relate(self.relations, pairs.with_columns(self.items["_item"][items.ravel()]))
+            frames.append(related.drop(CHOSEN_FROM, CHOSEN_TO))
+        return [OfBoth(frame, np.arange(items.shape[1])) for frame in frames]
 
 
 @dataclass(frozen=True)
@@ -116,12 +196,15 @@ class HistoryBySide:
 
 @dataclass(frozen=True)
 class Queries:
-    """SQL: all but `items` of the users from place $first to before $end."""
+    """SQL: what is of users, of every $step-th from place $first to before $end."""
 
     items: str
+    popularity: str
     users: str
     of_both: dict[str, str]
     """By the kind of items."""
+    of_listed: str
+    """All of these of the pairs in LISTED; empty without any."""
     excluded: str
 
     @classmethod
@@ -133,9 +216,12 @@ class Queries:
         def kinds(kind: str, columns: Iterable[str]) -> str:
             return f"(SELECT DISTINCT {quote_identifiers([kind, *columns])} FROM candidate_items)"
 
+        root, everything = spec.root_task, [name for names in sides.of_both.values() for name in names]
+        chosen = "true" if KINDS[root.kind].has_classes else f"{quote_identifier(root.column)} > 0"
         with_columns = "FROM candidate_{} JOIN ({}) USING (_place) ORDER BY _place"
         return cls(
             items=with_columns.format("items", known("candidate_items", ["_place"], sides.of_items)),
+            popularity=render_sql(COMMON_SQL / "popularity.sql", spec=spec, days=LATELY, chosen=chosen),
             users=with_columns.format("users", known(SOME_USERS, ["_place"], sides.of_users)),
             of_both={
                 kind: known(
@@ -145,6 +231,7 @@ class Queries:
                 )
                 for kind, columns in sides.kinds.items()
             },
+            of_listed=known(LISTED, ["_place", "_slot"], everything) if everything else "",
             excluded=render_sql(COMMON_SQL / "candidates_excluded.sql", spec=spec),
         )
 
@@ -159,6 +246,15 @@ def items_on_offer(spec: PipelineSpec) -> str:
     days = spec.recommendations.newest_days
     new_enough = f" AND {since} >= {last} - INTERVAL {days} DAY" if days else ""
     return f"(SELECT item_id FROM {items} WHERE {since} <= {last}{new_enough})"
+
+
+def excluded_pairs(spec: PipelineSpec) -> str:
+    """The relation of user_id and item_id of what is not recommended because of what the user did with it."""
+    pairs = "(SELECT DISTINCT user_id, item_id FROM interactions WHERE {})"
+    chosen = quote_identifier(spec.root_task.column)
+    return pairs.format(
+        {"shown": "true", "chosen": f"{chosen} > 0", "nothing": "false"}[spec.recommendations.exclude]
+    )
 
 
 def context_values(connection: duckdb.DuckDBPyConnection, spec: PipelineSpec) -> dict[str, str]:

@@ -191,6 +191,7 @@ def write_examples(
         connection,
         "statistics.sql",
         numeric=numeric_features(spec),
+        clip=spec.features.clip,
         categorical=[(name, types[name].endswith("[]")) for name in [*spec.ids, *spec.categorical_features]],
     )
     chosen = ["chosen"] if spec.features.sequence else []

@@ -51,6 +51,7 @@ def read_relations(
         "chosen_items.sql",
         spec=spec,
         steps=steps,
+        labels=sequence.labels,
         items=entity_ids(spec, "items"),
         order=", ".join(["timestamp", "_item", *map(quote_identifier, sequence.labels)]),
     )
@@ -70,7 +71,7 @@ def read_relations(
         ),
         items=len(items),
         last=sequence.last,
-        vectors=text_components(paths, items) if spec.sequence_reads_text else None,
+        vectors=text_components(paths, items) if "items" in spec.text_tables else None,
     )
 
 

@@ -1,9 +1,12 @@
-"""How CSV files are written: column names, delimiter, quotes, line ends and encoding."""
+"""How CSV files are written: columns, delimiter, quotes, line ends, encoding. JSON lines are CSV of one column."""
 
 from __future__ import annotations
 
 import csv
+import json
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.spec import RawFiles
@@ -12,6 +15,8 @@ from mtl_pipeline.warehouse.templates import quote_literal
 
 PROVENANCE_COLUMNS = ("source_file", "source_line")
 LONGEST_HEADER = 2**20
+JSON_LINES = 1_000
+"""Lines of each file whose keys are the columns of JSON lines."""
 DELIMITERS = ",;\t|"
 
 
@@ -27,6 +32,7 @@ class Dialect:
     longest_lines: int
     """The most lines of one record; see RawFiles."""
     longest_bytes: int
+    is_json: bool = False
 
 
 def read_dialect(files: list[RawFile], raw: RawFiles, table: str) -> Dialect:
@@ -34,6 +40,11 @@ def read_dialect(files: list[RawFile], raw: RawFiles, table: str) -> Dialect:
 
     Raises UserError when a header cannot be used, or when the files' headers differ.
     """
+    if files[0].is_json:
+        # The delimiter is no part of JSON.
+        return Dialect(
+            json_keys(files), "\x01", "", "utf-8", False, 1, raw.longest_record_bytes, is_json=True
+        )
     first = file_dialect(files[0], raw, table)
     for file in files[1:] if first.has_header else []:
         other = file_dialect(file, raw, table)
@@ -72,13 +83,29 @@ def file_dialect(file: RawFile, raw: RawFiles, table: str) -> Dialect:
     )
 
 
+def json_keys(files: list[RawFile]) -> list[str]:
+    """The keys of the first JSON_LINES lines of each file. Raises UserError where none of these is a JSON object."""
+    keys: dict[str, None] = {}
+    for file in files:
+        if file.is_remote:
+            raise UserError(f"{file.path}: fetch it first; JSON lines are read from local files only")
+        with open_bytes(file) as stream:
+            for line in islice(stream, JSON_LINES):
+                with suppress(ValueError, AttributeError):
+                    keys |= dict.fromkeys(json.loads(line).keys())
+    if not keys:
+        raise UserError(f'{files[0].path}: each line must be a JSON object: {{"user_id": 1, …}}')
+    refuse_unusable_names(files[0], [*keys])
+    return [*keys]
+
+
 def refuse_unusable_names(file: RawFile, columns: list[str]) -> None:
     """Raise UserError where a name is reserved, or appears twice: SQL does not tell names apart by case."""
     lower = [name.lower() for name in columns]
     if repeated := sorted({name for name in columns if lower.count(name.lower()) > 1}):
         raise UserError(
             f"{file.path}: line 1 names a column twice: {', '.join(repeated)}; rename one of them "
-            "(upper and lower case are the same in SQL)"
+            "(upper and lower case are the same in SQL), or if line 1 is a row, name the columns under `raw: columns:`"
         )
     if reserved := [name for name in columns if name.lower() in PROVENANCE_COLUMNS]:
         raise UserError(f"{file.path}: rename the column {', '.join(reserved)}: the name is reserved")

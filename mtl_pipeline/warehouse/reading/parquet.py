@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.warehouse.reading.dialect import refuse_unusable_names
 from mtl_pipeline.warehouse.reading.raw import RawFile
-from mtl_pipeline.warehouse.templates import quote_identifiers, quote_literal
+from mtl_pipeline.warehouse.templates import quote_identifier, quote_literal
 
 
 def create_parquet_view(connection: duckdb.DuckDBPyConnection, table: str, files: list[RawFile]) -> list[str]:
-    """Create the temporary view raw_<table>, and return its columns.
+    """Create the temporary view raw_<table>, text trimmed and NULL where blank as in CSV, and return its columns.
 
     Raises UserError where the files cannot be read, or not together.
     """
@@ -27,8 +27,12 @@ def create_parquet_view(connection: duckdb.DuckDBPyConnection, table: str, files
             )
     prefix = len(files[0].path) - len(files[0].name)
     listed = ", ".join(quote_literal(plain_path(file)) for file in files)
+    columns = ", ".join(
+        f"nullif(trim({name}), '') AS {name}" if first[column] == "VARCHAR" else name
+        for column, name in zip(first, map(quote_identifier, first), strict=True)
+    )
     connection.execute(
-        f"CREATE OR REPLACE TEMP VIEW raw_{table} AS SELECT {quote_identifiers(first)}, "
+        f"CREATE OR REPLACE TEMP VIEW raw_{table} AS SELECT {columns}, "
         f"filename[{prefix + 1}:] AS source_file, file_row_number + 1 AS source_line "
         f"FROM read_parquet([{listed}], filename = true, file_row_number = true)"
     )

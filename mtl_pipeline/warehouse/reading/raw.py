@@ -29,6 +29,7 @@ DATE_GLOB = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
 MAGIC = re.compile(r"[*?\[]")
 REMOTE = re.compile(r"^(s3|gcs|gs|r2|https?)://")
 PARQUET_SUFFIXES = (".parquet", ".pq")
+JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 UNREADABLE_SUFFIXES = (".zip", ".zst", ".bz2", ".xz", ".7z", ".tar")
 
 
@@ -50,6 +51,10 @@ class RawFile:
     @property
     def is_parquet(self) -> bool:
         return self.path.endswith(PARQUET_SUFFIXES)
+
+    @property
+    def is_json(self) -> bool:
+        return self.path.removesuffix(".gz").endswith(JSON_SUFFIXES)
 
     @property
     def is_compressed(self) -> bool:
@@ -80,7 +85,7 @@ def find_raw_files(paths: PipelinePaths, raw: RawFiles, table: str) -> list[RawF
     """The files of users, items or interactions, sorted by name.
 
     A pattern may hold `*`, `?`, `[…]`, `**` and `{date}`, which stands for YYYY-MM-DD.
-    Raises UserError when there is none, or when CSV and Parquet are mixed.
+    Raises UserError when there is none, or when CSV, JSON lines and Parquet are mixed.
     """
     pattern = getattr(raw, table)
     files = remote_files(pattern) if is_remote(pattern) else local_files(paths.raw, pattern)
@@ -90,9 +95,11 @@ def find_raw_files(paths: PipelinePaths, raw: RawFiles, table: str) -> list[RawF
         raise UserError(f"{what}: put the file there, or name another under `raw: {table}:` in defs.yaml")
     for file in files:
         if file.path.endswith(UNREADABLE_SUFFIXES):
-            raise UserError(f"{file.path}: unpack it first; CSV, CSV with gzip (.gz) and Parquet can be read")
-    if len({file.is_parquet for file in files}) > 1:
-        raise UserError(f"raw: {table}: {pattern} matches CSV and Parquet files; name one kind only")
+            raise UserError(
+                f"{file.path}: unpack it first; CSV, JSON lines, either with gzip (.gz), and Parquet can be read"
+            )
+    if len({(file.is_parquet, file.is_json) for file in files}) > 1:
+        raise UserError(f"raw: {table}: {pattern} matches CSV, JSON or Parquet files; name one kind only")
     return files
 
 
@@ -149,7 +156,7 @@ def describe_raw_files(paths: PipelinePaths, raw: RawFiles, table: str) -> RawDe
         version = digest_lines(
             [f"{file.name} {digest}" for file, (digest, _) in zip(files, measured, strict=True)]
         )
-    header_lines = 0 if table in raw.columns or files[0].is_parquet else 1
+    header_lines = 0 if table in raw.columns or files[0].is_parquet or files[0].is_json else 1
     return RawDescription(files, version, total, sum(rows - header_lines for _, rows in measured))
 
 

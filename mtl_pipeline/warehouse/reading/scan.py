@@ -95,8 +95,9 @@ def open_scan(
         in_pieces=bool(scan.layouts),
         file=files[0].name if len(files) == 1 else None,
         prefix_characters=len(scan.paths[0]) - len(files[0].name),
-        padded=not scan.layouts or any(layout.padded for layout in scan.layouts.values()),
+        padded=dialect.is_json or not scan.layouts or any(layout.padded for layout in scan.layouts.values()),
         line_is_not_known=LINE_IS_NOT_KNOWN,
+        structure=json.dumps(dict.fromkeys(dialect.columns, "VARCHAR")),
     )
     connection.execute(
         f"CREATE OR REPLACE TEMP VIEW raw_{table} AS SELECT * REPLACE (0::BIGINT AS source_line) FROM csv_records"

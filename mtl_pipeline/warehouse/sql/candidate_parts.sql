@@ -14,12 +14,12 @@ SELECT
     {{ value }} AS {{ column | identifier }},
     {%- endfor %}
     {{ features["users"] | listed }}
-    {%- if spec.features.sequence %}
+    {%- if sequence %}
     coalesce(_first, 0) AS _first, coalesce(_end, 0) AS _end
     {%- endif %}
 FROM (SELECT user_id FROM {{ users }})
 {{ joins["users"] }}
-{%- if spec.features.sequence %}
+{%- if sequence %}
 LEFT JOIN (SELECT user_id, max(_first) AS _first, max(_end) AS _end FROM users_chosen GROUP BY user_id) USING (user_id)
 {%- endif %};
 
@@ -28,7 +28,7 @@ SELECT
     row_number() OVER (ORDER BY item_id) - 1 AS _place,
     item_id,
     {{ features["items"] | listed }}
-    {%- if spec.features.sequence %}
+    {%- if sequence %}
     _item,
     {%- endif %}
     {%- for columns in kinds %}
@@ -36,6 +36,6 @@ SELECT
     {%- endfor %}
 FROM (SELECT item_id FROM {{ items }})
 {{ joins["items"] }}
-{%- if spec.features.sequence %}
+{%- if sequence %}
 JOIN item_numbers USING (item_id)
 {%- endif %};

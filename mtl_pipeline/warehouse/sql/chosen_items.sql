@@ -11,12 +11,12 @@ SELECT
     user_id,
     _item,
     timestamp,
-    {%- for label in spec.features.sequence.labels %}
+    {%- for label in labels %}
     {{ label | identifier }}::DOUBLE AS {{ label | identifier }},
     avg({{ label | identifier }}::DECIMAL(38, 9)) OVER (PARTITION BY user_id ORDER BY {{ order }} ROWS UNBOUNDED PRECEDING) AS {{ ("mean_" ~ label) | identifier }},
     {%- endfor %}
 FROM (
-    SELECT user_id, item_id, {{ known_since }} AS timestamp, {{ spec.features.sequence.labels | listed }}
+    SELECT user_id, item_id, {{ known_since }} AS timestamp, {{ labels | listed }}
     FROM interactions
     WHERE {{ spec.root_task.column | identifier }} > 0
 )
@@ -31,6 +31,6 @@ GROUP BY user_id, timestamp;
 
 -- chosen: the same, as it is published: rows from chosen_from up to before chosen_to of it are what a user had chosen.
 CREATE OR REPLACE TEMP VIEW chosen AS
-SELECT item_id, timestamp, {{ spec.features.sequence.labels | listed }}
+SELECT item_id, timestamp, {{ labels | listed }}
 FROM chosen_items JOIN item_numbers USING (_item)
 ORDER BY _place;

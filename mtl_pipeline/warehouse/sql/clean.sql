@@ -1,6 +1,6 @@
 -- Which rows of {{ table }} are refused, beyond those that are not valid CSV.
 -- `typed` holds what sql/<pipeline>/{{ table }}.sql made of each record, with a `rejection` where it
--- refused one. Here the rules that hold for every pipeline are added: no missing key, no reference to
+-- refused one. Here the rules that hold for every pipeline are added: no missing key or time, no reference to
 -- an unknown row{% if not spec.merges(table) %}, no key twice (the first line wins){% endif %}.
 {% set row, rows = ("_record", "cleaned") if "source_line" in key else ("typed.rowid", "typed") %}
 
@@ -9,12 +9,12 @@ SELECT
     {{ row }} AS record,
     CASE
         WHEN rejection IS NOT NULL THEN rejection
-        {%- for column in key %}
+        {%- for column in never_null %}
         WHEN {{ column | identifier }} IS NULL THEN reject({{ column | literal }}, 'missing')
         {%- endfor %}
     END AS rejection
 FROM {{ rows }}
-WHERE rejection IS NOT NULL{% for column in key %} OR {{ column | identifier }} IS NULL{% endfor %};
+WHERE rejection IS NOT NULL{% for column in never_null %} OR {{ column | identifier }} IS NULL{% endfor %};
 
 {% for reference in references -%}
 {%- set id = reference[:-1] ~ "_id" -%}

@@ -3,24 +3,24 @@
 SET preserve_insertion_order = false;
 BEGIN TRANSACTION;
 
+{%- set labels, timed = (spec.labels, spec.timed) if table == "interactions" else ([], false) %}
 CREATE OR REPLACE TABLE {{ table }} AS
 {%- if spec.merges(table) %}
 -- Rows of one key are events of one interaction, which gets the earliest time, the largest value of each label, and
--- everything else from the first event.
-{%- if spec.timed %} "<label> over time" says since when the label has had which value: a split
+-- everything else from the first event. Lines of one user or item make one row, of the first of them.
+{%- if timed %} "<label> over time" says since when the label has had which value: a split
 -- must not know more of it than was known before the next split starts.
 {%- endif %}
 SELECT
     events.* EXCLUDE (
         _record, rejection{% if has_known_at %}, known_at{% endif %}
-        {%- if spec.timed %}{% for label in spec.labels %}, {{ ("risen " ~ label) | identifier }}{% endfor %}{% endif %}
-    ) REPLACE (
-        {%- for label in spec.labels %}
-        max({{ label | identifier }}) OVER all_events AS {{ label | identifier }}{{ "," if not loop.last }}
-        {%- endfor %}
-    ),
-    {%- if spec.timed %}
-    {%- for label in spec.labels %}
+        {%- if timed %}{% for label in labels %}, {{ ("risen " ~ label) | identifier }}{% endfor %}{% endif %}
+    ){% for label in labels %}
+    {{- " REPLACE (" if loop.first }}
+        max({{ label | identifier }}) OVER all_events AS {{ label | identifier }}{{ ")" if loop.last else "," }}
+    {%- endfor %},
+    {%- if timed %}
+    {%- for label in labels %}
     list_sort(
         list({'since': {{ times_known[label] }}, 'value': {{ label | identifier }}})
             FILTER (WHERE {{ ("risen " ~ label) | identifier }}) OVER all_events
@@ -32,8 +32,8 @@ SELECT
 FROM (
     SELECT
         cleaned.*,
-        {%- if spec.timed %}
-        {%- for label in spec.labels %}
+        {%- if timed %}
+        {%- for label in labels %}
         {{ label | identifier }} IS NOT NULL AND ({{ label | identifier }} > max({{ label | identifier }}) OVER (
             PARTITION BY {{ key | identifiers }}
             ORDER BY {{ times_known[label] }}, {{ label | identifier }} DESC NULLS LAST
@@ -47,7 +47,7 @@ WINDOW
     all_events AS (PARTITION BY {{ key | identifiers }}),
     in_order AS (
         PARTITION BY {{ key | identifiers }}
-        ORDER BY {% if spec.timed %}timestamp, {% endif %}source_file, source_line
+        ORDER BY {% if timed %}timestamp, {% elif spec.available_from and table == "items" %}{{ spec.available_from | identifier }}, {% endif %}source_file, source_line
     )
 QUALIFY row_number() OVER in_order = 1;
 {%- else %}

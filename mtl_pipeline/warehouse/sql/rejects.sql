@@ -8,6 +8,7 @@ SELECT
         WHEN 'MISSING COLUMNS' THEN 'too few columns'
         WHEN 'TOO MANY COLUMNS' THEN 'too many columns'
         WHEN 'UNQUOTED VALUE' THEN 'quote not closed'
+        WHEN 'CAST' THEN 'not valid JSON'
         WHEN 'INVALID ENCODING' THEN 'not UTF-8'
         WHEN 'LINE SIZE OVER MAXIMUM' THEN 'too long'
         ELSE lower(arg_min(error_type::VARCHAR, column_idx))

@@ -29,9 +29,8 @@ CAPTION = (
 
 
 def sections(evaluation: Evaluation, context: ReportContext) -> list[Section]:
-    if len(context.past) < 2:
-        return []
-    return [Section("Past evaluations", figures=[history_figure(context.past)])]
+    alike = [record for record in context.past if record.quick == context.past[-1].quick]
+    return [Section("Past evaluations", figures=[history_figure(alike)])] if len(alike) > 1 else []
 
 
 def history_figure(records: Sequence[Record]) -> ReportFigure:

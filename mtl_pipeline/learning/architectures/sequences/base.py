@@ -61,7 +61,8 @@ class SequenceEncoder(nn.Module, ABC):
 
     @abstractmethod
     def of_pairs(self, looked: Tensor, remembered: Tensor) -> Tensor:
-        """As `forward`, of every user with every item: float32 [users, items, width]."""
+        """As `forward`, of every user with every item, or with items of their own where `looked` is [users, items, …]:
+        float32 [users, items, width]."""
 
     def places(self, sequence: Tensor) -> tuple[Tensor, Tensor]:
         """Where in Chosen the items of rows lie, and which of these places are theirs: int64 and bool [rows, last]."""

@@ -54,11 +54,11 @@ class TargetAttention(SequenceEncoder):
         return torch.cat([keys, values, present.unsqueeze(-1)], -1)
 
     def of_pairs(self, looked: Tensor, remembered: Tensor) -> Tensor:
-        candidates, queries = looked.chunk(2, 1)
-        keys, values, present = remembered.split([*2 * queries.shape[1:], 1], -1)
+        candidates, queries = looked.chunk(2, -1)
+        keys, values, present = remembered.split([*2 * queries.shape[-1:], 1], -1)
         offset = self.recency.unsqueeze(-1) + (1 - present) * FAR_BELOW
         # Items lie in the last dimension, [users, last, items], so that sums over `last` take many items at once.
-        logits = torch.baddbmm(offset, keys, queries.T.contiguous().expand(len(keys), -1, -1))
+        logits = torch.baddbmm(offset, keys, queries.mT.contiguous().expand(len(keys), -1, -1))
         best = logits.amax(1, keepdim=True)
         shares = logits.sub_(best).exp_()
         total = shares.sum(1, keepdim=True)

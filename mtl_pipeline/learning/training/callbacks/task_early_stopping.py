@@ -68,6 +68,12 @@ class TaskEarlyStopping(Callback):
             self.log(f"{self.run.tasks[column].name} is frozen at its best round")
             self.targets[column] = self.outputs_with(self.best_weights[column], column)
         self.run.frozen.update(stalled)
+        entry.update(
+            {
+                f"frozen/{task.name}": float(place in self.run.frozen)
+                for place, task in enumerate(self.run.tasks)
+            }
+        )
 
     def outputs_with(self, weights: Mapping[str, Tensor], column: int) -> Tensor:
         """What the network gives for a task on the training rows with these weights: float32 [rows, outputs]."""

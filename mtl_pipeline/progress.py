@@ -1,0 +1,34 @@
+"""How far long work is, in lines for whoever waits for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+SECONDS_BETWEEN_LINES = 5.0
+
+
+class ProgressLog:
+    """Called with (done, total) as often as you like; writes a line every few seconds, and the last one."""
+
+    def __init__(self, log: Callable[[str], None], what: str) -> None:
+        self.log, self.what = log, what
+        self.started = self.last = time.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if done < total and now - self.last < SECONDS_BETWEEN_LINES:
+            return
+        self.last, seconds = now, max(now - self.started, 0.001)
+        self.log(
+            f"{self.what}: {done:,} of {total:,}, {done / seconds:,.0f}/s{time_left(done, total, seconds)}"
+        )
+
+
+def time_left(done: float, total: float, seconds: float, *, at_most: bool = False) -> str:
+    """To end a line with: how much longer it takes if it goes on as in the `seconds` until now; nothing at the end."""
+    left = seconds * (total - done) / done if done else 0
+    if not left:
+        return ""
+    amount = f"{left:.0f} s" if left < 90 else f"{left / 60:.0f} min"
+    return f", {'at most' if at_most else 'about'} {amount} left"
