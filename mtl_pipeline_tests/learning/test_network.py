@@ -84,7 +84,9 @@ def test_the_interaction_reads_the_features_of_each_side_and_no_others() -> None
     sides = {"user": SideFeatures(fields=(0,), numerics=(0,)), "item": SideFeatures(fields=(1,))}
     shape = NetworkShape({}, FIELDS, numerics=2, outputs=OUTPUTS, sides=sides)
     torch.manual_seed(0)
-    representation = MultiTaskNetwork(Model(hidden=[6], tower=[]), shape, {}).representation.eval()
+    representation = MultiTaskNetwork(
+        Model(hidden=[6], tower=[], interaction="features"), shape, {}
+    ).representation.eval()
     assert representation.interaction is not None
     batch = replace(
         rows(), ids=torch.empty(ROWS, 0, dtype=torch.int32), text=torch.empty(ROWS, 0, dtype=torch.int32)

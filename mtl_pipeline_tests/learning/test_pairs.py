@@ -42,6 +42,7 @@ NUMERIC = {
 """Numeric features by the share of training rows that lacked them."""
 MODELS: dict[str, dict[str, Any]] = {
     "as it is": {},
+    "features of either side multiplied": {"interaction": "features"},
     "numbers by bins": {"numbers": "piecewise"},
     "numbers by bins, without numbers": {"numbers": "piecewise", "numeric": {}},
     "without texts": {"texts": []},
@@ -81,7 +82,9 @@ def block(of_both: bool) -> tuple[Block, pl.DataFrame]:
 
 def ranker(architecture: str, settings: dict[str, Any]) -> tuple[Ranker, FeatureEncoder]:
     texts = settings.get("texts", ["users", "items"])
-    names = {key: value for key, value in settings.items() if key in ("numbers", "sequence_encoder")}
+    names = {
+        key: value for key, value in settings.items() if key in ("numbers", "interaction", "sequence_encoder")
+    }
     sizes = {"hidden": [12, 6], "tower": [4], "extraction_layers": 3, "architecture": architecture}
     features = {
         "users": {"categorical": ["gender"]},
@@ -112,7 +115,7 @@ def ranker(architecture: str, settings: dict[str, Any]) -> tuple[Ranker, Feature
     encoder = FeatureEncoder(
         spec, statistics, vocabulary, {"tags": 2}, {text_ids[table].name: text_ids[table] for table in texts}
     )
-    torch.manual_seed(1)
+    torch.manual_seed(2)
     sequence = SequenceShape(4, ("rating",)) if spec.model.sequence_encoder else None
     outputs = tuple(task.outputs for task in spec.tasks)
     shape = NetworkShape(
@@ -128,6 +131,8 @@ def ranker(architecture: str, settings: dict[str, Any]) -> tuple[Ranker, Feature
     )
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
+        if parameter.dim() == 1:
+            parameter.data.abs_()  # biases above 0, or the ReLUs of so small a network may all be dead
     if network.representation.numbers:
         network.representation.numbers.fit(torch.randn(50, len(encoder.numeric_names)))
     tasks = list(spec.tasks)

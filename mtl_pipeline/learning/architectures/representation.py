@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +33,7 @@ class NetworkShape:
     sequence: SequenceShape | None = None
     """Where there are sequences to read."""
     sides: dict[str, SideFeatures] = field(default_factory=dict)
-    """By `user` and `item`. Models of earlier releases name none: their interaction is of ids and texts alone."""
+    """Whose the features are, by `user` and `item`."""
 
 
 class IdEmbedding(nn.Module):
@@ -147,7 +147,8 @@ class Representation(nn.Module):
             model.id_dimension * (f"{side}_id" in self.ids) + model.text_dimension * (side in self.texts)
             for side in SIDES
         )
-        columns = {side: feature_columns(shape, side, model.categorical_dimension) for side in SIDES}
+        read = shape if model.interaction == "features" else replace(shape, sides={})
+        columns = {side: feature_columns(read, side, model.categorical_dimension) for side in SIDES}
         self.features_of_user, self.features_of_item = (
             nn.Buffer(columns[side], persistent=False) for side in SIDES
         )

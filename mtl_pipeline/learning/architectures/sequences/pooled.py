@@ -38,7 +38,5 @@ class Pooled(SequenceEncoder):
         return self.pool(chosen, present) * present.any(1, keepdim=True)
 
     def of_pairs(self, looked: Tensor, remembered: Tensor) -> Tensor:
-        user, item = (
-            side.expand(len(remembered), len(looked), -1) for side in (remembered.unsqueeze(1), looked)
-        )
+        user, item = torch.broadcast_tensors(remembered.unsqueeze(1), looked)
         return torch.cat([user, user * item, item], -1)
