@@ -124,21 +124,6 @@ class PipelineSpec(SpecModel):
         return [*(feature.name for feature in self.features.history), *self.sequence_features]
 
     @property
-    def features_by_side(self) -> dict[str, list[str]]:
-        """The features of the `user` alone and of the `item` alone: their own, and what came before of these."""
-        own = {
-            "user": [*self.features.users.categorical, *self.features.users.numeric],
-            "item": [*self.features.items.categorical, *self.features.items.numeric],
-        }
-        return {
-            side: [
-                *names,
-                *(past.name for past in self.features.history if past.reads <= {f"{side}_id", *names}),
-            ]
-            for side, names in own.items()
-        }
-
-    @property
     def context_features(self) -> list[str]:
         return [*self.features.interactions.categorical, *self.features.interactions.numeric]
 

@@ -90,7 +90,6 @@ def fit_network(
         numerics=train.numeric.shape[1],
         outputs=tuple(task.outputs for task in tasks),
         sequence=SequenceShape.of(spec),
-        sides={side: dataset.encoder.features_of(names) for side, names in spec.features_by_side.items()},
     )
     network = MultiTaskNetwork(spec.model, shape, dataset.text.tensors).to(device)
     network.representation.fit(train)
