@@ -35,6 +35,7 @@ from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import SINGLE_TASK
 from mtl_pipeline.publishing import folder_fingerprint, publish_folder, reading
 from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.spec.assets import code_version
 from mtl_pipeline.warehouse.facts import describe_data
 from mtl_pipeline.workflows.champion import decide_promotion, find_champion
 from mtl_pipeline.workflows.log import Log
@@ -54,7 +55,7 @@ class Evaluated:
     """What was published, and the decision about the newest model, which is not carried out yet."""
 
     fingerprint: str
-    """Of the metrics."""
+    """Of the metrics and of what was decided: where that changes, it has to be carried out."""
     decision: Decision
     caveats: list[str]
     texts: dict[str, str]
@@ -121,8 +122,10 @@ def evaluate_models(
             frame.write_parquet(folder / f"{name}.parquet")
     append_record(paths.evaluation_history, record)
     log(f"report: {paths.evaluation / 'report.html'}")
+    metrics = str(measured.metrics.hash_rows(seed=0).sum())
+    decided = decision.promote, decision.challenger, decision.champion, decision.reasons
     return Evaluated(
-        fingerprint=str(measured.metrics.hash_rows(seed=0).sum()),
+        fingerprint=code_version(settings={"metrics": metrics, "decided": decided}),
         decision=decision,
         caveats=caveats,
         texts=report_texts(report),
