@@ -116,7 +116,7 @@ def test_only_what_changed_is_made_again(project: UserProject) -> None:
     project.declare(recommendations={"score": "watched"})
     said = project.run()
     assert (
-        f"{PIPELINE}: 1 of 12 assets are out of date recommendations: settings in defs.yaml or SQL changed"
+        f"{PIPELINE}: 1 of 12 assets are out of date recommendations: settings in defs.yaml, SQL or QUICK changed"
         in said
     )
     assert re.search(r"recommendations \d+ for 60 users, of \d+,\d+ candidates \(\d+\.\d s\)", said)

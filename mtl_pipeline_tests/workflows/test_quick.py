@@ -114,7 +114,10 @@ def test_a_full_model_is_promoted_by_no_first_look(paths: PipelinePaths) -> None
     assert evaluated.caveats[0].startswith("This is a first look")
     examples = pl.read_parquet(paths.examples / "examples.parquet")
     rows = examples.filter(split="train").height
-    assert f"All models learned from at most 100 of {rows:,} training rows (see `training`)." in evaluated.caveats
+    assert (
+        f"All models learned from at most 100 of {rows:,} training rows (see `training`)."
+        in evaluated.caveats
+    )
 
 
 @pytest.mark.parametrize("study", ["backtest", "tuning", "seed_runs"])

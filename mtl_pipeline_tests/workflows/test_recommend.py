@@ -132,7 +132,10 @@ def test_what_a_model_of_some_training_rows_saw_is_not_known(shop: PipelinePaths
     shutil.copytree(shop.root, tmp_path / "root", symlinks=True)
     paths = PipelinePaths(tmp_path / "root", shop.pipeline)
     described = recommend_items(paths, declared(), log=lambda line: None).figures
-    assert {name for name in described if name.startswith("untrained")} == {"untrained items", "untrained users"}
+    assert {name for name in described if name.startswith("untrained")} == {
+        "untrained items",
+        "untrained users",
+    }
     _, champion = champion_folder(paths)
     trained = json.loads((champion / TRAINED_WITH).read_text())
     trained["training"]["rows"] = 100
