@@ -12,6 +12,8 @@ import pytest
 
 from mtl_pipeline.champions import Decision, carry_out, champion_folder
 from mtl_pipeline.checksums import write_checksums
+from mtl_pipeline.components.assets.evaluation import evaluation_asset
+from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.learning.training.provenance import TRAINED_WITH, write_trained_with
 from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.paths import PipelinePaths
@@ -100,6 +102,14 @@ def test_what_comes_back_is_recommended_to_hardly_anybody(shop: PipelinePaths) -
     rows, _ = recommended(shop, declared(good=False))
     assert rows.filter(item_id=COAT_RACK).height < 0.1 * rows["user_id"].n_unique()
     assert rows["score"].is_between(0, 1).all()
+
+
+def test_what_is_good_changes_no_evaluation(shop: PipelinePaths) -> None:
+    silent, told = (
+        evaluation_asset(PipelineContext("shop", spec, shop)).code_versions_by_key
+        for spec in (declared(), declared(good=False))
+    )
+    assert silent == told
 
 
 def test_a_candidate_stage_with_all_items_changes_nothing(shop: PipelinePaths) -> None:
