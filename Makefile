@@ -8,7 +8,9 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constrain
 RUN = $(BIN)/python -m mtl_pipeline.run $(PIPELINE) $(if $(ALL),--all) $(if $(ANYWAY),--anyway) $(if $(VERBOSE),--verbose)
 
 export PYTHONUNBUFFERED := 1
+ifdef QUICK
 export MTL_PIPELINE_QUICK := $(QUICK)
+endif
 
 # Run history, kept inside the checkout so that the UI shows what the command line did. Tests leave it alone.
 demo run report tune backtest rollback ui instance: export DAGSTER_HOME := $(CURDIR)/.dagster_home
@@ -20,7 +22,7 @@ demo run report tune backtest rollback ui instance: export DAGSTER_HOME := $(CUR
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo 'Variables: PYTHON=$(PYTHON) PIPELINE=$(PIPELINE) PORT=$(PORT) WORKERS=$(WORKERS) INTERACTIONS=$(INTERACTIONS) FROM=$(FROM) TO=$(TO) TRIALS=$(TRIALS) SEEDS=$(SEEDS) WINDOWS=$(WINDOWS) ALL=$(ALL) ANYWAY=$(ANYWAY) VERBOSE=$(VERBOSE)'
+	@echo 'Variables: PYTHON=$(PYTHON) PIPELINE=$(PIPELINE) PORT=$(PORT) WORKERS=$(WORKERS) INTERACTIONS=$(INTERACTIONS) FROM=$(FROM) TO=$(TO) TRIALS=$(TRIALS) SEEDS=$(SEEDS) WINDOWS=$(WINDOWS) ALL=$(ALL) ANYWAY=$(ANYWAY) VERBOSE=$(VERBOSE) QUICK=$(QUICK)'
 
 .PHONY: demo
 demo: .venv/.demo-installed .dagster_home/dagster.yaml  ## fetch or simulate the raw files, run the whole pipeline, print its metrics

@@ -15,6 +15,7 @@ import polars as pl
 
 from mtl_pipeline.champions import Decision
 from mtl_pipeline.components.timings import seconds_per_asset
+from mtl_pipeline.errors import UserError
 from mtl_pipeline.evaluation.studies.history import read_records
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.metrics.metric import CEILING_SHARE
@@ -79,17 +80,24 @@ def print_timings(paths: PipelinePaths) -> None:
     print(f"\nseconds per asset, {timings['seconds'].sum():.0f} in all\n{timings}")
 
 
-def print_summary(paths: PipelinePaths) -> None:
-    """Print all of it, for a pipeline that has an evaluation."""
+def print_evaluation(paths: PipelinePaths) -> None:
+    """Print metrics, what is to be kept in mind, and the decision about the newest model."""
     with markdown_tables(decimals=4):
         print_metrics(paths)
     for caveat in read_records(paths.evaluation_history)[-1].caveats:
         print(f"\nBeware: {caveat}")
     decision = Decision.read(paths.evaluation / "decision.json")
     print("\n" + "\n- ".join([decision.verdict, *decision.reasons]))
+
+
+def print_summary(paths: PipelinePaths) -> None:
+    """Print all of it that there is."""
+    if paths.evaluation.exists():
+        print_evaluation(paths)
     with markdown_tables(decimals=1):
         print_timings(paths)
-    print(f"\nReport: {paths.evaluation / 'report.html'}")
+    if paths.evaluation.exists():
+        print(f"\nReport: {paths.evaluation / 'report.html'}")
     if paths.recommendations_report.exists():
         with markdown_tables(decimals=3):
             print_recommendations(paths)
@@ -102,8 +110,12 @@ def main() -> int:
     if not (paths.evaluation / "metrics.parquet").is_file():
         print(f"{paths.evaluation} holds no evaluation: materialize the pipeline first", file=sys.stderr)
         return 1
-    print_summary(paths)
-    print_warnings(paths)
+    try:
+        print_summary(paths)
+        print_warnings(paths)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
     return 0
 
 

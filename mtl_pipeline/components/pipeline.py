@@ -59,7 +59,8 @@ class MultiTaskPipeline(dg.Component):
         return cls(pipeline)
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
-        hidden = self.pipeline.spec.example and not self.pipeline.paths.raw.is_dir()
+        paths = self.pipeline.paths
+        hidden = self.pipeline.spec.example and not (paths.raw.is_dir() or paths.champion_history.is_file())
         return dg.Definitions() if hidden else define_assets(self.pipeline)
 
 

@@ -1,5 +1,6 @@
 """What stands in the place of a pipeline that cannot be used: one asset that says why."""
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -16,7 +17,7 @@ REASON = "reason"
 def refused_pipeline(file: Path, reason: str) -> dg.Definitions:
     """Of the pipeline that `file` declares. Its nightly run, where one is switched on, fails and says why too, instead
     of silently not taking place."""
-    name = re.sub(r"\W", "_", file.parent.name)
+    name = refused_name(file)
 
     @dg.asset(
         key=refused_key(name),
@@ -36,6 +37,19 @@ def refused_pipeline(file: Path, reason: str) -> dg.Definitions:
     return dg.Definitions(assets=[declaration], jobs=[job], schedules=[schedule])
 
 
-def refused_key(pipeline: str) -> dg.AssetKey:
+def refused_name(file: Path) -> str:
+    """Of its folder, where Dagster takes that for a name; else a similar one that no other folder has."""
+    name = re.sub(r"[^A-Za-z0-9_]", "_", file.parent.name)
+    digest = hashlib.sha256(bytes(file.resolve())).hexdigest()
+    return name if name == file.parent.name else f"{name}_{digest[:8]}"
+
+
+def refused_key(name: str) -> dg.AssetKey:
     """Of that asset."""
-    return dg.AssetKey([pipeline, "defs_yaml"])
+    return dg.AssetKey([name, "defs_yaml"])
+
+
+def refuse_left_out(definitions: dg.Definitions, file: Path) -> None:
+    """Raises UserError where the pipeline that `file` declares is left out; that it was loaded said why."""
+    if definitions.resolve_asset_graph().has(refused_key(refused_name(file))):
+        raise UserError("It can be run once that is mended.")

@@ -16,4 +16,5 @@ def seconds_per_asset(instance: dg.DagsterInstance, pipeline: str) -> pl.DataFra
             for step in instance.get_run_step_stats(event.run_id, [event.step_key]):
                 if step.start_time and step.end_time:
                     timings.append((step.start_time, key.path[-1], step.end_time - step.start_time))
-    return pl.DataFrame(sorted(timings), schema=["started", "asset", "seconds"], orient="row").drop("started")
+    schema = {"started": pl.Float64, "asset": pl.String, "seconds": pl.Float64}
+    return pl.DataFrame(sorted(timings), schema, orient="row").drop("started")

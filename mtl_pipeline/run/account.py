@@ -72,7 +72,8 @@ class Account:
             self.terminal.progress(f"  {step} …")
 
     def asset_made(self, step: str, event: dg.DagsterEvent) -> None:
-        self.in_short = str(event.materialization.metadata[IN_SHORT].value)
+        said = event.materialization.metadata.get(IN_SHORT)  # none of an asset of the user's own
+        self.in_short = str(said.value) if said else "made"
 
     def step_succeeded(self, step: str, event: dg.DagsterEvent) -> None:
         if self.in_short:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import uuid
 from argparse import Namespace
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import redirect_stdout, suppress
 
 import dagster as dg
 
 from mtl_pipeline.components.assets.raw_files import observe_changed
 from mtl_pipeline.components.context import PipelineContext
-from mtl_pipeline.components.refused import refused_key
+from mtl_pipeline.components.refused import refuse_left_out
 from mtl_pipeline.definitions import defs
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.run.account import Account, sentence
 from mtl_pipeline.run.out_of_date import Lineage
 from mtl_pipeline.run.terminal import Terminal
 from mtl_pipeline.summary import print_summary
-from mtl_pipeline.workflows.__main__ import to_run
+from mtl_pipeline.workflows.__main__ import declaration, to_run
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 INTERRUPTED = 130
@@ -35,9 +35,8 @@ class Make:
         self.options, self.instance, self.terminal = options, instance, Terminal()
         self.definitions = defs()
         self.name = options.pipeline
+        refuse_left_out(self.definitions, declaration(self.name))
         graph = self.definitions.resolve_asset_graph()
-        if graph.has(refused_key(self.name)):
-            raise UserError("It can be run once that is mended.")  # loading it said what
         pipeline = PipelineContext(self.name, *to_run(self.name))
         self.lineage = Lineage(pipeline, graph, instance)
         self.account, self.started = Account(self.name, self.terminal), time.monotonic()
@@ -129,8 +128,8 @@ class Make:
         account, say = self.account, self.terminal.line
         ended_well = not (account.failures or account.interrupted)
         if ended_well and EVALUATED & set(account.made):
-            print_summary(self.lineage.pipeline.paths)
-            sys.stdout.flush()
+            with suppress(BrokenPipeError), redirect_stdout(self.terminal.stream):
+                print_summary(self.lineage.pipeline.paths)
         cautions = account.cautions + [sentence(found) for found in self.lineage.warnings()]
         cautions = [one for one in cautions if not any(failure.endswith(one) for failure in account.failures)]
         if cautions and not account.interrupted:

@@ -71,11 +71,12 @@ class Lineage:
         if made is None:
             yield "not made yet"
             return
-        if not self.place(key.path[-1]).exists():
+        place = self.place(key.path[-1])
+        if place and not place.exists():
             yield "its files are gone"
         causes = resolver.get_stale_causes(key)
         if any(cause.category == StaleCauseCategory.CODE for cause in causes):
-            yield "settings in defs.yaml or SQL changed"
+            yield "settings in defs.yaml, SQL or QUICK changed"
         if any(cause.category == StaleCauseCategory.DEPENDENCIES for cause in causes):
             yield "made from other assets than before"
         if changed := [self.name(cause.dependency.asset_key) for cause in causes if cause.dependency]:
@@ -88,17 +89,18 @@ class Lineage:
             elif not evaluation.passed:
                 yield f"breaks the rule {check.name}"
 
-    def place(self, asset: str) -> Path:
-        """Where what it makes lies."""
+    def place(self, asset: str) -> Path | None:
+        """Where what it makes lies; None of an asset of the user's own."""
         paths, spec = self.pipeline.paths, self.pipeline.spec
         places = dict.fromkeys((*spec.tables, "rejected_rows"), paths.warehouse)
         places |= {embeddings_name(table): paths.embeddings(table) for table in spec.text_tables}
-        return places.get(asset) or getattr(paths, "champion_history" if asset == "champion" else asset)
+        return places.get(asset) or getattr(paths, "champion_history" if asset == "champion" else asset, None)
 
     def name(self, key: dg.AssetKey) -> str:
         """Of a raw file as it is called in defs.yaml."""
         name = key.path[-1]
-        return getattr(self.pipeline.spec.raw, name.removeprefix("raw_")) if name[:4] == "raw_" else name
+        raw = self.pipeline.spec.raw
+        return getattr(raw, name.removeprefix("raw_"), name) if name.startswith("raw_") else name
 
     def checks(self, *, blocking: bool) -> list[dg.AssetCheckKey]:
         """Those that block, or those that warn."""

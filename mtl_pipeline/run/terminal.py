@@ -48,5 +48,8 @@ class Terminal:
         self.write(fitting if self.rewrites else fitting + "\n")
 
     def write(self, text: str) -> None:
-        self.stream.write((CLEAR_LINE if self.rewrites else "") + text)
-        self.stream.flush()
+        try:
+            self.stream.write((CLEAR_LINE if self.rewrites else "") + text)
+            self.stream.flush()
+        except BrokenPipeError:  # `| head` has read enough: the run goes on, and nobody hears of it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import ClassVar
 
+from mtl_pipeline.errors import UserError
 from mtl_pipeline.spec.base import SpecModel
 from mtl_pipeline.spec.pipeline import PipelineSpec
 
@@ -29,6 +30,12 @@ class QuickSpec(PipelineSpec):
 def as_asked(spec: PipelineSpec) -> PipelineSpec:
     """The specification as declared, or for a first look where the environment asks for one."""
     return quick(spec) if os.environ.get(QUICK_VARIABLE, "0") not in ("", "0") else spec
+
+
+def refuse_quick(spec: PipelineSpec) -> None:
+    """Raises UserError where a first look is asked for a study, whose result would pass for a full one."""
+    if spec.is_quick:
+        raise UserError("QUICK=1 has no studies: backtest, tuning and seed_runs are made without it")
 
 
 def quick(spec: PipelineSpec) -> QuickSpec:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import yaml
 from pydantic import ValidationError
@@ -20,16 +21,22 @@ from mtl_pipeline.spec import PipelineSpec, as_asked
 from mtl_pipeline.warehouse.checks import checks_by_asset
 
 
+def declaration(pipeline: str) -> Path:
+    """The pipeline's defs.yaml, however deep its folder lies. Raises UserError where there is none."""
+    files = {file.parent.name: file for file in sorted(defs_folder().glob("**/defs.yaml"))}
+    if pipeline not in files:
+        file = defs_folder() / pipeline / "defs.yaml"
+        raise UserError(f"there is no {file}; the pipelines are: {', '.join(sorted(files)) or 'none yet'}")
+    return files[pipeline]
+
+
 def declared(pipeline: str) -> PipelineSpec:
     """What the pipeline's defs.yaml says, or a first look where one is asked for. Raises UserError where there is none,
     or where it is wrong."""
-    file = defs_folder() / pipeline / "defs.yaml"
+    file = declaration(pipeline)
     try:
         attributes = yaml.safe_load(file.read_text(encoding="utf-8"))["attributes"]
         return as_asked(PipelineSpec.model_validate(attributes))
-    except FileNotFoundError:
-        known = ", ".join(sorted(path.parent.name for path in defs_folder().glob("*/defs.yaml")))
-        raise UserError(f"there is no {file}; the pipelines are: {known or 'none yet'}") from None
     except (yaml.YAMLError, TypeError, KeyError, ValidationError) as error:
         raise UserError(f"{file}: {in_short(error)}") from None
 
@@ -40,7 +47,8 @@ def to_run(pipeline: str) -> tuple[PipelineSpec, PipelinePaths]:
     spec, paths = declared(pipeline), PipelinePaths(project_root(), pipeline)
     if spec.example and not paths.raw.is_dir():
         raise UserError(
-            f"{pipeline} is an example without raw files: `make demo PIPELINE={pipeline}` brings them"
+            f"{pipeline} is an example without raw files: `make demo PIPELINE={pipeline}` brings them, with "
+            "FROM=<folder> those of deskdrop, ml_1m, census and census_full, which nobody may pass on (README.md)"
         )
     return spec, paths
 

@@ -18,6 +18,7 @@ from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import one_version_each, publish_folder
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.spec.assets import backtest_version
+from mtl_pipeline.spec.quick import refuse_quick
 from mtl_pipeline.warehouse.features.windows import PlannedWindow, build_window, plan_windows, users_tested
 from mtl_pipeline.workflows.backtest_work import BacktestWork, open_work
 from mtl_pipeline.workflows.log import Log
@@ -30,6 +31,7 @@ def run_backtest(
 ) -> BacktestResult:
     """Every window that is not finished yet, in order; only one window's rows are in memory at a time. By default
     there are as many windows as defs.yaml says. Raises UserError while another backtest is running."""
+    refuse_quick(spec)
     backtest = spec.evaluation.backtest
     backtest = backtest.model_copy(update={"windows": windows or backtest.windows})
     with open_work(paths, spec, backtest_version(paths, spec, backtest)) as work:

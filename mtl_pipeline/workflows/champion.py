@@ -25,7 +25,7 @@ from mtl_pipeline.evaluation.studies import promotion
 from mtl_pipeline.evaluation.studies.promotion import Earlier, against_earlier
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
 from mtl_pipeline.learning.data.dataset import TextVectors
-from mtl_pipeline.learning.training.provenance import made_quickly, unseen
+from mtl_pipeline.learning.training.provenance import unseen
 from mtl_pipeline.learning.training.ranker import load_ranker, predict_examples
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import CHAMPION, PREDICTED
@@ -76,8 +76,10 @@ def decide_promotion(
     measured: Evaluation,
     predictions: pl.DataFrame,
     champion: Champion,
+    *,
+    quick: bool,
 ) -> Decision:
-    """What the evaluation says about the newest model."""
+    """What the evaluation says about the newest model; `quick`: as a first look, which promotes none."""
     challenger = model_fingerprint(paths.model)
     compared, window, earlier = None, "", []
     if champion.fingerprint and champion.predictions is not None:
@@ -95,7 +97,7 @@ def decide_promotion(
         champion=champion.fingerprint,
         obstacle=champion.obstacle,
         rolled_back_at=rolled_back_at(read_history(paths), challenger),
-        quick=made_quickly(paths.model),
+        quick=quick,
         window=window,
     )
 

@@ -29,12 +29,14 @@ from mtl_pipeline.learning.training.provenance import (
     outdated_text,
     read_trained_with,
     refuse_other_examples,
+    rows_limit,
     unequal_training,
 )
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import SINGLE_TASK
 from mtl_pipeline.publishing import folder_fingerprint, publish_folder, reading
 from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.spec.assets import code_version
 from mtl_pipeline.warehouse.facts import describe_data
 from mtl_pipeline.workflows.champion import decide_promotion, find_champion
 from mtl_pipeline.workflows.log import Log
@@ -54,7 +56,7 @@ class Evaluated:
     """What was published, and the decision about the newest model, which is not carried out yet."""
 
     fingerprint: str
-    """Of the metrics."""
+    """Of the metrics and of what was decided: where that changes, it has to be carried out."""
     decision: Decision
     caveats: list[str]
     texts: dict[str, str]
@@ -77,7 +79,8 @@ def evaluate_models(
     measured = evaluate(
         predictions, spec.tasks, bootstrap_samples=spec.evaluation.bootstrap_samples, seed=spec.seed
     )
-    decision = decide_promotion(paths, spec, measured, predictions, champion)
+    quick = made_quickly(paths.model) or spec.is_quick
+    decision = decide_promotion(paths, spec, measured, predictions, champion, quick=quick)
     parts = measure_parts(paths, spec, predictions, measured, log)
     compared, over_seeds, left_out = measure_over_seeds(paths, spec, predictions, measured)
     parts |= over_seeds
@@ -92,8 +95,12 @@ def evaluate_models(
     )
     examples = short(folder_fingerprint(paths.examples))
     record = make_record(measured, decision, facts, time=facts["created_at"], examples=examples)
-    quick = made_quickly(paths.model)
-    said = fewer_baselines(paths, measured, facts), baselines_caveat(paths, spec), left_out
+    said = (
+        fewer_rows(paths, facts),
+        fewer_baselines(paths, measured, facts),
+        baselines_caveat(paths, spec),
+        left_out,
+    )
     caveats = [*([FIRST_LOOK] if quick else []), *filter(None, said)]
     record = replace(record, caveats=caveats, quick=quick)
     with reading(paths.model) as model:
@@ -121,13 +128,23 @@ def evaluate_models(
             frame.write_parquet(folder / f"{name}.parquet")
     append_record(paths.evaluation_history, record)
     log(f"report: {paths.evaluation / 'report.html'}")
+    metrics = str(measured.metrics.hash_rows(seed=0).sum())
+    decided = decision.promote, decision.challenger, decision.champion, decision.reasons
     return Evaluated(
-        fingerprint=str(measured.metrics.hash_rows(seed=0).sum()),
+        fingerprint=code_version(settings={"metrics": metrics, "decided": decided}),
         decision=decision,
         caveats=caveats,
         texts=report_texts(report),
         numbers=main_metrics(measured) | list_scores(parts["ranking"], measured.candidate),
     )
+
+
+def fewer_rows(paths: PipelinePaths, facts: Facts) -> str:
+    """What is to be said where `training.rows` thins what all models learned from."""
+    rows, all_rows = rows_limit(paths.model), facts["rows_by_split"]["train"]
+    if rows is None or rows >= all_rows:
+        return ""
+    return f"All models learned from at most {rows:,} of {all_rows:,} training rows (see `training`)."
 
 
 def fewer_baselines(paths: PipelinePaths, measured: Evaluation, facts: Facts) -> str:

@@ -12,6 +12,7 @@ from mtl_pipeline.evaluation.report.html import to_html
 from mtl_pipeline.evaluation.report.markdown import to_markdown
 from mtl_pipeline.evaluation.report.recommendations import recommendations_report, warnings_of
 from mtl_pipeline.learning.recommending import RecommendationsSummary, recommend
+from mtl_pipeline.learning.training.provenance import rows_limit
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import publish_folder
 from mtl_pipeline.spec import PipelineSpec
@@ -44,7 +45,10 @@ def recommend_items(paths: PipelinePaths, spec: PipelineSpec, *, log: Log = prin
     with build_candidates(paths, spec) as candidates:
         summary = recommend(paths, spec, candidates, model=folder, target=paths.recommendations, log=log)
     first = first_recommendations(paths, spec)
-    figures = judged(describe_catalogue(paths, spec, folder) | summary.figures, spec, summary.rows)
+    described = describe_catalogue(paths, spec, folder)
+    if rows_limit(folder):  # the model's vocabulary, by which it is told, is of all training rows
+        described = {name: value for name, value in described.items() if not name.startswith("untrained")}
+    figures = judged(described | summary.figures, spec, summary.rows)
     report = recommendations_report(
         paths.pipeline, datetime.now(UTC), figures, first, short(champion), summary.score
     )

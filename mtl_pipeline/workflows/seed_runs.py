@@ -12,6 +12,7 @@ from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import folder_fingerprint, reading
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.spec.assets import code_version, training_settings, usual_seeds
+from mtl_pipeline.spec.quick import refuse_quick
 from mtl_pipeline.vectors import file_fingerprint
 from mtl_pipeline.workflows.log import Log
 from mtl_pipeline.workflows.train import judge_of
@@ -32,6 +33,7 @@ def run_seeds(
 
     Raises UserError when there is no model, or there are no baselines, yet.
     """
+    refuse_quick(spec)
     seeds = seeds or usual_seeds(spec)
     if seeds == 1:
         log("one seed is that of the model: nothing to train")

@@ -11,6 +11,7 @@ from mtl_pipeline.learning.training.tuning import Search, one_at_a_time, tune
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import publish_folder
 from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.spec.quick import refuse_quick
 from mtl_pipeline.workflows.log import Log
 
 
@@ -22,6 +23,7 @@ def tune_settings(
 
     Raises UserError while another search is running, and where there is nothing to search.
     """
+    refuse_quick(spec)
     with one_at_a_time(paths.tuning_study):
         search = tune(paths, spec, trials=trials or spec.tuning.trials, log=log)
         result = TuningResult(

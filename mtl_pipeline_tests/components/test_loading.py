@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -630,6 +631,8 @@ def test_an_example_shows_once_its_raw_files_are_there(edit: Edit, root: Path) -
     assert load_pipelines(package).assets
     shutil.rmtree(root / "data/orders/raw")
     assert not load_pipelines(package).assets
+    (root / "data/orders/champion.jsonl").touch()
+    assert load_pipelines(package).assets, "its champion can be rolled back"
 
 
 BROKEN = {
@@ -671,6 +674,16 @@ def test_a_broken_pipeline_does_not_stop_the_others(
     assert failure is not None
     assert failure.user_failure_data is not None
     assert reason in str(failure.user_failure_data.description)
+
+
+def test_whatever_their_folders_are_called_broken_pipelines_stop_nothing(edit: Edit) -> None:
+    package = edit("", "")
+    for name in ("müll", "a-b", "a_b"):
+        (package / "defs" / name).mkdir()
+        (package / "defs" / name / "defs.yaml").write_text(GOOD.replace("[age]", "[age"))
+    keys = load_pipelines(package).resolve_asset_graph().get_all_asset_keys()
+    broken = sorted(key.path[0] for key in keys if key.path[-1] == "defs_yaml")
+    assert [re.sub("_[0-9a-f]{8}$", "_…", name) for name in broken] == ["a_b", "a_b_…", "m_ll_…"]
 
 
 def test_beside_python_files_a_broken_pipeline_stops_all(edit: Edit) -> None:

@@ -177,10 +177,11 @@ def test_a_challenger_no_worse_than_the_champion_has_to_stand_up_to_the_best_bef
     report = (nights.pipeline.paths.evaluation / "report.html").read_text()
     assert f"earlier champion {short(first)}" in report
 
-    pinned = {"reference": short(str(champion(nights)))}
-    declared(nights, training=HASTY | {"learning_rate": 5.2e-4}, promotion=pinned).run(
-        "evaluation", "champion"
-    )
+    reference = {"reference": short(str(champion(nights)))}
+    pinned = declared(nights, training=HASTY | {"learning_rate": 5.2e-4}, promotion=reference)
+    pinned.run_or_fail("evaluation")
+    assert pinned.out_of_sync()["champion"] == ["evaluation"], "what is new is the decision"
+    pinned.run_or_fail("champion")
     assert champion(nights) == newest(nights), "by that reference it is good enough"
 
 

@@ -44,12 +44,12 @@ class UserProject:
         inherited = {name: value for name, value in os.environ.items() if name != "MTL_PIPELINE_ROOT"}
         return inherited | {"PYTHONPATH": str(self.installed), "OMP_NUM_THREADS": "1"}
 
-    def command(self, *options: str) -> list[str]:
-        return [sys.executable, "-m", "mtl_pipeline.run", PIPELINE, *options]
+    def command(self, *options: str, module: str = "run") -> list[str]:
+        return [sys.executable, "-m", f"mtl_pipeline.{module}", PIPELINE, *options]
 
-    def run(self, *options: str, code: int = 0) -> str:
+    def run(self, *options: str, code: int = 0, module: str = "run") -> str:
         """What the command shows, as one line."""
-        command = self.command(*options)
+        command = self.command(*options, module=module)
         ended = subprocess.run(command, cwd=self.root, env=self.environment, capture_output=True, text=True)
         assert ended.returncode == code, ended.stdout + ended.stderr
         return " ".join((ended.stdout + ended.stderr).split())
@@ -116,12 +116,30 @@ def test_only_what_changed_is_made_again(project: UserProject) -> None:
     project.declare(recommendations={"score": "watched"})
     said = project.run()
     assert (
-        f"{PIPELINE}: 1 of 12 assets are out of date recommendations: settings in defs.yaml or SQL changed"
+        f"{PIPELINE}: 1 of 12 assets are out of date recommendations: settings in defs.yaml, SQL or QUICK changed"
         in said
     )
     assert re.search(r"recommendations \d+ for 60 users, of \d+,\d+ candidates \(\d+\.\d s\)", said)
     assert f"{PIPELINE}: made 1 asset in" in said
     assert project.made() == {"recommendations"}
+
+
+def test_own_assets_nested_folders_and_closed_pipes_are_no_obstacle(project: UserProject) -> None:
+    defs = project.root / "recommender/defs"
+    (defs / PIPELINE).rename(defs / "elsewhere")
+    (defs / "team").mkdir()
+    (defs / "elsewhere").rename(defs / "team" / PIPELINE)
+    (defs / "mine.py").write_text(
+        f"import dagster as dg\n\n\n@dg.asset(group_name='{PIPELINE}')\ndef raw_report() -> None: ...\n"
+    )
+    process = subprocess.Popen(
+        project.command(), cwd=project.root, env=project.environment, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.close()  # as `| head -0` does
+    assert process.wait(SECONDS_TO_START) == 0
+    assert project.made() == {"raw_report"}
+    assert "nothing to make. Raw files, SQL and settings are as they were when its 13 assets" in project.run()
 
 
 def test_training_waits_until_the_split_is_mended(project: UserProject) -> None:
@@ -176,6 +194,10 @@ def test_what_the_user_can_mend_is_said_in_a_sentence(project: UserProject) -> N
     said = project.run(code=1)
     assert re.search(r"\S+/defs\.yaml:\d+: seed: Input should be a valid integer", said)
     assert "Traceback" not in said
+    for module in ("rollback", "summary"):
+        said = project.run(code=1, module=module)
+        assert "seed: Input should be a valid integer" in said
+        assert "Traceback" not in said
 
 
 def test_an_error_that_nobody_expected_shows_where_it_is(project: UserProject) -> None:

@@ -17,6 +17,7 @@ from mtl_pipeline.components.assets.examples import examples_asset
 from mtl_pipeline.components.assets.model import model_asset
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.pipeline import define_assets
+from mtl_pipeline.errors import UserError
 from mtl_pipeline.evaluation.studies.history import read_records
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.paths import ROOT_VARIABLE, PipelinePaths
@@ -103,6 +104,27 @@ def test_it_is_never_promoted_whoever_evaluates_it(paths: PipelinePaths) -> None
     decision = evaluate_models(paths, FULL, log=lambda line: None).decision
     assert not decision.promote
     assert decision.reasons[0] == REFUSED
+
+
+def test_a_full_model_is_promoted_by_no_first_look(paths: PipelinePaths) -> None:
+    few = FULL.model_copy(update={"training": FULL.training.model_copy(update={"rows": 100})})
+    run(paths, few, "baselines", "model")
+    evaluated = evaluate_models(paths, quick(few), log=lambda line: None)
+    assert evaluated.decision.reasons[0] == REFUSED
+    assert evaluated.caveats[0].startswith("This is a first look")
+    examples = pl.read_parquet(paths.examples / "examples.parquet")
+    rows = examples.filter(split="train").height
+    assert (
+        f"All models learned from at most 100 of {rows:,} training rows (see `training`)."
+        in evaluated.caveats
+    )
+
+
+@pytest.mark.parametrize("study", ["backtest", "tuning", "seed_runs"])
+def test_there_are_no_quick_studies(looked_at: PipelinePaths, study: str) -> None:
+    """Their results would pass for those of a full run."""
+    with pytest.raises(UserError, match="QUICK=1 has no studies"):
+        run(looked_at, QUICK, study)
 
 
 def test_the_next_full_run_is_as_if_it_had_never_been(paths: PipelinePaths) -> None:

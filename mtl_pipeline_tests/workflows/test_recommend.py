@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
 
-from mtl_pipeline.champions import Decision, carry_out
+from mtl_pipeline.champions import Decision, carry_out, champion_folder
+from mtl_pipeline.checksums import write_checksums
+from mtl_pipeline.components.assets.evaluation import evaluation_asset
+from mtl_pipeline.components.context import PipelineContext
+from mtl_pipeline.learning.training.provenance import TRAINED_WITH, write_trained_with
 from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
@@ -96,6 +104,14 @@ def test_what_comes_back_is_recommended_to_hardly_anybody(shop: PipelinePaths) -
     assert rows["score"].is_between(0, 1).all()
 
 
+def test_what_is_good_changes_no_evaluation(shop: PipelinePaths) -> None:
+    silent, told = (
+        evaluation_asset(PipelineContext("shop", spec, shop)).code_versions_by_key
+        for spec in (declared(), declared(good=False))
+    )
+    assert silent == told
+
+
 def test_a_candidate_stage_with_all_items_changes_nothing(shop: PipelinePaths) -> None:
     full, _ = recommended(shop, declared(good=False))
     stage = {"sources": ["popular", "neighbours"], "each": ITEMS}
@@ -119,3 +135,21 @@ def test_lists_against_popularity_are_complete_and_say_what_they_cost(shop: Pipe
     assert "ranks_complete" not in failed
     figures = pl.read_parquet(shop.recommendations_report / "figures.parquet")
     assert 0 < figures.filter(figure="score kept by re-ranking")["value"].item() < 1
+
+
+def test_what_a_model_of_some_training_rows_saw_is_not_known(shop: PipelinePaths, tmp_path: Path) -> None:
+    """Its vocabulary is that of all of them."""
+    shutil.copytree(shop.root, tmp_path / "root", symlinks=True)
+    paths = PipelinePaths(tmp_path / "root", shop.pipeline)
+    described = recommend_items(paths, declared(), log=lambda line: None).figures
+    assert {name for name in described if name.startswith("untrained")} == {
+        "untrained items",
+        "untrained users",
+    }
+    _, champion = champion_folder(paths)
+    trained = json.loads((champion / TRAINED_WITH).read_text())
+    trained["training"]["rows"] = 100
+    write_trained_with(champion, trained)
+    write_checksums(champion)
+    thinned = recommend_items(paths, declared(), log=lambda line: None).figures
+    assert set(described) - set(thinned) == {"untrained items", "untrained users"}

@@ -59,6 +59,11 @@ def made_quickly(folder: Path) -> bool:
     return bool(read_trained_with(folder).get(QUICK))
 
 
+def rows_limit(folder: Path) -> int | None:
+    """How many rows of the training split it could learn from at most; None where that was all."""
+    return read_trained_with(folder).get("training", {}).get("rows")
+
+
 def differing(one: dict, other: dict) -> list[str]:
     """In words, what differs, or is known of one only."""
     names = dict.fromkeys([*one, *other])

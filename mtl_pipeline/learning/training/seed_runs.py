@@ -85,14 +85,12 @@ def train_seeds(
         trained = SeedNetworks(dataset, held_out, spec, seed, judge)
         if seed == spec.seed:
             trained.predicted_by = choices(read_guard(paths.model))
-        alone = [SINGLE_TASK] if SINGLE_TASK in spec.baselines.models else []
-        further = [*alone, CANDIDATE] if seed != spec.seed else []
-        for model in (*further, *([WITHOUT_TEXT] if spec.text_tables else [])):
+        for model in models_of(spec, seed):
             started = time.perf_counter()
             predictions.append(trained.predict(model))
             taken = time.perf_counter() - started
             seconds[model] = round(seconds.get(model, 0.0) + taken, 2)
-            done, total = len(predictions) - 1, models_in_all(spec, seeds)
+            done, total = len(predictions) - 1, sum(len(models_of(spec, one)) for one in all_seeds)
             left = time_left(done, total, time.perf_counter() - begun)
             log(f"{model} with seed {seed}: {taken:.1f} s; {done} of {total}{left}")
         networks += trained.networks
@@ -106,9 +104,11 @@ def train_seeds(
     return summary
 
 
-def models_in_all(spec: PipelineSpec, seeds: int) -> int:
-    """How many are compared over the seeds, those of the first seed that are there already aside."""
-    return 2 * (seeds - 1) + (seeds if spec.text_tables else 0)
+def models_of(spec: PipelineSpec, seed: int) -> list[str]:
+    """What is made with a seed, in this order; with the pipeline's own, most is there already."""
+    alone = [SINGLE_TASK] if SINGLE_TASK in spec.baselines.models else []
+    further = [*alone, CANDIDATE] if seed != spec.seed else []
+    return [*further, *([WITHOUT_TEXT] if spec.text_tables else [])]
 
 
 class SeedNetworks:

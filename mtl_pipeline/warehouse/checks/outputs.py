@@ -184,7 +184,7 @@ def model_checks(paths: PipelinePaths) -> Iterator[Check]:
     )
     yield Check(
         "stopped_improving",
-        "Training ended because no task improved any more, not because training.epochs ran out; if it did, raise it.",
+        "Training is to end because no task improves any more. Where training.epochs runs out before that, raise it.",
         f"SELECT epoch, name AS not_yet FROM (FROM {log} QUALIFY epoch = max(epoch) OVER ()) "
         "UNPIVOT (value FOR name IN (COLUMNS(* EXCLUDE (epoch)))) WHERE name LIKE 'frozen/%' AND value = 0",
         blocking=False,
