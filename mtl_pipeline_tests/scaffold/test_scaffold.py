@@ -380,7 +380,7 @@ def test_what_nobody_wants_does_not_recommend(scaffold: Scaffold, timed: bool) -
     rows += [[n % 20, n // 20, int(n % 7 == 0), f"2026-01-01 10:00:{n % 60:02}"] for n in range(200)]
     pipeline = scaffold(interactions=[row[: 3 + timed] for row in rows])
     assert "{name: returned, kind: binary, given: interacted, good: false}" in pipeline.text or not timed
-    assert pipeline.spec.recommendations.score == (None if timed else "1 - returned")
+    assert pipeline.spec.recommendations.score == (None if timed else '1 - "returned"')
 
 
 def test_columns_of_users_and_items_are_taken_from_the_log(scaffold: Scaffold) -> None:
