@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
@@ -219,6 +220,21 @@ def test_awkward_column_names(scaffold: Scaffold) -> None:
     ]
     pipeline = scaffold(items=items, interactions=IMPRESSIONS)
     assert len(pipeline.spec.features.items.numeric) == 1 + len(names)
+    build(pipeline)
+
+
+def test_no_column_vanishes_whose_name_is_taken(scaffold: Scaffold) -> None:
+    """By the macros' own column, by a role, or by another column that is written alike."""
+    header = ["user", "item", "ts", "click", "timestamp", "user_id", "rejection", "a-b", "a b"]
+    rows = [
+        [n % 20, n // 20, 1700000000 + n, n % 3 % 2, *(f"x{n * n // 7 % some}" for some in (3, 4, 2, 5, 7))]
+        for n in range(300)
+    ]
+    roles = {"user_id": "user", "item_id": "item", "timestamp": "ts"}
+    pipeline = scaffold(roles, interactions=[header, *rows])
+    names = {"label_timestamp", "label_rejection", "a_b", "label_a_b"}
+    assert names <= set(re.findall(r" AS (\w+),", pipeline.sql("interactions")))
+    assert "-- Left out: user_id (" in pipeline.sql("interactions")
     build(pipeline)
 
 
