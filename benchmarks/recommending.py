@@ -29,7 +29,7 @@ from mtl_pipeline.learning.architectures.representation import NetworkShape
 from mtl_pipeline.learning.architectures.sequences.base import SequenceShape
 from mtl_pipeline.learning.data.encoding import FeatureEncoder
 from mtl_pipeline.learning.data.pairs import encode_pairs, encode_side
-from mtl_pipeline.learning.recommending import best_per_user, default_score, prediction_columns
+from mtl_pipeline.learning.recommending import best_per_user, prediction_columns
 from mtl_pipeline.learning.training.members import Member
 from mtl_pipeline.learning.training.ranker import LabelScale, Ranker
 from mtl_pipeline.paths import PipelinePaths
@@ -182,7 +182,7 @@ def measure(
             with stages.timed("best"):
                 columns = pl.DataFrame(prediction_columns(predictions, spec))
                 per_user = spec.recommendations.per_user
-                best_per_user(block, made.items["item_id"], columns, default_score(spec), per_user)
+                best_per_user(block, made.items["item_id"], columns, spec.default_score, per_user)
             candidates += int(block.on_offer.sum())
 
 

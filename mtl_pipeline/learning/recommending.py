@@ -59,12 +59,11 @@ def recommend(
     ensure_writable(target)
     text, declared = TextVectors.read(paths, spec), spec.recommendations
     ranker, encoder = load_ranker(model, spec, text)
-    score = declared.score or default_score(spec)
+    score = declared.score or spec.default_score
     chosen, items = encoder.encode_chosen(candidates.chosen), encode_side(encoder, candidates.items)
-    chosen, items = (
-        chosen and chosen.to(device()),
-        items.to(device()),
-    )  # moved once for all blocks and networks
+    # Moved once for all blocks and networks.
+    chosen = chosen and chosen.to(device())
+    items = items.to(device())
     ids, reranker = candidates.items["item_id"], Reranker.of(spec, candidates, text)
 
     def scored(block: Block) -> pl.DataFrame:
@@ -72,17 +71,18 @@ def recommend(
         return pl.DataFrame(prediction_columns(ranker.predict(pairs), spec))
 
     best: list[pl.DataFrame] = []
-    plain, pool, number = 0.0, declared.per_user * (POOL if reranker else 1), 0
+    plain, lowest, pool, number = 0.0, 0.0, declared.per_user * (POOL if reranker else 1), 0
     done, progress = 0, ProgressLog(log, "candidates of users scored")
     for block in candidates.blocks:
         lists = best_per_user(block, ids, scored(block), score, pool)
         plain += float(lists.filter(pl.col("rank") <= declared.per_user)["score"].sum())
+        lowest = lists.select(pl.min_horizontal(pl.col("score").min(), lowest)).item()
         best.append(reranker.best(lists, declared.per_user) if reranker else lists)
         number += int(block.on_offer.sum())
         done += len(block.users)
         progress(done, candidates.users)
     figures = {}
-    if reranker and plain:
+    if reranker and plain > 0 <= lowest:  # below 0 there are no shares
         figures["score kept by re-ranking"] = float(pl.concat(best)["score"].sum()) / plain
     if declared.candidates:
         of_sample = partial(best_per_user, items=ids, score=score, per_user=declared.per_user)
@@ -111,8 +111,8 @@ def recall(
     best: Callable[..., pl.DataFrame],
     sources: Sequence[str],
 ) -> dict[str, float]:
-    """Which share of the best of all items, and of their score, the candidate stage and each of its sources keep for a
-    sample of users with all items."""
+    """Which share of the best of all items the candidate stage and each of its sources keep for a sample of users with
+    all items; and of their score, unless scores are negative, which have no shares."""
     bits = {"recall": 255} | {f"recall of {source}": 1 << bit for bit, source in enumerate(sources)}
     parts = []
     for block in sample:
@@ -121,10 +121,13 @@ def recall(
         full = best(block, predictions=predictions)
         staged = best(replace(block, on_offer=block.on_offer & (block.found > 0)), predictions=predictions)
         found = {name: (full["_found"] & bit > 0).sum() for name, bit in bits.items()}
+        lists = pl.concat([full, staged])["score"]
         parts.append({"best": len(full), "score": full["score"].sum(), "kept": staged["score"].sum()} | found)
+        parts[-1]["negative"] = (lists < 0).sum()
     total = pl.DataFrame(parts).cast(pl.Float64).sum().row(0, named=True)
     shares = {name: total[name] / (total["best"] or 1) for name in bits}
-    shares["score kept"] = total["kept"] / (total["score"] or 1)
+    if total["score"] > 0 and not total["negative"]:
+        shares["score kept"] = total["kept"] / total["score"]
     return {f"candidate {name}": share for name, share in shares.items()}
 
 
@@ -139,21 +142,6 @@ def prediction_columns(predictions: Mapping[str, np.ndarray], spec: PipelineSpec
             chain = [predictions[step.name] for step in spec.chain(task)]
             columns.append(pl.Series(entire_space_name(task.name), np.prod(chain, axis=0)))
     return columns
-
-
-def default_score(spec: PipelineSpec) -> str:
-    """How much good is to be expected: over the good tasks that no other good task is conditional on, the sum of the
-    products along their chains, each times the probabilities that nothing bad happens then. What is bad counts with
-    those steps of its chain that the good task does not already imply: of a purchase, with the return alone."""
-    good = spec.good_tasks
-    steps = {task.given for task in good}
-    bad = [spec.chain(task) for task in spec.tasks if task.good is False]
-    terms = []
-    for goal in [spec.chain(task) for task in good if task.name not in steps]:
-        spoils = [[step.name for step in chain if step not in goal] for chain in bad]
-        factors = [f"(1 - {' * '.join(steps)})" for steps in spoils if steps]
-        terms.append(" * ".join([*(step.name for step in goal), *factors]))
-    return " + ".join(terms)
 
 
 def best_per_user(

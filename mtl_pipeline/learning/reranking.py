@@ -14,6 +14,8 @@ from mtl_pipeline.spec.sections import Diversity
 
 POOL = 10
 """Times as many items as are wanted, from which they are taken."""
+USERS_AT_ONCE = 200
+"""Users whose pools' vectors lie in memory together: 200 times 100 of 384 numbers are 31 MB."""
 LAST_RESORT = 10.0
 """Off the value of an item of which there are enough alike: more than other values, from -2 to 1, lie apart."""
 
@@ -65,7 +67,9 @@ class Reranker:
         shape = int(users.max(initial=-1)) + 1, int(slots.max(initial=-1)) + 1
         values, places = np.full(shape, -np.inf), np.zeros(shape, np.int64)
         values[users, slots], places[users, slots] = rows["_value"].to_numpy(), rows["_place"].to_numpy()
-        ranks = self.take(values, places, per_user)[users, slots]
+        slices = [slice(first, first + USERS_AT_ONCE) for first in range(0, len(values), USERS_AT_ONCE)]
+        turns = [self.take(values[some], places[some], per_user) for some in slices]
+        ranks = np.concatenate([*turns, np.empty((0, shape[1]), np.int64)])[users, slots]
         taken = pool.with_columns(rank=pl.Series(ranks).cast(pool["rank"].dtype)).filter(ranks > 0)
         return taken.sort(user, "rank")
 

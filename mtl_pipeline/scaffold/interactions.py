@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import duckdb
@@ -65,8 +65,9 @@ def plan_interactions(
     event = events[0] if events else None
     labels = label_events(plan, event, roles) if event else label_columns(connection, plan, rest, roles)
     texts: list[Column] = []
+    read = {task.column for task in labels.tasks}
     for column in rest:
-        if column is not event and snake_case(column.name) not in plan.selected:
+        if column is not event and column.name not in read:
             place_column(plan, column, label_name(column.name, plan), texts)
     plan.unused |= {column.name: "free text" for column in texts if not (column.category or column.separator)}
     if roles.ids:  # otherwise there would be nothing to learn from
@@ -105,7 +106,9 @@ def label_columns(
         flags = [column for column in rest if column.boolean and column.distinct > 1]
     answers = [column for column in rest if len(column.values) == 2 and not column.boolean]
     good = [column for column in flags if not column.sounds(BAD_WORDS)]
-    told = bool(ratings or flags or not answers) and all(column.distinct == 1 for column in good)
+    told = bool(ratings or flags or not answers) and all(
+        column.distinct == column.minimum == 1 for column in good
+    )
     negatives = roles.sampled and told
     tasks: list[TaskPlan] = []
     if negatives and not good:
@@ -143,7 +146,8 @@ def label_flags(
         ]
         parent = min(parents, key=lambda other: both[other, other], default=None)
         note = f"without {names[parent]} {count - both[name, parent]} times in this file" if parent else ""
-        tasks.append(binary(names[name], name, names[parent] if parent else root, note))
+        task = binary(names[name], name, names[parent] if parent else root, note)
+        tasks.append(replace(task, column=name))
     return tasks
 
 
@@ -159,7 +163,7 @@ def label_rating(plan: TablePlan, column: Column, given: str | None) -> list[Tas
     plan.deliver(liked, f"(decimal_number({arguments}) >= {threshold})::INTEGER")
     return [
         TaskPlan(liked, "binary", given, f"{column.name} of {threshold} or more"),
-        TaskPlan(name, "regression", given),
+        TaskPlan(name, "regression", given, column=column.name),
     ]
 
 
@@ -185,13 +189,14 @@ def label_answer(plan: TablePlan, rest: list[Column], *, classes: bool) -> TaskP
     name, values = label_name(column.name, plan), column.values
     if kind == "regression":
         plan.read(name, "decimal_number", column.sql, column.range)
-        return TaskPlan(name, kind)
+        return TaskPlan(name, kind, column=column.name)
     plan.rejections.append(f"unless_one_of({column.sql}, [{quote_literals(values)}], optional := true)")
     if kind == "multiclass":
         plan.deliver(name, column.text)
-        return TaskPlan(name, kind, classes=values)
+        return TaskPlan(name, kind, classes=values, column=column.name)
     plan.deliver(name, f"({column.text} = {quote_literal(values[1])})::INTEGER")
-    return TaskPlan(name, kind, note=f"{column.name} is {values[1]}, not {values[0]}")
+    note = f"{column.name} is {values[1]}, not {values[0]}"
+    return TaskPlan(name, kind, note=note, column=column.name)
 
 
 def label_name(text: str, plan: TablePlan) -> str:

@@ -75,6 +75,8 @@ class TaskPlan:
     classes: list[str] = field(default_factory=list)
     good: bool = True
     """False where it sounds like what should not happen, such as a return."""
+    column: str = ""
+    """The raw column that is read for it alone."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,8 @@ class PipelinePlan:
 
 
 def free_name(name: str, extra: str, taken: Collection[str]) -> str:
-    """The name, with `extra` before it as often as it is taken."""
-    while name in taken:
+    """The name, with `extra` before it as often as it is taken, as `rejection` always is."""
+    while name in taken or name == "rejection":
         name = f"{extra}_{name}"
     return name
 

@@ -173,6 +173,24 @@ class PipelineSpec(SpecModel):
         ]
         return good or [task for task in self.tasks if task.good is None and KINDS[task.kind].is_ordered][:1]
 
+    @property
+    def default_score(self) -> str:
+        """How much good is to be expected: over the good tasks that no other good task is conditional on, the sum of
+        the products along their chains, each times the probabilities that nothing bad happens then. What is bad counts
+        with those steps of its chain that the good task does not already imply: of a purchase, with the return alone;
+        and not at all after something else that is bad, which counts already. Names are quoted: they may be words of
+        SQL."""
+        good = self.good_tasks
+        steps = {task.given for task in good}
+        bad = [self.chain(task) for task in self.tasks if task.good is False]
+        terms = []
+        for goal in [self.chain(task) for task in good if task.name not in steps]:
+            spoils = [[step for step in chain if step not in goal] for chain in bad]
+            first = [steps for steps in spoils if sum(step.good is False for step in steps) == 1]
+            factors = [f"(1 - {product(steps)})" for steps in first]
+            terms.append(" * ".join([product(goal), *factors]))
+        return " + ".join(terms)
+
     def label_task(self, label: str) -> Task:
         """The first task with this label; all of them agree on when it is known."""
         return next(task for task in self.tasks if task.column == label)
@@ -394,15 +412,11 @@ class PipelineSpec(SpecModel):
             )
         self.check_candidates()
         numbers = [task.name for task in self.tasks if KINDS[task.kind].is_ordered]
-        if self.recommendations.score is not None:
-            known = [*numbers, *map(entire_space_name, self.entire_space_tasks)]
-            check_score(self.recommendations.score, known, "recommendations.score")
-        elif not self.good_tasks:
-            raise SpecError(
-                "recommendations: classes have no order to rank items by, and no other task is good; declare one, or "
-                "recommendations.score",
-                "tasks",
-            )
+        if self.recommendations.score is None and not self.good_tasks:
+            why = "no task is good" if numbers else "classes have no order to rank items by"
+            raise SpecError(f"recommendations: {why}; declare one that is, or recommendations.score", "tasks")
+        known = [*numbers, *map(entire_space_name, self.entire_space_tasks)]
+        check_score(self.recommendations.score or self.default_score, known, "recommendations.score")
         return self
 
     def check_candidates(self) -> None:
@@ -429,3 +443,7 @@ class PipelineSpec(SpecModel):
             what, place = "recommendations: diversity: by", "recommendations.diversity.by"
             known, which = self.features.items.categorical, "the categorical features of items"
             refuse_unknown(what, diversity.by, known, which, place)
+
+
+def product(steps: list[Task]) -> str:
+    return " * ".join(f'"{step.name}"' for step in steps)

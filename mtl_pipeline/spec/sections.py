@@ -295,7 +295,8 @@ class CandidateStage(SpecModel):
     each: int = Field(default=200, ge=1)
     """Items from each source, at least `per_user`."""
     sample: int = Field(default=200, ge=1)
-    """Users for whom all items are scored too, each time, to measure what the stage misses."""
+    """Users for whom all items are scored too, each time, to measure what the stage misses: every n-th user, so that it
+    may be up to twice as many."""
 
 
 class Diversity(SpecModel):
@@ -327,8 +328,8 @@ class Recommendations(SpecModel):
     """For large catalogues; by default every item is scored for every user."""
     diversity: Diversity | None = None
     popularity_correction: float = Field(default=0, ge=0, le=1)
-    """Weight against what is popular: by so much the most popular item falls behind the least popular one, where scores
-    of a list go from 0 to 1."""
+    """Weight against what is popular: so much is taken off the most popular item, nothing off the least
+    popular one, where scores of a list go from 0 to 1."""
     score: str | None = None
     """SQL expression over the tasks' predictions: `<task>`, conditional on its `given` task, and for binary tasks with
     `given` also `<task>_entire_space`, the probability of the whole chain; multiclass tasks have no single number. By

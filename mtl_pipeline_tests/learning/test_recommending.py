@@ -15,7 +15,6 @@ from mtl_pipeline.candidates import Block
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.recommending import (
     best_per_user,
-    default_score,
     prediction_columns,
     recall,
 )
@@ -69,6 +68,12 @@ def test_what_the_candidate_stage_finds_of_the_best() -> None:
         "candidate recall of newest": 2 / 4,
         "candidate score kept": pytest.approx((0.9 + 0.2 + 0.5) / (0.9 + 0.9 + 0.5 + 0.1)),
     }
+
+
+def test_of_negative_scores_no_share_is_kept() -> None:
+    block = replace(BLOCK, found=np.array([[1, 0, 0], [1, 0, 0]], dtype=np.uint8))
+    below_zero = partial(best_per_user, items=ITEMS, score="watched - 1", per_user=2)
+    assert "candidate score kept" not in recall([block], lambda block: PREDICTIONS, below_zero, ["popular"])
 
 
 def test_predictions_are_those_of_the_pair() -> None:
@@ -128,34 +133,46 @@ def test_a_score_that_is_no_finite_number_is_refused(score: str) -> None:
 
 
 def test_default_score_is_the_expected_number_of_goals() -> None:
-    assert default_score(spec("click", "purchase given click")) == "click * purchase"
-    assert default_score(spec("click", "like given click", "share")) == "click * like + share"
+    assert spec("click", "purchase given click").default_score == '"click" * "purchase"'
+    assert spec("click", "like given click", "share").default_score == '"click" * "like" + "share"'
 
 
 def test_what_comes_back_is_no_goal_and_lowers_the_score() -> None:
     """Multiplied like any other step, it would put first what is returned most."""
     tasks = ["click", "bought given click", "returned given bought"]
-    assert default_score(spec(*tasks)) == "click * bought * returned"
-    assert default_score(spec(*tasks, returned=False)) == "click * bought * (1 - returned)"
-    assert default_score(spec(*tasks, returned="ignore")) == "click * bought"
+    assert spec(*tasks).default_score == '"click" * "bought" * "returned"'
+    assert spec(*tasks, returned=False).default_score == '"click" * "bought" * (1 - "returned")'
+    assert spec(*tasks, returned="ignore").default_score == '"click" * "bought"'
 
 
 def test_bad_counts_as_far_as_a_goal_does_not_imply_it() -> None:
     """Who shares has not bought anything yet that could come back."""
     shop = spec("click", "share given click", "bought given click", "returned given bought", returned=False)
-    assert default_score(shop) == "click * share * (1 - bought * returned) + click * bought * (1 - returned)"
-    assert default_score(spec("like", "hide", hide=False)) == "like * (1 - hide)"
+    assert (
+        shop.default_score
+        == '"click" * "share" * (1 - "bought" * "returned") + "click" * "bought" * (1 - "returned")'
+    )
+    assert spec("like", "hide", hide=False).default_score == '"like" * (1 - "hide")'
+    reported = spec("like", "report", "spam given report", report=False, spam=False)
+    assert reported.default_score == '"like" * (1 - "report")'  # spam is reported: it counts already
+
+
+def test_tasks_may_be_named_after_words_of_sql() -> None:
+    """Polars has no quarrel with them in quotes."""
+    score = spec("view", "order given view", "true", true=False).default_score
+    predictions = pl.DataFrame({"view": [0.5], "order": [0.5], "true": [0.2]})
+    assert predictions.select(pl.sql_expr(score)).item() == pytest.approx(0.5 * 0.5 * 0.8)
 
 
 def test_a_good_number_counts_with_its_expected_value() -> None:
     tasks = [{"name": "click", "kind": "binary"}, {"name": "minutes", "kind": "regression", "given": "click"}]
-    assert default_score(PipelineSpec.model_validate({"tasks": tasks})) == "click"
+    assert PipelineSpec.model_validate({"tasks": tasks}).default_score == '"click"'
     good = [tasks[0], tasks[1] | {"good": True}]
-    assert default_score(PipelineSpec.model_validate({"tasks": good})) == "click * minutes"
+    assert PipelineSpec.model_validate({"tasks": good}).default_score == '"click" * "minutes"'
 
 
 def test_where_nothing_is_good_a_score_has_to_be_declared() -> None:
-    with pytest.raises(ValueError, match="no other task is good"):
+    with pytest.raises(ValueError, match="no task is good"):
         spec("returned", returned=False)
     bad_number = {"name": "minutes_late", "kind": "regression", "good": False}
     with pytest.raises(ValueError, match="good: false goes with a binary task only"):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
+import pytest
 
+from mtl_pipeline.learning import reranking
 from mtl_pipeline.learning.reranking import Reranker
 from mtl_pipeline.spec.sections import Diversity
 
@@ -41,7 +43,9 @@ def test_at_most_so_many_of_a_category_while_there_are_others() -> None:
     assert lists(Diversity(by="category", at_most=1)) == {7: [1, 4, 2], 9: [4, 3, 1]}
 
 
-def test_what_is_like_an_item_before_comes_later() -> None:
+@pytest.mark.parametrize("at_once", [1, 200])
+def test_what_is_like_an_item_before_comes_later(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reranking, "USERS_AT_ONCE", at_once)
     assert lists(Diversity(similarity=0.5)) == {7: [1, 3, 2], 9: [4, 3, 1]}
 
 

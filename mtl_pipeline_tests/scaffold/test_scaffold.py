@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
@@ -222,6 +223,21 @@ def test_awkward_column_names(scaffold: Scaffold) -> None:
     build(pipeline)
 
 
+def test_no_column_vanishes_whose_name_is_taken(scaffold: Scaffold) -> None:
+    """By the macros' own column, by a role, or by another column that is written alike."""
+    header = ["user", "item", "ts", "click", "timestamp", "user_id", "rejection", "a-b", "a b"]
+    rows = [
+        [n % 20, n // 20, 1700000000 + n, n % 3 % 2, *(f"x{n * n // 7 % some}" for some in (3, 4, 2, 5, 7))]
+        for n in range(300)
+    ]
+    roles = {"user_id": "user", "item_id": "item", "timestamp": "ts"}
+    pipeline = scaffold(roles, interactions=[header, *rows])
+    names = {"label_timestamp", "label_rejection", "a_b", "label_a_b"}
+    assert names <= set(re.findall(r" AS (\w+),", pipeline.sql("interactions")))
+    assert "-- Left out: user_id (" in pipeline.sql("interactions")
+    build(pipeline)
+
+
 def test_awkward_event_types(scaffold: Scaffold) -> None:
     types = ["{% if %}", "it's", "a\nb", "a b", "# x"]
     events: list[list[object]] = [["user_id", "item_id", "event", "time"]]
@@ -380,7 +396,7 @@ def test_what_nobody_wants_does_not_recommend(scaffold: Scaffold, timed: bool) -
     rows += [[n % 20, n // 20, int(n % 7 == 0), f"2026-01-01 10:00:{n % 60:02}"] for n in range(200)]
     pipeline = scaffold(interactions=[row[: 3 + timed] for row in rows])
     assert "{name: returned, kind: binary, given: interacted, good: false}" in pipeline.text or not timed
-    assert pipeline.spec.recommendations.score == (None if timed else "1 - returned")
+    assert pipeline.spec.recommendations.score == (None if timed else '1 - "returned"')
 
 
 def test_columns_of_users_and_items_are_taken_from_the_log(scaffold: Scaffold) -> None:

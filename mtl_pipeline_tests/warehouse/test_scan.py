@@ -194,6 +194,8 @@ def test_parquet_keeps_types_and_counts_rows(tmp_path: Path) -> None:
         ({"x.csv": b"a,a\n"}, {"items": "x.csv"}, "names a column twice: a"),
         ({"x.csv": b"a,\xe9\n"}, {"items": "x.csv"}, "line 1 is not UTF-8"),
         ({"x.csv": b"a,source_line\n"}, {"items": "x.csv"}, "rename the column source_line"),
+        ({"x.csv": b"a,filename\n"}, {"items": "x.csv"}, "rename the column filename"),
+        ({"x.jsonl": b'{"a": 1, "": 2}\n'}, {"items": "x.jsonl"}, 'rename the column ""'),
         ({"x.csv": b"a,b\r1,2\r"}, {"items": "x.csv"}, "carriage return only"),
         ({"x.parquet": b"no"}, {"items": "x.parquet"}, "cannot be read as Parquet"),
         ({"x.csv": b"a,b\n"}, {"items": "s3://bucket/x.csv"}, "httpfs extension; install it once with"),

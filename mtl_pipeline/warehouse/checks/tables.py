@@ -25,7 +25,7 @@ def table_checks(spec: PipelineSpec, table: str) -> Iterator[Check]:
     columns = quote_identifiers(key)
     yield Check(
         "keys_present",
-        f"{', '.join(key)} is never NULL: a row without its key cannot be joined. Reject such rows in sql/.",
+        f"{', '.join(key)} is never NULL: a row without its key cannot be joined.",
         f"FROM {table} WHERE {' OR '.join(f'{quote_identifier(column)} IS NULL' for column in key)}",
     )
     yield Check(
@@ -47,8 +47,8 @@ def table_checks(spec: PipelineSpec, table: str) -> Iterator[Check]:
         text = quote_identifier(getattr(spec.features, table).text)
         yield Check(
             "texts_present",
-            "Every row has a text: one without gets a vector of zeros, which tells the model nothing. Reject such rows "
-            "in sql/, or put other words in place of the text.",
+            "Every row has a text: one without gets a vector of zeros, which tells the model nothing. In sql/, put "
+            "other words in its place, such as the name or the category.",
             f"SELECT {columns}, {text} FROM {table} WHERE coalesce(trim({text}), '') = ''",
             blocking=False,
         )

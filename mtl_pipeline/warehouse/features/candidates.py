@@ -108,7 +108,7 @@ class Blocks:
                 yield Block(self.of_users(users), self.of_kinds(users, places), on_offer)
 
     def sample(self) -> Iterator[Block]:
-        """Of the candidate stage's `sample` users, or a few more."""
+        """Of the candidate stage's `sample` users, or up to twice as many: every n-th."""
         if self.retrieval:
             step = max(1, self.count // self.retrieval.stage.sample)
             at_once = max(1, PAIRS_AT_ONCE // max(1, len(self.items)))

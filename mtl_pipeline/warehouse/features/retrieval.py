@@ -61,7 +61,8 @@ class Retrieval:
         def text(profiles: csr_matrix, on_offer: np.ndarray) -> Scored:
             scores = np.where(on_offer, (profiles @ vectors) @ theirs, 0)
             last = max(0, scores.shape[1] - stage.each)
-            user, item = np.nonzero(scores >= np.partition(scores, last, axis=1)[:, last, None])
+            enough = np.partition(scores, last, axis=1)[:, last, None]
+            user, item = np.nonzero((scores > 0) & (scores >= enough))  # without a past, all are 0
             return user, item, scores[user, item]
 
         return cls(stage, orders, {"neighbours": neighbours, "text": text}, relations)

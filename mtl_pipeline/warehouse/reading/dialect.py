@@ -14,6 +14,8 @@ from mtl_pipeline.warehouse.reading.raw import RawFile, open_bytes, remote_query
 from mtl_pipeline.warehouse.templates import quote_literal
 
 PROVENANCE_COLUMNS = ("source_file", "source_line")
+RESERVED_NAMES = (*PROVENANCE_COLUMNS, "filename", "")
+"""Filename is what DuckDB calls the file."""
 LONGEST_HEADER = 2**20
 JSON_LINES = 1_000
 """Lines of each file whose keys are the columns of JSON lines."""
@@ -107,8 +109,9 @@ def refuse_unusable_names(file: RawFile, columns: list[str]) -> None:
             f"{file.path}: line 1 names a column twice: {', '.join(repeated)}; rename one of them "
             "(upper and lower case are the same in SQL), or if line 1 is a row, name the columns under `raw: columns:`"
         )
-    if reserved := [name for name in columns if name.lower() in PROVENANCE_COLUMNS]:
-        raise UserError(f"{file.path}: rename the column {', '.join(reserved)}: the name is reserved")
+    if reserved := [name for name in columns if name.lower() in RESERVED_NAMES]:
+        names = ", ".join(name or '""' for name in reserved)
+        raise UserError(f"{file.path}: rename the column {names}: the name is reserved, or none")
 
 
 def split_header(file: RawFile, line: str, delimiter: str, quote: str) -> list[str]:
