@@ -181,7 +181,6 @@ def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ra
     encoder = FeatureEncoder(spec, statistics, vocabulary, config.slots, text.ids)
     users, items, interactions = spec.features.users, spec.features.items, spec.features.interactions
     declared = [*users.numeric, *items.numeric, *interactions.numeric, *spec.history_features]
-    sides = {side: encoder.features_of(names) for side, names in spec.features_by_side.items()}
     differences = {
         "for other tasks than defs.yaml declares": [*map(meaning, config.tasks)]
         != [*map(meaning, spec.tasks)],
@@ -189,8 +188,7 @@ def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ra
         "on other features than defs.yaml declares": list(config.shape.fields) != encoder.fields
         or config.shape.numerics != len(encoder.numeric_names)
         or (config.model.sequence_encoder and config.shape.sequence != SequenceShape.of(spec))
-        or sorted(statistics["feature"]) != sorted(declared)
-        or config.shape.sides not in ({}, sides),
+        or sorted(statistics["feature"]) != sorted(declared),
     }
     for what, differs in differences.items():
         if differs:
