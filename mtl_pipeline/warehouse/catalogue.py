@@ -38,7 +38,7 @@ class Figure:
 FIGURES = {
     "items on offer": Figure("to anybody"),
     "catalogue coverage": Figure("share of the items on offer that are recommended to at least one user"),
-    "possible coverage": Figure("the same, of no more items than all lists together have places", least=0.02),
+    "possible coverage": Figure("share of the items that could be covered at most", least=0.02),
     "novelty": Figure(
         "mean over the recommendations of −log2(popularity) in bits, where popularity is an item's share of all "
         'interactions (Zhou et al. 2010, "Solving the apparent diversity-accuracy dilemma of recommender systems")'
