@@ -38,7 +38,9 @@ class Figure:
 FIGURES = {
     "items on offer": Figure("to anybody"),
     "catalogue coverage": Figure("share of the items on offer that are recommended to at least one user"),
-    "possible coverage": Figure("share of the items that could be covered at most", least=0.02),
+    "possible coverage": Figure(
+        "items recommended, as a share of those that all lists together have places for", least=0.02
+    ),
     "novelty": Figure(
         "mean over the recommendations of −log2(popularity) in bits, where popularity is an item's share of all "
         'interactions (Zhou et al. 2010, "Solving the apparent diversity-accuracy dilemma of recommender systems")'
