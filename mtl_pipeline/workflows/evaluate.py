@@ -56,7 +56,7 @@ class Evaluated:
     """What was published, and the decision about the newest model, which is not carried out yet."""
 
     fingerprint: str
-    """Of the metrics and of what was decided: where that changes, it has to be carried out."""
+    """Of the metrics, and of the model that is to recommend: a decision for another one has to be carried out."""
     decision: Decision
     caveats: list[str]
     texts: dict[str, str]
@@ -129,9 +129,9 @@ def evaluate_models(
     append_record(paths.evaluation_history, record)
     log(f"report: {paths.evaluation / 'report.html'}")
     metrics = str(measured.metrics.hash_rows(seed=0).sum())
-    decided = decision.promote, decision.challenger, decision.champion, decision.reasons
+    to_recommend = decision.challenger if decision.promote else decision.champion
     return Evaluated(
-        fingerprint=code_version(settings={"metrics": metrics, "decided": decided}),
+        fingerprint=code_version(settings={"metrics": metrics, "to_recommend": to_recommend}),
         decision=decision,
         caveats=caveats,
         texts=report_texts(report),
