@@ -69,7 +69,7 @@ def test_it_is_said_why_training_stopped(prepared: TinyPipeline, epochs: int, sa
     summary = train_ranker(prepared.paths, spec, target=prepared.paths.model, log=lines.append)
     assert any(said in line for line in lines)
     assert said in summary.stopped_because
-    results = run_checks(prepared.paths, list(model_checks(prepared.paths)))
+    results = run_checks(prepared.paths, list(model_checks(prepared.paths, prepared.spec)))
     assert {result.check.name for result in results if not result.passed} == (
         {"stopped_improving"} if epochs == 1 else set()
     )

@@ -269,11 +269,11 @@ def test_training_that_diverged(pipeline: TinyPipeline, loss: float) -> None:
     rounds = [{"epoch": 1, "train_loss/watched": 0.5}, {"epoch": 2, "train_loss/watched": 0.4}]
     path.write_text(json.dumps(rounds))
     write_checksums(path.parent)
-    assert failing(pipeline, model_checks(pipeline.paths)) == set()
+    assert failing(pipeline, model_checks(pipeline.paths, pipeline.spec)) == set()
     rounds[1]["train_loss/watched"] = loss
     path.write_text(json.dumps(rounds))
     write_checksums(path.parent)
-    assert failing(pipeline, model_checks(pipeline.paths)) == {"losses_finite"}
+    assert failing(pipeline, model_checks(pipeline.paths, pipeline.spec)) == {"losses_finite"}
 
 
 def test_faults_of_baselines(pipeline: TinyPipeline) -> None:

@@ -28,7 +28,7 @@ def checks_by_asset(paths: PipelinePaths, spec: PipelineSpec) -> dict[str, list[
         "rejected_rows": rejected_rows_checks(spec),
         **{embeddings_name(table): embedding_checks(paths, table) for table in spec.text_tables},
         "examples": examples_checks(paths, spec),
-        "model": model_checks(paths),
+        "model": model_checks(paths, spec),
         "baselines": baselines_checks(paths, spec),
         "evaluation": evaluation_checks(paths, spec),
         **(

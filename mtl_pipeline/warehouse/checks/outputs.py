@@ -173,7 +173,7 @@ def negatives_checks(spec: PipelineSpec, examples: str) -> Iterator[Check]:
         )
 
 
-def model_checks(paths: PipelinePaths) -> Iterator[Check]:
+def model_checks(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Check]:
     log = f"read_json({quote_literal(paths.model / 'training_log.json')}, union_by_name = true)"
     yield Check(
         "losses_finite",
@@ -185,7 +185,7 @@ def model_checks(paths: PipelinePaths) -> Iterator[Check]:
     if not spec.is_quick:  # a first look stops early on purpose
         yield Check(
             "stopped_improving",
-            "Training is to end because no task improves any more. Where training.epochs runs out before that, raise it.",
+            "Training is to end because no task improves any more. Where training.epochs runs out before, raise it.",
             f"SELECT epoch, name AS not_yet FROM (FROM {log} QUALIFY epoch = max(epoch) OVER ()) "
             "UNPIVOT (value FOR name IN (COLUMNS(* EXCLUDE (epoch)))) WHERE name LIKE 'frozen/%' AND value = 0",
             blocking=False,
