@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 SECONDS_BETWEEN_LINES = 5.0
+"""What takes less time shows no progress, unless a terminal can write over it."""
 
 
 class ProgressLog:

@@ -15,14 +15,11 @@ import polars as pl
 
 from mtl_pipeline.champions import Decision
 from mtl_pipeline.components.timings import seconds_per_asset
-from mtl_pipeline.errors import UserError
 from mtl_pipeline.evaluation.studies.history import read_records
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.metrics.metric import CEILING_SHARE
 from mtl_pipeline.paths import PipelinePaths, project_root
 from mtl_pipeline.publishing import reading
-from mtl_pipeline.warehouse.checks import checks_by_asset, run_checks
-from mtl_pipeline.workflows.__main__ import declared
 
 
 def markdown_tables(decimals: int) -> pl.Config:
@@ -60,15 +57,6 @@ def print_recommendations(paths: PipelinePaths) -> None:
     print(f"\nRecommendations: {paths.recommendations}")
     print(figures.select("figure", "value", "limit"))
     print(f"\nAbout them: {paths.recommendations_report / 'report.html'}")
-
-
-def print_warnings(paths: PipelinePaths) -> None:
-    """Print which rules the model and the recommendations break that block nothing."""
-    checks = checks_by_asset(paths, declared(paths.pipeline))
-    for asset in ("model", *(["recommendations"] if paths.recommendations_report.exists() else [])):
-        for result in run_checks(paths, [check for check in checks.get(asset, ()) if not check.blocking]):
-            if not result.passed:
-                print(f"\nBeware, {asset} breaks the rule {result.check.name}: {result.check.explanation}")
 
 
 def print_timings(paths: PipelinePaths) -> None:
@@ -110,12 +98,7 @@ def main() -> int:
     if not (paths.evaluation / "metrics.parquet").is_file():
         print(f"{paths.evaluation} holds no evaluation: materialize the pipeline first", file=sys.stderr)
         return 1
-    try:
-        print_summary(paths)
-        print_warnings(paths)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
+    print_summary(paths)
     return 0
 
 

@@ -15,10 +15,9 @@ from dagster._core.execution.plan.objects import ErrorSource
 from mtl_pipeline.components.checks import OFFENCES
 from mtl_pipeline.components.metadata import IN_SHORT
 from mtl_pipeline.escaping import printable
+from mtl_pipeline.progress import SECONDS_BETWEEN_LINES
 from mtl_pipeline.run.terminal import Terminal
 
-SECONDS_BETWEEN_LINES = 5.0
-"""Of progress, where output is no terminal; what takes less time shows none there."""
 NAME_WIDTH = 20
 FOREIGN = re.compile(r"/(dagster|contextlib)\b")
 """Frames of a traceback that tell nothing: how Dagster calls a step."""

@@ -194,10 +194,10 @@ def test_what_the_user_can_mend_is_said_in_a_sentence(project: UserProject) -> N
     said = project.run(code=1)
     assert re.search(r"\S+/defs\.yaml:\d+: seed: Input should be a valid integer", said)
     assert "Traceback" not in said
-    for module in ("rollback", "summary"):
-        said = project.run(code=1, module=module)
-        assert "seed: Input should be a valid integer" in said
-        assert "Traceback" not in said
+    said = project.run(code=1, module="rollback")
+    assert "seed: Input should be a valid integer" in said
+    assert "Traceback" not in said
+    assert "multi_task" in project.run(module="summary"), "what was made is shown all the same"
 
 
 def test_an_error_that_nobody_expected_shows_where_it_is(project: UserProject) -> None:
