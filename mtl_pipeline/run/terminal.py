@@ -44,8 +44,8 @@ class Terminal:
 
     def progress(self, text: str) -> None:
         """In place of the last progress; where output is no terminal, a line of its own."""
-        fitting = printable(text.replace("\n", " "))[: self.width - 1]
-        self.write(fitting if self.rewrites else fitting + "\n")
+        shown = printable(text.replace("\n", " "))
+        self.write(shown[: self.width - 1] if self.rewrites else shown + "\n")
 
     def write(self, text: str) -> None:
         try:
