@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from dagster._serdes import deserialize_value
 
 from mtl_pipeline.components.pipeline import define_pipeline
 from mtl_pipeline.paths import ROOT_VARIABLE
+from mtl_pipeline_tests.components.orders import GOOD, HEADERS, PROVENANCE, REPOSITORY, SQL, Edit
 from mtl_pipeline_tests.conftest import (
     PIPELINE,
     MakeOnce,
@@ -140,3 +142,37 @@ def made_project(made_once: Path, tmp_path_factory: pytest.TempPathFactory, quic
     """Everything made. Tests of a file share it, so they leave its raw files as they are."""
     with open_copy(made_once, tmp_path_factory.mktemp("made") / "root") as project:
         yield project
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with the SQL and the raw files of the pipeline `orders`."""
+    monkeypatch.setenv(ROOT_VARIABLE, str(tmp_path))
+    for folder in ("sql/orders", "data/orders/raw"):
+        (tmp_path / folder).mkdir(parents=True)
+    for table, query in SQL.items():
+        (tmp_path / f"sql/orders/{table}.sql").write_text(f"{query}{PROVENANCE}{table}\n")
+        (tmp_path / f"data/orders/raw/{table}.csv").write_text(HEADERS[table] + "\n")
+    return tmp_path
+
+
+@pytest.fixture
+def edit(root: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
+    """Write the good defs.yaml with one replacement; returns the package to load."""
+    package = root / "shop"
+    folder = package / "defs" / "orders"
+    folder.mkdir(parents=True)
+    for module in (package, package / "defs"):
+        (module / "__init__.py").touch()
+    settings = (REPOSITORY / "pyproject.toml").read_text().replace('"mtl_pipeline', '"shop')
+    (root / "pyproject.toml").write_text(settings)
+    monkeypatch.syspath_prepend(str(root))
+    for name in [name for name in sys.modules if name.split(".")[0] == "shop"]:
+        monkeypatch.delitem(sys.modules, name)
+
+    def write(old: str, new: str) -> Path:
+        assert old in GOOD
+        (folder / "defs.yaml").write_text(GOOD.replace(old, new))
+        return package
+
+    return write
