@@ -33,7 +33,9 @@ def plan_entity(profile: Profile, key: Column, taken: set[str], *, whole: bool) 
     if texts:
         # Titles first, then what is short, long texts last: the encoder cuts off the end.
         texts.sort(key=lambda column: (not column.sounds(TITLES), column.length))
-        plan.deliver("text", f"concat_ws('. ', {', '.join(map(readable, texts))})", "read by the encoder")
+        written = ", ".join(map(readable, texts))
+        text = written if len(texts) == 1 else f"concat_ws('. ', {written})"
+        plan.deliver("text", text, "read by the encoder")
     return plan
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import duckdb
 
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.scaffold.profile import Column, Profile, words
+from mtl_pipeline.scaffold.profile import MOST, Column, Profile, words
 from mtl_pipeline.warehouse.connection import fetch_one
 from mtl_pipeline.warehouse.templates import quote_identifier, quote_identifiers
 
@@ -20,7 +20,7 @@ WORDS = {
     "items": words("""
         item movie film product sku content article book isbn asin song track artist video clip episode news ad
         advert campaign game recipe course listing property hotel restaurant business place poi post paper
-        document doc page job asset offer good goods iid
+        document doc page job asset offer good goods iid stock
     """),
 }
 """Words in the names of ids, surest first."""
@@ -85,19 +85,33 @@ def is_time(column: Column) -> bool:
 def columns_of(
     connection: duckdb.DuckDBPyConnection, key: Column, others: Collection[Column]
 ) -> dict[str, Column]:
-    """Those of the other columns of a log that belong to the key, as a title to each item: they have one value for each
-    of its values, which come again. What is 0 or 1 is rather said of a row."""
+    """Those of the other columns of a log that belong to the key, as a title to each item, dirt aside. What is 0 or 1
+    is rather said of a row."""
     others = [column for column in others if not (column.useless or column.boolean)]
-    if not others or key.distinct > key.rows / 2:
+    if key.distinct > key.rows / 2:
         return {}
-    pair = f"count(DISTINCT struct_pack(a := {quote_identifier(key.name)}, b := {{}}))"
-    counted = ", ".join(pair.format(quote_identifier(column.name)) for column in others)
-    counts = fetch_one(connection, f"SELECT {counted} FROM raw_interactions")
     return {
         column.name: replace(column, rows=key.distinct, present=min(column.present, key.distinct))
-        for column, count in zip(others, counts, strict=True)
-        if count <= 1.01 * key.distinct
+        for column in others
+        if predictability(connection, column, key) >= MOST
     }
+
+
+def predictability(connection: duckdb.DuckDBPyConnection, column: Column, key: Column) -> float:
+    """How many of the errors in guessing a column of the log vanish once the key is known: 0 to 1.
+
+    Goodman and Kruskal's lambda (1954, https://doi.org/10.1080/01621459.1954.10501231): unlike a count of values, it is
+    near 0 where one value is simply frequent, and near 1 where a few rows are wrong. A key seen once tells nothing.
+    """
+    key_name, name = quote_identifier(key.name), quote_identifier(column.name)
+    known, unknown, rows = fetch_one(
+        connection,
+        f"WITH counted AS (SELECT {key_name} AS key, {name} AS value, count(*) AS rows FROM raw_interactions "
+        "WHERE key IS NOT NULL AND value IS NOT NULL GROUP BY 1, 2 QUALIFY sum(count(*)) OVER (PARTITION BY key) > 1) "
+        "SELECT (SELECT sum(most) FROM (SELECT max(rows) AS most FROM counted GROUP BY key)), "
+        "(SELECT max(rows) FROM (SELECT sum(rows) AS rows FROM counted GROUP BY value)), sum(rows) FROM counted",
+    )
+    return float((known - unknown) / (rows - unknown)) if rows and rows > unknown else 0.0
 
 
 def find_interaction_key(

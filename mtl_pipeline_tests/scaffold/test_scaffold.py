@@ -414,6 +414,24 @@ def test_columns_of_users_and_items_are_taken_from_the_log(scaffold: Scaffold) -
     assert dict(rows_of(pipeline, "SELECT item_id, first_seen::DATE::VARCHAR FROM items")) == first
 
 
+def test_a_few_wrong_rows_hide_no_column_of_items(scaffold: Scaffold) -> None:
+    """As where somebody types another description, or the price changes once; what nearly all rows share is of none."""
+    rows = [
+        [f"A{n % 9}", f"Thing {n % 9}" if n % 40 else "damaged", 5 + n % 9 + (n % 50 == 0)]
+        for n in range(400)
+    ]
+    said = [
+        [n % 20, f"2026-01-{28 - n % 28:02}", "app" if n % 30 else "web", n % 2, *row]
+        for n, row in enumerate(rows)
+    ]
+    columns = ["customer", "day", "channel", "click", "StockCode", "description", "price"]
+    pipeline = scaffold(interactions=[columns, *said])
+    features = pipeline.spec.features
+    assert pipeline.spec.ids == ["user_id", "item_id"]
+    assert (features.items.numeric, features.items.text) == (["price"], "text")
+    assert "channel" in pipeline.sql("interactions")
+
+
 def test_a_file_without_a_header_is_told(scaffold: Scaffold) -> None:
     with pytest.raises(UserError, match=r"line 1 looks like a row.*: --interactions-columns"):
         scaffold(interactions=RATINGS[:0:-1])
