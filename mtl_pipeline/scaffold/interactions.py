@@ -12,16 +12,11 @@ from mtl_pipeline.errors import UserError
 from mtl_pipeline.scaffold.entities import place_column
 from mtl_pipeline.scaffold.plan import Labels, TablePlan, TaskPlan, free_name
 from mtl_pipeline.scaffold.profile import MOST, Column, short, snake_case, words
-from mtl_pipeline.spec import RESERVED_TASKS
+from mtl_pipeline.spec import BAD_WORDS, RESERVED_TASKS
 from mtl_pipeline.warehouse.connection import fetch_one
 from mtl_pipeline.warehouse.templates import quote_identifier, quote_literal, quote_literals
 
 EVENT_WORDS = words("event events action behavior behaviour activity interaction type kind")
-BAD_WORDS = words("""
-    dislike disliked skip skipped hate hated return returned refund refunded cancel cancelled canceled complaint
-    complained unsubscribe unsubscribed hide hidden report reported block blocked churn churned spam removed
-""")
-"""Words in the names of what should not happen."""
 LABEL_WORDS = [
     *words("""
     click clicked clicks purchase purchased buy bought like liked likes cart convert converted conversion order

@@ -27,6 +27,7 @@ from mtl_pipeline.spec.learning import (
 from mtl_pipeline.spec.pipeline import PipelineSpec
 from mtl_pipeline.spec.quick import as_asked
 from mtl_pipeline.spec.sections import (
+    BAD_WORDS,
     Backtest,
     Encoder,
     Negatives,

@@ -57,13 +57,10 @@ def examples_settings(spec: PipelineSpec) -> dict[str, Any]:
     }
 
 
-def task_settings(spec: PipelineSpec) -> dict[str, Any]:
-    """Without what only recommendations look at."""
-    return {"tasks": [task.model_dump(mode="json", exclude={"good"}) for task in spec.tasks]}
-
-
 def training_settings(spec: PipelineSpec) -> dict[str, Any]:
-    return parts(spec, "features", "model", "training", "baselines", "seed", "is_quick") | task_settings(spec)
+    """Without what only lists of items look at."""
+    tasks = [task.model_dump(mode="json", exclude={"good"}) for task in spec.tasks]
+    return parts(spec, "features", "model", "training", "baselines", "seed", "is_quick") | {"tasks": tasks}
 
 
 def network_settings(spec: PipelineSpec) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from mtl_pipeline.spec.base import (
     refuse_repeats,
     refuse_unknown,
 )
+from mtl_pipeline.spec.sections import BAD_WORDS
 
 
 class PipelineSpec(Attributes):
@@ -216,6 +217,8 @@ class PipelineSpec(Attributes):
                 "recommendations.exclude",
             )
         self.check_candidates()
+        if self.recommendations.score is None:
+            self.check_bad_news()
         numbers = [task.name for task in self.tasks if KINDS[task.kind].is_ordered]
         if self.recommendations.score is None and not self.good_tasks:
             why = "no task is good" if numbers else "classes have no order to rank items by"
@@ -223,6 +226,16 @@ class PipelineSpec(Attributes):
         known = [*numbers, *map(entire_space_name, self.entire_space_tasks)]
         check_score(self.recommendations.score or self.default_score, known, "recommendations.score")
         return self
+
+    def check_bad_news(self) -> None:
+        """Else what is returned most would be recommended first."""
+        for position, task in enumerate(self.tasks):
+            if task.good is None and KINDS[task.kind].is_event and BAD_WORDS & set(task.name.split("_")):
+                raise SpecError(
+                    f"task {task.name}: it sounds like bad news, but more of it would be better: say good: false, "
+                    "or good: true if it is good news (docs/recommendations.md)",
+                    f"tasks.{position}",
+                )
 
     def check_candidates(self) -> None:
         declared, has_text = self.recommendations, "items" in self.text_tables

@@ -88,6 +88,14 @@ class Warehouse(SpecModel):
     """Threads of DuckDB; by default one per core."""
 
 
+BAD_WORDS = frozenset((
+    "dislike", "disliked", "skip", "skipped", "hate", "hated", "return", "returned", "refund", "refunded", "cancel",
+    "cancelled", "canceled", "complaint", "complained", "unsubscribe", "unsubscribed", "hide", "hidden", "report",
+    "reported", "block", "blocked", "churn", "churned", "spam", "removed",
+))  # fmt: skip
+"""Words in the names of what should not happen."""
+
+
 class Task(SpecModel):
     """One thing to predict. A NULL label is not observed: it is masked, never filled."""
 

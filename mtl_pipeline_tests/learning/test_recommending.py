@@ -138,9 +138,13 @@ def test_default_score_is_the_expected_number_of_goals() -> None:
 
 
 def test_what_comes_back_is_no_goal_and_lowers_the_score() -> None:
-    """Multiplied like any other step, it would put first what is returned most."""
+    """Multiplied like any other step, it would put first what is returned most: who means that has to say so."""
     tasks = ["click", "bought given click", "returned given bought"]
-    assert spec(*tasks).default_score == '"click" * "bought" * "returned"'
+    with pytest.raises(
+        ValueError, match=r"task returned: it sounds like bad news, .* say good: false, or good: true"
+    ):
+        spec(*tasks)
+    assert spec(*tasks, returned=True).default_score == '"click" * "bought" * "returned"'
     assert spec(*tasks, returned=False).default_score == '"click" * "bought" * (1 - "returned")'
     assert spec(*tasks, returned="ignore").default_score == '"click" * "bought"'
 
