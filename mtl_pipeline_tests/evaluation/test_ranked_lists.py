@@ -165,6 +165,13 @@ def test_links_in_the_middle_of_a_chain_have_no_list_of_their_own() -> None:
     ]
 
 
+def test_what_is_bad_has_no_list_and_does_not_hide_what_it_spoils() -> None:
+    returned = Task(name="returned", kind="binary", given="buy", good=False)
+    hidden = Task(name="hidden", kind="binary", good=False)
+    chains = ranked_chains([CLICK, BUY, returned, hidden])
+    assert [[task.name for task in chain] for chain in chains] == [["click"], ["click", "buy"]]
+
+
 def test_nothing_is_ranked_without_users_hits_or_binary_tasks() -> None:
     rows = frame(["ann", "bob"], [0, 0], [0.1, 0.2])
     assert measure(rows).is_empty()

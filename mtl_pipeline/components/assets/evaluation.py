@@ -5,13 +5,13 @@ import dagster as dg
 from mtl_pipeline.champions import short
 from mtl_pipeline.components.context import PipelineContext, latest_materialization
 from mtl_pipeline.components.metadata import published
-from mtl_pipeline.spec.assets import code_version, parts, task_settings
+from mtl_pipeline.spec.assets import code_version, parts
 
 
 def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     paths, spec = pipeline.paths, pipeline.spec
     reads = ["model", "baselines", "examples", *pipeline.embeddings, "seed_runs"]
-    settings = parts(spec, "evaluation", "promotion", "seed", "is_quick") | task_settings(spec)
+    settings = parts(spec, "evaluation", "promotion", "seed", "is_quick", "tasks")
 
     @pipeline.asset(reads=reads, kinds={"scikitlearn", "html"}, code_version=code_version(settings=settings))
     def evaluation(context: dg.AssetExecutionContext) -> dg.MaterializeResult:

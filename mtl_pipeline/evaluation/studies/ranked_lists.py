@@ -72,7 +72,8 @@ def measure_ranking(
     every baseline the difference candidate − baseline with its paired interval. Users are resampled.
 
     Lists are made for every binary task without a condition, by its prediction, and for the last binary task
-    of every chain, by the probability that the whole chain happens. No rows where there are no users.
+    of every chain, by the probability that the whole chain happens; none for bad tasks. No rows where there are no
+    users.
     """
     rows = [
         {"list": chain_name(chain), "task": chain[-1].name, "length": LENGTH} | row
@@ -83,9 +84,12 @@ def measure_ranking(
 
 
 def ranked_chains(tasks: Sequence[Task]) -> list[list[Task]]:
-    roots = [[task] for task in tasks if KINDS[task.kind].is_event and task.given is None]
-    steps = {task.given for task in tasks if KINDS[task.kind].is_event}
-    return roots + [chain for chain in whole_chains(tasks) if chain[-1].name not in steps]
+    """Nobody wants a list of what is returned most: what is bad has none."""
+    wanted = [task for task in tasks if KINDS[task.kind].is_event and task.good is not False]
+    steps = {task.given for task in wanted}
+    ends = {task.name for task in wanted} - steps
+    roots = [[task] for task in wanted if task.given is None]
+    return roots + [chain for chain in whole_chains(tasks) if chain[-1].name in ends]
 
 
 def score_lists(rows: TaskRows, candidate: str, samples: int, seed: int) -> list[dict]:
