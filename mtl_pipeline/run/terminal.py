@@ -33,8 +33,10 @@ class Terminal:
             first = others
 
     def table(self, table: dg.TableMetadataValue, indent: int) -> None:
-        names = [column.name for column in table.schema.columns]
+        """Without columns that say nothing."""
         records: list[Any] = [record.data for record in table.records]
+        named = [column.name for column in table.schema.columns]
+        names = [name for name in named if any(str(record[name]) for record in records)]
         rows = [names, *([record[name] for name in names] for record in records)]
         texts = [[printable(str(value))[:WIDEST_CELL] for value in row] for row in rows]
         widths = [max(map(len, column)) for column in zip(*texts, strict=True)]

@@ -131,7 +131,7 @@ def next_steps(done: Scaffolded, root: Path) -> str:
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if "DECIDE " in line
     ]
-    run = "make run PIPELINE=" if in_checkout() else "python -m mtl_pipeline.workflows "
+    run = "make run PIPELINE=" if in_checkout() else "python -m mtl_pipeline.run "
     check = f".venv/bin/dagster asset list -m mtl_pipeline.definitions --select 'group:{done.name}'"
     return "\n".join(
         [

@@ -42,7 +42,7 @@ class TableSummary:
     rows_kept: int
     rows_rejected: int
     rows_merged: int
-    """Rows that were merged into the interaction of an earlier row."""
+    """Rows that were merged into an earlier one, where that is declared."""
     rejected_by_reason: dict[str, int]
     fingerprint: str
     """Changes with the content of the table, but not with the order of its rows."""
@@ -91,7 +91,7 @@ def build_table(paths: PipelinePaths, spec: PipelineSpec, table: str) -> TableSu
             refuse_emptiness(connection, scan)
         register_contents(connection, scan)
         run_sql(connection, "publish.sql", **rules)
-        return summarise_table(connection, table, scan.rows_read)
+        return summarise_table(connection, spec, table, scan.rows_read)
 
 
 def table_key(spec: PipelineSpec, table: str) -> list[str]:
@@ -186,7 +186,9 @@ def time_columns(spec: PipelineSpec, table: str) -> list[str]:
     return ["timestamp", KNOWN_AT, *(task.known_at for task in spec.tasks if task.known_at)]
 
 
-def summarise_table(connection: duckdb.DuckDBPyConnection, table: str, rows_read: int) -> TableSummary:
+def summarise_table(
+    connection: duckdb.DuckDBPyConnection, spec: PipelineSpec, table: str, rows_read: int
+) -> TableSummary:
     reasons = connection.execute(
         f"SELECT concat_ws(': ', \"column\", reason), count(*) FROM {table}_rejected GROUP BY 1 ORDER BY 2 DESC, 1"
     ).fetchall()
@@ -198,7 +200,7 @@ def summarise_table(connection: duckdb.DuckDBPyConnection, table: str, rows_read
         rows_read=rows_read,
         rows_kept=kept,
         rows_rejected=rejected,
-        rows_merged=rows_read - kept - rejected,
+        rows_merged=rows_read - kept - rejected if spec.merges(table) else 0,
         rejected_by_reason=dict(reasons),
         fingerprint=table_fingerprint(connection, table),
         columns=column_types(connection, table),

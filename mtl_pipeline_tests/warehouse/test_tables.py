@@ -188,6 +188,19 @@ def test_users_derived_from_the_log_are_not_rejected_for_coming_again(pipeline: 
         )
     )
 
+    build_table(pipeline.paths, spec, "interactions")
+    build_rejected_rows(pipeline.paths, spec)
+    result = next(
+        result
+        for result in run_checks(pipeline.paths, checks_by_asset(pipeline.paths, spec)["rejected_rows"])
+        if result.check.name == "rejections_rare"
+    )
+    of_users = result.sample.filter(source_table="users")
+    assert dict(of_users.select("reason", "share").iter_rows()) == {
+        "missing": "16.7 %",
+        "outside 1 to 5": "16.7 %",
+    }, "of six lines, not of two users"
+
 
 def test_an_interaction_without_a_time_is_rejected_whatever_its_key(pipeline: TinyPipeline) -> None:
     """It would lie in no split, and so in train."""

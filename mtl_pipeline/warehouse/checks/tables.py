@@ -35,9 +35,11 @@ def table_checks(spec: PipelineSpec, table: str) -> Iterator[Check]:
     )
     yield Check(
         "every_row_accounted_for",
-        "Records counted in the raw file's bytes = rows kept (or merged) + rows rejected: no row gets lost.",
+        "Records counted in the raw file's bytes = rows kept (or merged) + rows rejected: no row gets lost. In sql/, "
+        "reject a row, never filter it out; where rows belong together, declare that they are merged instead of "
+        "writing GROUP BY (docs/sql-contract.md).",
         "SELECT * FROM (SELECT getvariable('rows_read') AS rows_read, "
-        f"(SELECT {'coalesce(sum(source_rows), 0)' if spec.merges(table) else 'count(*)'} FROM {table}) AS kept, "
+        f"(SELECT {lines_kept(spec, table)} FROM {table}) AS kept, "
         f"(SELECT count(*) FROM {table}_rejected) AS rejected) "
         "WHERE rows_read IS DISTINCT FROM kept + rejected",
     )
@@ -52,6 +54,11 @@ def table_checks(spec: PipelineSpec, table: str) -> Iterator[Check]:
             f"SELECT {columns}, {text} FROM {table} WHERE coalesce(trim({text}), '') = ''",
             blocking=False,
         )
+
+
+def lines_kept(spec: PipelineSpec, table: str) -> str:
+    """SQL that counts the lines from which a table was made."""
+    return "coalesce(sum(source_rows), 0)" if spec.merges(table) else "count(*)"
 
 
 def interactions_checks(spec: PipelineSpec) -> Iterator[Check]:
@@ -84,7 +91,7 @@ def interactions_checks(spec: PipelineSpec) -> Iterator[Check]:
 
 def rejected_rows_checks(spec: PipelineSpec) -> Iterator[Check]:
     kept = " UNION ALL ".join(
-        f"SELECT {quote_literal(table)} AS source_table, count(*) AS kept FROM {table}"
+        f"SELECT {quote_literal(table)} AS source_table, {lines_kept(spec, table)} AS kept FROM {table}"
         for table in spec.tables
     )
     yield Check(
