@@ -66,6 +66,11 @@ ui: instance  ## open the Dagster UI on 127.0.0.1
 test: .venv/.dev-installed  ## run the tests; OPTIONS='-k name' is passed to pytest
 	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(OPTIONS)
 
+# Nearly all of it is training: some minutes. `make test` follows the same pages without the long trainings.
+.PHONY: docs
+docs: .venv/.dev-installed  ## follow the pages that show commands, to the letter, and make their pictures
+	DOCS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest mtl_pipeline_tests/walkthrough $(OPTIONS)
+
 .PHONY: faults
 faults: .venv/.dev-installed  ## break things on purpose, from a fixed seed, and count what they do (docs/trust.md)
 	OMP_NUM_THREADS=1 $(BIN)/python -m mtl_pipeline_tests.faults $(OPTIONS)

@@ -33,6 +33,7 @@ LONGEST_FIRST = [
     "components/test_promotion.py",
     "components/test_instance.py",
     "components/test_scenarios.py",
+    "walkthrough/test_pages.py",
     "components/test_run_command.py",
     "workflows/test_own_project.py",
     "warehouse/test_nothing_from_the_future.py",

@@ -9,15 +9,23 @@ from mtl_pipeline_tests.conftest import REPOSITORY
 
 PAGES = sorted([REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")], key=str)
 PATH = re.compile(r"`((?:mtl_pipeline|mtl_pipeline_tests|sql|docs|benchmarks)/[\w./-]*)`")
-LINK = re.compile(r"\]\((?!https?://|#)([^)#\s]+)")
+LINK = re.compile(r"\]\((?!https?://)([^)#\s]*)(#[^)\s]+)?\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_path_and_link_of_a_page_exists(page: Path) -> None:
     text = page.read_text()
     paths = [REPOSITORY / path for path in PATH.findall(text)]
-    links = [page.parent / link for link in LINK.findall(text)]
-    assert [str(path) for path in paths + links if not path.exists()] == []
+    links = [(page.parent / link if link else page, anchor) for link, anchor in LINK.findall(text)]
+    assert [str(path) for path in [*paths, *(path for path, _ in links)] if not path.exists()] == []
+    assert [(path.name, anchor) for path, anchor in links if anchor and anchor not in anchors(path)] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """Of its headings, as GitHub makes them."""
+    plain = (re.sub(r"[^\w\s-]", "", heading.lower()) for heading in HEADING.findall(page.read_text()))
+    return {"#" + heading.strip().replace(" ", "-") for heading in plain}
 
 
 def test_the_page_on_changes_names_files() -> None:

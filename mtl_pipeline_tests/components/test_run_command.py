@@ -169,20 +169,6 @@ def test_training_waits_until_the_split_is_mended(project: UserProject) -> None:
     assert project.made() == {"interactions", "rejected_rows", "examples"}
 
 
-def test_a_broken_rule_is_shown_with_its_rows_and_stops_the_run(project: UserProject) -> None:
-    sql = project.pipeline.paths.sql / "interactions.sql"
-    sql.write_text(sql.read_text().replace("1 AS watched", "2 AS watched"))
-    said = project.run(code=1)
-    assert (
-        "FAILED interactions breaks the rule watched_labels_valid: 1,500 offences. watched is 0, 1 or NULL"
-        in said
-    )
-    assert "user_id item_id timestamp" in said
-    assert "Traceback" not in said
-    assert project.made() == {"interactions"}
-    assert "interactions: breaks the rule watched_labels_valid" in project.run(code=1), "it is made again"
-
-
 def test_what_the_user_can_mend_is_said_in_a_sentence(project: UserProject) -> None:
     file = project.pipeline.paths.raw / "users.csv"
     content = file.read_text()
