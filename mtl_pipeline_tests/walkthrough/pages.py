@@ -15,6 +15,8 @@ from mtl_pipeline_tests.conftest import REPOSITORY
 
 BLOCK = re.compile(r"^```(console|diff)(.*)\n((?:.*\n)*?)```", re.MULTILINE)
 COMMAND = re.compile(r"^\$ (.*)\n", re.MULTILINE)
+PIECE = re.compile(r"…\n|\n(?=  \S)")
+"""Between what is said of one asset and of the next, a slow machine shows progress."""
 FILE = re.compile(r"^(?=--- a/)", re.MULTILINE)
 VARIES = re.compile(r"\d+\.\d+|(?<=in )\d+(?= s)")
 """What differs between machines, or in the last digits: measures and seconds."""
@@ -54,7 +56,7 @@ class Checkout:
         for command, expected in zip(parts[::2], parts[1::2], strict=True):
             shown = self.shown_by(command)
             place = 0
-            for piece in map(comparable, expected.split("…\n")):
+            for piece in map(comparable, PIECE.split(expected)):
                 found = comparable(shown).find(piece, place)
                 assert found >= 0, f"{command}\n\ndoes not show\n\n{piece}\n\nbut\n\n{shown}"
                 place = found + len(piece)
