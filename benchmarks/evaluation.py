@@ -19,9 +19,9 @@ import polars as pl
 from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.evaluation import evaluation_report
 from mtl_pipeline.evaluation.report.html import to_html
-from mtl_pipeline.evaluation.studies.ranked_lists import measure_ranking
+from mtl_pipeline.evaluation.studies.inside.slice_scores import measure_slices
+from mtl_pipeline.evaluation.studies.lists.ranked_lists import measure_ranking
 from mtl_pipeline.evaluation.studies.scoring import evaluate
-from mtl_pipeline.evaluation.studies.slice_scores import measure_slices
 from mtl_pipeline.spec import Task
 
 MODELS = ("constant", "popularity", "linear", "boosted_trees", "single_task", "multi_task")

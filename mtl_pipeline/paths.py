@@ -107,7 +107,7 @@ class PipelinePaths:
     evaluation = InData("evaluation")
     """Folder: `report.html`, `report.md`, `metrics.parquet` and further frames, `decision.json`."""
     evaluation_history = InData("evaluation_history.jsonl")
-    """Results of each evaluation, a line of JSON per model and version of the examples (evaluation.studies.history)."""
+    """A line of JSON per evaluation, model and version of the examples: see evaluation.studies.runs.history."""
     backtest = InData("backtest")
     """Folder: `report.html`, `report.md`, and `windows`, `metrics`, `comparisons` and `pooled` as Parquet."""
     tuning = InData("tuning")

@@ -15,7 +15,7 @@ import polars as pl
 
 from mtl_pipeline.champions import Decision
 from mtl_pipeline.components.timings import seconds_per_asset
-from mtl_pipeline.evaluation.studies.history import read_records
+from mtl_pipeline.evaluation.studies.runs.history import read_records
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.metrics.metric import CEILING_SHARE
 from mtl_pipeline.paths import PipelinePaths, project_root

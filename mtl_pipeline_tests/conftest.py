@@ -243,9 +243,9 @@ def tiny_tables() -> dict[str, list[list]]:
 
 
 DRAWING = (
-    "importance.importance_figure",
-    "slices.slice_figure",
-    "conflict.conflict_figure",
+    "inside.importance.importance_figure",
+    "inside.slices.slice_figure",
+    "inside.conflict.conflict_figure",
     "past.history_figure",
 )
 
@@ -267,7 +267,7 @@ def quick_evaluations() -> Iterator[None]:
         for figure in DRAWING:
             patches.enter_context(patch(f"{report}.sections.{figure}", return_value=empty))
         patches.enter_context(patch(f"{report}.backtest.windows_figure", return_value=empty))
-        for figures in ("sections.tasks.task_figures", "backtest.task_figures", "tuning.search_figures"):
+        for figures in ("sections.tasks.tasks.task_figures", "backtest.task_figures", "tuning.search_figures"):
             patches.enter_context(patch(f"{report}.{figures}", return_value=[]))
         yield
 

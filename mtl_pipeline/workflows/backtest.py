@@ -12,7 +12,12 @@ import polars as pl
 from mtl_pipeline.evaluation.report.backtest import backtest_report
 from mtl_pipeline.evaluation.report.html import to_html
 from mtl_pipeline.evaluation.report.markdown import to_markdown
-from mtl_pipeline.evaluation.studies.backtest import BacktestResult, WindowScores, pool_windows, score_window
+from mtl_pipeline.evaluation.studies.runs.backtest import (
+    BacktestResult,
+    WindowScores,
+    pool_windows,
+    score_window,
+)
 from mtl_pipeline.learning.baselines.predict import predict_baselines
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import one_version_each, publish_folder

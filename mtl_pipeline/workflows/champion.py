@@ -21,8 +21,8 @@ from mtl_pipeline.champions import (
     rolled_back_at,
 )
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.evaluation.studies import promotion
-from mtl_pipeline.evaluation.studies.promotion import Earlier, against_earlier
+from mtl_pipeline.evaluation.studies.runs import promotion
+from mtl_pipeline.evaluation.studies.runs.promotion import Earlier, against_earlier
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
 from mtl_pipeline.learning.data.dataset import TextVectors
 from mtl_pipeline.learning.training.provenance import unseen

@@ -18,8 +18,8 @@ from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.evaluation import evaluation_report, report_texts
 from mtl_pipeline.evaluation.report.html import to_html
 from mtl_pipeline.evaluation.report.markdown import to_markdown
-from mtl_pipeline.evaluation.studies.history import append_record, make_record, read_records, with_record
-from mtl_pipeline.evaluation.studies.ranked_lists import list_scores
+from mtl_pipeline.evaluation.studies.lists.ranked_lists import list_scores
+from mtl_pipeline.evaluation.studies.runs.history import append_record, make_record, read_records, with_record
 from mtl_pipeline.evaluation.studies.scoring import FRAMES, Evaluation, evaluate
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.learning.training.calibrator import load_calibration

@@ -7,16 +7,16 @@ import time
 import polars as pl
 
 from mtl_pipeline.evaluation.studies.frames import published
-from mtl_pipeline.evaluation.studies.guard import GUARD, measure_guard
-from mtl_pipeline.evaluation.studies.importance import measure_importance
-from mtl_pipeline.evaluation.studies.largest_errors import largest_errors
-from mtl_pipeline.evaluation.studies.people import lists_of_people
-from mtl_pipeline.evaluation.studies.ranked_lists import measure_ranking
+from mtl_pipeline.evaluation.studies.inside.importance import measure_importance
+from mtl_pipeline.evaluation.studies.inside.largest_errors import largest_errors
+from mtl_pipeline.evaluation.studies.inside.slice_scores import measure_slices
+from mtl_pipeline.evaluation.studies.inside.slices import cold_of, slices_of
+from mtl_pipeline.evaluation.studies.inside.text_effect import TEXT, measure_text
+from mtl_pipeline.evaluation.studies.lists.people import lists_of_people
+from mtl_pipeline.evaluation.studies.lists.ranked_lists import measure_ranking
+from mtl_pipeline.evaluation.studies.runs.guard import GUARD, measure_guard
+from mtl_pipeline.evaluation.studies.runs.seeds import SEEDS, compare_over_seeds, measure_seeds
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
-from mtl_pipeline.evaluation.studies.seeds import SEEDS, compare_over_seeds, measure_seeds
-from mtl_pipeline.evaluation.studies.slice_scores import measure_slices
-from mtl_pipeline.evaluation.studies.slices import cold_of, slices_of
-from mtl_pipeline.evaluation.studies.text_effect import TEXT, measure_text
 from mtl_pipeline.learning.explain.experts import expert_use
 from mtl_pipeline.learning.explain.importance import permuted_predictions
 from mtl_pipeline.learning.explain.probing import open_probe

@@ -6,7 +6,7 @@ import polars as pl
 
 from mtl_pipeline.champions import model_fingerprint
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.evaluation.studies.seeds import SeedRuns, with_seed_runs
+from mtl_pipeline.evaluation.studies.runs.seeds import SeedRuns, with_seed_runs
 from mtl_pipeline.learning.training.seed_runs import SeedRunsSummary, read_seed_runs, train_seeds
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import folder_fingerprint, reading

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from mtl_pipeline.evaluation.studies.guard import judge_members
+from mtl_pipeline.evaluation.studies.runs.guard import judge_members
 from mtl_pipeline.learning.training.guard import Judge
 from mtl_pipeline.learning.training.train import TrainingSummary, train_ranker
 from mtl_pipeline.paths import PipelinePaths

@@ -25,7 +25,7 @@ from mtl_pipeline.champions import (
 from mtl_pipeline.components.assets.champion import rollback_config
 from mtl_pipeline.components.pipeline import define_pipeline
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.evaluation.studies.history import read_records
+from mtl_pipeline.evaluation.studies.runs.history import read_records
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.workflows.stages import champion_stands
 from mtl_pipeline_tests.components.conftest import Project, open_copy, record_runs

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from mtl_pipeline.champions import model_fingerprint
-from mtl_pipeline.evaluation.studies.history import read_records
+from mtl_pipeline.evaluation.studies.runs.history import read_records
 from mtl_pipeline_tests.components.conftest import Project
 from mtl_pipeline_tests.components.lineage import LINEAGE
 from mtl_pipeline_tests.conftest import INTERACTIONS, quick_evaluations

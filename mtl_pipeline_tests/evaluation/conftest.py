@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mtl_pipeline.evaluation.studies.ranked_lists import measure_ranking
+from mtl_pipeline.evaluation.studies.inside.slice_scores import measure_slices
+from mtl_pipeline.evaluation.studies.lists.ranked_lists import measure_ranking
 from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate
-from mtl_pipeline.evaluation.studies.slice_scores import measure_slices
 from mtl_pipeline.spec import Task
 
 TEST_ROWS = 53_000

@@ -11,7 +11,7 @@ from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.evaluation import evaluation_report
 from mtl_pipeline.evaluation.report.html import to_html
 from mtl_pipeline.evaluation.report.markdown import to_markdown
-from mtl_pipeline.evaluation.studies.largest_errors import largest_errors
+from mtl_pipeline.evaluation.studies.inside.largest_errors import largest_errors
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
 from mtl_pipeline.spec import Task
 from mtl_pipeline_tests.conftest import quick_evaluations

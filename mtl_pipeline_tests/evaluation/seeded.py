@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from mtl_pipeline.evaluation.studies.seeds import SeedRuns, with_seed_runs
+from mtl_pipeline.evaluation.studies.runs.seeds import SeedRuns, with_seed_runs
 
 
 def seeded_predictions(

@@ -13,14 +13,14 @@ from mtl_pipeline.evaluation.inference.intervals import BETTER, UNDECIDED, WORSE
 from mtl_pipeline.evaluation.report.backtest import backtest_report
 from mtl_pipeline.evaluation.report.html import to_html
 from mtl_pipeline.evaluation.report.markdown import to_markdown
-from mtl_pipeline.evaluation.studies.backtest import (
+from mtl_pipeline.evaluation.studies.runs.backtest import (
     BEST_BASELINE,
     NOT_SCORED,
     BacktestResult,
     WindowScores,
     score_window,
 )
-from mtl_pipeline.evaluation.studies.backtest import pool_windows as pool_all
+from mtl_pipeline.evaluation.studies.runs.backtest import pool_windows as pool_all
 from mtl_pipeline.evaluation.studies.scoring import evaluate
 from mtl_pipeline.spec import Task
 

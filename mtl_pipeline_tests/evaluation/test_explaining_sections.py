@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from mtl_pipeline.evaluation.report.context import ReportContext
-from mtl_pipeline.evaluation.report.sections.conflict import (
+from mtl_pipeline.evaluation.report.sections.inside.conflict import (
     conflict_figure,
     conflict_sentences,
     cosines_by_pair,

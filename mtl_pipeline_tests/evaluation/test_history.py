@@ -18,7 +18,7 @@ import pytest
 from mtl_pipeline.champions import Decision
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.evaluation.facts import Facts
-from mtl_pipeline.evaluation.studies.history import (
+from mtl_pipeline.evaluation.studies.runs.history import (
     Difference,
     Record,
     append_record,
@@ -140,7 +140,7 @@ def test_whoever_is_killed_while_writing_leaves_a_history_that_can_be_read(
     append_record(path, record)
     code = (
         "import sys, itertools; from dataclasses import replace; from pathlib import Path;"
-        "from mtl_pipeline.evaluation.studies.history import append_record, read_records;"
+        "from mtl_pipeline.evaluation.studies.runs.history import append_record, read_records;"
         "path = Path(sys.argv[1]); record = read_records(path)[0];"
         "print('ready', flush=True);"
         "[append_record(path, replace(record, model=str(place))) for place in itertools.count()]"

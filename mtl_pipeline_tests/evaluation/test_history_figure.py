@@ -13,7 +13,7 @@ from mtl_pipeline.champions import Decision
 from mtl_pipeline.evaluation.facts import Facts
 from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.sections.past import MOST_RECORDS, history_figure
-from mtl_pipeline.evaluation.studies.history import Record, make_record
+from mtl_pipeline.evaluation.studies.runs.history import Record, make_record
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
 from mtl_pipeline_tests.evaluation.pages import html_of
 

@@ -8,12 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mtl_pipeline.evaluation.report.sections.importance import (
+from mtl_pipeline.evaluation.report.sections.inside.importance import (
     importance_figures,
     importance_sentences,
     importance_table,
 )
-from mtl_pipeline.evaluation.studies.importance import measure_importance
+from mtl_pipeline.evaluation.studies.inside.importance import measure_importance
 from mtl_pipeline.spec import Task
 
 ROWS, PERMUTATIONS = 4_000, 5

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mtl_pipeline.evaluation.report.sections.largest_errors import error_tables
-from mtl_pipeline.evaluation.studies.largest_errors import MOST_OF_ONE_USER, ROWS_SHOWN, largest_errors
+from mtl_pipeline.evaluation.report.sections.inside.largest_errors import error_tables
+from mtl_pipeline.evaluation.studies.inside.largest_errors import MOST_OF_ONE_USER, ROWS_SHOWN, largest_errors
 from mtl_pipeline.spec import Task
 
 

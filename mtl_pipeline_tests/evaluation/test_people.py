@@ -5,8 +5,8 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from mtl_pipeline.evaluation.report.sections.people import people_table
-from mtl_pipeline.evaluation.studies.people import lists_of_people
+from mtl_pipeline.evaluation.report.sections.tasks.people import people_table
+from mtl_pipeline.evaluation.studies.lists.people import lists_of_people
 from mtl_pipeline.spec import Task
 
 TASKS = [Task(name="click", kind="binary"), Task(name="buy", label="purchase", kind="binary", given="click")]

@@ -10,7 +10,7 @@ import pytest
 
 from mtl_pipeline.champions import Decision
 from mtl_pipeline.evaluation.report.context import ReportContext
-from mtl_pipeline.evaluation.studies.promotion import Earlier, against_earlier, decide, on_unseen_rows
+from mtl_pipeline.evaluation.studies.runs.promotion import Earlier, against_earlier, decide, on_unseen_rows
 from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate
 from mtl_pipeline.spec import PipelineSpec, Task
 from mtl_pipeline_tests.evaluation.pages import HOSTILE, Page, html_of, markdown_of

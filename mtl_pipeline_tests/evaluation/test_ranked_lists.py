@@ -12,8 +12,8 @@ import pytest
 from sklearn.metrics import ndcg_score
 
 from mtl_pipeline.evaluation.report.document import BEST
-from mtl_pipeline.evaluation.report.sections.ranked_lists import list_table
-from mtl_pipeline.evaluation.studies.ranked_lists import (
+from mtl_pipeline.evaluation.report.sections.tasks.ranked_lists import list_table
+from mtl_pipeline.evaluation.studies.lists.ranked_lists import (
     list_scores,
     measure_ranking,
     ranked_chains,

@@ -20,13 +20,13 @@ from mtl_pipeline.evaluation.inference.intervals import (
 )
 from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.sections import joint_training
-from mtl_pipeline.evaluation.report.sections.chains import means_over_seeds
 from mtl_pipeline.evaluation.report.sections.joint_training import joint_sentence
 from mtl_pipeline.evaluation.report.sections.seeds import seeds_table, spread_in_words
+from mtl_pipeline.evaluation.report.sections.tasks.chains import means_over_seeds
 from mtl_pipeline.evaluation.report.sections.verdict import differences, intervals_sentence
-from mtl_pipeline.evaluation.studies.guard import judge_members, measure_guard
+from mtl_pipeline.evaluation.studies.runs.guard import judge_members, measure_guard
+from mtl_pipeline.evaluation.studies.runs.seeds import SeedRuns, compare_over_seeds, measure_seeds
 from mtl_pipeline.evaluation.studies.scoring import evaluate
-from mtl_pipeline.evaluation.studies.seeds import SeedRuns, compare_over_seeds, measure_seeds
 from mtl_pipeline.spec import Task
 from mtl_pipeline_tests.evaluation.seeded import one, seeded_predictions
 

@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 from sklearn.metrics import log_loss, root_mean_squared_error
 
-from mtl_pipeline.evaluation.report.sections.slices import slice_figures, slice_tables
-from mtl_pipeline.evaluation.studies import slice_scores
+from mtl_pipeline.evaluation.report.sections.inside.slices import slice_figures, slice_tables
+from mtl_pipeline.evaluation.studies.inside import slice_scores
+from mtl_pipeline.evaluation.studies.inside.slice_scores import measure_slices, slice_baselines
 from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate
-from mtl_pipeline.evaluation.studies.slice_scores import measure_slices, slice_baselines
 from mtl_pipeline.spec import Task
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from mtl_pipeline.evaluation.studies.slices import cold_of, frequent_values, slices_of
+from mtl_pipeline.evaluation.studies.inside.slices import cold_of, frequent_values, slices_of
 from mtl_pipeline.spec import PipelineSpec, SpecError
 
 SPEC: dict[str, Any] = {

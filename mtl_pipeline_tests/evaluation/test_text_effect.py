@@ -7,10 +7,10 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from mtl_pipeline.evaluation.report.context import ReportContext
-from mtl_pipeline.evaluation.report.sections.text_effect import text_sentences, text_table
+from mtl_pipeline.evaluation.report.sections.inside.text_effect import text_sentences, text_table
+from mtl_pipeline.evaluation.studies.inside.text_effect import measure_text
+from mtl_pipeline.evaluation.studies.runs.seeds import SeedRuns, compare_over_seeds, measure_seeds
 from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate
-from mtl_pipeline.evaluation.studies.seeds import SeedRuns, compare_over_seeds, measure_seeds
-from mtl_pipeline.evaluation.studies.text_effect import measure_text
 from mtl_pipeline.spec import Task
 from mtl_pipeline_tests.evaluation.pages import HOSTILE, Page, html_of, page_of
 from mtl_pipeline_tests.evaluation.seeded import one, seeded_predictions

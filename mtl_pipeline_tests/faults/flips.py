@@ -13,7 +13,7 @@ import polars as pl
 from mtl_pipeline.champions import NOT_DECISIVE, Decision, champion_folder, read_history
 from mtl_pipeline.checksums import CHECKSUMS
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.evaluation.studies.history import read_records
+from mtl_pipeline.evaluation.studies.runs.history import read_records
 from mtl_pipeline.learning.data.dataset import Dataset, TextVectors
 from mtl_pipeline.learning.training.ranker import load_ranker
 from mtl_pipeline.paths import PipelinePaths

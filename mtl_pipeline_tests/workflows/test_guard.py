@@ -16,7 +16,7 @@ from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.sections import joint_training
-from mtl_pipeline.evaluation.studies.guard import judge_members, measure_guard
+from mtl_pipeline.evaluation.studies.runs.guard import judge_members, measure_guard
 from mtl_pipeline.evaluation.studies.scoring import evaluate
 from mtl_pipeline.learning.baselines.predict import predict_baselines
 from mtl_pipeline.learning.data.dataset import Dataset

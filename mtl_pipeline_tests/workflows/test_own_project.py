@@ -84,5 +84,5 @@ def test_dagster_loads_it_and_makes_its_tables(installed: Path, project: Path) -
 def test_a_new_pipeline_is_written_into_the_project(installed: Path, project: Path) -> None:
     printed = run(installed, project, "-m", "mtl_pipeline.scaffold", "shop")
     assert "wrote recommender/defs/shop/defs.yaml" in printed
-    assert printed.endswith("3. Run it: python -m mtl_pipeline.workflows shop\n")
+    assert printed.endswith("3. Run it: python -m mtl_pipeline.run shop\n")
     assert (project / "sql/shop/items.sql").is_file()

@@ -18,7 +18,7 @@ from mtl_pipeline.components.assets.model import model_asset
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.components.pipeline import define_assets
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.evaluation.studies.history import read_records
+from mtl_pipeline.evaluation.studies.runs.history import read_records
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.paths import ROOT_VARIABLE, PipelinePaths
 from mtl_pipeline.spec import PipelineSpec

@@ -13,6 +13,7 @@ import pytest
 from mtl_pipeline.champions import Decision, carry_out, champion_folder
 from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.components.assets.evaluation import evaluation_asset
+from mtl_pipeline.components.assets.model import model_asset
 from mtl_pipeline.components.context import PipelineContext
 from mtl_pipeline.learning.training.provenance import TRAINED_WITH, write_trained_with
 from mtl_pipeline.learning.training.train import train_ranker
@@ -40,7 +41,7 @@ DECLARED: dict = {
     },
     "tasks": [
         {"name": "bought", "kind": "binary"},
-        {"name": "returned", "kind": "binary", "given": "bought"},
+        {"name": "returned", "kind": "binary", "given": "bought", "good": True},
     ],
     "recommendations": {"exclude": "nothing", "per_user": 3},
 }
@@ -87,7 +88,7 @@ def recommended(paths: PipelinePaths, spec: PipelineSpec) -> tuple[pl.DataFrame,
     }
 
 
-def test_without_a_word_about_returns_the_coat_rack_is_first_for_everybody_and_that_is_warned_of(
+def test_where_returns_are_called_good_the_coat_rack_is_first_for_everybody_and_that_is_warned_of(
     shop: PipelinePaths,
 ) -> None:
     rows, failed = recommended(shop, declared())
@@ -104,12 +105,11 @@ def test_what_comes_back_is_recommended_to_hardly_anybody(shop: PipelinePaths) -
     assert rows["score"].is_between(0, 1).all()
 
 
-def test_what_is_good_changes_no_evaluation(shop: PipelinePaths) -> None:
-    silent, told = (
-        evaluation_asset(PipelineContext("shop", spec, shop)).code_versions_by_key
-        for spec in (declared(), declared(good=False))
-    )
-    assert silent == told
+def test_what_is_good_changes_the_lists_of_the_report_and_no_training(shop: PipelinePaths) -> None:
+    contexts = [PipelineContext("shop", spec, shop) for spec in (declared(), declared(good=False))]
+    for asset, changes in ((evaluation_asset, True), (model_asset, False)):
+        before, after = (asset(context).code_versions_by_key for context in contexts)
+        assert (before != after) == changes
 
 
 def test_a_candidate_stage_with_all_items_changes_nothing(shop: PipelinePaths) -> None:

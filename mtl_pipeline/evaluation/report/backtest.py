@@ -15,7 +15,12 @@ from mtl_pipeline.evaluation.report.figures.backtest_figures import task_figures
 from mtl_pipeline.evaluation.report.figures.canvas import STYLE
 from mtl_pipeline.evaluation.report.sections.terms import terms_sections
 from mtl_pipeline.evaluation.report.wording import HOW_TO_READ, TWO_NETWORKS, labelled, marked, notes_of
-from mtl_pipeline.evaluation.studies.backtest import BEST_BASELINE, NOT_SCORED, BacktestResult, pooled_rows
+from mtl_pipeline.evaluation.studies.runs.backtest import (
+    BEST_BASELINE,
+    NOT_SCORED,
+    BacktestResult,
+    pooled_rows,
+)
 from mtl_pipeline.evaluation.studies.scoring import in_headline
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.predictions import CANDIDATE, SINGLE_TASK

@@ -10,7 +10,7 @@ import polars as pl
 from mtl_pipeline.champions import Decision
 from mtl_pipeline.evaluation.facts import Facts
 from mtl_pipeline.evaluation.report.figures.task_figures import TrainingLog
-from mtl_pipeline.evaluation.studies.history import Record
+from mtl_pipeline.evaluation.studies.runs.history import Record
 
 
 @dataclass(frozen=True)

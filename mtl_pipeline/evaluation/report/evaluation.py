@@ -11,24 +11,23 @@ from mtl_pipeline.evaluation.report.document import Document, Section
 from mtl_pipeline.evaluation.report.figures.canvas import STYLE
 from mtl_pipeline.evaluation.report.markdown import to_markdown
 from mtl_pipeline.evaluation.report.sections import (
-    chains,
-    conflict,
     data_and_run,
-    experts,
-    importance,
     joint_training,
-    largest_errors,
     past,
-    people,
     promotion,
-    ranked_lists,
     seeds,
-    slices,
-    tasks,
     terms,
-    text_effect,
     verdict,
 )
+from mtl_pipeline.evaluation.report.sections.inside import (
+    conflict,
+    experts,
+    importance,
+    largest_errors,
+    slices,
+    text_effect,
+)
+from mtl_pipeline.evaluation.report.sections.tasks import chains, people, ranked_lists, tasks
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
 
 SECTIONS: dict[str, tuple[Any, str]] = {

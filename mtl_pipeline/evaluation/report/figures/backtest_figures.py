@@ -20,7 +20,7 @@ from mtl_pipeline.evaluation.report.figures.canvas import (
     show_dates,
 )
 from mtl_pipeline.evaluation.report.figures.palette import LIGHT
-from mtl_pipeline.evaluation.studies.backtest import BEST_BASELINE, BacktestResult
+from mtl_pipeline.evaluation.studies.runs.backtest import BEST_BASELINE, BacktestResult
 from mtl_pipeline.evaluation.studies.scoring import in_headline
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.predictions import CANDIDATE, CONSTANT, SINGLE_TASK

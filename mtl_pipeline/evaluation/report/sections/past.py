@@ -16,7 +16,7 @@ from mtl_pipeline.evaluation.report.document import Section
 from mtl_pipeline.evaluation.report.figures.canvas import ReportFigure, add_legend, new_figure, show_dates
 from mtl_pipeline.evaluation.report.figures.palette import DASHED, LIGHT
 from mtl_pipeline.evaluation.report.wording import labelled
-from mtl_pipeline.evaluation.studies.history import Record, TaskRecord
+from mtl_pipeline.evaluation.studies.runs.history import Record, TaskRecord
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.predictions import SINGLE_TASK

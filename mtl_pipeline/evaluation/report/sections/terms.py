@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.document import Section, Table
 from mtl_pipeline.evaluation.report.wording import labelled
-from mtl_pipeline.evaluation.studies.ranked_lists import LIST_METRICS
+from mtl_pipeline.evaluation.studies.lists.ranked_lists import LIST_METRICS
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.metrics.metric import Metric

@@ -8,7 +8,7 @@ import polars as pl
 
 from mtl_pipeline.evaluation.formatting import MISSING, shortened
 from mtl_pipeline.evaluation.report.document import Cell, Section, Table
-from mtl_pipeline.evaluation.studies.people import ITEMS_SHOWN
+from mtl_pipeline.evaluation.studies.lists.people import ITEMS_SHOWN
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
 
 LONGEST_TEXT = 60

@@ -9,7 +9,7 @@ import polars as pl
 from mtl_pipeline.evaluation.formatting import format_value
 from mtl_pipeline.evaluation.inference.intervals import BETTER, INCOMPARABLE, UNDECIDED, WORSE
 from mtl_pipeline.evaluation.report.document import Section, Table
-from mtl_pipeline.evaluation.report.sections.slices import labels_in_words
+from mtl_pipeline.evaluation.report.sections.inside.slices import labels_in_words
 from mtl_pipeline.evaluation.report.wording import clauses, labelled, marked, notes_of, outcome_of
 from mtl_pipeline.evaluation.studies.scoring import Evaluation, in_headline
 from mtl_pipeline.kinds import KINDS

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from mtl_pipeline.evaluation.studies.slices import ITEMS, NEW, USERS
+from mtl_pipeline.evaluation.studies.inside.slices import ITEMS, NEW, USERS
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.predictions import as_floats, label_column, prediction_column
 from mtl_pipeline.spec import Task

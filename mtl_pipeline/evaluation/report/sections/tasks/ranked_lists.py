@@ -7,7 +7,7 @@ import polars as pl
 from mtl_pipeline.evaluation.report.document import Section, Table
 from mtl_pipeline.evaluation.report.tables import model_table
 from mtl_pipeline.evaluation.report.wording import marked
-from mtl_pipeline.evaluation.studies.ranked_lists import LIST_METRICS
+from mtl_pipeline.evaluation.studies.lists.ranked_lists import LIST_METRICS
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
 
 LOGGED_ONLY = (

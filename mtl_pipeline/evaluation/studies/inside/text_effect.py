@@ -10,9 +10,9 @@ from __future__ import annotations
 import polars as pl
 
 from mtl_pipeline.evaluation.studies.frames import published
+from mtl_pipeline.evaluation.studies.inside.slice_scores import compare_in_slices, membership, observed_rows
+from mtl_pipeline.evaluation.studies.runs.seeds import SeedRuns
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
-from mtl_pipeline.evaluation.studies.seeds import SeedRuns
-from mtl_pipeline.evaluation.studies.slice_scores import compare_in_slices, membership, observed_rows
 from mtl_pipeline.predictions import WITHOUT_TEXT, label_column
 from mtl_pipeline.spec import Task
 

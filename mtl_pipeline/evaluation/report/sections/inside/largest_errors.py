@@ -8,7 +8,7 @@ import polars as pl
 
 from mtl_pipeline.evaluation.formatting import format_value, shortened
 from mtl_pipeline.evaluation.report.document import Section, Table
-from mtl_pipeline.evaluation.studies.largest_errors import MOST_OF_ONE_USER, ROWS_SHOWN
+from mtl_pipeline.evaluation.studies.inside.largest_errors import MOST_OF_ONE_USER, ROWS_SHOWN
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.spec import Task

@@ -8,7 +8,7 @@ import polars as pl
 
 from mtl_pipeline.evaluation.studies.chains import chain_label, chain_name, chain_prediction
 from mtl_pipeline.evaluation.studies.frames import published
-from mtl_pipeline.evaluation.studies.ranked_lists import ranked_chains
+from mtl_pipeline.evaluation.studies.lists.ranked_lists import ranked_chains
 from mtl_pipeline.spec import Task
 
 USERS_SHOWN = 5

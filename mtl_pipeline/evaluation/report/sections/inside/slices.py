@@ -18,8 +18,8 @@ from mtl_pipeline.evaluation.report.figures.canvas import (
 )
 from mtl_pipeline.evaluation.report.figures.palette import LIGHT
 from mtl_pipeline.evaluation.report.wording import labelled, marked
+from mtl_pipeline.evaluation.studies.inside.slices import ITEMS, POPULARITY, TIME, USERS
 from mtl_pipeline.evaluation.studies.scoring import Evaluation, in_headline
-from mtl_pipeline.evaluation.studies.slices import ITEMS, POPULARITY, TIME, USERS
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.predictions import SINGLE_TASK
 from mtl_pipeline.spec import Task
