@@ -26,6 +26,7 @@ import torch
 
 from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.architectures.representation import NetworkShape
+from mtl_pipeline.learning.architectures.sequences import SEQUENCE_ENCODERS
 from mtl_pipeline.learning.architectures.sequences.base import SequenceShape
 from mtl_pipeline.learning.data.encoding import FeatureEncoder
 from mtl_pipeline.learning.data.pairs import encode_pairs, encode_side
@@ -61,7 +62,6 @@ PLAIN: dict = {
 }
 WITH_SEQUENCE = PLAIN | {
     "features": PLAIN["features"] | {"sequence": {"last": 20, "labels": ["purchase"]}},
-    "model": {"sequence_encoder": "target_attention"},
 }
 
 
@@ -195,15 +195,21 @@ def main() -> None:
     parser.add_argument("--logs", type=int, nargs="+", default=[200_000, 2_000_000], help="interactions")
     parser.add_argument("--frames", type=int, default=3)
     parser.add_argument(
-        "--sequence", action="store_true", help="with features.sequence and the attention encoder"
+        "--sequence",
+        nargs="?",
+        const="target_attention",
+        choices=["none", *SEQUENCE_ENCODERS],
+        help="with features.sequence, and the network reading it with this encoder",
     )
     parser.add_argument(
         "--each", type=int, help="with a candidate stage of so many items from each of its four sources"
     )
     options = parser.parse_args()
     stage = {"sources": ["popular", "newest", "neighbours", "text"], "each": options.each}
+    encoder = None if options.sequence == "none" else options.sequence
     declared = (WITH_SEQUENCE if options.sequence else PLAIN) | {
-        "recommendations": {"candidates": stage if options.each else None}
+        "model": {"sequence_encoder": encoder},
+        "recommendations": {"candidates": stage if options.each else None},
     }
     spec = PipelineSpec.model_validate(declared)
     print(f"{torch.get_num_threads()} threads of torch; CPU seconds once, CPU µs for each candidate\n")

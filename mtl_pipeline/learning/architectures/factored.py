@@ -8,7 +8,7 @@ only, since results are kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -119,7 +119,23 @@ def of_side(representation: Representation, side: Side) -> Tensor:
         values * own.repeat_interleave(values.shape[1] // max(1, len(own)))
         for values, own in zip(inputs, owned, strict=True)
     ]
-    return functional.pad(torch.cat(known, 1), (0, representation.width_of_both))
+    return torch.cat([*known, of_side_in_sequence(representation, side, parts)], 1)
+
+
+def of_side_in_sequence(
+    representation: Representation, side: Side, parts: Mapping[str, Sequence[Tensor]]
+) -> Tensor:
+    """float32 [rows, columns of both]: those of the sequence that are of this side alone, and 0 in the others."""
+    columns = side.rows.numeric.new_zeros(len(side.rows), representation.width_of_both)
+    if (sequence := representation.sequence) and side.name in sequence.alone:
+        past = side.name == "user"
+        kept = (
+            sequence.remember(*representation.past(side.rows))
+            if past
+            else sequence.look(torch.cat([*parts["item"]], 1))
+        )
+        columns[:, -sequence.width :][:, sequence.alone[side.name]] = sequence.of_side(kept)
+    return columns
 
 
 def columns_of_both(representation: Representation, pairs: Pairs) -> Tensor:
@@ -128,6 +144,11 @@ def columns_of_both(representation: Representation, pairs: Pairs) -> Tensor:
     embedded, of_both = columns.split(
         [len(columns) - representation.width_of_both, representation.width_of_both]
     )
+    if sequence := representation.sequence:
+        kept = torch.ones(len(of_both), dtype=torch.bool, device=columns.device)
+        for alone in sequence.alone.values():
+            kept[-sequence.width :][alone] = False
+        of_both = of_both[kept]
     before = len(representation.categorical.slots) * representation.categorical.table.embedding_dim
     parts = [columns[before + pairs.numerics], of_both]
     if numbers := representation.numbers:

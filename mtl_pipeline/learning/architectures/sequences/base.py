@@ -32,6 +32,8 @@ class SequenceEncoder(nn.Module, ABC):
 
     width: int
     """Of what `forward` gives."""
+    alone: dict[str, slice]
+    """Which columns of that are of the `item` alone, or of the `user`: `of_side` gives them, `of_pairs` the others."""
     label_mean: Tensor
     label_scale: Tensor
 
@@ -49,7 +51,7 @@ class SequenceEncoder(nn.Module, ABC):
         """`candidate`: float32 [rows, width of an item]; `items`: [distinct items, the same]; `number`: int64 [rows,
         last], which of them; `present`: bool [rows, last], the latest last; `labels`: float32 [rows, last, labels],
         NaN where not known → float32 [rows, width]. Training takes this way; recommendations take the one by
-        `look`, `remember` and `of_pairs`, which gives the same."""
+        `look`, `remember`, `of_side` and `of_pairs`, which gives the same."""
 
     @abstractmethod
     def look(self, candidates: Tensor) -> Tensor:
@@ -60,9 +62,13 @@ class SequenceEncoder(nn.Module, ABC):
         """What `of_pairs` needs of every user, from what `forward` takes: float32 [users, last, …]."""
 
     @abstractmethod
+    def of_side(self, kept: Tensor) -> Tensor:
+        """The columns of items alone, or of users, from what `look` or `remember` gave."""
+
+    @abstractmethod
     def of_pairs(self, looked: Tensor, remembered: Tensor) -> Tensor:
         """As `forward`, of every user with every item, or with items of their own where `looked` is [users, items, …]:
-        float32 [users, items, width]."""
+        float32 [users, items, width less the columns of one side]."""
 
     def places(self, sequence: Tensor) -> tuple[Tensor, Tensor]:
         """Where in Chosen the items of rows lie, and which of these places are theirs: int64 and bool [rows, last]."""

@@ -19,6 +19,7 @@ class Pooled(SequenceEncoder):
         self.item = nn.Sequential(nn.Linear(item_width, dimension), nn.LayerNorm(dimension))
         self.of_labels = nn.Parameter(torch.randn(2 * len(shape.labels), dimension) * dimension**-0.5)
         self.width = 3 * dimension
+        self.alone = {"user": slice(0, dimension), "item": slice(2 * dimension, 3 * dimension)}
 
     @abstractmethod
     def pool(self, chosen: Tensor, present: Tensor) -> Tensor:
@@ -37,6 +38,8 @@ class Pooled(SequenceEncoder):
         chosen = functional.embedding(number, self.item(items)) + self.known_labels(labels) @ self.of_labels
         return self.pool(chosen, present) * present.any(1, keepdim=True)
 
+    def of_side(self, kept: Tensor) -> Tensor:
+        return kept
+
     def of_pairs(self, looked: Tensor, remembered: Tensor) -> Tensor:
-        user, item = torch.broadcast_tensors(remembered.unsqueeze(1), looked)
-        return torch.cat([user, user * item, item], -1)
+        return remembered.unsqueeze(1) * looked

@@ -27,6 +27,7 @@ class TargetAttention(SequenceEncoder):
         self.recency = nn.Parameter(torch.zeros(shape.last))
         self.none = nn.Parameter(torch.zeros(1))
         self.width = 3 * dimension + 2
+        self.alone = {"item": slice(2 * dimension, 3 * dimension)}
 
     def forward(
         self, candidate: Tensor, items: Tensor, number: Tensor, present: Tensor, labels: Tensor
@@ -53,6 +54,9 @@ class TargetAttention(SequenceEncoder):
         values = values + self.known_labels(labels) @ self.of_labels
         return torch.cat([keys, values, present.unsqueeze(-1)], -1)
 
+    def of_side(self, kept: Tensor) -> Tensor:
+        return kept.chunk(2, -1)[0]
+
     def of_pairs(self, looked: Tensor, remembered: Tensor) -> Tensor:
         candidates, queries = looked.chunk(2, -1)
         keys, values, present = remembered.split([*2 * queries.shape[-1:], 1], -1)
@@ -66,5 +70,4 @@ class TargetAttention(SequenceEncoder):
         count = present.sum(1, keepdim=True)
         mean = (present * values).sum(1, keepdim=True) / count.clamp(min=1)
         fit = torch.cat([total.log() + best - count.clamp(min=1).log(), best], 1) * (count > 0)
-        same = candidates.expand(len(keys), -1, -1)
-        return torch.cat([attended, mean * candidates, same, fit.transpose(1, 2)], -1)
+        return torch.cat([attended, mean * candidates, fit.transpose(1, 2)], -1)
