@@ -102,6 +102,8 @@ class PipelinePaths:
     """Who was champion since when, and why; the last line names the champion (see champions)."""
     baselines = InData("baselines")
     """Folder: `predictions.parquet`, what they were trained with, and the weights of the networks for single tasks."""
+    checkpoints = InData("checkpoints")
+    """Folder: a folder for each asset that is being trained, or was when it was interrupted."""
     seed_runs = InData("seed_runs")
     """Folder: `predictions.parquet` of the networks trained with further seeds, and `summary.json`."""
     evaluation = InData("evaluation")

@@ -267,7 +267,11 @@ def quick_evaluations() -> Iterator[None]:
         for figure in DRAWING:
             patches.enter_context(patch(f"{report}.sections.{figure}", return_value=empty))
         patches.enter_context(patch(f"{report}.backtest.windows_figure", return_value=empty))
-        for figures in ("sections.tasks.tasks.task_figures", "backtest.task_figures", "tuning.search_figures"):
+        for figures in (
+            "sections.tasks.tasks.task_figures",
+            "backtest.task_figures",
+            "tuning.search_figures",
+        ):
             patches.enter_context(patch(f"{report}.{figures}", return_value=[]))
         yield
 

@@ -101,6 +101,9 @@ class Training(SpecModel):
     """Step size of the optimiser."""
     weight_decay: float = Field(default=1e-4, ge=0)
     """Weight decay of the network's weights, except the id embeddings, few of which occur in a batch."""
+    clip_gradients: float | None = Field(default=None, gt=0)
+    """The largest norm of the gradient, id embeddings aside; a longer one is shortened to it (Pascanu et al., ICML
+    2013, https://arxiv.org/abs/1211.5063)."""
     calibration: Literal["auto", "none"] = "auto"
     """auto: every model's predictions, those for recommendations too, are calibrated on validation rows by isotonic
     regression, Platt or temperature scaling, depending on the kind of task and the number of rows, if that helps on

@@ -16,7 +16,7 @@ from mtl_pipeline_tests.conftest import TinyPipeline
 from mtl_pipeline_tests.faults.files import fuzz_files
 from mtl_pipeline_tests.faults.flips import flip_artifacts
 from mtl_pipeline_tests.faults.full_disk import can_mount, fill_disks, small_disk
-from mtl_pipeline_tests.faults.kills import kill_runs, kill_stages
+from mtl_pipeline_tests.faults.kills import kill_runs, kill_stages, kill_training
 from mtl_pipeline_tests.faults.publishes import kill_writers, race
 from mtl_pipeline_tests.faults.races import race_promotions
 from mtl_pipeline_tests.faults.stages import copy_pipeline, make_pipeline
@@ -33,7 +33,7 @@ def raised(work: Callable[[], object]) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Make faults on purpose, and count what they do.")
     defaults = {"seed": 0, "files": 10_000, "kills": 100, "flips": 20, "publishes": 1_000, "promotions": 200}
-    for name, default in (defaults | {"full-disks": 45}).items():
+    for name, default in (defaults | {"full-disks": 45, "trainings": 20}).items():
         parser.add_argument(f"--{name}", type=int, default=default)
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
@@ -70,6 +70,11 @@ def try_all(wanted: argparse.Namespace, root: Path) -> Iterator[bool]:
         "kills of stages",
         wanted.kills,
         lambda: kill_stages(copy_pipeline(made, root / "stages"), wanted.kills, seed),
+    )
+    yield report(
+        "kills of a training with checkpoints",
+        wanted.trainings,
+        lambda: kill_training(copy_pipeline(made, root / "training"), wanted.trainings, seed),
     )
     yield report(
         "kills of Dagster runs",

@@ -10,6 +10,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
+from mtl_pipeline.champions import model_fingerprint
+from mtl_pipeline.learning.training import checkpoint
+from mtl_pipeline.workflows.train import train_model
 from mtl_pipeline_tests.conftest import PIPELINE, TinyPipeline
 from mtl_pipeline_tests.faults.processes import PROCESSES
 from mtl_pipeline_tests.faults.stages import (
@@ -20,6 +25,7 @@ from mtl_pipeline_tests.faults.stages import (
     materialize_command,
     published_apart,
     run_stage,
+    silent,
 )
 
 MADE = (
@@ -81,6 +87,52 @@ def leftovers_after_all(pipeline: TinyPipeline, stages: Sequence[str]) -> list[s
     for name in stages:
         time_stage(pipeline.root, name)
     return leftovers(pipeline)
+
+
+def train(root: Path, seconds_between: float) -> None:
+    """In a process of its own, so many seconds between its checkpoints."""
+    checkpoint.SECONDS_BETWEEN, checkpoint.LARGEST_SHARE = seconds_between, float("inf")
+    torch.set_num_threads(1)
+    pipeline = TinyPipeline(root)
+    training = pipeline.spec.training.model_copy(update={"epochs": 6, "patience": 12, "guard": False})
+    spec = pipeline.spec.model_copy(update={"training": training})
+    train_model(pipeline.paths, spec, target=pipeline.paths.model, log=silent)
+
+
+def kill_training(pipeline: TinyPipeline, kills: int, seed: int) -> list[str]:
+    """Kill trainings that keep a checkpoint after every round; each is begun again until it ends, with the model of one
+    that nobody disturbed."""
+    rng, started = random.Random(seed), time.monotonic()
+    kill_after(pipeline, None, seconds_between=float("inf"))
+    seconds, undisturbed = time.monotonic() - started, model_fingerprint(pipeline.paths.model)
+    faults, landed, went_on = [], 0, 0
+    while landed < kills:
+        killed = kill_after(pipeline, seconds * rng.uniform(0.5, 1.0))
+        landed += killed
+        seconds *= (
+            1 if killed else 0.9
+        )  # a first run that was slowed down would put every kill behind the end
+        went_on += any(pipeline.paths.checkpoints.rglob("*.pt"))
+        if not killed and model_fingerprint(pipeline.paths.model) != undisturbed:
+            faults.append(f"after {landed} kills the training ends with another model")
+    kill_after(pipeline, None)
+    if model_fingerprint(pipeline.paths.model) != undisturbed:
+        faults.append("the training that went on last ends with another model")
+    if pipeline.paths.checkpoints.exists():
+        faults.append("checkpoints are left over")
+    return faults if went_on else [*faults, "no kill came after a checkpoint, so nothing was tried"]
+
+
+def kill_after(pipeline: TinyPipeline, seconds: float | None, seconds_between: float = 0.0) -> bool:
+    """Whether a training was killed; without `seconds` it is left alone."""
+    process = PROCESSES.Process(target=train, args=(pipeline.root, seconds_between))
+    process.start()
+    process.join(seconds)
+    process.kill()
+    process.join()
+    if process.exitcode not in (0, -signal.SIGKILL):
+        raise RuntimeError("a training fails by itself")
+    return process.exitcode == -signal.SIGKILL
 
 
 def kill_runs(pipeline: TinyPipeline, kills: int, seed: int) -> list[str]:

@@ -17,7 +17,7 @@ import yaml
 from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.data.dataset import Dataset
-from mtl_pipeline.learning.training import loop
+from mtl_pipeline.learning.training import batches
 from mtl_pipeline.learning.training.search_space import search_space, suggest_values
 from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.learning.training.tuning import (
@@ -50,7 +50,7 @@ TIMES = ("seconds",)
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "LEAST_STEPS_PER_ROUND", STEPS)
+    monkeypatch.setattr(batches, "LEAST_STEPS_PER_ROUND", STEPS)
 
 
 def declared(pipeline: TinyPipeline, **tuning: Any) -> PipelineSpec:
@@ -256,7 +256,7 @@ def test_only_one_search_at_a_time(prepared: TinyPipeline) -> None:
 
 
 def search_on(paths: PipelinePaths, spec: PipelineSpec, lines: SimpleQueue) -> None:
-    loop.LEAST_STEPS_PER_ROUND = STEPS
+    batches.LEAST_STEPS_PER_ROUND = STEPS
     with one_at_a_time(paths.tuning_study):
         tune(paths, spec, trials=9, log=lines.put)
 

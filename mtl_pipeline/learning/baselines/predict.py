@@ -29,6 +29,7 @@ from mtl_pipeline.learning.baselines.simple import constant_answers, linear_answ
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.data.samples import drawn_rows
 from mtl_pipeline.learning.training.calibration import fit_calibration
+from mtl_pipeline.learning.training.checkpoint import checkpoints_of, remove_checkpoints
 from mtl_pipeline.learning.training.guard import save_own
 from mtl_pipeline.learning.training.held_out import HeldOut
 from mtl_pipeline.learning.training.loop import Log, fit_members
@@ -66,10 +67,12 @@ def predict_baselines(
     alone: dict[str, Ranker] = {}
     weights: dict[str, list[dict[str, torch.Tensor]]] = {}
     seconds: dict[str, float] = {}
-    begun = time.perf_counter()
+    begun, checkpoints = time.perf_counter(), checkpoints_of(paths, target)
     for number, task in enumerate(spec.tasks, start=1):
         started = time.perf_counter()
-        for model, predictions in answers(dataset, spec, task, held_out, design, matrix, alone, log):
+        for model, predictions in answers(
+            dataset, spec, task, held_out, design, matrix, alone, checkpoints, log
+        ):
             on_validation = {task.name: predictions[held_out.validation]}
             if model == SINGLE_TASK:
                 # Predicted by themselves, as for the model: other batches round otherwise, and that would tell a task
@@ -93,6 +96,7 @@ def predict_baselines(
             save_own(folder, name, networks)
         write_trained_with(folder, networks_trained_with(dataset, spec))
         fingerprint = folder_fingerprint(folder)
+    remove_checkpoints(paths, target)
     return BaselinesSummary(len(held_out.rows), seconds, fingerprint)
 
 
@@ -104,6 +108,7 @@ def answers(
     design: DesignMatrix,
     matrix: np.ndarray,
     alone: dict[str, Ranker],
+    checkpoints: Path,
     log: Log,
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Fit one baseline after another: its name, and its uncalibrated predictions for the held-out rows, of which
@@ -131,6 +136,8 @@ def answers(
         yield "boosted_trees", boosted_answers(task, inputs, targets, validation, matrix)
     if SINGLE_TASK in models:
         own_rows = dataset.drawn_for(task.name, spec)
-        own = fit_members(own_rows, spec, [task], lambda line: log(f"{task.name} alone, {line}"))
+        own = fit_members(
+            own_rows, spec, [task], lambda line: log(f"{task.name} alone, {line}"), checkpoints=checkpoints
+        )
         alone[task.name] = own.ranker
         yield SINGLE_TASK, own.ranker.predict_uncalibrated(held_out.rows)[task.name]

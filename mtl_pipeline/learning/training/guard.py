@@ -59,7 +59,12 @@ def choices(said: pl.DataFrame | None) -> dict[str, str]:
 
 
 def own_members(
-    paths: PipelinePaths, dataset: Dataset, spec: PipelineSpec, shape: NetworkShape, log: Log
+    paths: PipelinePaths,
+    dataset: Dataset,
+    spec: PipelineSpec,
+    shape: NetworkShape,
+    log: Log,
+    checkpoints: Path | None = None,
 ) -> list[Member]:
     """The networks for single tasks: those of the baselines or, where these lack them or were trained on other examples
     or with other settings, trained here. `shape`: that of the network for all tasks."""
@@ -73,11 +78,11 @@ def own_members(
     except UserError as error:
         why = str(error)
     log(f"{why}; so the networks for single tasks are trained here")
-    return [
-        member
+    rankers = [
+        fit_members(dataset.drawn_for(task.name, spec), spec, [task], log, checkpoints=checkpoints).ranker
         for task in spec.tasks
-        for member in fit_members(dataset.drawn_for(task.name, spec), spec, [task], log).ranker.members
     ]
+    return [member for ranker in rankers for member in ranker.members]
 
 
 def save_own(folder: Path, task: str, networks: Iterable[Mapping[str, Tensor]]) -> None:

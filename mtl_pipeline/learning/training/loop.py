@@ -9,15 +9,15 @@ improving is frozen at its best round while the others go on (see callbacks/task
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
@@ -27,9 +27,11 @@ from mtl_pipeline.learning.balancing import BALANCERS, Balancer
 from mtl_pipeline.learning.balancing.base import observed_shares
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.data.encoding import Rows
+from mtl_pipeline.learning.training.batches import ROUNDS_PER_EPOCH, Batches, passes_per_epoch
 from mtl_pipeline.learning.training.callbacks.base import Callback, Run
 from mtl_pipeline.learning.training.callbacks.task_early_stopping import MEAN, TaskEarlyStopping
 from mtl_pipeline.learning.training.callbacks.weight_averaging import WeightAveraging
+from mtl_pipeline.learning.training.checkpoint import Checkpoint
 from mtl_pipeline.learning.training.losses import (
     constant_losses,
     label_scale,
@@ -40,20 +42,21 @@ from mtl_pipeline.learning.training.losses import (
 )
 from mtl_pipeline.learning.training.members import ROWS_AT_ONCE, Member
 from mtl_pipeline.learning.training.optimizers import make_optimizers
+from mtl_pipeline.learning.training.provenance import networks_trained_with
 from mtl_pipeline.learning.training.ranker import Ranker
 from mtl_pipeline.progress import time_left
 from mtl_pipeline.spec import PipelineSpec, Task
 
 Log = Callable[[str], None]
 
-ROUNDS_PER_EPOCH = 2
-"""Validation rounds per epoch: small data can overfit within one."""
-LEAST_STEPS_PER_ROUND = 20
-"""Training steps between validation rounds, even where the rows fill fewer batches."""
+REMEDY = (
+    "Lower training.learning_rate in defs.yaml or set training.clip_gradients, and look for extreme values among "
+    "labels and features"
+)
 
 
 class Diverged(UserError):
-    """A validation loss is no longer finite."""
+    """A loss is no longer finite."""
 
 
 @dataclass
@@ -71,12 +74,18 @@ class Fit:
 
 
 def fit_network(
-    dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task], log: Log, callbacks: Sequence[Callback] = ()
+    dataset: Dataset,
+    spec: PipelineSpec,
+    tasks: Sequence[Task],
+    log: Log,
+    callbacks: Sequence[Callback] = (),
+    checkpoints: Path | None = None,
 ) -> Fit:
     """Train a network for some of the tasks; the best round on validation wins.
 
     Rows on which none of the tasks is observed are left out. Same seed, same result on the same device and number of
-    threads. Raises Diverged when a loss is no longer finite.
+    threads, also where it was interrupted and went on from a checkpoint in the folder `checkpoints`. Raises Diverged
+    when a loss is no longer finite.
     """
     torch.manual_seed(spec.seed)
     settings, device = spec.training, dataset.device
@@ -99,58 +108,56 @@ def fit_network(
     optimizers = make_optimizers(network, balancer, settings)
     constant = constant_losses(train.labels, validation.labels, tasks)
 
-    started = time.perf_counter()
-    rounds: list[dict[str, float]] = []
     rows_per_round = len(train) * passes_per_epoch(len(train), settings.batch_size) // ROUNDS_PER_EPOCH
     run = Run(network, tasks, train, rows_per_round, spec.seed)
     early_stopping = TaskEarlyStopping(settings.patience, log)
     callbacks = [WeightAveraging(), *callbacks, early_stopping]
     for callback in callbacks:
         callback.start(run)
-    for epoch, batches in batches_by_round(train, settings.epochs, settings.batch_size):
-        train_losses = train_on(batches, run, balancer, optimizers, callbacks)
+    batches, rounds = Batches(train, settings.epochs, settings.batch_size), run.rounds
+    checkpoint = Checkpoint(
+        checkpoints,
+        [networks_trained_with(dataset, spec), [task.name for task in tasks], len(train), str(device)],
+        [network, balancer, run, batches, *optimizers, *callbacks],
+    )
+    checkpoint.restore(log)
+    started = time.perf_counter() - run.seconds
+    # Not earlier than at an epoch's end: what is distilled from a task's best round is sometimes better than it.
+    while not (batches.exhausted or (len(run.frozen) == len(tasks) and batches.epochs_done.is_integer())):
+        train_losses = train_on(batches.draw(), run, balancer, optimizers, callbacks, settings.clip_gradients)
         validation_losses = validate(run, validation, constant, callbacks)
         by_task = {"train_loss": train_losses, "validation_loss": validation_losses}
         by_task["weight"] = balancer.weights().detach().cpu().numpy()
-        rounds.append(round_log(epoch, validation_losses / constant, tasks, by_task))
-        log(describe_round(rounds[-1], tasks, settings.epochs, len(train), time.perf_counter() - started))
+        rounds.append(round_log(batches.epochs_done, validation_losses / constant, tasks, by_task))
+        run.seconds = time.perf_counter() - started
+        log(describe_round(rounds[-1], tasks, settings.epochs, len(train), run.seconds))
         for callback in callbacks:
             callback.after_round(rounds[-1])
-        if len(run.frozen) == len(tasks) and epoch.is_integer():
-            break  # not earlier: what is distilled from a task's best round is sometimes better than that round
+        checkpoint.save()
+    checkpoint.save(last=True)
     log(why_stopped(rounds[-1], settings.epochs))
-    seconds = time.perf_counter() - started
     network.load_state_dict(early_stopping.best_weights[MEAN])
     ranker = Ranker([Member.of(network, tasks)], list(tasks), scale)
-    return Fit(ranker, shape, rounds, rounds[early_stopping.best_round[MEAN]], len(train), seconds)
+    return Fit(ranker, shape, rounds, rounds[early_stopping.best_round[MEAN]], len(train), run.seconds)
 
 
 def fit_members(
-    dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task], log: Log, callbacks: Sequence[Callback] = ()
+    dataset: Dataset,
+    spec: PipelineSpec,
+    tasks: Sequence[Task],
+    log: Log,
+    callbacks: Sequence[Callback] = (),
+    checkpoints: Path | None = None,
 ) -> Fit:
     """As `fit_network`, but `training.members` networks, with seeds that no other seed of the pipeline leads to; the
     callbacks follow the first one, of which are log, best round and seconds."""
     first, *others = (spec.seed * spec.training.members + number for number in range(spec.training.members))
-    fit = fit_network(dataset, spec.model_copy(update={"seed": first}), tasks, log, callbacks)
+    fit = fit_network(dataset, spec.model_copy(update={"seed": first}), tasks, log, callbacks, checkpoints)
     for seed in others:
-        another = fit_network(dataset, spec.model_copy(update={"seed": seed}), tasks, log)
+        seeded = spec.model_copy(update={"seed": seed})
+        another = fit_network(dataset, seeded, tasks, log, checkpoints=checkpoints)
         fit.ranker.members += another.ranker.members
     return fit
-
-
-def batches_by_round(
-    train: Rows, epochs: int, batch_size: int
-) -> Iterator[tuple[float, list[tuple[Tensor, Rows]]]]:
-    """By validation round the epochs done after it, and its batches: row numbers, and the rows themselves. Each epoch
-    has a new random order."""
-    passes = passes_per_epoch(len(train), batch_size)
-    for epoch in range(epochs):
-        order = torch.cat([torch.randperm(len(train)) for _ in range(passes)]).to(train.ids.device)
-        shuffled = train[order]
-        starts = np.array_split(np.arange(0, len(order), batch_size), ROUNDS_PER_EPOCH)
-        for part, of_round in enumerate(starts, start=1):
-            slices = [slice(start, start + batch_size) for start in of_round.tolist()]
-            yield epoch + part / ROUNDS_PER_EPOCH, [(order[rows], shuffled[rows]) for rows in slices]
 
 
 def train_on(
@@ -159,8 +166,9 @@ def train_on(
     balancer: Balancer,
     optimizers: Sequence[torch.optim.Optimizer],
     callbacks: Sequence[Callback],
+    clip: float | None,
 ) -> np.ndarray:
-    """Take a step on each batch. Returns the mean task losses: float [tasks]."""
+    """Take a step on each batch. Returns the mean task losses: float [tasks]. May raise Diverged."""
     run.network.train()
     total = torch.zeros(len(run.tasks), device=balancer.declared.device)
     for rows, batch in batches:
@@ -168,16 +176,39 @@ def train_on(
         outputs = run.network.outputs(shared)
         losses = task_losses(outputs, batch.labels, run.tasks)
         total += losses.detach()
+        if not (losses.is_cuda or losses.isfinite().all()):  # a GPU would have to be waited for
+            raise Diverged(what_diverged(losses, batch, run))
         for callback in callbacks:
             losses = callback.before_backward(losses, outputs, rows)
         for optimizer in optimizers:
             optimizer.zero_grad()
         balancer.backward(losses, shared)
+        if clip is not None:
+            nn.utils.clip_grad_norm_(optimizers[0].param_groups[0]["params"], clip)  # not of the id tables
         for optimizer in optimizers:
             optimizer.step()
         for callback in callbacks:
             callback.after_step()
     return (total / max(1, len(batches))).cpu().numpy()
+
+
+def what_diverged(losses: Tensor, batch: Rows, run: Run) -> str:
+    """In words: a batch with extreme values, or a step before that was too long."""
+    column = int((~losses.isfinite()).nonzero()[0])
+    labels = batch.labels[:, column]
+    known = labels[~labels.isnan()]
+    if all(bool(parameter.isfinite().all()) for parameter in run.network.parameters()):
+        largest = float(batch.numeric.abs().max()) if batch.numeric.numel() else 0.0
+        why = (
+            f"on a batch whose labels reach from {float(known.min()):.4g} to {float(known.max()):.4g} and whose "
+            f"numeric features reach {largest:.4g} standard deviations from their mean"
+        )
+    else:
+        why = "after a step that left weights that are not finite"
+    return (
+        f"training of {run.tasks[column].name} diverged in round {len(run.rounds) + 1}: its loss is no longer finite, "
+        f"{why}. {REMEDY}"
+    )
 
 
 def validate(run: Run, validation: Rows, constant: np.ndarray, callbacks: Sequence[Callback]) -> np.ndarray:
@@ -196,8 +227,7 @@ def validate(run: Run, validation: Rows, constant: np.ndarray, callbacks: Sequen
             task.name for task, loss in zip(run.tasks, losses, strict=True) if not np.isfinite(loss)
         ]:
             raise Diverged(
-                f"training of {', '.join(diverged)} diverged: its validation loss is no longer finite. "
-                "Lower training.learning_rate in defs.yaml, and look for extreme values among labels and features"
+                f"training of {', '.join(diverged)} diverged: its validation loss is no longer finite. {REMEDY}"
             )
         for callback in callbacks:
             callback.after_validation(losses / constant)
@@ -213,11 +243,6 @@ def round_log(
         for task, value in zip(tasks, values, strict=True)
     }
     return {"epoch": epoch, "score": float(relative.mean()), **named}
-
-
-def passes_per_epoch(rows: int, batch_size: int) -> int:
-    """How often an epoch goes through the rows: once, unless they fill too few batches for its validation rounds."""
-    return max(1, math.ceil(ROUNDS_PER_EPOCH * LEAST_STEPS_PER_ROUND * batch_size / rows))
 
 
 def why_stopped(last: dict[str, float], epochs: int) -> str:

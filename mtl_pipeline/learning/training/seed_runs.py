@@ -27,6 +27,7 @@ import polars as pl
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.training.calibrator import calibrate
+from mtl_pipeline.learning.training.checkpoint import checkpoints_of, remove_checkpoints
 from mtl_pipeline.learning.training.guard import Judge, choices, guarded, read_guard
 from mtl_pipeline.learning.training.held_out import HeldOut
 from mtl_pipeline.learning.training.loop import Log, fit_members
@@ -82,7 +83,7 @@ def train_seeds(
     begun = time.perf_counter()
     predictions, networks = [no_predictions(held_out, spec)], 0
     for seed in all_seeds if seeds > 1 else ():
-        trained = SeedNetworks(dataset, held_out, spec, seed, judge)
+        trained = SeedNetworks(dataset, held_out, spec, seed, judge, checkpoints_of(paths, target))
         if seed == spec.seed:
             trained.predicted_by = choices(read_guard(paths.model))
         for model in models_of(spec, seed):
@@ -101,6 +102,7 @@ def train_seeds(
         rows = len(held_out.rows)
         summary = SeedRunsSummary(all_seeds, dict(made_from), rows, networks, seconds, fingerprint)
         (folder / SUMMARY).write_text(json.dumps(asdict(summary), indent=1) + "\n")
+    remove_checkpoints(paths, target)
     return summary
 
 
@@ -115,9 +117,16 @@ class SeedNetworks:
     """The networks of one seed, each trained when it is first asked for."""
 
     def __init__(
-        self, dataset: Dataset, held_out: HeldOut, spec: PipelineSpec, seed: int, judge: Judge | None = None
+        self,
+        dataset: Dataset,
+        held_out: HeldOut,
+        spec: PipelineSpec,
+        seed: int,
+        judge: Judge | None = None,
+        checkpoints: Path | None = None,
     ) -> None:
         self.dataset, self.held_out, self.seed, self.judge = dataset, held_out, seed, judge
+        self.checkpoints = checkpoints
         self.spec = spec.model_copy(update={"seed": seed})
         self.networks = 0
         """How many were trained."""
@@ -167,7 +176,8 @@ class SeedNetworks:
         return replace(joint, members=composed(joint.members, own, self.predicted_by))
 
     def fit(self, dataset: Dataset, tasks: Sequence[Task]) -> Ranker:
-        ranker = fit_members(dataset, self.spec, tasks, lambda line: None).ranker
+        fit = fit_members(dataset, self.spec, tasks, lambda line: None, checkpoints=self.checkpoints)
+        ranker = fit.ranker
         self.networks += len(ranker.members)
         return ranker
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from mtl_pipeline.champions import model_fingerprint
 from mtl_pipeline.learning.data.dataset import Dataset
+from mtl_pipeline.learning.training.batches import passes_per_epoch
 from mtl_pipeline.learning.training.calibration import fit_calibration
 from mtl_pipeline.learning.training.callbacks.gradient_conflict import GradientConflict
+from mtl_pipeline.learning.training.checkpoint import checkpoints_of, remove_checkpoints
 from mtl_pipeline.learning.training.guard import GUARD, Judge, choices, guarded, own_members
-from mtl_pipeline.learning.training.loop import Log, fit_members, passes_per_epoch, why_stopped
+from mtl_pipeline.learning.training.loop import Log, fit_members, why_stopped
 from mtl_pipeline.learning.training.provenance import trained_with, write_seen, write_trained_with
 from mtl_pipeline.learning.training.ranker import save_ranker
 from mtl_pipeline.paths import PipelinePaths
@@ -51,11 +53,12 @@ def train_ranker(
     Raises UserError when examples or text vectors are missing or damaged, or `target` cannot be written.
     """
     ensure_writable(target)
-    dataset = Dataset(paths, spec)
-    fit = fit_members(dataset, spec, spec.tasks, log, [GradientConflict()])
+    dataset, checkpoints = Dataset(paths, spec), checkpoints_of(paths, target)
+    fit = fit_members(dataset, spec, spec.tasks, log, [GradientConflict()], checkpoints)
     ranker, said = fit.ranker, None
     if judge:
-        ranker, said = guarded(dataset, ranker, own_members(paths, dataset, spec, fit.shape, log), judge)
+        own = own_members(paths, dataset, spec, fit.shape, log, checkpoints)
+        ranker, said = guarded(dataset, ranker, own, judge)
     validation = ranker.predict_uncalibrated(dataset.validation)
     ranker.calibration = fit_calibration(spec, dataset.validation_labels, validation)
     with publish_folder(target) as folder:
@@ -66,6 +69,7 @@ def train_ranker(
         write_seen(folder, spec, dataset.split("train", "validation"))
         (folder / "training_log.json").write_text(json.dumps(fit.log, indent=1) + "\n")
         fingerprint = model_fingerprint(folder)
+    remove_checkpoints(paths, target)
     rows_trained = fit.rows * passes_per_epoch(fit.rows, spec.training.batch_size) * fit.log[-1]["epoch"]
     return TrainingSummary(
         rows=fit.rows,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -26,6 +27,18 @@ class Run:
     seed: int
     frozen: set[int] = field(default_factory=set)
     """Places of the tasks that no longer learn from labels; training ends when all are in it."""
+    rounds: list[dict[str, float]] = field(default_factory=list)
+    """The training log: an entry for each validation round."""
+    seconds: float = 0.0
+    """Until the last of them, without interruptions."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"frozen": sorted(self.frozen), "rounds": self.rounds, "seconds": self.seconds}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.frozen.update(state["frozen"])
+        self.rounds.extend(state["rounds"])
+        self.seconds = state["seconds"]
 
 
 class Callback:
@@ -52,3 +65,10 @@ class Callback:
 
     def after_round(self, entry: dict[str, float]) -> None:
         """At the end of a round; may add to the round's entry in the training log."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it would have to know to go on after an interruption, besides what `start` works out."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """After `start`."""

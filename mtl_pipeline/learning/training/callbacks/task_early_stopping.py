@@ -10,6 +10,7 @@ https://arxiv.org/abs/1312.6184).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,6 +75,21 @@ class TaskEarlyStopping(Callback):
                 for place, task in enumerate(self.run.tasks)
             }
         )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "rounds": self.rounds,
+            "best_round": self.best_round.tolist(),
+            "best_score": self.best_score.tolist(),
+            "best_weights": self.best_weights,
+            "targets": self.targets,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        device = self.run.train.ids.device
+        self.rounds, self.best_weights = state["rounds"], state["best_weights"]
+        self.best_round, self.best_score = np.array(state["best_round"]), np.array(state["best_score"])
+        self.targets = {column: targets.to(device) for column, targets in state["targets"].items()}
 
     def outputs_with(self, weights: Mapping[str, Tensor], column: int) -> Tensor:
         """What the network gives for a task on the training rows with these weights: float32 [rows, outputs]."""

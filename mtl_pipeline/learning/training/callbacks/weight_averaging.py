@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -30,6 +31,13 @@ class WeightAveraging(Callback):
             updates = self.steps // STEPS_BETWEEN
             decay = min(DECAY, updates / (10 + updates))
             torch._foreach_lerp_(self.averages, self.parameters, 1 - decay)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"averages": self.averages, "steps": self.steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        torch._foreach_copy_(self.averages, state["averages"])
+        self.steps = state["steps"]
 
     @contextmanager
     def validating(self) -> Iterator[None]:
