@@ -157,6 +157,9 @@ def encoder_fingerprint(files: EncoderFiles, encoder: Encoder) -> str:
         "max_tokens": encoder.max_tokens,
         "dtype": DTYPE,
         "recipe": RECIPE,
+        **(
+            {"layers": encoder.layers} if encoder.layers != [-1] else {}
+        ),  # vectors of earlier releases stay valid
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
