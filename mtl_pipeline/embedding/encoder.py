@@ -42,7 +42,7 @@ class TextEncoder:
 
     @property
     def dimension(self) -> int:
-        return self.model.config.hidden_size
+        return self.model.config.hidden_size * len(self.settings.layers)
 
     def encode(self, texts: pa.Array, progress: Progress | None = None) -> tuple[np.ndarray, int]:
         """Vectors (float32 [n, dimension], not normalised) of `texts` (strings [n]); their token count."""
@@ -53,12 +53,19 @@ class TextEncoder:
         with torch.inference_mode():
             for rows in tokens.batches(self.settings.batch_size):
                 token_ids, mask = (torch.from_numpy(a).to(self.model.device) for a in tokens.padded(rows))
-                hidden = self.model(input_ids=token_ids, attention_mask=mask.long()).last_hidden_state
-                vectors[rows] = pool(hidden, mask).cpu().numpy()
+                states = self.states(token_ids, mask)
+                pooled = [pool(states[layer], mask) for layer in self.settings.layers]
+                vectors[rows] = torch.cat(pooled, dim=1).cpu().numpy()
                 done += len(rows)
                 if progress:
                     progress(done, len(texts))
         return vectors, len(tokens.token_ids)
+
+    def states(self, token_ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Token vectors [batch, tokens, hidden size] by layer: the embeddings of the words, then each layer's."""
+        several = self.settings.layers != [-1]
+        out = self.model(input_ids=token_ids, attention_mask=mask.long(), output_hidden_states=several)
+        return (*(out.hidden_states[:-1] if several else ()), out.last_hidden_state)
 
 
 def load_encoder(files: EncoderFiles, settings: Encoder, device: str | None = None) -> TextEncoder:
@@ -98,6 +105,11 @@ def refuse_unfit(source: str, encoder: TextEncoder, missing: set[str]) -> None:
             source,
             f"the weights lack {len(needed)} of the model's parameters ({needed[0]}, …), "
             "which would be random. Fetch or save the model again",
+        )
+    layers = model.config.num_hidden_layers + 1
+    if beyond := [layer for layer in settings.layers if not -layers <= layer < layers]:
+        raise encoder_error(
+            source, f"has no layer {beyond[0]}. Name some from 0 to {layers - 1}, or -1, the last"
         )
     if model.config.is_encoder_decoder:
         raise encoder_error(

@@ -151,13 +151,15 @@ def encoder_fingerprint(files: EncoderFiles, encoder: Encoder) -> str:
     and transformers. A library upgrade would otherwise embed everything again. Where a model comes from is
     not in it either: the same files from a package, the hub or a folder are the same encoder.
     """
-    identity = {
+    identity: dict[str, object] = {
         "files": {path.name: file_sha256(path) for path in (*files.weights, *files.definition)},
         "pooling": encoder.pooling,
         "max_tokens": encoder.max_tokens,
         "dtype": DTYPE,
         "recipe": RECIPE,
     }
+    if encoder.layers != [-1]:  # so that vectors of earlier releases stay valid
+        identity["layers"] = encoder.layers
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 

@@ -91,6 +91,12 @@ class Attributes(SpecModel):
         return [name for table in tables for name in table.categorical]
 
     @property
+    def features_by_side(self) -> dict[str, list[str]]:
+        """The features of the `user` alone and of the `item` alone."""
+        sides = {"user": self.features.users, "item": self.features.items}
+        return {side: [*features.categorical, *features.numeric] for side, features in sides.items()}
+
+    @property
     def sequence_features(self) -> list[str]:
         """Columns that say how a row's item is related to what its user chose before."""
         sequence = self.features.sequence

@@ -10,6 +10,7 @@ from mtl_pipeline.spec.base import SpecModel
 
 Architecture = Literal["shared_bottom", "mmoe", "ple"]
 Baseline = Literal["popularity", "linear", "boosted_trees", "single_task"]
+Interaction = Literal["vectors", "features"]
 LossNormalisation = Literal["labels", "tasks"]
 Numbers = Literal["linear", "piecewise"]
 SequenceEncoder = Literal["mean", "target_attention", "transformer"]
@@ -31,7 +32,10 @@ class SharedBottomSettings(SpecModel):
     """How the network reads numeric features. linear: as they are, standardised. piecewise: also by bins of their
     values in training, each number embedded like a category: for features with thresholds, or mostly 0."""
     text_dimension: int = Field(default=32, ge=1)
-    """Width of the trained projection of the text vectors."""
+    """Width of the trained projection of the text vectors, and of the products of user and item."""
+    interaction: Interaction = "vectors"
+    """What of the user is multiplied with what of the item. vectors: ids and texts. features: the features of `users`
+    and `items` too, for tastes that follow from age or country."""
     sequence_encoder: SequenceEncoder | None = None
     """How the network reads the items of `features.sequence` themselves, besides the numbers made of them.
     target_attention: each is weighted by how it goes with the row's item, learned from ids, texts and labels. mean: all

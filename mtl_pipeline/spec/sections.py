@@ -276,6 +276,9 @@ class Encoder(SpecModel):
     """Commit, tag or branch of the hub id; pin a commit for reproducible runs."""
     pooling: Literal["mean", "cls"] = "mean"
     """How a text's token vectors become one: their mean, or the first token's."""
+    layers: list[int] = Field(default=[-1], min_length=1)
+    """Of which layers token vectors are pooled, one result after the other: -1 is the last, 0 what words are before the
+    first. The last says what a text is about, the first ones in which words: `[0]` or `[0, -1]` where these matter."""
     max_tokens: int = Field(default=256, ge=2)
     """Longer texts are truncated."""
     batch_size: int = Field(default=32, ge=1)

@@ -109,7 +109,13 @@ def test_the_file_tells_what_made_it(tiny: Encoder, target: Path):
     assert metadata["encoder_fingerprint"] == summary.encoder_fingerprint
     encoder = json.loads(metadata["encoder"])
     assert encoder.pop("transformers")
-    assert encoder == {"folder": tiny.folder, "pooling": "mean", "max_tokens": 32, "dtype": "float32"}
+    assert encoder == {
+        "folder": tiny.folder,
+        "pooling": "mean",
+        "layers": [-1],
+        "max_tokens": 32,
+        "dtype": "float32",
+    }
 
 
 def test_only_a_changed_text_is_computed_again(tiny: Encoder, target: Path):

@@ -99,6 +99,21 @@ def test_bert_by_folder_gives_the_hidden_states_of_transformers(tiny_bert: Path,
     np.testing.assert_allclose(encode(encoder, "old blue boat")[0], expected, atol=1e-6)
 
 
+def test_layers_lie_side_by_side_and_the_first_are_the_words_themselves(tiny_bert: Path):
+    encoder = load(tiny_bert, layers=[0, -1])
+    model = AutoModel.from_pretrained(tiny_bert).eval()
+    with torch.no_grad():
+        read = model(**encoder.tokenizer("old blue boat", return_tensors="pt"), output_hidden_states=True)
+    expected = torch.cat([read.hidden_states[0][0].mean(0), read.last_hidden_state[0].mean(0)])
+    np.testing.assert_allclose(encode(encoder, "old blue boat")[0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("layer", [3, -4])
+def test_a_layer_that_the_model_has_not(tiny_bert: Path, layer: int):
+    with pytest.raises(UserError, match=rf"has no layer {layer}\. Name some from 0 to 2"):
+        load(tiny_bert, layers=[0, layer])
+
+
 def test_gpt2_without_a_padding_token(tiny_gpt2: Path):
     encoder = load(tiny_gpt2)
     assert encoder.tokenizer.pad_token is None

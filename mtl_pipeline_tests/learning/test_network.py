@@ -20,7 +20,7 @@ from mtl_pipeline.learning.architectures.representation import (
     NetworkShape,
 )
 from mtl_pipeline.learning.architectures.shared_bottom import SharedBottom
-from mtl_pipeline.learning.data.encoding import CategoricalField
+from mtl_pipeline.learning.data.encoding import CategoricalField, SideFeatures
 from mtl_pipeline.spec import Model
 from mtl_pipeline.spec.learning import SETTINGS, Architecture
 from mtl_pipeline_tests.learning.networks import FIELDS, ITEMS, OUTPUTS, ROWS, USERS, rows
@@ -77,6 +77,29 @@ def test_ids_and_texts_are_optional(ids: dict[str, int], texts: tuple[str, ...])
     assert (made.representation.interaction is not None) == (
         "user_id" in ids and bool("item_id" in ids or texts)
     )
+
+
+def test_the_interaction_reads_the_features_of_each_side_and_no_others() -> None:
+    """A user's age with an item's price: a product that layers of sums learn slowly."""
+    sides = {"user": SideFeatures(fields=(0,), numerics=(0,)), "item": SideFeatures(fields=(1,))}
+    shape = NetworkShape({}, FIELDS, numerics=2, outputs=OUTPUTS, sides=sides)
+    torch.manual_seed(0)
+    representation = MultiTaskNetwork(
+        Model(hidden=[6], tower=[], interaction="features"), shape, {}
+    ).representation.eval()
+    assert representation.interaction is not None
+    batch = replace(
+        rows(), ids=torch.empty(ROWS, 0, dtype=torch.int32), text=torch.empty(ROWS, 0, dtype=torch.int32)
+    )
+
+    def interaction_with(number: int) -> torch.Tensor:
+        numeric = batch.numeric.clone()
+        numeric[:, number] += 1
+        return representation(replace(batch, numeric=numeric))[:, -representation.width_of_both :]
+
+    before = representation(batch)[:, -representation.width_of_both :]
+    assert not torch.allclose(interaction_with(0), before)
+    assert torch.equal(interaction_with(1), before)
 
 
 def test_shared_bottom_gives_every_task_the_same_and_experts_each_its_own_mixture() -> None:

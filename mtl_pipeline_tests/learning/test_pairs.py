@@ -42,6 +42,7 @@ NUMERIC = {
 """Numeric features by the share of training rows that lacked them."""
 MODELS: dict[str, dict[str, Any]] = {
     "as it is": {},
+    "features of either side multiplied": {"interaction": "features"},
     "numbers by bins": {"numbers": "piecewise"},
     "numbers by bins, without numbers": {"numbers": "piecewise", "numeric": {}},
     "without texts": {"texts": []},
@@ -81,7 +82,9 @@ def block(of_both: bool) -> tuple[Block, pl.DataFrame]:
 
 def ranker(architecture: str, settings: dict[str, Any]) -> tuple[Ranker, FeatureEncoder]:
     texts = settings.get("texts", ["users", "items"])
-    names = {key: value for key, value in settings.items() if key in ("numbers", "sequence_encoder")}
+    names = {
+        key: value for key, value in settings.items() if key in ("numbers", "interaction", "sequence_encoder")
+    }
     sizes = {"hidden": [12, 6], "tower": [4], "extraction_layers": 3, "architecture": architecture}
     features = {
         "users": {"categorical": ["gender"]},
@@ -121,6 +124,7 @@ def ranker(architecture: str, settings: dict[str, Any]) -> tuple[Ranker, Feature
         len(encoder.numeric_names),
         outputs,
         sequence,
+        encoder.sides,
     )
     network = MultiTaskNetwork(
         spec.model, shape, {table: torch.randn(len(text_ids[table]), 7) for table in texts}

@@ -17,6 +17,7 @@ from mtl_pipeline.learning.training.loop import fit_network
 from mtl_pipeline.learning.training.ranker import load_ranker, predict_examples
 from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.spec import Model, PipelineSpec, Sequence
+from mtl_pipeline.spec.features import Features
 from mtl_pipeline.warehouse.checks import run_checks
 from mtl_pipeline.warehouse.checks.outputs import model_checks
 from mtl_pipeline.warehouse.features.examples import build_examples
@@ -115,6 +116,12 @@ def test_a_model_of_features_that_are_gone_is_refused(prepared: TinyPipeline) ->
     write_checksums(prepared.paths.examples)
     with pytest.raises(UserError, match=r"features that the examples lack \(age\)"):
         predictions(prepared, "model")
+    features = prepared.spec.features.model_dump(exclude_unset=True)
+    features["users"]["numeric"].remove("age")
+    features["items"].setdefault("numeric", []).append("age")
+    moved = prepared.spec.model_copy(update={"features": Features.model_validate(features)})
+    with pytest.raises(UserError, match=r"on other features than defs\.yaml declares"):
+        load_ranker(prepared.paths.model, moved, TextVectors.read(prepared.paths, moved))
 
 
 def test_a_model_that_reads_the_labels_of_a_sequence_in_another_order_is_refused(

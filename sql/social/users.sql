@@ -2,6 +2,7 @@
 SELECT
     whole_number(user_id) AS user_id,
     whole_number(age, 1, 120) AS age,
+    (whole_number(age, 1, 120) // 10)::VARCHAR AS age_band,
     country,
     bio AS text,
     source_file,

@@ -89,8 +89,8 @@ def of_both(
     if numbers:
         inputs.append(numbers(inputs[0].flatten(0, 1), pairs.numerics).view(*inputs[0].shape[:2], -1))
     if interaction:
-        user = users.keep(interaction, lambda: interaction.user_side(vectors(representation, users)))
-        item = items.keep(interaction, lambda: interaction.item_side(vectors(representation, items)))
+        user = users.keep(interaction, lambda: interaction.user_side(whole_side(representation, users)))
+        item = items.keep(interaction, lambda: interaction.item_side(whole_side(representation, items)))
         inputs.append(user[some_users, None] * pairs.of_items(item, some_users, some_places))
     if sequence and past is not None:
         item = items.keep(sequence, lambda: sequence.look(vectors(representation, items)))
@@ -107,6 +107,12 @@ def linear_of_side(of: Representation, side: Side, weight: Tensor, bias: Tensor 
 def vectors(representation: Representation, side: Side) -> Tensor:
     """What stands for each user, or item: float32 [rows, width]."""
     return torch.cat(representation.sides(side.rows)[side.name], 1)
+
+
+def whole_side(representation: Representation, side: Side) -> Tensor:
+    """What the interaction reads of each user, or item: float32 [rows, width]."""
+    parts = representation.sides(side.rows)
+    return representation.side(side.name, parts, representation.of_one_side(side.rows, parts))
 
 
 def of_side(representation: Representation, side: Side) -> Tensor:

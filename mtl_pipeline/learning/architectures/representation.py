@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from torch.nn import functional
 from mtl_pipeline.learning.architectures.numbers import PiecewiseEmbedding
 from mtl_pipeline.learning.architectures.sequences import SEQUENCE_ENCODERS
 from mtl_pipeline.learning.architectures.sequences.base import SequenceShape
-from mtl_pipeline.learning.data.encoding import CategoricalField, Rows
+from mtl_pipeline.learning.data.encoding import CategoricalField, Rows, SideFeatures
 from mtl_pipeline.spec import Model
 
 SIDES = ("user", "item")
@@ -32,6 +32,8 @@ class NetworkShape:
     """Numbers to give for each task."""
     sequence: SequenceShape | None = None
     """Where there are sequences to read."""
+    sides: dict[str, SideFeatures] = field(default_factory=dict)
+    """Whose the features are, by `user` and `item`."""
 
 
 class IdEmbedding(nn.Module):
@@ -109,7 +111,8 @@ class TextProjection(nn.Module):
 
 
 class Interaction(nn.Module):
-    """The elementwise product of a projection of the user's side and one of the item's side."""
+    """The elementwise product of a projection of the user's side and one of the item's side: a factorisation machine
+    (Rendle, ICDM 2010, https://doi.org/10.1109/ICDM.2010.127) between the two, which a sum of layers learns slowly."""
 
     def __init__(self, user_width: int, item_width: int, dimension: int) -> None:
         super().__init__()
@@ -144,7 +147,15 @@ class Representation(nn.Module):
             model.id_dimension * (f"{side}_id" in self.ids) + model.text_dimension * (side in self.texts)
             for side in SIDES
         )
-        self.interaction = Interaction(user, item, model.text_dimension) if user and item else None
+        read = shape if model.interaction == "features" else replace(shape, sides={})
+        columns = {side: feature_columns(read, side, model.categorical_dimension) for side in SIDES}
+        self.features_of_user, self.features_of_item = (
+            nn.Buffer(columns[side], persistent=False) for side in SIDES
+        )
+        user_side, item_side = user + len(columns["user"]), item + len(columns["item"])
+        self.interaction = (
+            Interaction(user_side, item_side, model.text_dimension) if user_side and item_side else None
+        )
         self.sequence = (
             SEQUENCE_ENCODERS[model.sequence_encoder](item, model.sequence_dimension, shape.sequence)
             if model.sequence_encoder and shape.sequence
@@ -171,7 +182,7 @@ class Representation(nn.Module):
         parts = self.sides(rows)
         inputs = self.of_one_side(rows, parts)
         if self.interaction:
-            inputs.append(self.interaction(torch.cat(parts["user"], 1), torch.cat(parts["item"], 1)))
+            inputs.append(self.interaction(*(self.side(name, parts, inputs) for name in SIDES)))
         if self.sequence:
             inputs.append(self.sequence(torch.cat(parts["item"], 1), *self.past(rows)))
         return torch.cat(inputs, 1)
@@ -190,6 +201,13 @@ class Representation(nn.Module):
         also says in factored.py whose it is."""
         inputs = [self.categorical(rows.categorical), rows.numeric, *parts["user"], *parts["item"]]
         return [*inputs, self.numbers(rows.numeric)] if self.numbers else inputs
+
+    def side(self, name: str, parts: Mapping[str, list[Tensor]], inputs: Sequence[Tensor]) -> Tensor:
+        """All that is of the user alone, or of the item alone: float32 [rows, width of the side]. `parts` and `inputs`:
+        of `sides` and `of_one_side`."""
+        columns = self.features_of_user if name == "user" else self.features_of_item
+        features = [torch.cat([*inputs[:2]], 1).index_select(1, columns)] if len(columns) else []
+        return torch.cat([*parts[name], *features], 1)
 
     def past(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What the sequence encoder is told of the items that rows look up, each embedded once."""
@@ -229,3 +247,10 @@ class Representation(nn.Module):
         finally:
             for projection in kept:
                 projection.kept = None
+
+
+def feature_columns(shape: NetworkShape, side: str, dimension: int) -> Tensor:
+    """int64: where the features of a side lie in categories, embedded in so many dimensions, followed by numbers."""
+    of = shape.sides.get(side, SideFeatures())
+    embedded = torch.arange(len(shape.fields) * dimension).view(-1, dimension)[list(of.fields)].flatten()
+    return torch.cat([embedded, len(shape.fields) * dimension + torch.tensor(of.numerics, dtype=torch.int64)])

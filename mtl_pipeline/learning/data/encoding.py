@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -97,6 +97,15 @@ class CategoricalField:
     slots: int
 
 
+@dataclass(frozen=True)
+class SideFeatures:
+    """The features of the user alone, or of the item alone, among all."""
+
+    fields: tuple[int, ...] = ()
+    numerics: tuple[int, ...] = ()
+    """Columns of `Rows.numeric`."""
+
+
 class FeatureEncoder:
     """Applies what the training split taught about each feature to any rows."""
 
@@ -123,6 +132,7 @@ class FeatureEncoder:
             for name in spec.categorical_features
         ]
         self.text_ids = text_ids
+        self.sides = {side: self.side(names) for side, names in spec.features_by_side.items()}
 
     @property
     def numeric_names(self) -> list[str]:
@@ -140,6 +150,14 @@ class FeatureEncoder:
             flag = [len(self.statistics) + self.flagged.index(name)] if name in self.flagged else []
             columns[name] = {"numeric": [place, *flag]}
         return columns
+
+    def side(self, names: Collection[str]) -> SideFeatures:
+        """Where these features lie among all."""
+        numerics = {*names, *map(missing_flag, names)}
+        return SideFeatures(
+            tuple(place for place, field in enumerate(self.fields) if field.name in names),
+            tuple(place for place, name in enumerate(self.numeric_names) if name in numerics),
+        )
 
     def encode(self, frame: pl.DataFrame, chosen: Chosen | None = None) -> Rows:
         """Encode rows that have ids and raw features; labels that are absent become NaN. `chosen`: what their sequences

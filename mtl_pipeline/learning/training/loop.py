@@ -99,6 +99,7 @@ def fit_network(
         numerics=train.numeric.shape[1],
         outputs=tuple(task.outputs for task in tasks),
         sequence=SequenceShape.of(spec),
+        sides=dataset.encoder.sides,
     )
     network = MultiTaskNetwork(spec.model, shape, dataset.text.tensors).to(device)
     network.representation.fit(train)

@@ -188,7 +188,8 @@ def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ra
         "on other features than defs.yaml declares": list(config.shape.fields) != encoder.fields
         or config.shape.numerics != len(encoder.numeric_names)
         or (config.model.sequence_encoder and config.shape.sequence != SequenceShape.of(spec))
-        or sorted(statistics["feature"]) != sorted(declared),
+        or sorted(statistics["feature"]) != sorted(declared)
+        or config.shape.sides not in ({}, encoder.sides),  # models of earlier releases know no sides
     }
     for what, differs in differences.items():
         if differs:
