@@ -106,8 +106,9 @@ def predictability(connection: duckdb.DuckDBPyConnection, column: Column, key: C
     key_name, name = quote_identifier(key.name), quote_identifier(column.name)
     known, unknown, rows = fetch_one(
         connection,
-        f"WITH counted AS (SELECT {key_name} AS key, {name} AS value, count(*) AS rows FROM raw_interactions "
-        "WHERE key IS NOT NULL AND value IS NOT NULL GROUP BY 1, 2 QUALIFY sum(count(*)) OVER (PARTITION BY key) > 1) "
+        f"WITH pairs AS (FROM raw_interactions SELECT {key_name} AS key, {name} AS value), "
+        "counted AS (SELECT key, value, count(*) AS rows FROM pairs WHERE key IS NOT NULL AND value IS NOT NULL "
+        "GROUP BY 1, 2 QUALIFY sum(count(*)) OVER (PARTITION BY key) > 1) "
         "SELECT (SELECT sum(most) FROM (SELECT max(rows) AS most FROM counted GROUP BY key)), "
         "(SELECT max(rows) FROM (SELECT sum(rows) AS rows FROM counted GROUP BY value)), sum(rows) FROM counted",
     )

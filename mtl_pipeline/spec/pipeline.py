@@ -233,7 +233,7 @@ class PipelineSpec(Attributes):
             if task.good is None and KINDS[task.kind].is_event and BAD_WORDS & set(task.name.split("_")):
                 raise SpecError(
                     f"task {task.name}: it sounds like bad news, but more of it would be better: say good: false, "
-                    "or good: true if it is good news (docs/recommendations.md)",
+                    "good: ignore, or good: true if it is good news (docs/recommendations.md)",
                     f"tasks.{position}",
                 )
 

@@ -89,9 +89,11 @@ class Warehouse(SpecModel):
 
 
 BAD_WORDS = frozenset((
-    "dislike", "disliked", "skip", "skipped", "hate", "hated", "return", "returned", "refund", "refunded", "cancel",
-    "cancelled", "canceled", "complaint", "complained", "unsubscribe", "unsubscribed", "hide", "hidden", "report",
-    "reported", "block", "blocked", "churn", "churned", "spam", "removed",
+    "dislike", "disliked", "dislikes", "downvote", "downvoted", "downvotes", "skip", "skipped", "skips", "hate",
+    "hated", "return", "returned", "returns", "refund", "refunded", "refunds", "cancel", "cancelled", "canceled",
+    "cancels", "complaint", "complained", "complaints", "unsubscribe", "unsubscribed", "unsubscribes", "uninstall",
+    "uninstalled", "hide", "hidden", "hides", "report", "reported", "reports", "block", "blocked", "blocks",
+    "churn", "churned", "spam", "remove", "removed", "removes",
 ))  # fmt: skip
 """Words in the names of what should not happen."""
 
@@ -121,7 +123,8 @@ class Task(SpecModel):
     good: bool | Literal["ignore"] | None = None
     """What it means for the default score of recommendations (docs/recommendations.md). true: more of it is better; a
     number counts with its expected value. false: a binary task whose happening spoils what is good, such as a return or
-    a complaint. ignore: nothing. By default true for binary tasks and ignore for others."""
+    a complaint. ignore: nothing. By default true for binary tasks, unless the name sounds bad, which has to be
+    said, and ignore for others."""
     positive_weight: float = Field(default=1.0, gt=0)
     """Factor on the loss of positive labels; binary tasks with cross_entropy only."""
     classes: list[str] = []

@@ -36,12 +36,10 @@ def can_mount() -> bool:
 
 
 @contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """A file system of DISK_MEGABYTES in memory. Raises CalledProcessError where mounting is not allowed."""
+def small_disk(folder: Path, size: str = f"{DISK_MEGABYTES}m") -> Iterator[Path]:
+    """A file system of that size in memory. Raises CalledProcessError where mounting is not allowed."""
     folder.mkdir(parents=True)
-    subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={DISK_MEGABYTES}m", "tmpfs", str(folder)], check=True
-    )
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=True)
     try:
         yield folder
     finally:

@@ -10,10 +10,12 @@ import torch
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.training import checkpoint
 from mtl_pipeline.learning.training.callbacks.base import Callback
+from mtl_pipeline.learning.training.checkpoint import Checkpoints
 from mtl_pipeline.learning.training.loop import Diverged, Fit, fit_network
 from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline_tests.conftest import TinyPipeline
+from mtl_pipeline_tests.faults.full_disk import can_mount, small_disk
 
 
 class Killed(Exception):
@@ -70,12 +72,12 @@ def test_a_training_killed_after_every_round_ends_as_one_that_was_not(
     lines: list[str] = []
     for _ in undisturbed.log[:-1]:
         with pytest.raises(Killed):  # two rounds on: the last one is lost
-            fit_network(dataset, spec, spec.tasks, lines.append, [KilledIn(2)], tmp_path)
-    resumed = fit_network(dataset, spec, spec.tasks, lines.append, [Callback()], tmp_path)
+            fit_network(dataset, spec, spec.tasks, lines.append, [KilledIn(2)], Checkpoints(tmp_path))
+    resumed = fit_network(dataset, spec, spec.tasks, lines.append, [Callback()], Checkpoints(tmp_path))
     assert lines.count("going on where an earlier training was interrupted") == len(undisturbed.log) - 1
     assert same(resumed, undisturbed)
 
-    finished = fit_network(dataset, spec, spec.tasks, lines.append, [KilledIn(1)], tmp_path)
+    finished = fit_network(dataset, spec, spec.tasks, lines.append, [KilledIn(1)], Checkpoints(tmp_path))
     assert same(finished, undisturbed), "without another round"
 
 
@@ -86,15 +88,42 @@ def test_a_checkpoint_of_something_else_or_a_damaged_one_is_not_taken_up(
     spec, other = declared(prepared), declared(prepared, learning_rate=0.01)
     dataset = Dataset(prepared.paths, spec)
     with pytest.raises(Killed):
-        fit_network(dataset, spec, spec.tasks, lambda line: None, [KilledIn(3)], tmp_path)
+        fit_network(dataset, spec, spec.tasks, lambda line: None, [KilledIn(3)], Checkpoints(tmp_path))
     lines: list[str] = []
-    fit_network(dataset, other, other.tasks, lines.append, [Callback()], tmp_path)
+    fit_network(dataset, other, other.tasks, lines.append, [Callback()], Checkpoints(tmp_path))
     assert not any("interrupted" in line for line in lines)
     for file in tmp_path.glob("*.pt"):
-        file.write_bytes(file.read_bytes()[:1000])
-    again = fit_network(dataset, spec, spec.tasks, lines.append, [Callback()], tmp_path)
-    assert any("cannot be read" in line and "training starts anew" in line for line in lines)
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1  # amid the weights, where nothing else would notice
+        file.write_bytes(content)
+    again = fit_network(dataset, spec, spec.tasks, lines.append, [Callback()], Checkpoints(tmp_path))
+    assert any("it is not as it was written): training starts anew" in line for line in lines)
     assert same(again, fit_network(dataset, spec, spec.tasks, lambda line: None))
+
+
+@pytest.mark.skipif(not can_mount(), reason="mounting a small disk needs root")
+@pytest.mark.usefixtures("at_every_round")
+def test_on_a_full_disk_training_goes_on_without(prepared: TinyPipeline, tmp_path: Path) -> None:
+    spec = declared(prepared)
+    dataset, lines = Dataset(prepared.paths, spec), list[str]()
+    with small_disk(tmp_path / "disk", "64k") as disk:
+        fit = fit_network(dataset, spec, spec.tasks, lines.append, [], Checkpoints(disk / "checkpoints"))
+        assert not list((disk / "checkpoints").iterdir())
+    assert any("no checkpoint in" in line and "goes on without" in line for line in lines)
+    assert same(fit, fit_network(dataset, spec, spec.tasks, lambda line: None))
+
+
+@pytest.mark.usefixtures("at_every_round")
+def test_those_of_another_training_of_the_asset_stay(prepared: TinyPipeline, tmp_path: Path) -> None:
+    spec, kept = declared(prepared), Checkpoints(tmp_path / "model")
+    dataset = Dataset(prepared.paths, spec)
+    other = declared(prepared, learning_rate=0.01)
+    with pytest.raises(Killed):
+        fit_network(dataset, other, other.tasks, lambda line: None, [KilledIn(3)], Checkpoints(kept.folder))
+    fit_network(dataset, spec, spec.tasks, lambda line: None, [], kept)
+    assert len(list(tmp_path.rglob("*.pt"))) == 2
+    kept.remove()
+    assert len(list(tmp_path.rglob("*.pt"))) == 1
 
 
 @pytest.mark.usefixtures("at_every_round")
@@ -105,7 +134,9 @@ def test_what_is_published_leaves_no_checkpoint(prepared: TinyPipeline) -> None:
 
 def test_a_short_training_writes_none(prepared: TinyPipeline, tmp_path: Path) -> None:
     spec = declared(prepared)
-    fit_network(Dataset(prepared.paths, spec), spec, spec.tasks, lambda line: None, [], tmp_path / "none")
+    fit_network(
+        Dataset(prepared.paths, spec), spec, spec.tasks, lambda line: None, [], Checkpoints(tmp_path / "none")
+    )
     assert not (tmp_path / "none").exists()
 
 
@@ -113,7 +144,7 @@ def test_a_loss_that_is_not_finite_stops_at_its_batch(prepared: TinyPipeline) ->
     spec = declared(prepared)
     dataset = Dataset(prepared.paths, spec)
     dataset.train.numeric[7] = float("inf")
-    with pytest.raises(Diverged, match=r"diverged in round 1: .* features reach inf standard deviations"):
+    with pytest.raises(Diverged, match=r"diverged in round 1: .* the largest lies inf standard deviations"):
         fit_network(dataset, spec, spec.tasks, lambda line: None)
 
 

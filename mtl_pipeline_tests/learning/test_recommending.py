@@ -141,7 +141,8 @@ def test_what_comes_back_is_no_goal_and_lowers_the_score() -> None:
     """Multiplied like any other step, it would put first what is returned most: who means that has to say so."""
     tasks = ["click", "bought given click", "returned given bought"]
     with pytest.raises(
-        ValueError, match=r"task returned: it sounds like bad news, .* say good: false, or good: true"
+        ValueError,
+        match=r"task returned: it sounds like bad news, .* say good: false, good: ignore, or good: true",
     ):
         spec(*tasks)
     assert spec(*tasks, returned=True).default_score == '"click" * "bought" * "returned"'

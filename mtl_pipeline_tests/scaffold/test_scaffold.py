@@ -424,8 +424,10 @@ def test_a_few_wrong_rows_hide_no_column_of_items(scaffold: Scaffold) -> None:
         [n % 20, f"2026-01-{28 - n % 28:02}", "app" if n % 30 else "web", n % 2, *row]
         for n, row in enumerate(rows)
     ]
-    columns = ["customer", "day", "channel", "click", "StockCode", "description", "price"]
-    pipeline = scaffold(interactions=[columns, *said])
+    columns = ["customer", "day", "channel", "click", "StockCode", "description", "price", "key", "value"]
+    pipeline = scaffold(
+        interactions=[columns, *([*row, n, n if n % 30 == 0 else ""] for n, row in enumerate(said))]
+    )
     features = pipeline.spec.features
     assert pipeline.spec.ids == ["user_id", "item_id"]
     assert (features.items.numeric, features.items.text) == (["price"], "text")

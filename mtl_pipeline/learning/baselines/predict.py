@@ -29,7 +29,7 @@ from mtl_pipeline.learning.baselines.simple import constant_answers, linear_answ
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.data.samples import drawn_rows
 from mtl_pipeline.learning.training.calibration import fit_calibration
-from mtl_pipeline.learning.training.checkpoint import checkpoints_of, remove_checkpoints
+from mtl_pipeline.learning.training.checkpoint import Checkpoints
 from mtl_pipeline.learning.training.guard import save_own
 from mtl_pipeline.learning.training.held_out import HeldOut
 from mtl_pipeline.learning.training.loop import Log, fit_members
@@ -67,7 +67,7 @@ def predict_baselines(
     alone: dict[str, Ranker] = {}
     weights: dict[str, list[dict[str, torch.Tensor]]] = {}
     seconds: dict[str, float] = {}
-    begun, checkpoints = time.perf_counter(), checkpoints_of(paths, target)
+    begun, checkpoints = time.perf_counter(), Checkpoints.of(paths, target)
     for number, task in enumerate(spec.tasks, start=1):
         started = time.perf_counter()
         for model, predictions in answers(
@@ -96,7 +96,7 @@ def predict_baselines(
             save_own(folder, name, networks)
         write_trained_with(folder, networks_trained_with(dataset, spec))
         fingerprint = folder_fingerprint(folder)
-    remove_checkpoints(paths, target)
+    checkpoints.remove()
     return BaselinesSummary(len(held_out.rows), seconds, fingerprint)
 
 
@@ -108,7 +108,7 @@ def answers(
     design: DesignMatrix,
     matrix: np.ndarray,
     alone: dict[str, Ranker],
-    checkpoints: Path,
+    checkpoints: Checkpoints,
     log: Log,
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Fit one baseline after another: its name, and its uncalibrated predictions for the held-out rows, of which

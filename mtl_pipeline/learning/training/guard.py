@@ -18,6 +18,7 @@ from mtl_pipeline.champions import reading_model
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.architectures.representation import NetworkShape
 from mtl_pipeline.learning.data.dataset import Dataset
+from mtl_pipeline.learning.training.checkpoint import Checkpoints
 from mtl_pipeline.learning.training.held_out import HeldOut
 from mtl_pipeline.learning.training.loop import Log, fit_members
 from mtl_pipeline.learning.training.members import SPEAKERS, Member, composed, load_member, on_device
@@ -64,7 +65,7 @@ def own_members(
     spec: PipelineSpec,
     shape: NetworkShape,
     log: Log,
-    checkpoints: Path | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> list[Member]:
     """The networks for single tasks: those of the baselines or, where these lack them or were trained on other examples
     or with other settings, trained here. `shape`: that of the network for all tasks."""

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -31,7 +30,7 @@ from mtl_pipeline.learning.training.batches import ROUNDS_PER_EPOCH, Batches, pa
 from mtl_pipeline.learning.training.callbacks.base import Callback, Run
 from mtl_pipeline.learning.training.callbacks.task_early_stopping import MEAN, TaskEarlyStopping
 from mtl_pipeline.learning.training.callbacks.weight_averaging import WeightAveraging
-from mtl_pipeline.learning.training.checkpoint import Checkpoint
+from mtl_pipeline.learning.training.checkpoint import Checkpoints
 from mtl_pipeline.learning.training.losses import (
     constant_losses,
     label_scale,
@@ -79,13 +78,13 @@ def fit_network(
     tasks: Sequence[Task],
     log: Log,
     callbacks: Sequence[Callback] = (),
-    checkpoints: Path | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Fit:
     """Train a network for some of the tasks; the best round on validation wins.
 
     Rows on which none of the tasks is observed are left out. Same seed, same result on the same device and number of
-    threads, also where it was interrupted and went on from a checkpoint in the folder `checkpoints`. Raises Diverged
-    when a loss is no longer finite.
+    threads, also where it was interrupted and went on from one of the `checkpoints`. Raises Diverged when a loss is no
+    longer finite.
     """
     torch.manual_seed(spec.seed)
     settings, device = spec.training, dataset.device
@@ -116,12 +115,12 @@ def fit_network(
     for callback in callbacks:
         callback.start(run)
     batches, rounds = Batches(train, settings.epochs, settings.batch_size), run.rounds
-    checkpoint = Checkpoint(
-        checkpoints,
+    checkpoint = (checkpoints or Checkpoints()).of_training(
         [networks_trained_with(dataset, spec), [task.name for task in tasks], len(train), str(device)],
         [network, balancer, run, batches, *optimizers, *callbacks],
+        log,
     )
-    checkpoint.restore(log)
+    checkpoint.restore()
     started = time.perf_counter() - run.seconds
     # Not earlier than at an epoch's end: what is distilled from a task's best round is sometimes better than it.
     while not (batches.exhausted or (len(run.frozen) == len(tasks) and batches.epochs_done.is_integer())):
@@ -148,7 +147,7 @@ def fit_members(
     tasks: Sequence[Task],
     log: Log,
     callbacks: Sequence[Callback] = (),
-    checkpoints: Path | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Fit:
     """As `fit_network`, but `training.members` networks, with seeds that no other seed of the pipeline leads to; the
     callbacks follow the first one, of which are log, best round and seconds."""
@@ -199,10 +198,12 @@ def what_diverged(losses: Tensor, batch: Rows, run: Run) -> str:
     labels = batch.labels[:, column]
     known = labels[~labels.isnan()]
     if all(bool(parameter.isfinite().all()) for parameter in run.network.parameters()):
-        largest = float(batch.numeric.abs().max()) if batch.numeric.numel() else 0.0
+        there = ~batch.numeric.isnan()
+        largest = float(batch.numeric[there].abs().max()) if there.any() else 0.0
         why = (
-            f"on a batch whose labels reach from {float(known.min()):.4g} to {float(known.max()):.4g} and whose "
-            f"numeric features reach {largest:.4g} standard deviations from their mean"
+            f"on a batch whose labels, as standardised, reach from {float(known.min()):.4g} to "
+            f"{float(known.max()):.4g}, and of whose numeric features {int((~there).sum()):,} are not a number and the "
+            f"largest lies {largest:.4g} standard deviations from its mean"
         )
     else:
         why = "after a step that left weights that are not finite"

@@ -27,7 +27,7 @@ import polars as pl
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.training.calibrator import calibrate
-from mtl_pipeline.learning.training.checkpoint import checkpoints_of, remove_checkpoints
+from mtl_pipeline.learning.training.checkpoint import Checkpoints
 from mtl_pipeline.learning.training.guard import Judge, choices, guarded, read_guard
 from mtl_pipeline.learning.training.held_out import HeldOut
 from mtl_pipeline.learning.training.loop import Log, fit_members
@@ -80,10 +80,10 @@ def train_seeds(
         refuse_other_training(paths, dataset, spec)
     held_out = HeldOut(dataset, spec)
     seconds: dict[str, float] = {}
-    begun = time.perf_counter()
+    begun, checkpoints = time.perf_counter(), Checkpoints.of(paths, target)
     predictions, networks = [no_predictions(held_out, spec)], 0
     for seed in all_seeds if seeds > 1 else ():
-        trained = SeedNetworks(dataset, held_out, spec, seed, judge, checkpoints_of(paths, target))
+        trained = SeedNetworks(dataset, held_out, spec, seed, judge, checkpoints)
         if seed == spec.seed:
             trained.predicted_by = choices(read_guard(paths.model))
         for model in models_of(spec, seed):
@@ -102,7 +102,7 @@ def train_seeds(
         rows = len(held_out.rows)
         summary = SeedRunsSummary(all_seeds, dict(made_from), rows, networks, seconds, fingerprint)
         (folder / SUMMARY).write_text(json.dumps(asdict(summary), indent=1) + "\n")
-    remove_checkpoints(paths, target)
+    checkpoints.remove()
     return summary
 
 
@@ -123,7 +123,7 @@ class SeedNetworks:
         spec: PipelineSpec,
         seed: int,
         judge: Judge | None = None,
-        checkpoints: Path | None = None,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         self.dataset, self.held_out, self.seed, self.judge = dataset, held_out, seed, judge
         self.checkpoints = checkpoints

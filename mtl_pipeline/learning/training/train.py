@@ -11,7 +11,7 @@ from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.training.batches import passes_per_epoch
 from mtl_pipeline.learning.training.calibration import fit_calibration
 from mtl_pipeline.learning.training.callbacks.gradient_conflict import GradientConflict
-from mtl_pipeline.learning.training.checkpoint import checkpoints_of, remove_checkpoints
+from mtl_pipeline.learning.training.checkpoint import Checkpoints
 from mtl_pipeline.learning.training.guard import GUARD, Judge, choices, guarded, own_members
 from mtl_pipeline.learning.training.loop import Log, fit_members, why_stopped
 from mtl_pipeline.learning.training.provenance import trained_with, write_seen, write_trained_with
@@ -53,7 +53,7 @@ def train_ranker(
     Raises UserError when examples or text vectors are missing or damaged, or `target` cannot be written.
     """
     ensure_writable(target)
-    dataset, checkpoints = Dataset(paths, spec), checkpoints_of(paths, target)
+    dataset, checkpoints = Dataset(paths, spec), Checkpoints.of(paths, target)
     fit = fit_members(dataset, spec, spec.tasks, log, [GradientConflict()], checkpoints)
     ranker, said = fit.ranker, None
     if judge:
@@ -69,7 +69,7 @@ def train_ranker(
         write_seen(folder, spec, dataset.split("train", "validation"))
         (folder / "training_log.json").write_text(json.dumps(fit.log, indent=1) + "\n")
         fingerprint = model_fingerprint(folder)
-    remove_checkpoints(paths, target)
+    checkpoints.remove()
     rows_trained = fit.rows * passes_per_epoch(fit.rows, spec.training.batch_size) * fit.log[-1]["epoch"]
     return TrainingSummary(
         rows=fit.rows,

@@ -112,7 +112,7 @@ def rejected_rows_checks(spec: PipelineSpec) -> Iterator[Check]:
         SELECT source_table, "column", reason, lines::BIGINT AS lines,
             format('{{:.1f}} %', 100 * lines / (kept + rejected)) AS share, first
         FROM counted JOIN ({kept}) USING (source_table)
-        WHERE rejected > {MOST_REJECTED} * (kept + rejected) ORDER BY lines DESC
+        WHERE rejected > {MOST_REJECTED} * (kept + rejected) ORDER BY lines DESC, source_table, "column", reason
         """,
         blocking=False,
     )
