@@ -1,4 +1,4 @@
-"""Pipelines of other shapes, from raw file to report: scaffolded from files, and without users, items, text or time."""
+"""Pipelines of other shapes, from raw file to report: without users, items, text or time, and with one task alone."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 import pytest
-import yaml
 
 from mtl_pipeline.components.pipeline import define_pipeline
 from mtl_pipeline.paths import ROOT_VARIABLE, PipelinePaths
-from mtl_pipeline.scaffold import scaffold_pipeline
-from mtl_pipeline.simulation import simulate
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline_tests.components.people import PEOPLE, PEOPLE_SQL, write_people
 from mtl_pipeline_tests.conftest import SMALL_SETTINGS, quick_evaluations, small_spec
@@ -91,27 +88,3 @@ def test_one_task_alone_has_no_conflict_and_is_explained_all_the_same(root: Path
     report = (paths.evaluation / "report.html").read_text()
     assert ">Features<" in report
     assert "Task conflict" not in report
-
-
-def test_a_scaffolded_pipeline_runs_to_recommendations_without_any_python(root: Path, tmp_path: Path) -> None:
-    simulated = tmp_path / "simulated"
-    simulate("shop", simulated, interactions=10_000, seed=1, dirty=False)
-    files = {table: simulated / "raw" / f"{table}.csv" for table in ("users", "items", "interactions")}
-    keep_newest(files["interactions"], rows=4_000)
-    defs = tmp_path / "defs" / "orders"
-    scaffold_pipeline(PipelinePaths(root, "orders"), defs, files)
-
-    declared = yaml.safe_load((defs / "defs.yaml").read_text())["attributes"]
-    spec = small_spec(declared)
-    assert {"click", "purchase", "rating"} <= {task.name for task in spec.tasks}
-    with quick_evaluations():
-        made = run("orders", spec)
-    assert made >= {"users", "items", "interactions", "model", "evaluation", "recommendations"}
-    paths = PipelinePaths(root, "orders")
-    assert (paths.evaluation / "report.html").is_file()
-    assert pl.read_parquet(paths.recommendations)["user_id"].n_unique() > 100
-
-
-def keep_newest(file: Path, rows: int) -> None:
-    header, *lines = file.read_text().splitlines(keepends=True)
-    file.write_text("".join([header, *lines[-rows:]]))
