@@ -10,7 +10,7 @@ import polars as pl
 from mtl_pipeline.candidates import Candidates
 from mtl_pipeline.learning.data.dataset import TextVectors
 from mtl_pipeline.spec import PipelineSpec
-from mtl_pipeline.spec.sections import Diversity
+from mtl_pipeline.spec.recommendations import Diversity
 
 POOL = 10
 """Times as many items as are wanted, from which they are taken."""

@@ -26,15 +26,14 @@ from mtl_pipeline.spec.learning import (
 )
 from mtl_pipeline.spec.pipeline import PipelineSpec
 from mtl_pipeline.spec.quick import as_asked
+from mtl_pipeline.spec.recommendations import Recommendations
 from mtl_pipeline.spec.sections import (
-    BAD_WORDS,
     Backtest,
     Encoder,
     Negatives,
     RawFiles,
-    Recommendations,
     Split,
-    Task,
     Warehouse,
 )
+from mtl_pipeline.spec.tasks import BAD_WORDS, Task
 from mtl_pipeline.spec.tuning import LogRange, Tuning

@@ -10,18 +10,18 @@ from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.spec.base import Identifier, SpecModel
 from mtl_pipeline.spec.features import Features
 from mtl_pipeline.spec.learning import Baselines, Model, Training
+from mtl_pipeline.spec.recommendations import Recommendations
 from mtl_pipeline.spec.sections import (
     Encoder,
     Evaluation,
     Negatives,
     Promotion,
     RawFiles,
-    Recommendations,
     Schedule,
     Split,
-    Task,
     Warehouse,
 )
+from mtl_pipeline.spec.tasks import Task
 from mtl_pipeline.spec.tuning import Tuning
 
 

@@ -19,7 +19,7 @@ from mtl_pipeline.spec.base import (
     refuse_repeats,
     refuse_unknown,
 )
-from mtl_pipeline.spec.sections import BAD_WORDS
+from mtl_pipeline.spec.tasks import BAD_WORDS
 
 
 class PipelineSpec(Attributes):

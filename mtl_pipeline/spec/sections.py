@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 from zoneinfo import available_timezones
 
 from pydantic import Field, NaiveDatetime, StringConstraints, model_validator
 
-from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.spec.base import Identifier, SpecError, SpecModel, refuse_repeats
-
-if TYPE_CHECKING:
-    Kind = str
-    Loss = str
-else:
-    Kind = Literal[*KINDS]
-    Loss = Literal[*dict.fromkeys(loss for kind in KINDS.values() for loss in kind.losses)]
 
 Part = Literal["train", "validation", "test"]
 SIZE_PATTERN = r"^(0\.0*[1-9]\d*|[1-9]\d*(\.\d+)?)\s?[KMGT]i?B$"
@@ -86,100 +78,6 @@ class Warehouse(SpecModel):
     does not count. What does not fit is spilled to temporary files beside the warehouse."""
     threads: int | None = Field(default=None, ge=1)
     """Threads of DuckDB; by default one per core."""
-
-
-BAD_WORDS = frozenset((
-    "dislike", "disliked", "dislikes", "downvote", "downvoted", "downvotes", "skip", "skipped", "skips", "hate",
-    "hated", "return", "returned", "returns", "refund", "refunded", "refunds", "cancel", "cancelled", "canceled",
-    "cancels", "complaint", "complained", "complaints", "unsubscribe", "unsubscribed", "unsubscribes", "uninstall",
-    "uninstalled", "hide", "hidden", "hides", "report", "reported", "reports", "block", "blocked", "blocks",
-    "churn", "churned", "spam", "remove", "removed", "removes",
-))  # fmt: skip
-"""Words in the names of what should not happen."""
-
-
-class Task(SpecModel):
-    """One thing to predict. A NULL label is not observed: it is masked, never filled."""
-
-    name: Identifier
-    """Name of the task, and of its predictions."""
-    kind: Kind = Field(
-        description="What the label is: "
-        + "; ".join(f"{name}: {kind.says}" for name, kind in KINDS.items())
-        + "."
-    )
-    label: Identifier | None = None
-    """Column of `interactions`; by default the task's name."""
-    given: Identifier | None = None
-    """The binary task that has to happen before this one can be observed (purchase given click)."""
-    loss: Loss | None = Field(
-        default=None,
-        description="By default "
-        + ", ".join(f"{kind.losses[0]} ({name})" for name, kind in KINDS.items())
-        + ".",
-    )
-    weight: float = Field(default=1.0, gt=0)
-    """Static loss weight."""
-    good: bool | Literal["ignore"] | None = None
-    """What it means for the default score of recommendations (docs/recommendations.md). true: more of it is better; a
-    number counts with its expected value. false: a binary task whose happening spoils what is good, such as a return or
-    a complaint. ignore: nothing. By default true for binary tasks, unless the name sounds bad, which has to be
-    said, and ignore for others."""
-    positive_weight: float = Field(default=1.0, gt=0)
-    """Factor on the loss of positive labels; binary tasks with cross_entropy only."""
-    classes: list[str] = []
-    """For tasks with classes: the values that the label may take."""
-    known_at: Identifier | None = None
-    """TIMESTAMP column of `interactions`: when the label became known; NULL: at once. A label not yet known when the
-    next split starts, or when the log ends, counts as not observed; history counts it once it is known. By default the
-    column `known_at` if `interactions` has one, else the time of the row."""
-    known_after_days: float | None = Field(default=None, gt=0)
-    """The label of every row is known this many days after it: a purchase within 7 days. Of merged events, those within
-    that time count."""
-
-    @property
-    def column(self) -> str:
-        return self.label or self.name
-
-    @property
-    def loss_name(self) -> str:
-        return self.loss or KINDS[self.kind].losses[0]
-
-    @property
-    def outputs(self) -> int:
-        """How many numbers the network puts out for this task."""
-        return KINDS[self.kind].logits(len(self.classes))
-
-    @model_validator(mode="after")
-    def check_loss(self) -> Task:
-        what, kind = f"task {self.name}", KINDS[self.kind]
-        if self.loss_name not in kind.losses:
-            allowed = ", ".join(kind.losses)
-            raise SpecError(
-                f"{what}: a {self.kind} task has no loss {self.loss}; it may be: {allowed}", "loss"
-            )
-        if self.positive_weight != 1 and (self.kind, self.loss_name) != ("binary", "cross_entropy"):
-            message = f"{what}: positive_weight goes with a binary task and cross_entropy only"
-            raise SpecError(message, "positive_weight")
-        if self.good is False and not kind.is_event:
-            message = f"{what}: good: false goes with a binary task only; write recommendations.score instead"
-            raise SpecError(message, "good")
-        if self.good is True and not kind.is_ordered:
-            raise SpecError(f"{what}: classes have no order, so more of it is not better", "good")
-        if kind.has_classes and len(self.classes) < 3:
-            message = f"{what}: a {self.kind} task lists at least three classes; two are a binary task"
-            raise SpecError(message, "classes")
-        if not kind.has_classes and self.classes:
-            kinds = " and ".join(name for name, other in KINDS.items() if other.has_classes)
-            raise SpecError(f"{what}: classes goes with {kinds} only", "classes")
-        refuse_repeats(f"{what}: classes", self.classes, "classes")
-        if self.known_at and self.known_after_days:
-            raise SpecError(
-                f"{what}: known_at or known_after_days, not both: either a column says when its label was known, or "
-                "every label takes equally long",
-                "known_after_days",
-            )
-        return self
 
 
 class Negatives(SpecModel):
@@ -296,58 +194,6 @@ class Encoder(SpecModel):
         if self.revision and not self.hub:
             raise SpecError("encoder: revision goes with hub only", "revision")
         return self
-
-
-class CandidateStage(SpecModel):
-    """Which items are scored for a user: the union of what several sources find, `each` their best. Without it, all."""
-
-    sources: list[Literal["popular", "newest", "neighbours", "text"]] = Field(min_length=1)
-    """popular: what was chosen most within the last 30 days. newest: what came last into the catalogue
-    (`available_from`) or, without that, was first met last. neighbours: what others chose together with the items that
-    the user chose last. text: what is nearest to these by its text vector. One of the first two is needed, so that
-    users without a past have candidates too."""
-    each: int = Field(default=200, ge=1)
-    """Items from each source, at least `per_user`."""
-    sample: int = Field(default=200, ge=1)
-    """Users for whom all items are scored too, each time, to measure what the stage misses: every n-th user, so that it
-    may be up to twice as many."""
-
-
-class Diversity(SpecModel):
-    """What keeps the items of a list apart. The list is chosen anew from ten times as many of its best items."""
-
-    by: Identifier | None = None
-    """Categorical feature of items, such as `category`; of a list the first value."""
-    at_most: int = Field(default=2, ge=1)
-    """Items of one list with the same value of `by`; more only where nothing else is left."""
-    similarity: float = Field(default=0, ge=0, le=1)
-    """Weight against being like the items before it by the text vectors (maximal marginal relevance: Carbonell and
-    Goldstein, SIGIR 1998, https://doi.org/10.1145/290941.291025), where scores of a list go from 0 to 1."""
-
-
-class Recommendations(SpecModel):
-    """What is recommended to each user."""
-
-    per_user: int = Field(default=10, ge=1)
-    """Items for each user."""
-    exclude: Literal["shown", "chosen", "nothing"] = "chosen"
-    """Which items are never recommended to a user. shown: those of any earlier interaction. chosen: those of earlier
-    interactions on which the first task happened. nothing: none."""
-    newest_days: int | None = Field(default=None, gt=0)
-    """Recommend only items that became available within this many days before the last interaction (news)."""
-    context: dict[Identifier, str | int | float] = {}
-    """The situation to recommend for: values of features of `interactions`, such as `device: phone`. By default they
-    are unknown (NULL)."""
-    candidates: CandidateStage | None = None
-    """For large catalogues; by default every item is scored for every user."""
-    diversity: Diversity | None = None
-    popularity_correction: float = Field(default=0, ge=0, le=1)
-    """Weight against what is popular: so much is taken off the most popular item, nothing off the least
-    popular one, where scores of a list go from 0 to 1."""
-    score: str | None = None
-    """SQL expression over the tasks' predictions: `<task>`, conditional on its `given` task, and for binary tasks with
-    `given` also `<task>_entire_space`, the probability of the whole chain; multiclass tasks have no single number. By
-    default what is to be expected of the tasks that are `good` (docs/recommendations.md)."""
 
 
 class Backtest(SpecModel):

@@ -22,7 +22,7 @@ from mtl_pipeline.evaluation.studies.lists.ranked_lists import list_scores
 from mtl_pipeline.evaluation.studies.runs.history import append_record, make_record, read_records, with_record
 from mtl_pipeline.evaluation.studies.scoring import FRAMES, Evaluation, evaluate
 from mtl_pipeline.kinds import KINDS
-from mtl_pipeline.learning.training.calibrator import load_calibration
+from mtl_pipeline.learning.calibration.calibrator import load_calibration
 from mtl_pipeline.learning.training.provenance import (
     BASELINE_ROWS,
     made_quickly,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from mtl_pipeline.evaluation.report.html import to_html
 from mtl_pipeline.evaluation.report.markdown import to_markdown
 from mtl_pipeline.evaluation.report.tuning import TuningResult, tuning_report
-from mtl_pipeline.learning.training.tuning import Search, one_at_a_time, tune
+from mtl_pipeline.learning.tuning.search import Search, one_at_a_time, tune
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import publish_folder
 from mtl_pipeline.spec import PipelineSpec

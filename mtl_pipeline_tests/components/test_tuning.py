@@ -12,7 +12,7 @@ import yaml
 
 from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.components.pipeline import define_pipeline
-from mtl_pipeline.learning.training.tuning import one_at_a_time
+from mtl_pipeline.learning.tuning.search import one_at_a_time
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.checks import run_checks
 from mtl_pipeline.warehouse.checks.studies import tuning_checks

@@ -10,9 +10,9 @@ from mtl_pipeline.learning.baselines.boosted_trees import boosted_answers
 from mtl_pipeline.learning.baselines.design import text_components
 from mtl_pipeline.learning.baselines.predict import predict_baselines
 from mtl_pipeline.learning.baselines.simple import linear_answers, popularity_answers
+from mtl_pipeline.learning.calibration.fitting import fit_calibrator
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.data.samples import drawn_rows
-from mtl_pipeline.learning.training.calibration import fit_calibrator
 from mtl_pipeline.learning.training.guard import own_members
 from mtl_pipeline.learning.training.loop import fit_network
 from mtl_pipeline.spec import Baselines, Task, Training

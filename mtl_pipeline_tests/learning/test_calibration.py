@@ -13,20 +13,20 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.learning.training.calibration import (
-    Fit,
-    fit_calibration,
-    fit_calibrator,
-    fit_isotonic,
-    fit_platt,
-)
-from mtl_pipeline.learning.training.calibrator import (
+from mtl_pipeline.learning.calibration.calibrator import (
     FILE,
     Calibrator,
     calibrate,
     load_calibration,
     log_odds,
     save_calibration,
+)
+from mtl_pipeline.learning.calibration.fitting import (
+    Fit,
+    fit_calibration,
+    fit_calibrator,
+    fit_isotonic,
+    fit_platt,
 )
 from mtl_pipeline.spec import PipelineSpec, Task
 

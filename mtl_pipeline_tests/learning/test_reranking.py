@@ -8,7 +8,7 @@ import pytest
 
 from mtl_pipeline.learning import reranking
 from mtl_pipeline.learning.reranking import Reranker
-from mtl_pipeline.spec.sections import Diversity
+from mtl_pipeline.spec.recommendations import Diversity
 
 FRAME = pl.DataFrame(
     {

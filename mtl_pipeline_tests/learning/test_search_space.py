@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mtl_pipeline.learning.training.search_space import search_space
+from mtl_pipeline.learning.tuning.search_space import search_space
 from mtl_pipeline.spec import PipelineSpec
 
 WIDTHS = {"id_dimension", "id_dropout", "text_dimension", "categorical_dimension"}

@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save_file
 
 from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.errors import UserError
+from mtl_pipeline.learning.calibration.calibrator import Calibrator, load_calibration, save_calibration
 from mtl_pipeline.learning.data.dataset import Dataset, TextVectors
 from mtl_pipeline.learning.training.batches import passes_per_epoch
-from mtl_pipeline.learning.training.calibrator import Calibrator, load_calibration, save_calibration
 from mtl_pipeline.learning.training.loop import fit_network
 from mtl_pipeline.learning.training.ranker import load_ranker, predict_examples
 from mtl_pipeline.learning.training.train import train_ranker

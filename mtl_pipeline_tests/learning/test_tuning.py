@@ -18,9 +18,8 @@ from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.training import batches
-from mtl_pipeline.learning.training.search_space import search_space, suggest_values
 from mtl_pipeline.learning.training.train import train_ranker
-from mtl_pipeline.learning.training.tuning import (
+from mtl_pipeline.learning.tuning.search import (
     COMPLETE_FOR_IMPORTANCE,
     Search,
     importance_frame,
@@ -28,6 +27,7 @@ from mtl_pipeline.learning.training.tuning import (
     search_fingerprint,
     tune,
 )
+from mtl_pipeline.learning.tuning.search_space import search_space, suggest_values
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.spec.tuning import Tuning

@@ -14,6 +14,8 @@ import yaml
 from mtl_pipeline.paths import ROOT_VARIABLE, PipelinePaths
 from mtl_pipeline.scaffold import scaffold_pipeline
 from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.warehouse.connection import open_warehouse
+from mtl_pipeline.warehouse.tables import build_table
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -127,3 +129,21 @@ EVENTS: Rows = [
     ],
 ]
 """Views, some followed by `add to cart`, some of those by `buy`."""
+
+
+def rows_of(pipeline: Pipeline, query: str) -> list[tuple]:
+    with open_warehouse(pipeline.paths.warehouse) as connection:
+        return connection.execute(query).fetchall()
+
+
+def build(pipeline: Pipeline) -> None:
+    """Clean every table and see that each row is accounted for."""
+    for table in pipeline.spec.tables:
+        summary = build_table(pipeline.paths, pipeline.spec, table)
+        with (pipeline.paths.raw / getattr(pipeline.spec.raw, table)).open(newline="") as file:
+            below_header = len(list(csv.reader(file))) - 1
+        assert summary.rows_read == below_header
+        if not pipeline.spec.merges(table):
+            assert summary.rows_kept + summary.rows_rejected == below_header
+        if table != "interactions":
+            assert summary.rows_rejected == 0

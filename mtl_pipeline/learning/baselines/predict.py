@@ -26,9 +26,9 @@ import torch
 from mtl_pipeline.learning.baselines.boosted_trees import boosted_answers
 from mtl_pipeline.learning.baselines.design import DesignMatrix
 from mtl_pipeline.learning.baselines.simple import constant_answers, linear_answers, popularity_answers
+from mtl_pipeline.learning.calibration.fitting import fit_calibration
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.data.samples import drawn_rows
-from mtl_pipeline.learning.training.calibration import fit_calibration
 from mtl_pipeline.learning.training.checkpoint import Checkpoints
 from mtl_pipeline.learning.training.guard import save_own
 from mtl_pipeline.learning.training.held_out import HeldOut

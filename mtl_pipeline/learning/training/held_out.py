@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from mtl_pipeline.learning.calibration.calibrator import Calibrator
+from mtl_pipeline.learning.calibration.fitting import fit_calibration
 from mtl_pipeline.learning.data.dataset import Dataset
-from mtl_pipeline.learning.training.calibration import fit_calibration
-from mtl_pipeline.learning.training.calibrator import Calibrator
 from mtl_pipeline.spec import PipelineSpec
 
 

@@ -24,10 +24,10 @@ from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.architectures.representation import NetworkShape
 from mtl_pipeline.learning.architectures.sequences.base import SequenceShape
+from mtl_pipeline.learning.calibration.calibrator import CALIBRATION, Calibrator, calibrate, save_calibration
 from mtl_pipeline.learning.data.dataset import Dataset, TextVectors, read_chosen
 from mtl_pipeline.learning.data.encoding import FeatureEncoder, Rows
 from mtl_pipeline.learning.data.pairs import Pairs
-from mtl_pipeline.learning.training.calibrator import CALIBRATION, Calibrator, calibrate, save_calibration
 from mtl_pipeline.learning.training.members import Member, load_member, on_device
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import CANDIDATE, label_column, prediction_column, uncalibrated_column

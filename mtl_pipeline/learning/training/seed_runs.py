@@ -25,8 +25,8 @@ import numpy as np
 import polars as pl
 
 from mtl_pipeline.errors import UserError
+from mtl_pipeline.learning.calibration.calibrator import calibrate
 from mtl_pipeline.learning.data.dataset import Dataset
-from mtl_pipeline.learning.training.calibrator import calibrate
 from mtl_pipeline.learning.training.checkpoint import Checkpoints
 from mtl_pipeline.learning.training.guard import Judge, choices, guarded, read_guard
 from mtl_pipeline.learning.training.held_out import HeldOut

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtl_pipeline.champions import model_fingerprint
+from mtl_pipeline.learning.calibration.fitting import fit_calibration
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.training.batches import passes_per_epoch
-from mtl_pipeline.learning.training.calibration import fit_calibration
 from mtl_pipeline.learning.training.callbacks.gradient_conflict import GradientConflict
 from mtl_pipeline.learning.training.checkpoint import Checkpoints
 from mtl_pipeline.learning.training.guard import GUARD, Judge, choices, guarded, own_members

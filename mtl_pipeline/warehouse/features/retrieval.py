@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from scipy.sparse import csr_matrix, diags_array
 
-from mtl_pipeline.spec.sections import CandidateStage
+from mtl_pipeline.spec.recommendations import CandidateStage
 from mtl_pipeline.warehouse.features.relations import PRIOR_CHOICES, Relations
 
 CELLS_AT_ONCE = 20_000_000

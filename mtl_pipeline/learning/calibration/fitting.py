@@ -21,7 +21,7 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 from mtl_pipeline.kinds import KINDS
-from mtl_pipeline.learning.training.calibrator import Calibrator, log_odds, log_probabilities
+from mtl_pipeline.learning.calibration.calibrator import Calibrator, log_odds, log_probabilities
 from mtl_pipeline.spec import PipelineSpec, Task
 
 FEWEST_ROWS, FEWEST_OF_EACH_CLASS = 100, 20
