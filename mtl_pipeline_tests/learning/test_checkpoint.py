@@ -11,7 +11,8 @@ from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.training import checkpoint
 from mtl_pipeline.learning.training.callbacks.base import Callback
 from mtl_pipeline.learning.training.checkpoint import Checkpoints
-from mtl_pipeline.learning.training.loop import Diverged, Fit, fit_network
+from mtl_pipeline.learning.training.divergence import Diverged
+from mtl_pipeline.learning.training.loop import Fit, fit_network
 from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline_tests.conftest import TinyPipeline

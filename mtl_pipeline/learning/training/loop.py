@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.architectures.representation import NetworkShape
 from mtl_pipeline.learning.architectures.sequences.base import SequenceShape
@@ -31,6 +30,7 @@ from mtl_pipeline.learning.training.callbacks.base import Callback, Run
 from mtl_pipeline.learning.training.callbacks.task_early_stopping import MEAN, TaskEarlyStopping
 from mtl_pipeline.learning.training.callbacks.weight_averaging import WeightAveraging
 from mtl_pipeline.learning.training.checkpoint import Checkpoints
+from mtl_pipeline.learning.training.divergence import REMEDY, Diverged, what_diverged
 from mtl_pipeline.learning.training.losses import (
     constant_losses,
     label_scale,
@@ -47,15 +47,6 @@ from mtl_pipeline.progress import time_left
 from mtl_pipeline.spec import PipelineSpec, Task
 
 Log = Callable[[str], None]
-
-REMEDY = (
-    "Lower training.learning_rate in defs.yaml or set training.clip_gradients, and look for extreme values among "
-    "labels and features"
-)
-
-
-class Diverged(UserError):
-    """A loss is no longer finite."""
 
 
 @dataclass
@@ -92,14 +83,7 @@ def fit_network(
     scale = label_scale(dataset.train.labels[:, columns], tasks)
     train = labelled_rows(dataset.train, columns, scale).to(device)
     validation = labelled_rows(dataset.validation, columns, scale).to(device)
-    shape = NetworkShape(
-        ids={name: len(dataset.encoder.vocabulary.get(name, ())) for name in spec.ids},
-        fields=tuple(dataset.encoder.fields),
-        numerics=train.numeric.shape[1],
-        outputs=tuple(task.outputs for task in tasks),
-        sequence=SequenceShape.of(spec),
-        sides=dataset.encoder.sides,
-    )
+    shape = network_shape(dataset, spec, tasks, train)
     network = MultiTaskNetwork(spec.model, shape, dataset.text.tensors).to(device)
     network.representation.fit(train)
     start_at_base_rates(network, train.labels, tasks)
@@ -139,6 +123,17 @@ def fit_network(
     network.load_state_dict(early_stopping.best_weights[MEAN])
     ranker = Ranker([Member.of(network, tasks)], list(tasks), scale)
     return Fit(ranker, shape, rounds, rounds[early_stopping.best_round[MEAN]], len(train), run.seconds)
+
+
+def network_shape(dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task], train: Rows) -> NetworkShape:
+    return NetworkShape(
+        ids={name: len(dataset.encoder.vocabulary.get(name, ())) for name in spec.ids},
+        fields=tuple(dataset.encoder.fields),
+        numerics=train.numeric.shape[1],
+        outputs=tuple(task.outputs for task in tasks),
+        sequence=SequenceShape.of(spec),
+        sides=dataset.encoder.sides,
+    )
 
 
 def fit_members(
@@ -192,27 +187,6 @@ def train_on(
     return (total / max(1, len(batches))).cpu().numpy()
 
 
-def what_diverged(losses: Tensor, batch: Rows, run: Run) -> str:
-    """In words: a batch with extreme values, or a step before that was too long."""
-    column = int((~losses.isfinite()).nonzero()[0])
-    labels = batch.labels[:, column]
-    known = labels[~labels.isnan()]
-    if all(bool(parameter.isfinite().all()) for parameter in run.network.parameters()):
-        there = ~batch.numeric.isnan()
-        largest = float(batch.numeric[there].abs().max()) if there.any() else 0.0
-        why = (
-            f"on a batch whose labels, as standardised, reach from {float(known.min()):.4g} to "
-            f"{float(known.max()):.4g}, and of whose numeric features {int((~there).sum()):,} are not a number and the "
-            f"largest lies {largest:.4g} standard deviations from its mean"
-        )
-    else:
-        why = "after a step that left weights that are not finite"
-    return (
-        f"training of {run.tasks[column].name} diverged in round {len(run.rounds) + 1}: its loss is no longer finite, "
-        f"{why}. {REMEDY}"
-    )
-
-
 def validate(run: Run, validation: Rows, constant: np.ndarray, callbacks: Sequence[Callback]) -> np.ndarray:
     """Mean validation loss of each task: float [tasks], 0 where no label is observed. May raise Diverged."""
     with ExitStack() as stack:
@@ -229,7 +203,7 @@ def validate(run: Run, validation: Rows, constant: np.ndarray, callbacks: Sequen
             task.name for task, loss in zip(run.tasks, losses, strict=True) if not np.isfinite(loss)
         ]:
             raise Diverged(
-                f"training of {', '.join(diverged)} diverged: its validation loss is no longer finite. {REMEDY}"
+                f"training of {', '.join(diverged)} diverged: its validation loss is not finite. {REMEDY}"
             )
         for callback in callbacks:
             callback.after_validation(losses / constant)

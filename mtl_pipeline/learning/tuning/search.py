@@ -30,7 +30,8 @@ from optuna.trial import FrozenTrial, TrialState
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.training.callbacks.base import Callback
-from mtl_pipeline.learning.training.loop import Diverged, Log, fit_network
+from mtl_pipeline.learning.training.divergence import Diverged
+from mtl_pipeline.learning.training.loop import Log, fit_network
 from mtl_pipeline.learning.tuning.search_space import (
     enqueue_declared,
     search_space,
