@@ -11,7 +11,7 @@ from mtl_pipeline.spec.assets import code_version, parts
 def evaluation_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     paths, spec = pipeline.paths, pipeline.spec
     reads = ["model", "baselines", "examples", *pipeline.embeddings, "seed_runs"]
-    settings = parts(spec, "evaluation", "promotion", "seed", "is_quick", "tasks")
+    settings = parts(spec, "tasks", "evaluation", "promotion", "seed", "is_quick")
 
     @pipeline.asset(reads=reads, kinds={"scikitlearn", "html"}, code_version=code_version(settings=settings))
     def evaluation(context: dg.AssetExecutionContext) -> dg.MaterializeResult:

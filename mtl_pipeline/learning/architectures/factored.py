@@ -134,12 +134,10 @@ def of_side_in_sequence(
     """float32 [rows, columns of both]: those of the sequence that are of this side alone, and 0 in the others."""
     columns = side.rows.numeric.new_zeros(len(side.rows), representation.width_of_both)
     if (sequence := representation.sequence) and side.name in sequence.alone:
-        past = side.name == "user"
-        kept = (
-            sequence.remember(*representation.past(side.rows))
-            if past
-            else sequence.look(torch.cat([*parts["item"]], 1))
-        )
+        if side.name == "user":
+            kept = sequence.remember(*representation.past(side.rows))
+        else:
+            kept = sequence.look(torch.cat([*parts["item"]], 1))
         columns[:, -sequence.width :][:, sequence.alone[side.name]] = sequence.of_side(kept)
     return columns
 
