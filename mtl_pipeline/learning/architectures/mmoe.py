@@ -19,8 +19,11 @@ class MMoE(Mixture):
         self.shared = Experts(width, settings.hidden, settings.dropout, settings.experts)
         self.gates = nn.Linear(width, tasks * settings.experts)
 
-    def forward(self, representation: Tensor) -> list[Tensor]:
-        return mix(self.shared(representation), self.gate_weights(representation))
+    def trunk(self, representation: Tensor) -> Tensor:
+        return self.shared(representation)
+
+    def branches(self, trunk: Tensor, representation: Tensor) -> list[Tensor]:
+        return mix(trunk, self.gate_weights(representation))
 
     def gate_weights(self, representation: Tensor) -> Tensor:
         return gate(self.gates(representation).view(len(representation), self.tasks, -1))

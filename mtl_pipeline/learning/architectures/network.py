@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -43,5 +44,10 @@ class MultiTaskNetwork(nn.Module):
 
     def outputs(self, representation: Tensor | Factored) -> Tensor:
         """As `forward`, from the representation of the rows, [rows, width]."""
-        extracted = self.architecture(representation)
+        stands_in = cast(Tensor, representation)  # a sum takes part in linear layers as a tensor does
+        return self.outputs_from(self.architecture.trunk(stands_in), stands_in)
+
+    def outputs_from(self, trunk: Tensor, representation: Tensor) -> Tensor:
+        """As `outputs`, from the architecture's trunk."""
+        extracted = self.architecture.branches(trunk, representation)
         return torch.cat([tower(part) for tower, part in zip(self.towers, extracted, strict=True)], 1)

@@ -33,7 +33,7 @@ class PLE(Mixture):
         unread = [[owner not in (None, task) for owner in self.owners] for task in range(tasks)]
         self.register_buffer("unread", torch.tensor(unread), persistent=False)
 
-    def forward(self, representation: Tensor) -> list[Tensor]:
+    def branches(self, trunk: Tensor, representation: Tensor) -> list[Tensor]:
         return self.extract(*self.inputs(representation))[1]
 
     def gate_weights(self, representation: Tensor) -> Tensor:

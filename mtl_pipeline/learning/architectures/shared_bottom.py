@@ -17,5 +17,8 @@ class SharedBottom(Architecture):
         self.tasks = tasks
         self.bottom = MLP([width, *settings.hidden], settings.dropout)
 
-    def forward(self, representation: Tensor) -> list[Tensor]:
-        return [self.bottom(representation)] * self.tasks
+    def trunk(self, representation: Tensor) -> Tensor:
+        return self.bottom(representation)
+
+    def branches(self, trunk: Tensor, representation: Tensor) -> list[Tensor]:
+        return [trunk] * self.tasks

@@ -28,7 +28,7 @@ class Balancer(nn.Module, ABC):
 
         losses: float32 [tasks], the mean of each task over its observed rows; 0, without a gradient, for a task that is
         absent from the batch.
-        shared: float32 [rows, width], the representation that all tasks read, in the graph of the losses. Comparing the
+        shared: float32, the architecture's trunk, which all tasks read, in the graph of the losses. Comparing the
         gradients of tasks here is far cheaper than at the parameters below.
         """
 

@@ -167,8 +167,9 @@ def train_on(
     run.network.train()
     total = torch.zeros(len(run.tasks), device=balancer.declared.device)
     for rows, batch in batches:
-        shared = run.network.representation(batch)
-        outputs = run.network.outputs(shared)
+        representation = run.network.representation(batch)
+        trunk = run.network.architecture.trunk(representation)
+        outputs = run.network.outputs_from(trunk, representation)
         losses = task_losses(outputs, batch.labels, run.tasks)
         total += losses.detach()
         if not (losses.is_cuda or losses.isfinite().all()):  # a GPU would have to be waited for
@@ -177,7 +178,7 @@ def train_on(
             losses = callback.before_backward(losses, outputs, rows)
         for optimizer in optimizers:
             optimizer.zero_grad()
-        balancer.backward(losses, shared)
+        balancer.backward(losses, trunk)
         if clip is not None:
             nn.utils.clip_grad_norm_(optimizers[0].param_groups[0]["params"], clip)  # not of the id tables
         for optimizer in optimizers:
