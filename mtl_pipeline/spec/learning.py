@@ -13,6 +13,7 @@ Baseline = Literal["popularity", "linear", "boosted_trees", "single_task"]
 Interaction = Literal["vectors", "features"]
 LossNormalisation = Literal["labels", "tasks"]
 Numbers = Literal["linear", "piecewise"]
+Precision = Literal["auto", "float32", "bfloat16"]
 SequenceEncoder = Literal["mean", "target_attention", "transformer"]
 Weighting = Literal["static", "uncertainty"]
 Width = Annotated[int, Field(ge=1)]
@@ -31,8 +32,9 @@ class SharedBottomSettings(SpecModel):
     numbers: Numbers = "linear"
     """How the network reads numeric features. linear: as they are, standardised. piecewise: also by bins of their
     values in training, each number embedded like a category: for features with thresholds, or mostly 0."""
-    text_dimension: int = Field(default=32, ge=1)
-    """Width of the trained projection of the text vectors, and of the products of user and item."""
+    text_dimension: int | None = Field(default=32, ge=1)
+    """Width of the trained projection of the text vectors, and of the products of user and item; null takes the vectors
+    as they are, and products of width 32."""
     interaction: Interaction = "vectors"
     """What of the user is multiplied with what of the item. vectors: ids and texts. features: the features of `users`
     and `items` too, for tastes that follow from age or country."""
@@ -101,6 +103,9 @@ class Training(SpecModel):
     stops when all tasks are frozen."""
     batch_size: int = Field(default=2048, ge=1)
     """Rows per optimiser step."""
+    precision: Precision = "auto"
+    """In what training multiplies matrices; weights are float32 in any case, and so are predictions. auto: bfloat16
+    where the hardware has it, float32 elsewhere."""
     learning_rate: float = Field(default=1e-3, gt=0)
     """Step size of the optimiser."""
     weight_decay: float = Field(default=1e-4, ge=0)

@@ -13,7 +13,6 @@ from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.data.encoding import Rows
 from mtl_pipeline.learning.training.callbacks.base import Callback, Run
 from mtl_pipeline.learning.training.callbacks.task_early_stopping import TaskEarlyStopping
-from mtl_pipeline.learning.training.callbacks.weight_averaging import STEPS_BETWEEN, WeightAveraging
 from mtl_pipeline.spec import Task
 
 TASKS = [Task(name="click", kind="binary"), Task(name="rating", kind="regression")]
@@ -75,16 +74,3 @@ def test_a_frozen_task_learns_to_give_what_it_gave_at_its_best() -> None:
     assert network.layer.weight.grad is not None
     # click: from its label loss, 1 + 2; rating: from mean((5x - 3x)^2) alone, 2 · 2 · mean(x^2)
     assert network.layer.weight.grad.flatten().tolist() == pytest.approx([3.0, 10.0])
-
-
-def test_averaged_weights_lag_behind_and_can_be_swapped_in() -> None:
-    average = WeightAveraging()
-    network = TwoOutputs()
-    nn.init.constant_(network.layer.weight, 0.0)
-    average.start(Run(cast(MultiTaskNetwork, network), TASKS, rows([1.0]), rows_per_round=1, seed=0))
-    nn.init.constant_(network.layer.weight, 1.0)
-    for _ in range(STEPS_BETWEEN):
-        average.after_step()
-    with average.validating():
-        assert network.layer.weight[0].item() == pytest.approx(1 - 1 / 11)
-    assert network.layer.weight[0].item() == 1.0

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mtl_pipeline.learning.architectures import ARCHITECTURES
-from mtl_pipeline.learning.architectures.layers import Experts
+from mtl_pipeline.learning.architectures.layers import Experts, grouped
 from mtl_pipeline.learning.architectures.mmoe import MMoE
 from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.architectures.numbers import BINS, PiecewiseEmbedding, bin_edges
@@ -26,10 +26,10 @@ from mtl_pipeline.spec.learning import SETTINGS, Architecture
 from mtl_pipeline_tests.learning.networks import FIELDS, ITEMS, OUTPUTS, ROWS, USERS, rows
 
 
-def network(architecture: str) -> MultiTaskNetwork:
+def network(architecture: str, **settings: object) -> MultiTaskNetwork:
     torch.manual_seed(0)
     model = Model.model_validate(
-        {"architecture": architecture, "experts": 3, "hidden": [12, 6], "tower": [4]}
+        {"architecture": architecture, "experts": 3, "hidden": [12, 6], "tower": [4], **settings}
     )
     shape = NetworkShape({"user_id": USERS, "item_id": ITEMS}, FIELDS, numerics=2, outputs=OUTPUTS)
     texts = {"users": torch.randn(USERS, 8), "items": torch.randn(ITEMS, 8)}
@@ -95,9 +95,9 @@ def test_the_interaction_reads_the_features_of_each_side_and_no_others() -> None
     def interaction_with(number: int) -> torch.Tensor:
         numeric = batch.numeric.clone()
         numeric[:, number] += 1
-        return representation(replace(batch, numeric=numeric))[:, -representation.width_of_both :]
+        return representation(replace(batch, numeric=numeric)).whole()[:, -representation.width_of_both :]
 
-    before = representation(batch)[:, -representation.width_of_both :]
+    before = representation(batch).whole()[:, -representation.width_of_both :]
     assert not torch.allclose(interaction_with(0), before)
     assert torch.equal(interaction_with(1), before)
 
@@ -269,3 +269,27 @@ def test_a_piecewise_number_bends_at_the_edges_only_and_is_level_beyond() -> Non
     assert not torch.allclose(at[1.0], at[0.0] * 2 / 3 + at[3.0] / 3)
     assert torch.equal(at[-9.0], at[0.0])
     assert torch.equal(at[9.0], at[3.0])
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("text_dimension", [None, 4])
+def test_what_is_frozen_is_read_but_gets_no_gradient(architecture: str, text_dimension: int | None) -> None:
+    """A linear layer of the parts gives what one of the whole gives."""
+    model = network(architecture, text_dimension=text_dimension)
+    parts = model.representation(rows())
+    layer = torch.nn.Linear(model.representation.width, 5)
+    assert torch.allclose(layer(parts), layer(parts.whole()), atol=1e-6)
+    assert parts.frozen.shape[1] == 2 + (0 if text_dimension else 2 * 8)
+    assert parts.learned.requires_grad
+    assert not parts.frozen.requires_grad
+
+
+def test_products_of_matrices_for_each_group_and_their_gradients() -> None:
+    torch.manual_seed(0)
+    inputs, weight, bias = (
+        torch.randn(*size, dtype=torch.float64, requires_grad=True)
+        for size in ((6, 2, 3), (2, 3, 4), (2, 1, 4))
+    )
+    expected = torch.einsum("rgw,gwo->rgo", inputs, weight).add(bias.transpose(0, 1)).relu()
+    assert torch.allclose(grouped(inputs, weight, bias), expected)
+    assert torch.autograd.gradcheck(grouped, (inputs, weight, bias))

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mtl_pipeline.learning.architectures.parts import Parts
 from mtl_pipeline.learning.architectures.representation import SIDES, Representation
 from mtl_pipeline.learning.data.encoding import Rows
 from mtl_pipeline.learning.data.pairs import Pairs, Side
@@ -109,8 +110,8 @@ def vectors(representation: Representation, side: Side) -> Tensor:
     return torch.cat(representation.sides(side.rows)[side.name], 1)
 
 
-def whole_side(representation: Representation, side: Side) -> Tensor:
-    """What the interaction reads of each user, or item: float32 [rows, width]."""
+def whole_side(representation: Representation, side: Side) -> Parts:
+    """What the interaction reads of each user, or item: [rows, width]."""
     parts = representation.sides(side.rows)
     return representation.side(side.name, parts, representation.of_one_side(side.rows, parts))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ class MLP(nn.Sequential):
 
 
 class Experts(nn.Module):
-    """Several MLPs of one shape, computed as one batched product per layer."""
+    """Several MLPs of one shape, computed side by side."""
 
     def __init__(self, width: int, hidden: Sequence[int], dropout: float, count: int) -> None:
         super().__init__()
@@ -40,14 +41,46 @@ class Experts(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """float32 [rows, width], or [experts, rows, width] where their inputs differ → [experts, rows, hidden[-1]]."""
         if inputs.dim() == 2:
-            hidden = functional.relu_(self.first(inputs)).view(len(inputs), self.count, -1).transpose(0, 1)
+            hidden = functional.relu_(self.first(inputs)).view(len(inputs), self.count, -1)
         else:
             weight = self.first.weight.view(self.count, -1, inputs.shape[-1]).transpose(1, 2)
-            hidden = functional.relu_(torch.baddbmm(self.first.bias.view(self.count, 1, -1), inputs, weight))
+            hidden = grouped(inputs.transpose(0, 1), weight, self.first.bias.view(self.count, 1, -1))
         hidden = self.dropout(hidden)
         for weight, bias in zip(self.deeper, self.biases, strict=True):
-            hidden = self.dropout(functional.relu_(torch.baddbmm(bias, hidden, weight)))
-        return hidden
+            hidden = self.dropout(grouped(hidden, weight, bias))
+        return hidden.transpose(0, 1)
+
+
+def grouped(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """A layer for each group: [rows, groups, width], [groups, width, outputs] and [groups, 1, outputs] → [rows, groups,
+    outputs], after ReLU."""
+    if torch.is_autocast_enabled(inputs.device.type):
+        precision = torch.get_autocast_dtype(inputs.device.type)
+        inputs, weight, bias = inputs.to(precision), weight.to(precision), bias.to(precision)
+    return GroupedLayer.apply(inputs, weight, bias)
+
+
+class GroupedLayer(torch.autograd.Function):
+    """A matrix product for each group, out of its columns and into them. One product of batched matrices would copy
+    what it reads and hands back, to have groups before rows: in bfloat16 that is a third of the time."""
+
+    @staticmethod
+    def forward(context: Any, inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        outputs = inputs.new_empty(len(inputs), len(weight), weight.shape[2])
+        for group in range(len(weight)):
+            torch.addmm(bias[group], inputs[:, group], weight[group], out=outputs[:, group])
+        context.save_for_backward(inputs, weight, outputs.relu_())
+        return outputs
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        inputs, weight, outputs = context.saved_tensors
+        gradient = gradient * (outputs > 0)
+        of_inputs, of_weight = torch.empty_like(inputs), torch.empty_like(weight)
+        for group in range(len(weight)):
+            torch.mm(gradient[:, group], weight[group].T, out=of_inputs[:, group])
+            torch.mm(inputs[:, group].T, gradient[:, group], out=of_weight[group])
+        return of_inputs, of_weight, gradient.sum(0).unsqueeze(1)
 
 
 def gate(logits: Tensor) -> Tensor:
@@ -58,5 +91,5 @@ def gate(logits: Tensor) -> Tensor:
 
 def mix(experts: Tensor, weights: Tensor) -> list[Tensor]:
     """Experts float32 [experts, rows, hidden] and weights [rows, tasks, experts] → mixture by task, [rows, hidden].
-    Three times as fast as a small matrix product for each row, forwards and backwards."""
-    return [(experts * weights[:, task].T.unsqueeze(-1)).sum(0) for task in range(weights.shape[1])]
+    Fast where the experts lie side by side in memory, as Experts leaves them."""
+    return list(torch.bmm(weights, experts.transpose(0, 1)).unbind(1))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mtl_pipeline.learning.architectures import ARCHITECTURES
 from mtl_pipeline.learning.architectures.factored import Factored
 from mtl_pipeline.learning.architectures.layers import MLP
+from mtl_pipeline.learning.architectures.parts import Parts
 from mtl_pipeline.learning.architectures.representation import NetworkShape, Representation
 from mtl_pipeline.learning.data.encoding import Rows
 from mtl_pipeline.spec import Model
@@ -42,12 +43,17 @@ class MultiTaskNetwork(nn.Module):
         """Encoded rows → float32 [rows, outputs of all tasks], from which each task's kind makes its predictions."""
         return self.outputs(self.representation(rows))
 
-    def outputs(self, representation: Tensor | Factored) -> Tensor:
+    def outputs(self, representation: Tensor | Parts | Factored) -> Tensor:
         """As `forward`, from the representation of the rows, [rows, width]."""
-        stands_in = cast(Tensor, representation)  # a sum takes part in linear layers as a tensor does
+        stands_in = cast(Tensor, representation)  # they take part in linear layers as a tensor does
         return self.outputs_from(self.architecture.trunk(stands_in), stands_in)
 
     def outputs_from(self, trunk: Tensor, representation: Tensor) -> Tensor:
         """As `outputs`, from the architecture's trunk."""
         extracted = self.architecture.branches(trunk, representation)
-        return torch.cat([tower(part) for tower, part in zip(self.towers, extracted, strict=True)], 1)
+        towers = [cast(nn.Sequential, tower) for tower in self.towers]
+        hidden = [tower[0](part) for tower, part in zip(towers, extracted, strict=True)]
+        with torch.autocast(
+            hidden[0].device.type, enabled=False
+        ):  # outputs of low precision would be rounded log odds
+            return torch.cat([tower[1](part.float()) for tower, part in zip(towers, hidden, strict=True)], 1)

@@ -12,12 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mtl_pipeline.learning.architectures.numbers import PiecewiseEmbedding
+from mtl_pipeline.learning.architectures.parts import Parts
 from mtl_pipeline.learning.architectures.sequences import SEQUENCE_ENCODERS
 from mtl_pipeline.learning.architectures.sequences.base import SequenceShape
 from mtl_pipeline.learning.data.encoding import CategoricalField, Rows, SideFeatures
 from mtl_pipeline.spec import Model
 
 SIDES = ("user", "item")
+PRODUCTS_OF_WHOLE_TEXTS = 32
+"""Width of the products of user and item where text vectors are not projected."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,15 @@ class NetworkShape:
     """Where there are sequences to read."""
     sides: dict[str, SideFeatures] = field(default_factory=dict)
     """Whose the features are, by `user` and `item`."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """One of the parts that the representation is made of."""
+
+    width: int
+    learned: bool = True
+    """Whether gradients flow into it."""
 
 
 class IdEmbedding(nn.Module):
@@ -90,6 +102,25 @@ class CategoricalEmbedding(nn.Module):
         return torch.cat(parts, 1) if parts else embedded.flatten(1)
 
 
+class FrozenText(nn.Module):
+    """Text vectors as they are."""
+
+    vectors: Tensor
+
+    def __init__(self, vectors: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("vectors", vectors, persistent=False)
+        self.width = vectors.shape[1]
+        self.rounded: Tensor | None = None
+
+    def forward(self, rows: Tensor) -> Tensor:
+        if not torch.is_autocast_enabled(self.vectors.device.type):
+            return self.vectors[rows]
+        if self.rounded is None:
+            self.rounded = self.vectors.bfloat16()  # half of what a step has to read
+        return self.rounded[rows]
+
+
 class TextProjection(nn.Module):
     """A trained projection of frozen text vectors, computed once per vector where that is cheaper."""
 
@@ -98,6 +129,7 @@ class TextProjection(nn.Module):
     def __init__(self, vectors: Tensor, dimension: int) -> None:
         super().__init__()
         self.register_buffer("vectors", vectors, persistent=False)
+        self.width = dimension
         self.project = nn.Linear(vectors.shape[1], dimension)
         self.kept: Tensor | None = None
         """The projection of all vectors, while the weights do not change: see `Representation.texts_kept`."""
@@ -141,51 +173,54 @@ class Representation(nn.Module):
             else None
         )
         self.texts = nn.ModuleDict()
+        of_side = {side: [Input(model.id_dimension)] if f"{side}_id" in self.ids else [] for side in SIDES}
         for table, vectors in texts.items():
-            self.texts[table.removesuffix("s")] = TextProjection(vectors, model.text_dimension)
-        user, item = (
-            model.id_dimension * (f"{side}_id" in self.ids) + model.text_dimension * (side in self.texts)
-            for side in SIDES
-        )
+            side, dimension = table.removesuffix("s"), model.text_dimension
+            self.texts[side] = TextProjection(vectors, dimension) if dimension else FrozenText(vectors)
+            of_side[side].append(Input(dimension or vectors.shape[1], learned=dimension is not None))
+        user, item = (sum(part.width for part in of_side[side]) for side in SIDES)
         read = shape if model.interaction == "features" else replace(shape, sides={})
         columns = {side: feature_columns(read, side, model.categorical_dimension) for side in SIDES}
         self.features_of_user, self.features_of_item = (
             nn.Buffer(columns[side], persistent=False) for side in SIDES
         )
         user_side, item_side = user + len(columns["user"]), item + len(columns["item"])
-        self.interaction = (
-            Interaction(user_side, item_side, model.text_dimension) if user_side and item_side else None
-        )
+        products = model.text_dimension or PRODUCTS_OF_WHOLE_TEXTS
+        self.interaction = Interaction(user_side, item_side, products) if user_side and item_side else None
         self.sequence = (
             SEQUENCE_ENCODERS[model.sequence_encoder](item, model.sequence_dimension, shape.sequence)
             if model.sequence_encoder and shape.sequence
             else None
         )
-        self.width_of_both = (model.text_dimension if self.interaction else 0) + (
-            self.sequence.width if self.sequence else 0
-        )
-        self.width = (
-            user
-            + item
-            + len(shape.fields) * model.categorical_dimension
-            + shape.numerics * (1 + (model.categorical_dimension if self.numbers else 0))
-            + self.width_of_both
-        )
+        of_both = [products] if self.interaction else []
+        of_both += [self.sequence.width] if self.sequence else []
+        self.width_of_both = sum(of_both)
+        numbers = [shape.numerics * model.categorical_dimension] if self.numbers else []
+        inputs = [
+            Input(len(shape.fields) * model.categorical_dimension),
+            Input(shape.numerics, learned=False),
+            *of_side["user"],
+            *of_side["item"],
+            *map(Input, numbers + of_both),
+        ]
+        self.learned_of = {side: [part.learned for part in of_side[side]] for side in SIDES}
+        self.width = sum(part.width for part in inputs)
+        self.learned = [part.learned for part in inputs]
 
     @property
     def tables(self) -> list[nn.Parameter]:
         """The id tables, of which a batch touches few rows."""
         return [embedding.get_parameter("table.weight") for embedding in self.ids.values()]
 
-    def forward(self, rows: Rows) -> Tensor:
-        """float32 [rows, width]."""
+    def forward(self, rows: Rows) -> Parts:
+        """[rows, width]."""
         parts = self.sides(rows)
         inputs = self.of_one_side(rows, parts)
         if self.interaction:
             inputs.append(self.interaction(*(self.side(name, parts, inputs) for name in SIDES)))
         if self.sequence:
             inputs.append(self.sequence(torch.cat(parts["item"], 1), *self.past(rows)))
-        return torch.cat(inputs, 1)
+        return Parts.of(inputs, self.learned)
 
     def sides(self, rows: Rows) -> dict[str, list[Tensor]]:
         """What stands for the user and for the item: by side, float32 [rows, width of a part] each."""
@@ -202,12 +237,12 @@ class Representation(nn.Module):
         inputs = [self.categorical(rows.categorical), rows.numeric, *parts["user"], *parts["item"]]
         return [*inputs, self.numbers(rows.numeric)] if self.numbers else inputs
 
-    def side(self, name: str, parts: Mapping[str, list[Tensor]], inputs: Sequence[Tensor]) -> Tensor:
-        """All that is of the user alone, or of the item alone: float32 [rows, width of the side]. `parts` and `inputs`:
-        of `sides` and `of_one_side`."""
+    def side(self, name: str, parts: Mapping[str, list[Tensor]], inputs: Sequence[Tensor]) -> Parts:
+        """All that is of the user alone, or of the item alone: [rows, width of the side]. `parts` and `inputs`: of
+        `sides` and `of_one_side`."""
         columns = self.features_of_user if name == "user" else self.features_of_item
         features = [torch.cat([*inputs[:2]], 1).index_select(1, columns)] if len(columns) else []
-        return torch.cat([*parts[name], *features], 1)
+        return Parts.of([*parts[name], *features], [*self.learned_of[name], *(True for _ in features)])
 
     def past(self, rows: Rows) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What the sequence encoder is told of the items that rows look up, each embedded once."""

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
+from mtl_pipeline.learning.architectures.parts import learned
 from mtl_pipeline.learning.architectures.representation import NetworkShape
 from mtl_pipeline.learning.architectures.sequences.base import SequenceShape
 from mtl_pipeline.learning.balancing import BALANCERS, Balancer
@@ -41,10 +42,11 @@ from mtl_pipeline.learning.training.losses import (
 )
 from mtl_pipeline.learning.training.members import ROWS_AT_ONCE, Member
 from mtl_pipeline.learning.training.optimizers import make_optimizers
+from mtl_pipeline.learning.training.precision import mixed_precision
 from mtl_pipeline.learning.training.provenance import networks_trained_with
 from mtl_pipeline.learning.training.ranker import Ranker
 from mtl_pipeline.progress import time_left
-from mtl_pipeline.spec import PipelineSpec, Task
+from mtl_pipeline.spec import PipelineSpec, Task, Training
 
 Log = Callable[[str], None]
 
@@ -108,7 +110,7 @@ def fit_network(
     started = time.perf_counter() - run.seconds
     # Not earlier than at an epoch's end: what is distilled from a task's best round is sometimes better than it.
     while not (batches.exhausted or (len(run.frozen) == len(tasks) and batches.epochs_done.is_integer())):
-        train_losses = train_on(batches.draw(), run, balancer, optimizers, callbacks, settings.clip_gradients)
+        train_losses = train_on(batches.draw(), run, balancer, optimizers, callbacks, settings)
         validation_losses = validate(run, validation, constant, callbacks)
         by_task = {"train_loss": train_losses, "validation_loss": validation_losses}
         by_task["weight"] = balancer.weights().detach().cpu().numpy()
@@ -161,15 +163,17 @@ def train_on(
     balancer: Balancer,
     optimizers: Sequence[torch.optim.Optimizer],
     callbacks: Sequence[Callback],
-    clip: float | None,
+    settings: Training,
 ) -> np.ndarray:
     """Take a step on each batch. Returns the mean task losses: float [tasks]. May raise Diverged."""
     run.network.train()
+    precision = mixed_precision(balancer.declared.device, settings.precision)
     total = torch.zeros(len(run.tasks), device=balancer.declared.device)
     for rows, batch in batches:
-        representation = run.network.representation(batch)
-        trunk = run.network.architecture.trunk(representation)
-        outputs = run.network.outputs_from(trunk, representation)
+        with precision:
+            representation = run.network.representation(batch)
+            trunk = run.network.architecture.trunk(representation)
+            outputs = run.network.outputs_from(trunk, representation)
         losses = task_losses(outputs, batch.labels, run.tasks)
         total += losses.detach()
         if not (losses.is_cuda or losses.isfinite().all()):  # a GPU would have to be waited for
@@ -178,9 +182,11 @@ def train_on(
             losses = callback.before_backward(losses, outputs, rows)
         for optimizer in optimizers:
             optimizer.zero_grad()
-        balancer.backward(losses, trunk)
-        if clip is not None:
-            nn.utils.clip_grad_norm_(optimizers[0].param_groups[0]["params"], clip)  # not of the id tables
+        balancer.backward(losses, learned(trunk))
+        if settings.clip_gradients is not None:
+            nn.utils.clip_grad_norm_(
+                optimizers[0].param_groups[0]["params"], settings.clip_gradients
+            )  # not of the id tables
         for optimizer in optimizers:
             optimizer.step()
         for callback in callbacks:

@@ -8,13 +8,14 @@ import torch
 
 from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.balancing import Balancer
+from mtl_pipeline.learning.training.row_adam import RowAdam
 from mtl_pipeline.spec import Training
 
 
 def make_optimizers(
     network: MultiTaskNetwork, balancer: Balancer, settings: Training
 ) -> list[torch.optim.Optimizer]:
-    """AdamW for the network; Adam with sparse gradients for the id tables, of which a batch touches few rows."""
+    """AdamW for the network; RowAdam for the id tables, of which a batch touches few rows."""
     tables = network.representation.tables
     dense = [
         parameter for parameter in network.parameters() if not any(parameter is table for table in tables)
@@ -24,4 +25,4 @@ def make_optimizers(
         {"params": list(balancer.parameters()), "weight_decay": 0.0},
     ]
     adamw = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
-    return [adamw, torch.optim.SparseAdam(tables, lr=settings.learning_rate)] if tables else [adamw]
+    return [adamw, RowAdam(tables, lr=settings.learning_rate)] if tables else [adamw]
