@@ -110,26 +110,25 @@ class FrozenText(nn.Module):
     def __init__(self, vectors: Tensor) -> None:
         super().__init__()
         self.register_buffer("vectors", vectors, persistent=False)
-        self.width = vectors.shape[1]
         self.rounded: Tensor | None = None
 
     def forward(self, rows: Tensor) -> Tensor:
+        return self.read()[rows]
+
+    def read(self) -> Tensor:
+        """[texts, dimension]; in mixed precision rounded once, so that a step has half as much to read."""
         if not torch.is_autocast_enabled(self.vectors.device.type):
-            return self.vectors[rows]
+            return self.vectors
         if self.rounded is None:
-            self.rounded = self.vectors.bfloat16()  # half of what a step has to read
-        return self.rounded[rows]
+            self.rounded = self.vectors.to(torch.get_autocast_dtype(self.vectors.device.type))
+        return self.rounded
 
 
-class TextProjection(nn.Module):
+class TextProjection(FrozenText):
     """A trained projection of frozen text vectors, computed once per vector where that is cheaper."""
 
-    vectors: Tensor
-
     def __init__(self, vectors: Tensor, dimension: int) -> None:
-        super().__init__()
-        self.register_buffer("vectors", vectors, persistent=False)
-        self.width = dimension
+        super().__init__(vectors)
         self.project = nn.Linear(vectors.shape[1], dimension)
         self.kept: Tensor | None = None
         """The projection of all vectors, while the weights do not change: see `Representation.texts_kept`."""
@@ -138,8 +137,8 @@ class TextProjection(nn.Module):
         if self.kept is not None:
             return functional.embedding(rows, self.kept)
         if len(self.vectors) <= len(rows):
-            return functional.embedding(rows, self.project(self.vectors))
-        return self.project(self.vectors[rows])
+            return functional.embedding(rows, self.project(self.read()))
+        return self.project(self.read()[rows])
 
 
 class Interaction(nn.Module):
