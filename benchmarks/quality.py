@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from peers import python_with_peers
 
 from mtl_pipeline.evaluation.formatting import format_difference, format_value
 from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate, in_headline
@@ -36,20 +36,7 @@ from mtl_pipeline.spec import PipelineSpec, Task
 from mtl_pipeline.workflows.__main__ import declared
 from mtl_pipeline.workflows.predictions import wide_predictions
 
-PEERS = ("torch-rechub==0.9.0", "catboost==1.2.10")
-ENVIRONMENT = Path(__file__).with_name(".venv-peers")
 KINDS_OF_PEERS = ("binary", "regression")
-
-
-def python_with_peers() -> Path:
-    """The interpreter of their environment, which is made where it is missing or holds other versions."""
-    python, installed = ENVIRONMENT / "bin" / "python", ENVIRONMENT / "installed.json"
-    if not installed.is_file() or json.loads(installed.read_text()) != list(PEERS):
-        subprocess.run([sys.executable, "-m", "venv", ENVIRONMENT], check=True)
-        constraints = project_root() / "constraints.txt"
-        subprocess.run([python, "-m", "pip", "install", "-q", "-c", constraints, *PEERS], check=True)
-        installed.write_text(json.dumps(PEERS))
-    return python
 
 
 def peers_inputs(
