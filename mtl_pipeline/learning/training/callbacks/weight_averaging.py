@@ -18,10 +18,12 @@ DECAY = 0.9
 
 
 class WeightAveraging(Callback):
-    """An exponential moving average of the parameters, shorter at first. The average is what is validated and kept."""
+    """An exponential moving average of the parameters, shorter at first, and of the statistics that normalising layers
+    keep. The average is what is validated and kept."""
 
     def start(self, run: Run) -> None:
-        self.parameters = [parameter.data for parameter in run.network.parameters()]
+        state = run.network.state_dict().values()
+        self.parameters = [tensor for tensor in state if tensor.is_floating_point()]
         self.averages = [parameter.clone() for parameter in self.parameters]
         self.steps = 0
 
