@@ -19,16 +19,23 @@ GIVEN = (None, 0, 1)
 FIELDS = (CategoricalField("gender", 2, 1), CategoricalField("genres", 4, 3))
 
 
-def network(architecture: str, outputs: tuple[int, ...] = OUTPUTS, **settings: Any) -> MultiTaskNetwork:
-    """Its tasks are a chain; of its inputs gender is the user's, genres are the item's, and the numbers of neither."""
-    torch.manual_seed(0)
+def declared(
+    architecture: str, outputs: tuple[int, ...] = OUTPUTS, **settings: Any
+) -> tuple[Model, NetworkShape]:
+    """Tasks that are a chain; of the inputs gender is the user's, genres are the item's, and the numbers of neither."""
     sizes = {"experts": 3, "hidden": [24, 12], "tower": [8]}
     model = Model.model_validate({"architecture": architecture} | sizes | settings)
     sides = {"user": SideFeatures(fields=(0,)), "item": SideFeatures(fields=(1,))}
     ids = {"user_id": USERS, "item_id": ITEMS}
     shape = NetworkShape(ids, FIELDS, 2, outputs, sides=sides, given=GIVEN[: len(outputs)])
+    return model, shape
+
+
+def network(architecture: str, outputs: tuple[int, ...] = OUTPUTS, **settings: Any) -> MultiTaskNetwork:
+    """As `declared`."""
+    torch.manual_seed(0)
     texts = {"users": torch.randn(USERS, 8), "items": torch.randn(ITEMS, 8)}
-    return MultiTaskNetwork(model, shape, texts).eval()
+    return MultiTaskNetwork(*declared(architecture, outputs, **settings), texts).eval()
 
 
 def moved(network: MultiTaskNetwork) -> dict[str, torch.Tensor]:
