@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 from mtl_pipeline.learning.architectures import ARCHITECTURES
@@ -54,7 +53,7 @@ def test_the_layout_says_whose_columns_are() -> None:
     representation, batch = network("stem").representation, rows()
     layout = layout_of(representation, *declared("stem"))
 
-    def changed(**inputs: Tensor) -> set[int]:
+    def changed(**inputs: Any) -> set[int]:
         difference = representation(replace(batch, **inputs)) - representation(batch)
         places = difference.abs().sum(0).nonzero().flatten()
         return set(places[places < layout.width - representation.width_of_both].tolist())

@@ -178,7 +178,7 @@ def test_pairs_are_predicted_as_rows_are(
     found = model.outputs(encode_pairs(encoder, made, encode_side(encoder, items), chosen))
     for task, values in expected.items():
         same = found[task][torch.from_numpy(made.on_offer.ravel())]
-        torch.testing.assert_close(same, values, rtol=1e-5, atol=1e-5 * max(1, values.abs().max()))
+        torch.testing.assert_close(same, values, rtol=1e-5, atol=1e-5 * max(1.0, float(values.abs().max())))
         assert values.std(0).min() > 1e-4  # or everything would agree
 
 

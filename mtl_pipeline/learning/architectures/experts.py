@@ -13,18 +13,15 @@ from mtl_pipeline.learning.architectures.layers import Experts
 from mtl_pipeline.spec import MMoESettings
 
 
-class NormalisedExperts(nn.Module):
+class NormalisedExperts(Experts):
     """As Experts, with batch normalisation (Ioffe and Szegedy, ICML 2015, https://arxiv.org/abs/1502.03167) and SiLU in
     place of bias and ReLU."""
 
     def __init__(self, width: int, hidden: Sequence[int], dropout: float, count: int) -> None:
-        super().__init__()
-        self.count = count
-        plain = Experts(width, hidden, dropout, count)
-        self.first = nn.Linear(width, count * hidden[0], bias=False)
-        self.deeper = plain.deeper
+        super().__init__(width, hidden, dropout, count)
+        self.first.register_parameter("bias", None)
+        self.biases = nn.ParameterList()
         self.norms = nn.ModuleList(nn.BatchNorm1d(count * width_out) for width_out in hidden)
-        self.dropout = plain.dropout
 
     def forward(self, inputs: Tensor) -> Tensor:
         """float32 [rows, width], or [experts, rows, width] where their inputs differ → [experts, rows, hidden[-1]]."""
@@ -52,6 +49,6 @@ def side_by_side(hidden: Tensor) -> Tensor:
     return hidden.transpose(0, 1).flatten(1)
 
 
-def make_experts(width: int, settings: MMoESettings, count: int) -> Experts | NormalisedExperts:
+def make_experts(width: int, settings: MMoESettings, count: int) -> Experts:
     kind = NormalisedExperts if settings.expert_normalisation == "batch" else Experts
     return kind(width, settings.hidden, settings.dropout, count)

@@ -37,7 +37,7 @@ def sections(evaluation: Evaluation, experts: pl.DataFrame) -> list[Section]:
     names = [*map(expert_name, by_task[0])]
     collapsed = [name for name, share in zip(names, dead, strict=True) if share >= COLLAPSED]
     points = [how, *([f"Collapsed: {', '.join(collapsed)}."] if collapsed else [])]
-    lines = [[task_name(rows[0]), *map(weight_cell, rows)] for rows in by_task]
+    lines: list[list[Cell | str]] = [[task_name(rows[0]), *map(weight_cell, rows)] for rows in by_task]
     table = Table(["task", *names], [*lines, ["units that say nothing", *map(percent, dead)]])
     details = [Section("Weight of each expert", [HOW_TO_READ], tables=[table])]
     return [Section("Experts", points=points, details=details)]
