@@ -40,6 +40,7 @@ class Layout:
 
 
 def layout_of(representation: Representation, model: Model, shape: NetworkShape) -> Layout:
+    """By the order in which Representation.of_one_side puts its parts together."""
     columns, tasks = torch.arange(representation.width), len(shape.outputs)
     features = len(shape.fields) * model.categorical_dimension + shape.numerics
     of_sides = torch.cat([feature_columns(shape, side, model.categorical_dimension) for side in SIDES])

@@ -24,10 +24,10 @@ class STEM(Mixture):
     def __init__(self, layout: Layout, settings: STEMSettings) -> None:
         super().__init__()
         self.tasks = layout.tasks
-        own: list[int | None] = [task for task in range(self.tasks) for _ in range(settings.task_experts)]
-        self.owners = [None] * settings.experts + own
+        owners: list[int | None] = [task for task in range(self.tasks) for _ in range(settings.task_experts)]
+        self.owners = [None] * settings.experts + owners
         self.shared = make_experts(layout.width, settings, settings.experts)
-        self.own = make_experts(layout.width, settings, len(own))
+        self.own = make_experts(layout.width, settings, len(owners))
         self.gates = nn.Linear(layout.width, self.tasks * len(self.owners))
         columns = torch.arange(layout.width)
         of_one, of_all = torch.isin(columns, layout.own), torch.isin(columns, layout.ids)
