@@ -2,7 +2,7 @@
 intervals of the difference to the peers.
 
     python -m mtl_pipeline.workflows movielens    # or make demo: a pipeline that has run
-    python benchmarks/quality.py movielens
+    PYTHONPATH=. python benchmarks/quality.py movielens
 
 Peers: MMoE and PLE of torch-rechub, for all tasks at once, and CatBoost, for each task. They get the inputs that the
 project's baselines get, with embeddings or CatBoost's own statistics for ids and categories, are chosen on validation
@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from peers import python_with_peers
 
+from benchmarks.peers import python_with_peers
 from mtl_pipeline.evaluation.formatting import format_difference, format_value
 from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate, in_headline
 from mtl_pipeline.kinds import KINDS

@@ -25,7 +25,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from peers import python_with_peers
+
+from benchmarks.peers import python_with_peers
 
 BATCH, NUMBERS, TASKS, ITEMS, VALIDATION = 4096, 8, ("click", "like", "share"), 50_000, 32_768
 EXPERT, EXPERTS, TOWER, ID = [128, 64], 4, [32], 16

@@ -4,6 +4,17 @@ Plain pydantic, so that every floor of the project can read it. Wrong keys, valu
 are refused here, before anything runs.
 """
 
+from mtl_pipeline.spec.architectures import (
+    AITMSettings,
+    ESMMSettings,
+    LinearSettings,
+    MMoESettings,
+    Model,
+    PEPNetSettings,
+    PLESettings,
+    SharedBottomSettings,
+    STEMSettings,
+)
 from mtl_pipeline.spec.base import (
     CHOSEN_FROM,
     CHOSEN_TO,
@@ -16,14 +27,7 @@ from mtl_pipeline.spec.base import (
     entire_space_name,
 )
 from mtl_pipeline.spec.features import ColumnFeatures, HistoryFeature, Sequence
-from mtl_pipeline.spec.learning import (
-    Baselines,
-    MMoESettings,
-    Model,
-    PLESettings,
-    SharedBottomSettings,
-    Training,
-)
+from mtl_pipeline.spec.learning import Baselines, Training
 from mtl_pipeline.spec.pipeline import PipelineSpec
 from mtl_pipeline.spec.quick import as_asked
 from mtl_pipeline.spec.recommendations import Recommendations

@@ -7,9 +7,10 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from mtl_pipeline.kinds import KINDS
+from mtl_pipeline.spec.architectures import Model
 from mtl_pipeline.spec.base import Identifier, SpecModel
 from mtl_pipeline.spec.features import Features
-from mtl_pipeline.spec.learning import Baselines, Model, Training
+from mtl_pipeline.spec.learning import Baselines, Training
 from mtl_pipeline.spec.recommendations import Recommendations
 from mtl_pipeline.spec.sections import (
     Encoder,
@@ -206,6 +207,12 @@ class Attributes(SpecModel):
         """Binary tasks conditional on another, whose whole chain has a probability of its own: for purchase,
         p(click) · p(purchase given click) (Ma et al., SIGIR 2018, https://arxiv.org/abs/1804.07931)."""
         return [task.name for task in self.tasks if KINDS[task.kind].is_event and task.given]
+
+    @property
+    def compared_architectures(self) -> list[str]:
+        """Those that `tuning` compares."""
+        default = ["shared_bottom", "mmoe", "ple", self.model.architecture]
+        return list(self.tuning.architectures or dict.fromkeys(default))
 
     @property
     def root_task(self) -> Task:

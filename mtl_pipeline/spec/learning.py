@@ -1,88 +1,17 @@
-"""The sections `model` and `training`: what the ranker is, and how it learns."""
+"""The sections `training` and `baselines`: how the ranker learns, and what it is measured against."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Literal, get_args
 
 from pydantic import Field
 
 from mtl_pipeline.spec.base import SpecModel
 
-Architecture = Literal["shared_bottom", "mmoe", "ple"]
 Baseline = Literal["popularity", "linear", "boosted_trees", "single_task"]
-Interaction = Literal["vectors", "features"]
 LossNormalisation = Literal["labels", "tasks"]
-Numbers = Literal["linear", "piecewise"]
 Precision = Literal["auto", "float32", "bfloat16"]
-SequenceEncoder = Literal["mean", "target_attention", "transformer"]
 Weighting = Literal["static", "uncertainty"]
-Width = Annotated[int, Field(ge=1)]
-
-
-class SharedBottomSettings(SpecModel):
-    """Settings of every architecture."""
-
-    architecture: Architecture = "mmoe"
-    """shared_bottom: one MLP for all tasks. mmoe: a mixture of experts with a gate for each task. ple: the same, with
-    additional experts for each task alone."""
-    id_dimension: int = Field(default=16, ge=1)
-    """Width of the embedding of each id."""
-    categorical_dimension: int = Field(default=8, ge=1)
-    """Width of the embedding of each categorical feature."""
-    numbers: Numbers = "linear"
-    """How the network reads numeric features. linear: as they are, standardised. piecewise: also by bins of their
-    values in training, each number embedded like a category: for features with thresholds, or mostly 0."""
-    text_dimension: int | None = Field(default=32, ge=1)
-    """Width of the trained projection of the text vectors, and of the products of user and item; null takes the vectors
-    as they are, and products of width 32."""
-    interaction: Interaction = "vectors"
-    """What of the user is multiplied with what of the item. vectors: ids and texts. features: the features of `users`
-    and `items` too, for tastes that follow from age or country."""
-    sequence_encoder: SequenceEncoder | None = None
-    """How the network reads the items of `features.sequence` themselves, besides the numbers made of them.
-    target_attention: each is weighted by how it goes with the row's item, learned from ids, texts and labels. mean: all
-    alike, whatever the row's item. transformer: one layer of causal self-attention, which reads their order too."""
-    sequence_dimension: int = Field(default=16, ge=1)
-    """Width of the vectors of items in the sequence encoder."""
-    hidden: list[Width] = Field(default=[64, 32], min_length=1)
-    """Layer widths of the shared bottom, or of each expert."""
-    tower: list[Width] = [32]
-    """Layer widths of each task's tower."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of units dropped out in training."""
-    id_dropout: float = Field(default=0.6, ge=0, lt=1)
-    """Share of ids replaced by the out-of-vocabulary embedding in training, so that it learns to represent new ids."""
-    category_dropout: float = Field(default=0.05, ge=0, lt=1)
-    """Share of each categorical feature's values hidden in training, so that the embedding of unknown values learns to
-    represent new values, and those unknown when recommending."""
-
-
-class MMoESettings(SharedBottomSettings):
-    """Settings of a multi-gate mixture of experts."""
-
-    experts: int = Field(default=4, ge=1)
-    """Experts shared by all tasks; `mmoe` and `ple` only."""
-
-
-class PLESettings(MMoESettings):
-    """Settings of progressive layered extraction."""
-
-    task_experts: int = Field(default=1, ge=1)
-    """Experts that each task has to itself; `ple` only."""
-    extraction_layers: int = Field(default=1, ge=1)
-    """Layers of experts, one on top of the other; `ple` only."""
-
-
-class Model(PLESettings):
-    """Architecture of the multi-task ranker."""
-
-
-SETTINGS: dict[str, type[SharedBottomSettings]] = {
-    "shared_bottom": SharedBottomSettings,
-    "mmoe": MMoESettings,
-    "ple": PLESettings,
-}
-"""By architecture. `Model` has the keys of all of them, so that architectures can be compared by changing one line."""
 
 
 class Training(SpecModel):

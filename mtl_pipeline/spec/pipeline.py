@@ -181,7 +181,7 @@ class PipelineSpec(Attributes):
 
     @model_validator(mode="after")
     def check_studies(self) -> PipelineSpec:
-        if self.model.architecture not in self.tuning.architectures:
+        if self.model.architecture not in self.compared_architectures:
             raise SpecError(
                 f"tuning: architectures lacks {self.model.architecture}, which the model has and every other is "
                 "compared with",

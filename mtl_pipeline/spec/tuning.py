@@ -6,8 +6,9 @@ from typing import Annotated, Any, get_args
 
 from pydantic import Field, model_validator
 
+from mtl_pipeline.spec.architectures import SETTINGS, Architecture, Model, Numbers
 from mtl_pipeline.spec.base import SpecError, SpecModel, refuse_repeats
-from mtl_pipeline.spec.learning import SETTINGS, Architecture, LossNormalisation, Model, Numbers, Weighting
+from mtl_pipeline.spec.learning import LossNormalisation, Weighting
 
 Count = Annotated[int, Field(ge=1)]
 Widths = Annotated[list[Count], Field(min_length=1)]
@@ -39,8 +40,9 @@ class Tuning(SpecModel):
 
     trials: int = Field(default=20, ge=1)
     """Networks to train per architecture; the first has the settings of `model` and `training`."""
-    architectures: list[Architecture] = Field(default=list(get_args(Architecture)), min_length=1)
-    """Architectures to compare, with the same number of trials each."""
+    architectures: list[Architecture] | None = Field(default=None, min_length=1)
+    """Architectures to compare, with the same number of trials each; by default shared_bottom, mmoe, ple and that of
+    `model`."""
     learning_rate: LogRange | None = LogRange(low=3e-4, high=1e-2)
     weight_decay: LogRange | None = LogRange(low=1e-6, high=1e-1)
     dropout: Range | None = Range(low=0.0, high=0.5)
@@ -53,9 +55,9 @@ class Tuning(SpecModel):
     loss_normalisation: list[LossNormalisation] | None = Field(default=None, min_length=1)
     """Normalisations of the loss to try. Not searched by default: the search's score weights all tasks equally."""
     hidden: list[Widths] | None = Field(default=[[32], [64, 32], [128, 64]], min_length=1)
-    """Layer widths of the shared bottom, or of each expert, to try."""
+    """Layer widths of the shared bottom, of each expert, or of each task's own MLP, to try; all but `linear`."""
     tower: list[list[Count]] | None = Field(default=None, min_length=1)
-    """Layer widths of each task's tower to try."""
+    """Layer widths of each task's tower to try; all but `linear`."""
     text_dimension: list[Count] | None = Field(default=[16, 32, 64], min_length=1)
     """Widths of the trained projection of the text vectors to try."""
     id_dimension: list[Count] | None = Field(default=[8, 16, 32], min_length=1)
@@ -65,14 +67,15 @@ class Tuning(SpecModel):
     numbers: list[Numbers] | None = Field(default=None, min_length=1)
     """Ways of reading numbers to try."""
     experts: list[Count] | None = Field(default=[2, 4, 8], min_length=1)
-    """Numbers of shared experts to try; `mmoe` and `ple` only."""
+    """Numbers of shared experts to try; `mmoe`, `ple` and `stem` only."""
     task_experts: list[Count] | None = Field(default=[1, 2], min_length=1)
-    """Numbers of experts per task to try; `ple` only."""
+    """Numbers of experts per task to try; `ple` and `stem` only."""
 
     def space(self, architecture: str) -> dict[str, Any]:
         """What may be tried, by name of the setting: a Range, a LogRange or a list of choices.
 
-        What only some architectures have comes last, so that random draws of the rest are the same for all.
+        What only mixtures of experts have comes last, so that random draws of the rest are the same for all with hidden
+        layers.
         """
         unknown = Model.model_fields.keys() - SETTINGS[architecture].model_fields.keys()
         return {name: allowed for name, allowed in self.searched().items() if name not in unknown}
@@ -83,7 +86,7 @@ class Tuning(SpecModel):
 
     @model_validator(mode="after")
     def check_ranges(self) -> Tuning:
-        refuse_repeats("tuning: architectures", list(self.architectures), "architectures")
+        refuse_repeats("tuning: architectures", [*(self.architectures or [])], "architectures")
         for name, allowed in self.searched().items():
             if isinstance(allowed, list):
                 refuse_repeats(f"tuning: {name}", [str(choice) for choice in allowed], name)

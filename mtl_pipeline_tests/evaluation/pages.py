@@ -92,6 +92,7 @@ def explaining_frames(
                 "owner": pl.Series([None, tasks[0].name] * len(tasks), dtype=pl.String),
                 "weight": [0.8, 0.2] * len(tasks),
                 "standard_deviation": [0.1, 0.1] * len(tasks),
+                "dead": [0.25, 0.97] + [0.03, 1.0] * (len(tasks) - 1),
                 "rows": [9_000] * 2 * len(tasks),
             }
         ),

@@ -35,6 +35,8 @@ def test_one_section_says_how_to_read_each_part(page: Page) -> None:
         "Mean weight of each expert over the task's test rows, a task's weights adding up to 1",
         "In the joint network, each task listens most to one expert: watched to expert 1; liked (half of what",
         "watched 0.80 ± 0.10 0.20 ± 0.10",
+        "Collapsed: expert 2 (watched's own).",
+        "units that say nothing 3 % 97 %",
         "watched ~ liked: 0.00 on average, below zero in 2 of 3 rounds",
         "liked ~ rating: +0.80 on average, below zero in 0 of 3 rounds",
         "The 10 test rows of each task with the largest loss, after calibration, at most 2 of one user.",

@@ -1,16 +1,51 @@
-"""Sizes and rows of a small network."""
+"""A small network, and rows for it."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
-from mtl_pipeline.learning.data.encoding import CategoricalField, Chosen, Rows
+from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
+from mtl_pipeline.learning.architectures.representation import NetworkShape
+from mtl_pipeline.learning.data.encoding import CategoricalField, Chosen, Rows, SideFeatures
+from mtl_pipeline.spec import Model
 
 USERS, ITEMS, ROWS, CHOICES = 5, 7, 11, 9
 
 OUTPUTS = (1, 1, 4)
+GIVEN = (None, 0, 1)
 
 FIELDS = (CategoricalField("gender", 2, 1), CategoricalField("genres", 4, 3))
+
+
+def declared(
+    architecture: str, outputs: tuple[int, ...] = OUTPUTS, **settings: Any
+) -> tuple[Model, NetworkShape]:
+    """Tasks that are a chain; of the inputs gender is the user's, genres are the item's, and the numbers of neither."""
+    sizes = {"experts": 3, "hidden": [24, 12], "tower": [8]}
+    model = Model.model_validate({"architecture": architecture} | sizes | settings)
+    sides = {"user": SideFeatures(fields=(0,)), "item": SideFeatures(fields=(1,))}
+    ids = {"user_id": USERS, "item_id": ITEMS}
+    shape = NetworkShape(ids, FIELDS, 2, outputs, sides=sides, given=GIVEN[: len(outputs)])
+    return model, shape
+
+
+def network(architecture: str, outputs: tuple[int, ...] = OUTPUTS, **settings: Any) -> MultiTaskNetwork:
+    """As `declared`."""
+    torch.manual_seed(0)
+    texts = {"users": torch.randn(USERS, 8), "items": torch.randn(ITEMS, 8)}
+    return MultiTaskNetwork(*declared(architecture, outputs, **settings), texts).eval()
+
+
+def moved(network: MultiTaskNetwork) -> dict[str, torch.Tensor]:
+    """The gradients that are not zero, by parameter."""
+    gradients = {
+        name: parameter.grad.to_dense()
+        for name, parameter in network.named_parameters()
+        if parameter.grad is not None
+    }
+    return {name: gradient for name, gradient in gradients.items() if gradient.any()}
 
 
 def rows() -> Rows:

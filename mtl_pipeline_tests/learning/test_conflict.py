@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mtl_pipeline.learning.architectures import ARCHITECTURES
 from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.architectures.representation import NetworkShape
 from mtl_pipeline.learning.data.dataset import Dataset
@@ -30,7 +31,7 @@ def network(architecture: str) -> MultiTaskNetwork:
     """All tasks have the same tower and the same gate, which start at even odds."""
     torch.manual_seed(0)
     model = Model.model_validate(
-        {"architecture": architecture, "experts": 3, "hidden": [12, 6], "tower": [4]}
+        {"architecture": architecture, "experts": 3, "hidden": [24, 12], "tower": [8]}
     )
     shape = NetworkShape({"user_id": USERS, "item_id": ITEMS}, FIELDS, numerics=2, outputs=(1, 1, 1))
     found = MultiTaskNetwork(model, shape, {"users": torch.randn(USERS, 8), "items": torch.randn(ITEMS, 8)})
@@ -67,6 +68,15 @@ def test_equal_tasks_agree_and_opposed_tasks_conflict(architecture: str) -> None
     assert found["gradient_cosine/one~two"] == pytest.approx(1, abs=1e-5)
     assert found["gradient_cosine/one~three"] < -0.99
     assert found["gradient_cosine/two~three"] < -0.99
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_of_what_the_tasks_of_any_architecture_share_every_part_is_moved_by_every_task(
+    architecture: str,
+) -> None:
+    found = measured(architecture, [LABELS, 1 - LABELS, LABELS])
+    assert len(found) == 3
+    assert all(-1.001 <= cosine <= 1.001 for cosine in found.values())
 
 
 def test_tasks_that_are_frozen_or_never_observed_are_left_out() -> None:

@@ -56,3 +56,10 @@ def test_settings_that_an_architecture_lacks_are_not_searched() -> None:
         for architecture in ("shared_bottom", "mmoe", "ple")
     }
     assert experts == {"shared_bottom": set(), "mmoe": {"experts"}, "ple": {"experts", "task_experts"}}
+    assert not {"hidden", "dropout", "experts"} & set(search_space(spec, "linear"))
+
+
+def test_an_architecture_that_is_declared_is_compared_with_those_that_always_are() -> None:
+    task = {"name": "click", "kind": "binary"}
+    spec = PipelineSpec.model_validate({"tasks": [task], "model": {"architecture": "stem"}})
+    assert spec.compared_architectures == ["shared_bottom", "mmoe", "ple", "stem"]

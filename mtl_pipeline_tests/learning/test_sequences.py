@@ -15,7 +15,7 @@ from mtl_pipeline.learning.architectures.sequences.base import SequenceShape
 from mtl_pipeline.learning.architectures.sequences.target_attention import TargetAttention
 from mtl_pipeline.learning.data.encoding import Rows
 from mtl_pipeline.spec import Model
-from mtl_pipeline.spec.learning import SequenceEncoder
+from mtl_pipeline.spec.architectures import SequenceEncoder
 from mtl_pipeline_tests.learning.networks import FIELDS, ITEMS, OUTPUTS, USERS, rows
 
 SHAPE = SequenceShape(last=4, labels=("rating",))

@@ -10,12 +10,14 @@ from safetensors.torch import load_file, save_file
 
 from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.errors import UserError
+from mtl_pipeline.learning.architectures import ARCHITECTURES
 from mtl_pipeline.learning.calibration.calibrator import Calibrator, load_calibration, save_calibration
 from mtl_pipeline.learning.data.dataset import Dataset, TextVectors
 from mtl_pipeline.learning.training.batches import passes_per_epoch
 from mtl_pipeline.learning.training.loop import fit_network
-from mtl_pipeline.learning.training.ranker import load_ranker, predict_examples
+from mtl_pipeline.learning.training.ranker import load_ranker, predict_examples, save_ranker
 from mtl_pipeline.learning.training.train import train_ranker
+from mtl_pipeline.publishing import publish_folder
 from mtl_pipeline.spec import Model, PipelineSpec, Sequence
 from mtl_pipeline.spec.features import Features
 from mtl_pipeline.warehouse.checks import run_checks
@@ -203,3 +205,29 @@ def test_a_model_whose_weights_have_their_earlier_names_predicts_as_it_did(prepa
     save_file(weights, file)
     write_checksums(paths.model)
     assert predict_examples(paths, spec, paths.model).equals(before)
+
+
+def test_a_model_whose_config_lacks_what_it_says_now_predicts_as_it_did(prepared: TinyPipeline) -> None:
+    paths, spec = prepared.paths, prepared.spec
+    train_ranker(paths, spec, target=paths.model, log=lambda line: None)
+    before = predict_examples(paths, spec, paths.model)
+    config = json.loads((paths.model / "config.json").read_text())
+    for section, key in (("model", "cross_layers"), ("model", "expert_normalisation"), ("shape", "given")):
+        del config[section][key]
+    (paths.model / "config.json").write_text(json.dumps(config))
+    write_checksums(paths.model)
+    assert predict_examples(paths, spec, paths.model).equals(before)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_model_of_any_architecture_reloads_the_same(prepared: TinyPipeline, architecture: str) -> None:
+    model = prepared.spec.model.model_copy(update={"architecture": architecture, "cross_layers": 1})
+    spec = prepared.spec.model_copy(update={"model": model})
+    dataset = Dataset(prepared.paths, spec)
+    fit = fit_network(dataset, spec, spec.tasks, lambda line: None)
+    with publish_folder(prepared.paths.model) as folder:
+        save_ranker(folder, fit.ranker, fit.shape, spec, dataset)
+    loaded, _ = load_ranker(prepared.paths.model, spec, dataset.text)
+    before, after = (ranker.predict(dataset.validation) for ranker in (fit.ranker, loaded))
+    assert all(np.array_equal(before[task], after[task]) for task in before)
+    assert fit.best["score"] < 1

@@ -47,6 +47,9 @@ class Factored:
         """How torch lets a class that is no tensor take part in its functions."""
         return cls.linear(*arguments, **(names or {})) if function is functional.linear else NotImplemented
 
+    def float(self) -> Factored:
+        return self
+
     def linear(self, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """float32 [users × places, outputs]."""
         of, pairs, (users, items) = self.representation, self.pairs, (self.pairs.users, self.pairs.items)
@@ -120,7 +123,10 @@ def of_side(representation: Representation, side: Side) -> Tensor:
     """float32 [rows, width]: what is of this side alone, and 0 in the other columns."""
     parts = representation.sides(side.rows)
     inputs = representation.of_one_side(side.rows, parts)
-    owned = [torch.tensor([name == side.name]).to(side.fields) for name in SIDES for _ in parts[name]]
+    owners = [name for name in SIDES for _ in parts[name]] + [
+        name.removesuffix("_id") for name in representation.own
+    ]
+    owned = [torch.tensor([name == side.name]).to(side.fields) for name in owners]
     owned = [side.fields, side.numerics, *owned, *([side.numerics] if representation.numbers else [])]
     known = [
         values * own.repeat_interleave(values.shape[1] // max(1, len(own)))

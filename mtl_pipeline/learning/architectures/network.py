@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from mtl_pipeline.learning.architectures import ARCHITECTURES
+from mtl_pipeline.learning.architectures.cross import CrossLayers
 from mtl_pipeline.learning.architectures.factored import Factored
 from mtl_pipeline.learning.architectures.layers import MLP
+from mtl_pipeline.learning.architectures.layout import layout_of
 from mtl_pipeline.learning.architectures.parts import Parts
 from mtl_pipeline.learning.architectures.representation import NetworkShape, Representation
 from mtl_pipeline.learning.data.encoding import Rows
@@ -23,19 +25,22 @@ class MultiTaskNetwork(nn.Module):
     def __init__(self, model: Model, shape: NetworkShape, texts: Mapping[str, Tensor]) -> None:
         """`texts`: float32 [rows, dimension] by `users` and `items`, where they have text, numbered by `Rows.text`."""
         super().__init__()
-        self.representation = Representation(model, shape, texts)
-        self.architecture = ARCHITECTURES[model.architecture](
-            self.representation.width, len(shape.outputs), model
+        architecture = ARCHITECTURES[model.architecture]
+        self.representation = Representation(model, shape, texts, architecture.own_ids)
+        layout = layout_of(self.representation, model, shape)
+        self.cross = (
+            CrossLayers(layout, model.cross_layers, model.cross_rank) if model.cross_layers else nn.Identity()
         )
-        tower = [model.hidden[-1], *model.tower]
+        self.architecture = architecture(layout, model)
+        tower = self.architecture.tower(model)
         self.towers = nn.ModuleList(
             nn.Sequential(MLP(tower), nn.Linear(tower[-1], outputs)) for outputs in shape.outputs
         )
 
     @property
     def shared_parameters(self) -> list[nn.Parameter]:
-        """Those that every task moves: all but the towers and the gates and experts of single tasks."""
-        modules = (self.towers, *self.architecture.task_modules())
+        """Those that every task moves: all but the towers, and the embeddings, gates and layers of single tasks."""
+        modules = (self.towers, self.representation.own, *self.architecture.task_modules())
         owned = {id(parameter) for module in modules for parameter in module.parameters()}
         return [parameter for parameter in self.parameters() if id(parameter) not in owned]
 
@@ -43,17 +48,22 @@ class MultiTaskNetwork(nn.Module):
         """Encoded rows → float32 [rows, outputs of all tasks], from which each task's kind makes its predictions."""
         return self.outputs(self.representation(rows))
 
+    def read(self, rows: Rows) -> Tensor:
+        """What the architecture reads: [rows, width]."""
+        return self.cross(self.representation(rows))
+
     def outputs(self, representation: Tensor | Parts | Factored) -> Tensor:
         """As `forward`, from the representation of the rows, [rows, width]."""
-        stands_in = cast(Tensor, representation)  # they take part in linear layers as a tensor does
-        return self.outputs_from(self.architecture.trunk(stands_in), stands_in)
+        read = self.cross(
+            cast(Tensor, representation)
+        )  # all three take part in linear layers as a tensor does
+        return self.outputs_from(self.architecture.trunk(read), read)
 
     def outputs_from(self, trunk: Tensor, representation: Tensor) -> Tensor:
         """As `outputs`, from the architecture's trunk."""
         extracted = self.architecture.branches(trunk, representation)
         towers = [cast(nn.Sequential, tower) for tower in self.towers]
         hidden = [tower[0](part) for tower, part in zip(towers, extracted, strict=True)]
-        with torch.autocast(
-            hidden[0].device.type, enabled=False
-        ):  # outputs of low precision would be rounded log odds
+        device = next(self.parameters()).device.type
+        with torch.autocast(device, enabled=False):  # log odds of low precision would come in steps
             return torch.cat([tower[1](part.float()) for tower, part in zip(towers, hidden, strict=True)], 1)

@@ -66,6 +66,10 @@ class Parts:
         outputs = functional.linear(self.learned, of_learned, bias)
         return outputs.addmm_(self.frozen.to(outputs.dtype), of_frozen.T.to(outputs.dtype))
 
+    def float(self) -> Parts:
+        """Itself: its linear layers are of the precision around them."""
+        return self
+
     def whole(self) -> Tensor:
         """float32 [rows, width]."""
         inputs = {

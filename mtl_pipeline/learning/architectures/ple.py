@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from mtl_pipeline.learning.architectures.base import Mixture
-from mtl_pipeline.learning.architectures.layers import Experts, gate, mix
+from mtl_pipeline.learning.architectures.experts import make_experts
+from mtl_pipeline.learning.architectures.layers import gate, mix
+from mtl_pipeline.learning.architectures.layout import Layout
 from mtl_pipeline.spec import PLESettings
 
 
@@ -17,24 +19,27 @@ class PLE(Mixture):
 
     unread: Tensor
 
-    def __init__(self, width: int, tasks: int, settings: PLESettings, layers: int | None = None) -> None:
+    def __init__(self, layout: Layout, settings: PLESettings, layers: int | None = None) -> None:
         super().__init__()
         layers = layers or settings.extraction_layers
-        hidden, dropout, own = settings.hidden, settings.dropout, settings.task_experts
+        width, tasks, hidden, own = layout.width, layout.tasks, settings.hidden, settings.task_experts
         self.tasks = tasks
         self.owners = [None] * settings.experts + [task for task in range(tasks) for _ in range(own)]
-        self.below = PLE(width, tasks, settings, layers - 1) if layers > 1 else None
+        self.below = PLE(layout, settings, layers - 1) if layers > 1 else None
         if self.below:
             self.shared_gate = nn.Linear(hidden[-1] if layers > 2 else width, len(self.owners))
             width = hidden[-1]
-        self.shared = Experts(width, hidden, dropout, settings.experts)
-        self.own = Experts(width, hidden, dropout, own * tasks)
+        self.shared = make_experts(width, settings, settings.experts)
+        self.own = make_experts(width, settings, own * tasks)
         self.gates = nn.Linear(width, tasks * len(self.owners))
         unread = [[owner not in (None, task) for owner in self.owners] for task in range(tasks)]
         self.register_buffer("unread", torch.tensor(unread), persistent=False)
 
     def branches(self, trunk: Tensor, representation: Tensor) -> list[Tensor]:
         return self.extract(*self.inputs(representation))[1]
+
+    def expert_outputs(self, representation: Tensor) -> Tensor:
+        return self.extract(*self.inputs(representation))[0]
 
     def gate_weights(self, representation: Tensor) -> Tensor:
         return self.weights(self.inputs(representation)[1])

@@ -16,7 +16,7 @@ from mtl_pipeline.learning.architectures.parts import Parts
 from mtl_pipeline.learning.architectures.sequences import SEQUENCE_ENCODERS
 from mtl_pipeline.learning.architectures.sequences.base import SequenceShape
 from mtl_pipeline.learning.data.encoding import CategoricalField, Rows, SideFeatures
-from mtl_pipeline.spec import Model
+from mtl_pipeline.spec import Model, Task
 
 SIDES = ("user", "item")
 PRODUCTS_OF_WHOLE_TEXTS = 32
@@ -37,6 +37,14 @@ class NetworkShape:
     """Where there are sequences to read."""
     sides: dict[str, SideFeatures] = field(default_factory=dict)
     """Whose the features are, by `user` and `item`."""
+    given: tuple[int | None, ...] = ()
+    """Of each task the place of the one that it is given, if that is among them."""
+
+    def of_tasks(self, tasks: Sequence[Task]) -> NetworkShape:
+        """The same inputs for a network of these tasks."""
+        places = {task.name: place for place, task in enumerate(tasks)}
+        given = tuple(places.get(task.given or "") for task in tasks)
+        return replace(self, outputs=tuple(task.outputs for task in tasks), given=given)
 
 
 @dataclass(frozen=True)
@@ -157,12 +165,19 @@ class Interaction(nn.Module):
 class Representation(nn.Module):
     """Embeds the inputs. Ids and texts are optional; with a user and an item, their interaction is an input too."""
 
-    def __init__(self, model: Model, shape: NetworkShape, texts: Mapping[str, Tensor]) -> None:
-        """`texts`: as in MultiTaskNetwork."""
+    def __init__(
+        self, model: Model, shape: NetworkShape, texts: Mapping[str, Tensor], own_ids: bool = False
+    ) -> None:
+        """`texts`: as in MultiTaskNetwork; `own_ids`: as in Architecture."""
         super().__init__()
         self.ids = nn.ModuleDict()
         for name, size in shape.ids.items():
             self.ids[name] = IdEmbedding(size, model.id_dimension, model.id_dropout)
+        self.own = nn.ModuleDict()
+        """By id, the embeddings that single tasks have to themselves, side by side."""
+        own = model.id_dimension * len(shape.outputs)
+        for name, size in shape.ids.items() if own_ids else ():
+            self.own[name] = IdEmbedding(size, own, model.id_dropout)
         self.categorical = CategoricalEmbedding(
             shape.fields, model.categorical_dimension, model.category_dropout
         )
@@ -172,11 +187,13 @@ class Representation(nn.Module):
             else None
         )
         self.texts = nn.ModuleDict()
+        self.text_widths = dict.fromkeys(SIDES, 0)
         of_side = {side: [Input(model.id_dimension)] if f"{side}_id" in self.ids else [] for side in SIDES}
         for table, vectors in texts.items():
             side, dimension = table.removesuffix("s"), model.text_dimension
             self.texts[side] = TextProjection(vectors, dimension) if dimension else FrozenText(vectors)
-            of_side[side].append(Input(dimension or vectors.shape[1], learned=dimension is not None))
+            self.text_widths[side] = dimension or vectors.shape[1]
+            of_side[side].append(Input(self.text_widths[side], learned=dimension is not None))
         user, item = (sum(part.width for part in of_side[side]) for side in SIDES)
         read = shape if model.interaction == "features" else replace(shape, sides={})
         columns = {side: feature_columns(read, side, model.categorical_dimension) for side in SIDES}
@@ -200,6 +217,7 @@ class Representation(nn.Module):
             Input(shape.numerics, learned=False),
             *of_side["user"],
             *of_side["item"],
+            *(Input(own) for _ in self.own),
             *map(Input, numbers + of_both),
         ]
         self.learned_of = {side: [part.learned for part in of_side[side]] for side in SIDES}
@@ -209,7 +227,9 @@ class Representation(nn.Module):
     @property
     def tables(self) -> list[nn.Parameter]:
         """The id tables, of which a batch touches few rows."""
-        return [embedding.get_parameter("table.weight") for embedding in self.ids.values()]
+        return [
+            embedding.get_parameter("table.weight") for embedding in (*self.ids.values(), *self.own.values())
+        ]
 
     def forward(self, rows: Rows) -> Parts:
         """[rows, width]."""
@@ -234,6 +254,7 @@ class Representation(nn.Module):
         """The first columns of the representation: of a user, of an item, or a number of both. A further kind of input
         also says in factored.py whose it is."""
         inputs = [self.categorical(rows.categorical), rows.numeric, *parts["user"], *parts["item"]]
+        inputs += [embedding(rows.ids[:, column]) for column, embedding in enumerate(self.own.values())]
         return [*inputs, self.numbers(rows.numeric)] if self.numbers else inputs
 
     def side(self, name: str, parts: Mapping[str, list[Tensor]], inputs: Sequence[Tensor]) -> Parts:

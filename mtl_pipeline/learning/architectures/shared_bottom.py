@@ -6,16 +6,17 @@ from torch import Tensor
 
 from mtl_pipeline.learning.architectures.base import Architecture
 from mtl_pipeline.learning.architectures.layers import MLP
+from mtl_pipeline.learning.architectures.layout import Layout
 from mtl_pipeline.spec import SharedBottomSettings
 
 
 class SharedBottom(Architecture):
     """One MLP whose output every task reads."""
 
-    def __init__(self, width: int, tasks: int, settings: SharedBottomSettings) -> None:
+    def __init__(self, layout: Layout, settings: SharedBottomSettings) -> None:
         super().__init__()
-        self.tasks = tasks
-        self.bottom = MLP([width, *settings.hidden], settings.dropout)
+        self.tasks = layout.tasks
+        self.bottom = MLP([layout.width, *settings.hidden], settings.dropout)
 
     def trunk(self, representation: Tensor) -> Tensor:
         return self.bottom(representation)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ from mtl_pipeline.learning.training.losses import (
     labelled_rows,
     loss_sums,
     start_at_base_rates,
-    task_losses,
+    training_losses,
 )
 from mtl_pipeline.learning.training.members import ROWS_AT_ONCE, Member
 from mtl_pipeline.learning.training.optimizers import make_optimizers
@@ -89,10 +89,11 @@ def fit_network(
     network = MultiTaskNetwork(spec.model, shape, dataset.text.tensors).to(device)
     network.representation.fit(train)
     start_at_base_rates(network, train.labels, tasks)
+    constant = constant_losses(train.labels, validation.labels, tasks)
+    train = replace(train, labels=network.architecture.training_labels(train.labels, tasks))
     shares = observed_shares(train.labels) if settings.loss_normalisation == "labels" else None
     balancer = BALANCERS[settings.weighting](tasks, shares).to(device)
     optimizers = make_optimizers(network, balancer, settings)
-    constant = constant_losses(train.labels, validation.labels, tasks)
 
     rows_per_round = len(train) * passes_per_epoch(len(train), settings.batch_size) // ROUNDS_PER_EPOCH
     run = Run(network, tasks, train, rows_per_round, spec.seed)
@@ -128,14 +129,15 @@ def fit_network(
 
 
 def network_shape(dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task], train: Rows) -> NetworkShape:
-    return NetworkShape(
+    inputs = NetworkShape(
         ids={name: len(dataset.encoder.vocabulary.get(name, ())) for name in spec.ids},
         fields=tuple(dataset.encoder.fields),
         numerics=train.numeric.shape[1],
-        outputs=tuple(task.outputs for task in tasks),
+        outputs=(),
         sequence=SequenceShape.of(spec),
         sides=dataset.encoder.sides,
     )
+    return inputs.of_tasks(tasks)
 
 
 def fit_members(
@@ -171,10 +173,10 @@ def train_on(
     total = torch.zeros(len(run.tasks), device=balancer.declared.device)
     for rows, batch in batches:
         with precision:
-            representation = run.network.representation(batch)
-            trunk = run.network.architecture.trunk(representation)
-            outputs = run.network.outputs_from(trunk, representation)
-        losses = task_losses(outputs, batch.labels, run.tasks)
+            read = run.network.read(batch)
+            trunk = run.network.architecture.trunk(read)
+            outputs = run.network.outputs_from(trunk, read)
+        losses = training_losses(run.network, outputs, batch.labels, run.tasks)
         total += losses.detach()
         if not (losses.is_cuda or losses.isfinite().all()):  # a GPU would have to be waited for
             raise Diverged(what_diverged(losses, batch, run))

@@ -29,6 +29,13 @@ def task_losses(outputs: Tensor, labels: Tensor, tasks: Sequence[Task]) -> Tenso
     return sums / counts.clamp(min=1)
 
 
+def training_losses(
+    network: MultiTaskNetwork, outputs: Tensor, labels: Tensor, tasks: Sequence[Task]
+) -> Tensor:
+    """As `task_losses`, of what the network's architecture trains on: `labels` are its training labels."""
+    return task_losses(network.architecture.training_outputs(outputs, tasks), labels, tasks)
+
+
 def loss_sums(outputs: Tensor, labels: Tensor, tasks: Sequence[Task]) -> tuple[Tensor, Tensor]:
     """Summed loss and number of observed labels of each task: float32 [tasks], float32 [tasks]."""
     observed = ~labels.isnan()

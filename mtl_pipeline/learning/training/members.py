@@ -94,8 +94,7 @@ def load_member(
 
     Raises RuntimeError where the weights are those of another network.
     """
-    of_tasks = replace(shape, outputs=tuple(task.outputs for task in tasks))
-    network = MultiTaskNetwork(model, of_tasks, texts)
+    network = MultiTaskNetwork(model, shape.of_tasks(tasks), texts)
     network.load_state_dict(weights)
     return replace(Member.of(network.to(device()), tasks), predicts=tuple(predicts))
 

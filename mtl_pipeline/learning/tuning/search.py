@@ -96,13 +96,13 @@ def tune(paths: PipelinePaths, spec: PipelineSpec, *, trials: int, log: Log = pr
     search, and when every trial diverged.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if not any(search_space(spec, architecture) for architecture in spec.tuning.architectures):
+    if not any(search_space(spec, architecture) for architecture in spec.compared_architectures):
         raise UserError("nothing to search: give a setting below tuning in defs.yaml a range or choices")
     dataset = Dataset(paths, spec)
     fingerprint = search_fingerprint(dataset, spec)
     storage = optuna.storages.RDBStorage(f"sqlite:///{paths.tuning_study / 'study.db'}")
     studies: dict[str, optuna.Study] = {
-        name: open_study(storage, f"{fingerprint}/{name}") for name in spec.tuning.architectures
+        name: open_study(storage, f"{fingerprint}/{name}") for name in spec.compared_architectures
     }
     resumed = sum(min(trials, len(counted_trials(study))) for study in studies.values())
     if resumed:

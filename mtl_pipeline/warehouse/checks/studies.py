@@ -43,7 +43,7 @@ def backtest_checks(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Check]
 
 def tuning_checks(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Check]:
     trials = parquet(paths.tuning / "trials.parquet")
-    architectures = ", ".join(f"({quote_literal(name)})" for name in spec.tuning.architectures)
+    architectures = ", ".join(f"({quote_literal(name)})" for name in spec.compared_architectures)
     yield Check(
         "budgets_equal",
         "Each architecture had equally many trials: the best of many is lower than the best of few by chance.",

@@ -22,6 +22,7 @@ class Run:
     network: MultiTaskNetwork
     tasks: Sequence[Task]
     train: Rows
+    """With the labels that the training loss reads."""
     rows_per_round: int
     """Rows trained on between two validation rounds."""
     seed: int

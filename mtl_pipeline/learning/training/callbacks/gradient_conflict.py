@@ -21,7 +21,7 @@ from torch import Tensor
 from mtl_pipeline.learning.data.encoding import Rows
 from mtl_pipeline.learning.data.samples import observed_samples
 from mtl_pipeline.learning.training.callbacks.base import Callback, Run
-from mtl_pipeline.learning.training.losses import task_losses
+from mtl_pipeline.learning.training.losses import training_losses
 
 SHARE_OF_PASSES = 0.04
 """Share of training's forward and backward passes that the measurement may cost at worst, with no row observed for two
@@ -46,7 +46,7 @@ class GradientConflict(Callback):
         if len(learning) < 2:
             return
         network.eval()
-        losses = task_losses(network(self.rows), self.rows.labels, tasks)
+        losses = training_losses(network, network(self.rows), self.rows.labels, tasks)
         cosines = gradient_cosines(losses[learning], network.shared_parameters)
         for one, other in combinations(range(len(learning)), 2):
             if (cosine := float(cosines[one, other])) == cosine:

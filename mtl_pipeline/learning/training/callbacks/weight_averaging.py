@@ -20,7 +20,8 @@ DECAY = 0.9
 
 
 class WeightAveraging(Callback):
-    """An exponential moving average of the parameters, shorter at first. The average is what is validated and kept.
+    """An exponential moving average of the parameters, shorter at first, and of the statistics that normalising layers
+    keep. The average is what is validated and kept.
 
     Of an id table only the rows that batches touched are looked at. A row's average then counts the time since it was
     last looked at as time at its new value, which for rows that batches seldom touch is what most of it will have been
@@ -29,10 +30,11 @@ class WeightAveraging(Callback):
 
     def start(self, run: Run) -> None:
         tables = run.network.representation.tables
+        places = {table.data_ptr() for table in tables}
         self.parameters = [
-            parameter.data
-            for parameter in run.network.parameters()
-            if not any(parameter is table for table in tables)
+            tensor
+            for tensor in run.network.state_dict().values()
+            if tensor.is_floating_point() and tensor.data_ptr() not in places
         ]
         self.averages = [parameter.clone() for parameter in self.parameters]
         self.tables = [TableAverage(table) for table in tables]
