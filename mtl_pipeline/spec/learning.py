@@ -7,6 +7,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field
 
 from mtl_pipeline.spec.base import SpecModel
+from mtl_pipeline.spec.weighting import WeightingSettings
 
 Architecture = Literal["shared_bottom", "mmoe", "ple"]
 Baseline = Literal["popularity", "linear", "boosted_trees", "single_task"]
@@ -14,7 +15,6 @@ Interaction = Literal["vectors", "features"]
 LossNormalisation = Literal["labels", "tasks"]
 Numbers = Literal["linear", "piecewise"]
 SequenceEncoder = Literal["mean", "target_attention", "transformer"]
-Weighting = Literal["static", "uncertainty"]
 Width = Annotated[int, Field(ge=1)]
 
 
@@ -83,11 +83,9 @@ SETTINGS: dict[str, type[SharedBottomSettings]] = {
 """By architecture. `Model` has the keys of all of them, so that architectures can be compared by changing one line."""
 
 
-class Training(SpecModel):
+class Training(WeightingSettings):
     """How the ranker is trained."""
 
-    weighting: Weighting = "uncertainty"
-    """How the tasks' losses are weighted: by `weight` alone, or also by learned uncertainty."""
     renamed = {"balance": "loss_normalisation"}
     loss_normalisation: LossNormalisation = "labels"
     """labels: every observed label has the same weight, so tasks observed more often count for more. tasks: every task
