@@ -12,6 +12,8 @@ from mtl_pipeline.spec.weighting import Weighting
 
 Count = Annotated[int, Field(ge=1)]
 Widths = Annotated[list[Count], Field(min_length=1)]
+BALANCED_BY: list[Weighting] = ["static", "uncertainty"]
+"""By default; a search among all methods would need many more trials."""
 
 
 class Range(SpecModel):
@@ -48,7 +50,7 @@ class Tuning(SpecModel):
     id_dropout: Range | None = Range(low=0.0, high=0.9)
     batch_size: list[Count] | None = Field(default=[1024, 2048, 4096], min_length=1)
     """Numbers of rows per step to try."""
-    weighting: list[Weighting] | None = Field(default=["static", "uncertainty"], min_length=1)
+    weighting: list[Weighting] | None = Field(default=BALANCED_BY, min_length=1)
     """Ways of balancing the tasks to try."""
     renamed = {"balance": "loss_normalisation"}
     loss_normalisation: list[LossNormalisation] | None = Field(default=None, min_length=1)

@@ -17,7 +17,7 @@ LATEST = 0.05
 
 
 class GradientBalancer(Balancer):
-    """Combines the gradients of the tasks' losses, times their declared weights, at the trunk. Layers below learn by the
+    """Combines the gradients of the tasks' losses, times declared weights, at the trunk. Layers below learn by the
     combined one, those of single tasks above by their plain ones. So does what gates read beside the trunk: by this
     narrow path, the representation gets plain gradients too.
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from mtl_pipeline.learning.balancing.gradients import GradientBalancer
 
 RIDGE = 1e-4
-"""On the squared lengths: gradients that point against each other have no agreement, and weights without bound."""
+"""By which squared lengths are raised: gradients that point against each other have no agreement, and no finite
+weights."""
 STEPS = 50
 
 
@@ -23,7 +24,7 @@ class Bargaining(GradientBalancer):
     """
 
     def combine(self, gramian: Tensor) -> np.ndarray:
-        gram = gramian.numpy() + RIDGE * np.eye(len(gramian))
+        gram = gramian.numpy() * (1 + RIDGE * np.eye(len(gramian)))
         weights = np.diag(gram) ** -0.5
         for _ in range(STEPS):
             slope = gram @ weights - 1 / weights
