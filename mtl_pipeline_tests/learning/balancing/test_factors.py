@@ -109,6 +109,7 @@ def test_famo_weights_by_the_logarithm_and_against_what_it_gained() -> None:
     gradients = [[1.0, 0.0], [0.0, 1.0]]
     # (1/2 / loss) over their sum, times two tasks
     assert step(balancer, [2.0, 0.5], gradients).below == pytest.approx([2 * 0.2, 3 * 2 * 0.8])
+    step(balancer, [0.0, 0.5], [[], [0.0, 1.0]])  # the first is absent, and its last loss stays in mind
     step(balancer, [1.0, 0.5], gradients)
     logits = balancer.get_parameter("logits")
     assert logits.grad is not None

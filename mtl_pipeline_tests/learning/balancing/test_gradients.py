@@ -45,6 +45,12 @@ def test_gradients_in_conflict_by_hand(name: str) -> None:
     assert found.towers == [1.0, 1.0], "a task's own layers learn by its own gradient"
 
 
+def test_cagrad_stays_in_its_ball_where_both_gain_as_much() -> None:
+    """(1.2, 1) and (-1, 1) gain as much on (0, y); mean (.1, 1), radius √(.25 · 1.01): so y - 1 = √(.2525 - .01)."""
+    found = step(balancer_of("cagrad", 1.0, 1.0, conflict_aversion=0.5), LOSSES, [[1.2, 1.0], [-1.0, 1.0]])
+    assert found.below == pytest.approx([0.0, 2 * (1 + sqrt(0.2425)) / 1.5], abs=1e-3)
+
+
 @pytest.mark.parametrize("name", GRADIENT_METHODS)
 def test_gradients_without_conflict_and_as_long_are_added(name: str) -> None:
     assert step(balancer_of(name, 1.0, 1.0), LOSSES, [[0.0, 3.0], [3.0, 0.0]]).below == pytest.approx(
@@ -90,10 +96,19 @@ def test_declared_weights_multiply_gradients_and_the_log_tells_a_moving_average(
 
 
 @pytest.mark.parametrize("name", GRADIENT_METHODS)
-def test_gradients_that_cancel_or_are_not_finite_are_survived(name: str) -> None:
+def test_a_task_without_a_gradient_has_no_say(name: str) -> None:
+    found = step(balancer_of(name, 1.0, 1.0, 1.0), [*LOSSES, 0.5], [*CONFLICT, [0.0, 0.0]])
+    assert found.below == pytest.approx(step(balancer_of(name, 1.0, 1.0), LOSSES, CONFLICT).below)
+
+
+@pytest.mark.parametrize("name", GRADIENT_METHODS)
+def test_gradients_that_cancel_or_overflow_are_survived(name: str) -> None:
     opposite = step(balancer_of(name, 1.0, 1.0), LOSSES, [[1.0, 0.0], [-1.0, 0.0]])
     assert opposite.below == pytest.approx([0.0, 0.0], abs=1e-3)
-    step(balancer_of(name, 1.0, 1.0), LOSSES, [[1.0, 0.0], [float("nan"), 0.0]])
+    assert step(balancer_of(name, 1.0, 1.0), LOSSES, [[0.0, 1.0], [1e30, 0.0]]).below == [
+        pytest.approx(1e30),
+        1.0,
+    ]
 
 
 class Sum(GradientBalancer):
