@@ -56,6 +56,8 @@ class GradientBalancer(Balancer):
 
 
 def square_root(gramian: Tensor) -> np.ndarray:
-    """A matrix R [n, n] with RᵀR = Gramian: gradients in as few coordinates as there are tasks."""
-    lengths, directions = np.linalg.eigh(gramian.numpy())
-    return np.sqrt(lengths.clip(min=0))[:, None] * directions.T
+    """A matrix R [n, n] with RᵀR = Gramian: gradients in as few coordinates as there are tasks. By way of cosines,
+    so that short ones keep their digits beside long ones."""
+    lengths = gramian.diagonal().sqrt().numpy()
+    values, vectors = np.linalg.eigh(gramian.numpy() / np.outer(lengths, lengths))
+    return np.sqrt(values.clip(min=0))[:, None] * vectors.T * lengths
