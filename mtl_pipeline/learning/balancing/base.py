@@ -70,8 +70,9 @@ def observed_shares(labels: Tensor) -> Tensor:
 
 
 def trunk_gradients(losses: Tensor, shared: Tensor) -> Tensor:
-    """The gradient of each loss at the trunk, flat: float32 [tasks, elements]; 0 of a loss that does not reach it."""
+    """The gradient of each loss at the trunk, flat: float32 [tasks, elements], also of a trunk of lower precision; 0 of
+    a loss that does not reach it."""
     gradients = [
         torch.autograd.grad(loss, shared, retain_graph=True, materialize_grads=True)[0] for loss in losses
     ]
-    return torch.stack(gradients).flatten(1)
+    return torch.stack(gradients).flatten(1).float()

@@ -44,7 +44,7 @@ class GradientBalancer(Balancer):
             theirs = gramian[among][:, among]
             weights[among] = torch.as_tensor(self.combine(theirs / theirs.diagonal().mean()))
         weights, balanced = weights.to(gradients), balanced.to(gradients.device)
-        combined = (weights @ gradients).view_as(shared)
+        combined = (weights @ gradients).view_as(shared).to(shared.dtype)
         replaced = shared.register_hook(lambda plain: combined)
         weighted.sum().backward()
         replaced.remove()

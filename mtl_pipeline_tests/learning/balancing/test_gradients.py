@@ -123,7 +123,8 @@ def test_to_put_the_sum_together_from_gradients_trains_as_the_sum_does(
     prepared: TinyPipeline, monkeypatch: pytest.MonkeyPatch, architecture: str
 ) -> None:
     """So the trunk is what all that tasks share lies below, and the gradient there replaces the plain one."""
-    training = prepared.spec.training.model_copy(update={"weighting": "static", "epochs": 1})
+    settings = {"weighting": "static", "epochs": 1, "precision": "float32"}
+    training = prepared.spec.training.model_copy(update=settings)
     model = prepared.spec.model.model_copy(update={"architecture": architecture})
     spec = prepared.spec.model_copy(update={"training": training, "model": model})
     dataset = Dataset(prepared.paths, spec)
