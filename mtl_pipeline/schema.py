@@ -50,6 +50,8 @@ class Key:
     meaning: str
     section: Section | None
     """The mapping below the key, or that the items of its list are."""
+    choices: dict[str, str]
+    """What each value does, where that takes a table."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,8 @@ def read_key(name: str, part: dict[str, Any], definitions: dict[str, Any], path:
     if "$ref" in mapping:
         section = read_section(definitions[mapping["$ref"].rpartition("/")[2]], definitions, here)
     meaning = one_line(part) or (section.meaning if section else "")
-    return Key(name, type_in_words(part), required, part.get("default"), meaning, section)
+    choices = dict(zip(part.get("enum", []), part.get("enumDescriptions", []), strict=False))
+    return Key(name, type_in_words(part), required, part.get("default"), meaning, section, choices)
 
 
 def type_in_words(part: dict[str, Any]) -> str:
@@ -153,6 +156,10 @@ def section_lines(section: Section) -> Iterator[str]:
     for key in section.keys:
         if key.section:
             yield from section_lines(key.section)
+        if key.choices:
+            yield f"### Values of `{section.path}.{key.name}`\n\n| value | meaning |\n| --- | --- |"
+            yield from (f"| `{value}` | {meaning} |" for value, meaning in key.choices.items())
+            yield ""
 
 
 def default_in_words(key: Key) -> str:

@@ -41,3 +41,4 @@ from mtl_pipeline.spec.sections import (
 )
 from mtl_pipeline.spec.tasks import BAD_WORDS, Task
 from mtl_pipeline.spec.tuning import LogRange, Tuning
+from mtl_pipeline.spec.weighting import WeightingSettings

@@ -7,18 +7,16 @@ from typing import Literal, get_args
 from pydantic import Field
 
 from mtl_pipeline.spec.base import SpecModel
+from mtl_pipeline.spec.weighting import WeightingSettings
 
 Baseline = Literal["popularity", "linear", "boosted_trees", "single_task"]
 LossNormalisation = Literal["labels", "tasks"]
 Precision = Literal["auto", "float32", "bfloat16"]
-Weighting = Literal["static", "uncertainty"]
 
 
-class Training(SpecModel):
+class Training(WeightingSettings):
     """How the ranker is trained."""
 
-    weighting: Weighting = "uncertainty"
-    """How the tasks' losses are weighted: by `weight` alone, or also by learned uncertainty."""
     renamed = {"balance": "loss_normalisation"}
     loss_normalisation: LossNormalisation = "labels"
     """labels: every observed label has the same weight, so tasks observed more often count for more. tasks: every task

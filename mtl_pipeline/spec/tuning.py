@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from mtl_pipeline.spec.architectures import SETTINGS, Architecture, Model, Numbers
 from mtl_pipeline.spec.base import SpecError, SpecModel, refuse_repeats
-from mtl_pipeline.spec.learning import LossNormalisation, Weighting
+from mtl_pipeline.spec.learning import LossNormalisation
+from mtl_pipeline.spec.weighting import Weighting
 
 Count = Annotated[int, Field(ge=1)]
 Widths = Annotated[list[Count], Field(min_length=1)]
+BALANCED_BY: list[Weighting] = ["static", "uncertainty"]
+"""By default; a search among all methods would need many more trials."""
 
 
 class Range(SpecModel):
@@ -49,8 +52,8 @@ class Tuning(SpecModel):
     id_dropout: Range | None = Range(low=0.0, high=0.9)
     batch_size: list[Count] | None = Field(default=[1024, 2048, 4096], min_length=1)
     """Numbers of rows per step to try."""
-    weighting: list[Weighting] | None = Field(default=list(get_args(Weighting)), min_length=1)
-    """Ways of weighting the tasks' losses to try."""
+    weighting: list[Weighting] | None = Field(default=BALANCED_BY, min_length=1)
+    """Ways of balancing the tasks to try."""
     renamed = {"balance": "loss_normalisation"}
     loss_normalisation: list[LossNormalisation] | None = Field(default=None, min_length=1)
     """Normalisations of the loss to try. Not searched by default: the search's score weights all tasks equally."""

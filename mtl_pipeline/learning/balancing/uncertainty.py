@@ -18,8 +18,7 @@ class UncertaintyWeighting(Balancer):
 
     scale: Tensor
 
-    def __init__(self, tasks: Sequence[Task], shares: Tensor | None = None) -> None:
-        super().__init__(tasks, shares)
+    def remember(self, tasks: Sequence[Task]) -> None:
         self.log_variance = nn.Parameter(torch.zeros(len(tasks)))
         self.register_buffer("scale", torch.tensor([KINDS[task.kind].noise_scale for task in tasks]))
 

@@ -22,7 +22,7 @@ from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.architectures.parts import learned
 from mtl_pipeline.learning.architectures.representation import NetworkShape
 from mtl_pipeline.learning.architectures.sequences.base import SequenceShape
-from mtl_pipeline.learning.balancing import BALANCERS, Balancer
+from mtl_pipeline.learning.balancing import Balancer, make_balancer
 from mtl_pipeline.learning.balancing.base import observed_shares
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.data.encoding import Rows
@@ -92,7 +92,7 @@ def fit_network(
     constant = constant_losses(train.labels, validation.labels, tasks)
     train = replace(train, labels=network.architecture.training_labels(train.labels, tasks))
     shares = observed_shares(train.labels) if settings.loss_normalisation == "labels" else None
-    balancer = BALANCERS[settings.weighting](tasks, shares).to(device)
+    balancer = make_balancer(tasks, shares, settings).to(device)
     optimizers = make_optimizers(network, balancer, settings)
 
     rows_per_round = len(train) * passes_per_epoch(len(train), settings.batch_size) // ROUNDS_PER_EPOCH
@@ -120,6 +120,7 @@ def fit_network(
         log(describe_round(rounds[-1], tasks, settings.epochs, len(train), run.seconds))
         for callback in callbacks:
             callback.after_round(rounds[-1])
+        balancer.after_round(torch.from_numpy(train_losses).to(device), run.frozen)
         checkpoint.save()
     checkpoint.save(last=True)
     log(why_stopped(rounds[-1], settings.epochs))
