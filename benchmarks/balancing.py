@@ -16,12 +16,14 @@ import numpy as np
 import torch
 
 from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
+from mtl_pipeline.learning.architectures.parts import learned
 from mtl_pipeline.learning.architectures.representation import NetworkShape
 from mtl_pipeline.learning.balancing import BALANCERS, make_balancer
 from mtl_pipeline.learning.balancing.factors import STEPS_BETWEEN
 from mtl_pipeline.learning.data.encoding import CategoricalField, Rows
 from mtl_pipeline.learning.training.losses import task_losses
 from mtl_pipeline.learning.training.optimizers import make_optimizers
+from mtl_pipeline.learning.training.precision import mixed_precision
 from mtl_pipeline.spec import Model, Task, Training
 
 ROWS, IDS, FIELDS, NUMBERS = 2_048, 5_000, 5, 40
@@ -49,14 +51,17 @@ def stepper(weighting: str, architecture: str, rows: Rows) -> Callable[[], None]
     network = MultiTaskNetwork(Model.model_validate({"architecture": architecture}), shape, {"items": texts})
     balancer = make_balancer(TASKS, None, settings)
     optimizers = make_optimizers(network, balancer, settings)
+    precision = mixed_precision(torch.device("cpu"), settings.precision)
 
     def step() -> None:
-        representation = network.representation(rows)
-        trunk = network.architecture.trunk(representation)
-        losses = task_losses(network.outputs_from(trunk, representation), rows.labels, TASKS)
+        with precision:
+            read = network.read(rows)
+            trunk = network.architecture.trunk(read)
+            outputs = network.outputs_from(trunk, read)
+        losses = task_losses(outputs, rows.labels, TASKS)
         for optimizer in optimizers:
             optimizer.zero_grad()
-        balancer.backward(losses, trunk)
+        balancer.backward(losses, learned(trunk))
         for optimizer in optimizers:
             optimizer.step()
 

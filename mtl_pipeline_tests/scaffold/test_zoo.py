@@ -29,7 +29,8 @@ Write = Callable[[Path], object]
 
 @dataclass(frozen=True)
 class Log:
-    """The same made-up shop, to be written in many ways: people click on what comes from their country."""
+    """The same made-up shop, to be written in many ways: people click on what comes from their country,
+    and buy what is cheap."""
 
     users: pl.DataFrame
     items: pl.DataFrame
@@ -56,7 +57,8 @@ def shop() -> Log:
         user, item = chance.randrange(USERS), chance.randrange(ITEMS)
         click = int(chance.random() < (0.8 if user % 3 == item % 3 else 0.2))
         time = start + timedelta(hours=number)
-        rows.append((user + 1, f"A{item:02}", time, click, click * int(chance.random() < 0.5)))
+        purchase = click * int(chance.random() < (0.85 if item < ITEMS / 2 else 0.15))
+        rows.append((user + 1, f"A{item:02}", time, click, purchase))
     columns = ["userId", "sku", "shownAt", "click", "purchase"]
     return Log(users, items, pl.DataFrame(rows, schema=columns, orient="row"))
 
