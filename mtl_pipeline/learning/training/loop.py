@@ -10,7 +10,7 @@ improving is frozen at its best round while the others go on (see callbacks/task
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -85,7 +85,7 @@ def fit_network(
     scale = label_scale(dataset.train.labels[:, columns], tasks)
     train = labelled_rows(dataset.train, columns, scale).to(device)
     validation = labelled_rows(dataset.validation, columns, scale).to(device)
-    shape = network_shape(dataset, spec, tasks, train)
+    shape = network_shape(dataset, spec, tasks)
     network = MultiTaskNetwork(spec.model, shape, dataset.text.tensors).to(device)
     network.representation.fit(train)
     start_at_base_rates(network, train.labels, tasks)
@@ -127,11 +127,11 @@ def fit_network(
     return Fit(ranker, shape, rounds, rounds[early_stopping.best_round[MEAN]], len(train), run.seconds)
 
 
-def network_shape(dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task], train: Rows) -> NetworkShape:
+def network_shape(dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task]) -> NetworkShape:
     return NetworkShape(
         ids={name: len(dataset.encoder.vocabulary.get(name, ())) for name in spec.ids},
         fields=tuple(dataset.encoder.fields),
-        numerics=train.numeric.shape[1],
+        numerics=len(dataset.encoder.numeric_names),
         outputs=tuple(task.outputs for task in tasks),
         sequence=SequenceShape.of(spec),
         sides=dataset.encoder.sides,
@@ -158,7 +158,7 @@ def fit_members(
 
 
 def train_on(
-    batches: Sequence[tuple[Tensor, Rows]],
+    batches: Iterable[tuple[Tensor, Rows]],
     run: Run,
     balancer: Balancer,
     optimizers: Sequence[torch.optim.Optimizer],
@@ -169,6 +169,7 @@ def train_on(
     run.network.train()
     precision = mixed_precision(balancer.declared.device, settings.precision)
     total = torch.zeros(len(run.tasks), device=balancer.declared.device)
+    steps = 0
     for rows, batch in batches:
         with precision:
             representation = run.network.representation(batch)
@@ -191,7 +192,8 @@ def train_on(
             optimizer.step()
         for callback in callbacks:
             callback.after_step()
-    return (total / max(1, len(batches))).cpu().numpy()
+        steps += 1
+    return (total / max(1, steps)).cpu().numpy()
 
 
 def validate(run: Run, validation: Rows, constant: np.ndarray, callbacks: Sequence[Callback]) -> np.ndarray:
