@@ -25,6 +25,7 @@ import pyarrow as pa
 
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.training.callbacks.base import Callback, Run
+from mtl_pipeline.learning.training.callbacks.gradient_conflict import GradientConflict
 from mtl_pipeline.learning.training.loop import fit_network
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import publish_folder
@@ -108,7 +109,7 @@ def measure(paths: PipelinePaths, way: str, steps: int) -> dict:
         Clock(steps),
     )
     try:
-        fit_network(Dataset(paths, spec), spec, spec.tasks, lambda line: None, [clock])
+        fit_network(Dataset(paths, spec), spec, spec.tasks, lambda line: None, [GradientConflict(), clock])
     except Enough:
         seconds = time.perf_counter() - clock.started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3

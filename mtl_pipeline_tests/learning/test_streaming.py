@@ -96,6 +96,17 @@ def test_a_thinned_split_is_the_same(small_groups: TinyPipeline) -> None:
     assert equal(stream[torch.arange(250)], memory[torch.arange(250)])
 
 
+def test_a_task_with_few_labels_is_learned_in_memory(small_groups: TinyPipeline) -> None:
+    """Else all of the file would be read in each epoch for few rows."""
+    memory, stream = both(small_groups)
+    some = stream.labels.clone()
+    some[torch.arange(len(some)) % 10 > 0] = float("nan")
+    few = replace(stream, most=len(some) // 5).labelled(some)
+    assert isinstance(few, Rows)
+    assert equal(few, memory.labelled(some))
+    assert isinstance(stream.labelled(some), StreamedRows)
+
+
 def epoch(batches: Batches) -> tuple[list[torch.Tensor], list[Rows]]:
     drawn = [batch for _ in range(ROUNDS_PER_EPOCH) for batch in batches.draw()]
     return [numbers for numbers, _ in drawn], [rows for _, rows in drawn]

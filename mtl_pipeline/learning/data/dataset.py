@@ -115,7 +115,9 @@ class Dataset:
         """In memory, unless they are more than `training.rows_in_memory`."""
         if self.examples.select(IS_TRAIN.sum()).collect().item() <= self.rows_in_memory:
             return self.encode(self.split("train"))
-        return StreamedRows.of(self.lines, IS_TRAIN & self.kept, self.encoder, self.chosen)
+        return StreamedRows.of(
+            self.lines, IS_TRAIN & self.kept, self.encoder, self.chosen, self.rows_in_memory
+        )
 
     @cached_property
     def validation(self) -> Rows:

@@ -20,13 +20,12 @@ import torch
 from torch import Tensor
 
 from mtl_pipeline.learning.data.encoding import Chosen, FeatureEncoder, Rows
-from mtl_pipeline.learning.data.samples import drawn_rows
 from mtl_pipeline.publishing import DESCRIPTORS
 
 ROWS_AT_ONCE = 1 << 20
 """Rows that are shuffled together: 8 row groups as DuckDB writes them. Two such buffers are in memory, the one that is
 trained on and the one that is being read, and the latter's raw values."""
-SAMPLE, SAMPLE_SEED = 1_000_000, 0
+SAMPLE = 1_000_000
 
 Pieces = Callable[[int, int], Iterator[tuple[Tensor, Rows]]]
 """From one place of an epoch's order up to before another: row numbers, int64 [rows of a piece], and the rows."""
@@ -49,7 +48,7 @@ class TrainingRows(Protocol):
 
     def to(self, device: torch.device) -> Self: ...
 
-    def labelled(self, labels: Tensor) -> Self:
+    def labelled(self, labels: Tensor) -> TrainingRows:
         """Those with any of these labels, which replace their own: float32 [rows, tasks], NaN where not observed."""
 
     def shuffled(self, passes: int, batch_size: int) -> Pieces:
@@ -91,10 +90,12 @@ class StreamedRows:
     """int32 [rows], rising: where each lies in the file."""
     labels: Tensor
     """float32 [rows, tasks]: as in `Rows`."""
+    most: int
+    """No more than so many are held in memory instead."""
 
     @classmethod
     def of(
-        cls, source: ParquetLines, kept: pl.Expr, encoder: FeatureEncoder, chosen: Chosen | None
+        cls, source: ParquetLines, kept: pl.Expr, encoder: FeatureEncoder, chosen: Chosen | None, most: int
     ) -> StreamedRows:
         """The lines that are `kept`; reads the columns that this needs, and the labels."""
         lines, labels = [], []
@@ -103,7 +104,7 @@ class StreamedRows:
             frame = numbered.filter(kept).select(pl.col("line").cast(pl.Int32), *encoder.tasks).collect()
             lines.append(torch.from_numpy(frame["line"].to_numpy(writable=True)))
             labels.append(encoder.labels(frame))
-        return cls(source, encoder, chosen, torch.cat(lines), torch.cat(labels))
+        return cls(source, encoder, chosen, torch.cat(lines), torch.cat(labels), most)
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -132,9 +133,10 @@ class StreamedRows:
         chosen = self.chosen.to(device) if self.chosen else None
         return replace(self, labels=self.labels.to(device), chosen=chosen)
 
-    def labelled(self, labels: Tensor) -> StreamedRows:
+    def labelled(self, labels: Tensor) -> TrainingRows:
         some = (~labels.isnan()).any(1)
-        return replace(self, lines=self.lines[some.cpu()], labels=labels[some])
+        found = replace(self, lines=self.lines[some.cpu()], labels=labels[some])
+        return found if len(found) > self.most else found[torch.arange(len(found))]
 
     def shuffled(self, passes: int, batch_size: int) -> Pieces:
         numbers = torch.searchsorted(self.lines, self.source.groups)
@@ -155,7 +157,9 @@ class StreamedRows:
         )
 
     def sample(self) -> Rows:
-        return self[torch.from_numpy(drawn_rows(np.arange(len(self)), SAMPLE, SAMPLE_SEED))]
+        random = np.random.default_rng(0)
+        drawn = random.choice(len(self), min(SAMPLE, len(self)), replace=False, shuffle=False)
+        return self[torch.from_numpy(np.sort(drawn))]
 
     def read_ahead(self, pieces: Iterator[Tensor]) -> Iterator[tuple[Tensor, Rows]]:
         """Each piece with its rows, while the next one is read."""

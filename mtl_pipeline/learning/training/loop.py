@@ -26,6 +26,7 @@ from mtl_pipeline.learning.balancing import BALANCERS, Balancer
 from mtl_pipeline.learning.balancing.base import observed_shares
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.data.encoding import Rows
+from mtl_pipeline.learning.data.streaming import TrainingRows
 from mtl_pipeline.learning.training.batches import ROUNDS_PER_EPOCH, Batches, passes_per_epoch
 from mtl_pipeline.learning.training.callbacks.base import Callback, Run
 from mtl_pipeline.learning.training.callbacks.task_early_stopping import MEAN, TaskEarlyStopping
@@ -196,7 +197,9 @@ def train_on(
     return (total / max(1, steps)).cpu().numpy()
 
 
-def validate(run: Run, validation: Rows, constant: np.ndarray, callbacks: Sequence[Callback]) -> np.ndarray:
+def validate(
+    run: Run, validation: TrainingRows, constant: np.ndarray, callbacks: Sequence[Callback]
+) -> np.ndarray:
     """Mean validation loss of each task: float [tasks], 0 where no label is observed. May raise Diverged."""
     with ExitStack() as stack:
         for callback in callbacks:

@@ -6,7 +6,6 @@ A label that was not observed neither counts nor moves a gradient.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -54,10 +53,7 @@ def label_scale(labels: Tensor, tasks: Sequence[Task]) -> LabelScale:
     return LabelScale(mean, standard_deviation)
 
 
-Some = TypeVar("Some", bound=TrainingRows)
-
-
-def labelled_rows(rows: Some, columns: list[int], scale: LabelScale) -> Some:
+def labelled_rows(rows: TrainingRows, columns: list[int], scale: LabelScale) -> TrainingRows:
     """The rows on which at least one of the tasks is observed, with the labels of these tasks only, standardised."""
     labels = rows.labels[:, columns]
     return rows.labelled(labels.sub_(torch.tensor(scale.mean)).div_(torch.tensor(scale.standard_deviation)))
