@@ -1,4 +1,4 @@
-"""Joint training: one loop over contiguous tensors, stopped by validation.
+"""Joint training: one loop over batches of contiguous tensors, stopped by validation.
 
 The validation score is the mean over tasks of loss / loss of a constant answer, so that a task with large numbers does
 not decide alone when to stop. Scores of rounds are measured before calibration.
