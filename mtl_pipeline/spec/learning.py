@@ -23,6 +23,9 @@ class Training(WeightingSettings):
     has the same weight, however few labels it has."""
     rows: int | None = Field(default=None, ge=1)
     """From how many training rows all models learn at most, drawn by a hash; by default from all."""
+    rows_in_memory: int = Field(default=10_000_000, ge=1)
+    """A training split of more rows is read again in every epoch instead of being held in memory, and shuffled among a
+    million rows at a time."""
     epochs: int = Field(default=20, ge=1)
     """Passes over the training split, at most."""
     patience: int = Field(default=4, ge=1)

@@ -145,7 +145,9 @@ def vectors_read(path: Path) -> tuple:
 
 def examples_read(paths: PipelinePaths, spec: PipelineSpec) -> tuple:
     dataset = Dataset(paths, spec)
-    return dataset.fingerprint, *map(rows, (dataset.examples, dataset.statistics, dataset.vocabulary))
+    return dataset.fingerprint, *map(
+        rows, (dataset.examples.collect(), dataset.statistics, dataset.vocabulary)
+    )
 
 
 def model_read(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mtl_pipeline.learning.data.dataset import Dataset
+from mtl_pipeline.learning.data.encoding import Rows
 from mtl_pipeline.learning.training import checkpoint
 from mtl_pipeline.learning.training.callbacks.base import Callback
 from mtl_pipeline.learning.training.checkpoint import Checkpoints
@@ -144,6 +145,7 @@ def test_a_short_training_writes_none(prepared: TinyPipeline, tmp_path: Path) ->
 def test_a_loss_that_is_not_finite_stops_at_its_batch(prepared: TinyPipeline) -> None:
     spec = declared(prepared)
     dataset = Dataset(prepared.paths, spec)
+    assert isinstance(dataset.train, Rows)
     dataset.train.numeric[7] = float("inf")
     with pytest.raises(Diverged, match=r"diverged in round 1: .* the largest lies inf standard deviations"):
         fit_network(dataset, spec, spec.tasks, lambda line: None)

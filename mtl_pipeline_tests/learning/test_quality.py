@@ -22,7 +22,9 @@ def test_peers_get_every_training_row_and_no_label_of_a_test_row(prepared: TinyP
     assert np.array_equal(labels[held_out.validation], dataset.validation.labels.numpy(), equal_nan=True)
     assert np.array_equal(arrays["train/labels"], dataset.train.labels.numpy(), equal_nan=True)
     widths = {split: arrays[f"{split}/numeric"].shape[1] for split in ("train", "held_out")}
-    assert widths["train"] == widths["held_out"] > dataset.train.numeric.shape[1], "components of the texts"
+    assert widths["train"] == widths["held_out"] > dataset.validation.numeric.shape[1], (
+        "components of the texts"
+    )
     assert sum(field["slots"] for field in fields["categorical"]) == arrays["train/categorical"].shape[1]
 
 

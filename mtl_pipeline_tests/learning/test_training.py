@@ -45,8 +45,9 @@ def test_bins_of_numbers_are_those_of_training_and_saved_with_the_model(prepared
     ranker, _ = load_ranker(prepared.paths.model, spec, dataset.text)
     numbers = ranker.network.representation.numbers
     assert numbers is not None
-    assert torch.equal(numbers.edges.cpu()[:, 0], dataset.train.numeric.amin(0))
-    assert torch.equal(numbers.edges.cpu()[:, -1], dataset.train.numeric.amax(0))
+    train = dataset.encode(dataset.split("train"))
+    assert torch.equal(numbers.edges.cpu()[:, 0], train.numeric.amin(0))
+    assert torch.equal(numbers.edges.cpu()[:, -1], train.numeric.amax(0))
 
 
 @pytest.mark.parametrize("clip", [True, False])

@@ -16,6 +16,7 @@ from mtl_pipeline.learning.architectures.parts import Parts
 from mtl_pipeline.learning.architectures.sequences import SEQUENCE_ENCODERS
 from mtl_pipeline.learning.architectures.sequences.base import SequenceShape
 from mtl_pipeline.learning.data.encoding import CategoricalField, Rows, SideFeatures
+from mtl_pipeline.learning.data.streaming import TrainingRows
 from mtl_pipeline.spec import Model, Task
 
 SIDES = ("user", "item")
@@ -282,12 +283,14 @@ class Representation(nn.Module):
         parts += [self.texts["item"](text[:, 0])] if "item" in self.texts else []
         return torch.cat(parts, 1)
 
-    def fit(self, train: Rows) -> None:
+    def fit(self, train: TrainingRows) -> None:
         """Take from the training rows what is not learned by gradients: the bins of numbers, the scale of labels."""
+        if self.numbers or self.sequence:
+            sample = train.sample()
         if self.numbers:
-            self.numbers.fit(train.numeric)
+            self.numbers.fit(sample.numeric)
         if self.sequence:
-            self.sequence.fit(train)
+            self.sequence.fit(sample)
 
     @contextmanager
     def texts_kept(self, rows: int) -> Iterator[None]:

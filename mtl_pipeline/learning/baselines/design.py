@@ -22,9 +22,10 @@ class DesignMatrix:
         self.fields: list[CategoricalField] = dataset.encoder.fields
         self.components = [
             text_components(
-                dataset.text.tables[table].vectors, dataset.train.text[:, column].unique().numpy()
+                dataset.text.tables[table].vectors,
+                dataset.encoder.text_row(dataset.trained_on(name), name).unique().sort().to_numpy(),
             )
-            for column, table in enumerate(spec.text_tables)
+            for table, name in zip(spec.text_tables, dataset.encoder.text_ids, strict=True)
         ]
 
     def build(self, rows: Rows) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import torch
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.data.encoding import FeatureEncoder, Rows, list_slots
 from mtl_pipeline.learning.data.samples import drawn_rows
+from mtl_pipeline.learning.data.streaming import ParquetLines, StreamedRows, TrainingRows
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import folder_fingerprint, reading
 from mtl_pipeline.spec import PipelineSpec
@@ -53,23 +54,37 @@ class TextVectors:
         }
 
 
+IS_TRAIN = pl.col("split") == "train"
+
+
 class Dataset:
-    """Examples by split, with the encoder that the training split defines."""
+    """Examples by split, with the encoder that the training split defines. Rows are read when they are asked for."""
 
     def __init__(self, paths: PipelinePaths, spec: PipelineSpec) -> None:
         with reading(paths.examples) as folder:
             self.fingerprint = folder_fingerprint(folder)
-            self.examples = thinned(pl.read_parquet(folder / "examples.parquet"), spec)
+            self.lines = ParquetLines((folder / "examples.parquet").open("rb"))
             self.statistics = pl.read_parquet(folder / "statistics.parquet")
             self.vocabulary = pl.read_parquet(folder / "vocabulary.parquet")
             chosen = read_chosen(folder, spec)
+        self.kept = ~IS_TRAIN | drawn(self.lines.all, spec)
+        self.rows_in_memory = spec.training.rows_in_memory
         self.text = TextVectors.read(paths, spec)
-        self.slots = list_slots(self.examples.filter(pl.col("split") == "train"))
+        self.slots = list_slots(self.examples.filter(IS_TRAIN))
         self.encoder = FeatureEncoder(spec, self.statistics, self.vocabulary, self.slots, self.text.ids)
         self.chosen = self.encoder.encode_chosen(chosen)
 
+    @property
+    def examples(self) -> pl.LazyFrame:
+        """All of them, but for those that `training.rows` leaves out."""
+        return self.lines.all.filter(self.kept)
+
     def split(self, *names: str) -> pl.DataFrame:
-        return self.examples.filter(pl.col("split").is_in(names))
+        return self.examples.filter(pl.col("split").is_in(names)).collect()
+
+    def trained_on(self, column: str) -> pl.Series:
+        """The values of a column of the training split, each once."""
+        return self.examples.filter(IS_TRAIN).select(pl.col(column).unique()).collect().to_series()
 
     def without_text(self, spec: PipelineSpec) -> Dataset:
         """The same examples, encoded alike, for a network that gets no text vectors and nothing made of them."""
@@ -77,7 +92,7 @@ class Dataset:
         blind.text = TextVectors({})
         if spec.text_relations:
             nothing = (pl.lit(None, pl.Float64).alias(name) for name in spec.text_relations)
-            blind.examples = self.examples.with_columns(nothing)
+            blind.lines = replace(self.lines, replaced=tuple(nothing))
             for rows in ("train", "validation"):
                 blind.__dict__.pop(rows, None)
         return blind
@@ -96,8 +111,13 @@ class Dataset:
         return thinned
 
     @cached_property
-    def train(self) -> Rows:
-        return self.encode(self.split("train"))
+    def train(self) -> TrainingRows:
+        """In memory, unless they are more than `training.rows_in_memory`."""
+        if self.examples.select(IS_TRAIN.sum()).collect().item() <= self.rows_in_memory:
+            return self.encode(self.split("train"))
+        return StreamedRows.of(
+            self.lines, IS_TRAIN & self.kept, self.encoder, self.chosen, self.rows_in_memory
+        )
 
     @cached_property
     def validation(self) -> Rows:
@@ -117,12 +137,13 @@ class Dataset:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def thinned(examples: pl.DataFrame, spec: PipelineSpec) -> pl.DataFrame:
-    """With at most `training.rows` rows of the training split."""
+def drawn(examples: pl.LazyFrame, spec: PipelineSpec) -> pl.Expr:
+    """Whether a row of the training split is one of the `training.rows` with the lowest hashes."""
     if spec.training.rows is None:
-        return examples
-    drawn = pl.col("example_id").hash(spec.seed).rank("ordinal").over("split") <= spec.training.rows
-    return examples.filter((pl.col("split") != "train") | drawn)
+        return pl.lit(True)
+    hashed = pl.col("example_id").hash(spec.seed)
+    lowest = examples.filter(IS_TRAIN).select(hashed.bottom_k(spec.training.rows)).max().collect().item()
+    return hashed <= pl.lit(lowest, pl.UInt64)
 
 
 def read_chosen(folder: Path, spec: PipelineSpec) -> pl.DataFrame | None:

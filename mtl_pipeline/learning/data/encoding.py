@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 import torch
+from polars import selectors
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.spec import CHOSEN_FROM, CHOSEN_TO, PipelineSpec
@@ -38,7 +39,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Rows:
-    """Encoded examples as contiguous tensors."""
+    """Encoded examples as contiguous tensors; as what a network learns from, see `TrainingRows`."""
 
     ids: torch.Tensor
     """int32 [rows, ids]: vocabulary index of each id; 0 = unknown."""
@@ -65,6 +66,18 @@ class Rows:
     def batches(self, size: int) -> Iterator[Rows]:
         """All rows in their order, at most `size` at a time."""
         return (self[start : start + size] for start in range(0, len(self), size))
+
+    def labelled(self, labels: torch.Tensor) -> Rows:
+        return replace(self, labels=labels)[(~labels.isnan()).any(1)]
+
+    def shuffled(
+        self, passes: int, batch_size: int
+    ) -> Callable[[int, int], Iterator[tuple[torch.Tensor, Rows]]]:
+        order = torch.cat([torch.randperm(len(self)) for _ in range(passes)]).to(self.labels.device)
+        return lambda first, end: iter([(order[first:end], self[order[first:end]])])
+
+    def sample(self) -> Rows:
+        return self
 
     def to(self, device: torch.device) -> Rows:
         chosen = self.chosen.to(device) if self.chosen else None
@@ -163,22 +176,26 @@ class FeatureEncoder:
         """Encode rows that have ids and raw features; labels that are absent become NaN. `chosen`: what their sequences
         are of, where the pipeline has these."""
         rows = len(frame)
-        unobserved = pl.repeat(None, rows, dtype=pl.Float32, eager=True)
         ids = [self.index(frame[name], name) for name in self.ids]
         slots = [slot for field in self.fields for slot in self.slot_columns(frame[field.name], field)]
         texts = [self.text_row(frame[name], name) for name in self.text_ids]
         numeric = self.numeric_columns(frame)
         places = [frame[name] for name in (CHOSEN_FROM, CHOSEN_TO)] if chosen else []
-        labels = [frame.get_column(task, default=unobserved).cast(pl.Float32) for task in self.tasks]
         return Rows(
             ids=stack(ids, rows, torch.int32),
             categorical=stack(slots, rows, torch.int32),
             numeric=stack([numeric[name] for name in self.numeric_names], rows, torch.float32),
             text=stack(texts, rows, torch.int32),
-            labels=stack([label.fill_null(np.nan) for label in labels], rows, torch.float32),
+            labels=self.labels(frame),
             sequence=stack(places, rows, torch.int64),
             chosen=chosen,
         )
+
+    def labels(self, frame: pl.DataFrame) -> torch.Tensor:
+        """Of the tasks: see `Rows`."""
+        unobserved = pl.repeat(None, len(frame), dtype=pl.Float32, eager=True)
+        labels = [frame.get_column(task, default=unobserved).cast(pl.Float32) for task in self.tasks]
+        return stack([label.fill_null(np.nan) for label in labels], len(frame), torch.float32)
 
     def encode_chosen(self, chosen: pl.DataFrame | None) -> Chosen | None:
         """`chosen`: as chosen.parquet, with one of the spec's sequence labels a column; None stays None."""
@@ -199,9 +216,11 @@ class FeatureEncoder:
 
     def index(self, values: pl.Series, feature: str) -> pl.Series:
         """Vocabulary index of each value, 0 where the vocabulary does not hold it."""
-        known = pl.Enum(self.vocabulary.get(feature, pl.Series(dtype=pl.String)))
-        index = values.cast(pl.String).cast(known, strict=False).to_physical()
-        return (index.cast(pl.Int32) + 1).fill_null(0)
+        known = self.vocabulary.get(feature, pl.Series(dtype=pl.String)).to_frame("value")
+        numbered = known.with_row_index("index", offset=1)
+        asked = values.cast(pl.String).to_frame("value")
+        found = asked.join(numbered, on="value", how="left", maintain_order="left")  # faster than an Enum
+        return found["index"].cast(pl.Int32).fill_null(0)
 
     def slot_columns(self, values: pl.Series, field: CategoricalField) -> list[pl.Series]:
         if not isinstance(values.dtype, pl.List):
@@ -245,13 +264,10 @@ def missing_flag(feature: str) -> str:
     return f"{feature} missing"
 
 
-def list_slots(examples: pl.DataFrame) -> dict[str, int]:
+def list_slots(examples: pl.LazyFrame) -> dict[str, int]:
     """Slots that each list-valued column needs: its longest list, at most LONGEST_LIST."""
-    return {
-        column.name: max(1, min(LONGEST_LIST, int(column.list.len().max() or 1)))  # type: ignore[arg-type]
-        for column in examples
-        if isinstance(column.dtype, pl.List)
-    }
+    longest = examples.select(selectors.list().list.len().max()).collect(engine="streaming")
+    return {column.name: max(1, min(LONGEST_LIST, column.item() or 1)) for column in longest}
 
 
 def stack(columns: list[pl.Series], rows: int, dtype: torch.dtype) -> torch.Tensor:

@@ -21,4 +21,5 @@ def drawn_rows(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
     more of the same seed."""
     if len(rows) <= most:
         return rows
-    return np.sort(rows[pl.Series(rows).hash(seed).arg_sort()[:most].to_numpy()])
+    hashes = pl.Series(rows).hash(seed).to_numpy()
+    return rows[hashes <= np.partition(hashes, most - 1)[most - 1]]

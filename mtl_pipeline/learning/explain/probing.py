@@ -49,7 +49,7 @@ def open_probe(paths: PipelinePaths, spec: PipelineSpec, folder: Path) -> Probe:
     reads_sequences = ranker.network.representation.sequence is not None
     groups = feature_groups(spec, encoder, reads_sequences=reads_sequences)
     with reading(paths.examples) as examples:
-        test = pl.read_parquet(examples / "examples.parquet").filter(pl.col("split") == "test")
+        test = pl.scan_parquet(examples / "examples.parquet").filter(pl.col("split") == "test").collect()
         chosen = encoder.encode_chosen(read_chosen(examples, spec))
     labels = test.select(pl.col(encoder.tasks).cast(pl.Float64).fill_null(np.nan)).to_numpy()
     rows_of_tasks = observed_samples(labels, rows_per_task(len(groups), len(spec.tasks)), spec.seed)

@@ -1,4 +1,4 @@
-"""Joint training: one loop over contiguous tensors, stopped by validation.
+"""Joint training: one loop over batches of contiguous tensors, stopped by validation.
 
 The validation score is the mean over tasks of loss / loss of a constant answer, so that a task with large numbers does
 not decide alone when to stop. Scores of rounds are measured before calibration.
@@ -10,9 +10,9 @@ improving is frozen at its best round while the others go on (see callbacks/task
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from mtl_pipeline.learning.balancing import Balancer, make_balancer
 from mtl_pipeline.learning.balancing.base import observed_shares
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.data.encoding import Rows
+from mtl_pipeline.learning.data.streaming import TrainingRows
 from mtl_pipeline.learning.training.batches import ROUNDS_PER_EPOCH, Batches, passes_per_epoch
 from mtl_pipeline.learning.training.callbacks.base import Callback, Run
 from mtl_pipeline.learning.training.callbacks.task_early_stopping import MEAN, TaskEarlyStopping
@@ -85,12 +86,12 @@ def fit_network(
     scale = label_scale(dataset.train.labels[:, columns], tasks)
     train = labelled_rows(dataset.train, columns, scale).to(device)
     validation = labelled_rows(dataset.validation, columns, scale).to(device)
-    shape = network_shape(dataset, spec, tasks, train)
+    shape = network_shape(dataset, spec, tasks)
     network = MultiTaskNetwork(spec.model, shape, dataset.text.tensors).to(device)
     network.representation.fit(train)
     start_at_base_rates(network, train.labels, tasks)
     constant = constant_losses(train.labels, validation.labels, tasks)
-    train = replace(train, labels=network.architecture.training_labels(train.labels, tasks))
+    train = train.labelled(network.architecture.training_labels(train.labels, tasks))
     shares = observed_shares(train.labels) if settings.loss_normalisation == "labels" else None
     balancer = make_balancer(tasks, shares, settings).to(device)
     optimizers = make_optimizers(network, balancer, settings)
@@ -129,11 +130,11 @@ def fit_network(
     return Fit(ranker, shape, rounds, rounds[early_stopping.best_round[MEAN]], len(train), run.seconds)
 
 
-def network_shape(dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task], train: Rows) -> NetworkShape:
+def network_shape(dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task]) -> NetworkShape:
     inputs = NetworkShape(
         ids={name: len(dataset.encoder.vocabulary.get(name, ())) for name in spec.ids},
         fields=tuple(dataset.encoder.fields),
-        numerics=train.numeric.shape[1],
+        numerics=len(dataset.encoder.numeric_names),
         outputs=(),
         sequence=SequenceShape.of(spec),
         sides=dataset.encoder.sides,
@@ -161,7 +162,7 @@ def fit_members(
 
 
 def train_on(
-    batches: Sequence[tuple[Tensor, Rows]],
+    batches: Iterable[tuple[Tensor, Rows]],
     run: Run,
     balancer: Balancer,
     optimizers: Sequence[torch.optim.Optimizer],
@@ -172,6 +173,7 @@ def train_on(
     run.network.train()
     precision = mixed_precision(balancer.declared.device, settings.precision)
     total = torch.zeros(len(run.tasks), device=balancer.declared.device)
+    steps = 0
     for rows, batch in batches:
         with precision:
             read = run.network.read(batch)
@@ -194,10 +196,13 @@ def train_on(
             optimizer.step()
         for callback in callbacks:
             callback.after_step()
-    return (total / max(1, len(batches))).cpu().numpy()
+        steps += 1
+    return (total / max(1, steps)).cpu().numpy()
 
 
-def validate(run: Run, validation: Rows, constant: np.ndarray, callbacks: Sequence[Callback]) -> np.ndarray:
+def validate(
+    run: Run, validation: TrainingRows, constant: np.ndarray, callbacks: Sequence[Callback]
+) -> np.ndarray:
     """Mean validation loss of each task: float [tasks], 0 where no label is observed. May raise Diverged."""
     with ExitStack() as stack:
         for callback in callbacks:

@@ -6,7 +6,6 @@ A label that was not observed neither counts nor moves a gradient.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
-from mtl_pipeline.learning.data.encoding import Rows
+from mtl_pipeline.learning.data.streaming import TrainingRows
 from mtl_pipeline.learning.training.ranker import LabelScale
 from mtl_pipeline.spec import Task
 
@@ -61,10 +60,10 @@ def label_scale(labels: Tensor, tasks: Sequence[Task]) -> LabelScale:
     return LabelScale(mean, standard_deviation)
 
 
-def labelled_rows(rows: Rows, columns: list[int], scale: LabelScale) -> Rows:
+def labelled_rows(rows: TrainingRows, columns: list[int], scale: LabelScale) -> TrainingRows:
     """The rows on which at least one of the tasks is observed, with the labels of these tasks only, standardised."""
-    labels = (rows.labels[:, columns] - torch.tensor(scale.mean)) / torch.tensor(scale.standard_deviation)
-    return replace(rows, labels=labels)[(~labels.isnan()).any(1)]
+    labels = rows.labels[:, columns]
+    return rows.labelled(labels.sub_(torch.tensor(scale.mean)).div_(torch.tensor(scale.standard_deviation)))
 
 
 def start_at_base_rates(network: MultiTaskNetwork, labels: Tensor, tasks: Sequence[Task]) -> None:

@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 
 import polars as pl
+from polars import selectors
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.data.dataset import Dataset, TextVectors
@@ -111,10 +112,11 @@ def outdated_text(paths: PipelinePaths, spec: PipelineSpec) -> bool:
     return read_trained_with(paths.baselines).get("text_vectors") != TextVectors.read(paths, spec).contents
 
 
-def write_seen(folder: Path, spec: PipelineSpec, rows: pl.DataFrame) -> None:
+def write_seen(folder: Path, spec: PipelineSpec, rows: pl.DataFrame | pl.LazyFrame) -> None:
     """Note beside a model the time of its latest training or validation row, and how rows were split."""
-    last = rows["timestamp"].max() if "timestamp" in rows.columns else None
-    seen = {"split": spec.split.model_dump(mode="json"), "until": last.isoformat() if last else None}  # type: ignore[union-attr]
+    last = rows.lazy().select(selectors.by_name("timestamp", require_all=False).max()).collect()
+    until = last.item().isoformat() if last.width and last.item() else None
+    seen = {"split": spec.split.model_dump(mode="json"), "until": until}
     (folder / SEEN).write_text(json.dumps(seen, indent=1) + "\n")
 
 

@@ -233,7 +233,7 @@ def predict_examples(
     of the interaction key, split, label/<task>, and the columns of `published_columns`."""
     ranker, encoder = load_ranker(folder, spec, TextVectors.read(paths, spec))
     with reading(paths.examples) as version:
-        examples = pl.read_parquet(version / "examples.parquet").filter(pl.col("split") != "train")
+        examples = pl.scan_parquet(version / "examples.parquet").filter(pl.col("split") != "train").collect()
         chosen = encoder.encode_chosen(read_chosen(version, spec))
     if missing := set(encoder.statistics["feature"]) - set(examples.columns):
         raise UserError(

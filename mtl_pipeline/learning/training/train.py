@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
+
 from mtl_pipeline.champions import model_fingerprint
 from mtl_pipeline.learning.calibration.fitting import fit_calibration
 from mtl_pipeline.learning.data.dataset import Dataset
@@ -66,7 +68,7 @@ def train_ranker(
         if said is not None:
             said.write_parquet(folder / GUARD)
         write_trained_with(folder, trained_with(dataset, spec))
-        write_seen(folder, spec, dataset.split("train", "validation"))
+        write_seen(folder, spec, dataset.examples.filter(pl.col("split") != "test"))
         (folder / "training_log.json").write_text(json.dumps(fit.log, indent=1) + "\n")
         fingerprint = model_fingerprint(folder)
     checkpoints.remove()

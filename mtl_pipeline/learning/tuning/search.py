@@ -18,6 +18,7 @@ import textwrap
 import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.data.dataset import Dataset
+from mtl_pipeline.learning.data.streaming import ROWS_AT_ONCE
 from mtl_pipeline.learning.training.callbacks.base import Callback
 from mtl_pipeline.learning.training.divergence import Diverged
 from mtl_pipeline.learning.training.loop import Log, fit_network
@@ -136,8 +138,9 @@ def search_fingerprint(dataset: Dataset, spec: PipelineSpec) -> str:
     settings = spec.model_dump(mode="json", include=included) | {"space": space}
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     looked_up = vars(dataset.chosen) if dataset.chosen else {}
-    rows = (*dataset.train.tensors.values(), *dataset.validation.tensors.values(), *looked_up.values())
-    for tensor in (*rows, *dataset.text.tensors.values()):
+    encoded = chain(dataset.train.batches(ROWS_AT_ONCE), [dataset.validation])
+    rows = (tensor for rows in encoded for tensor in rows.tensors.values())
+    for tensor in chain(rows, looked_up.values(), dataset.text.tensors.values()):
         digest.update(repr(tuple(tensor.shape)).encode())
         digest.update(tensor.numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
-from mtl_pipeline.learning.data.encoding import Rows
+from mtl_pipeline.learning.data.streaming import TrainingRows
 from mtl_pipeline.spec import Task
 
 
@@ -21,7 +21,7 @@ class Run:
 
     network: MultiTaskNetwork
     tasks: Sequence[Task]
-    train: Rows
+    train: TrainingRows
     """With the labels that the training loss reads."""
     rows_per_round: int
     """Rows trained on between two validation rounds."""

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from mtl_pipeline.learning.data.encoding import Rows
 from mtl_pipeline.learning.data.samples import observed_samples
+from mtl_pipeline.learning.data.streaming import TrainingRows
 from mtl_pipeline.learning.training.callbacks.base import Callback, Run
 from mtl_pipeline.learning.training.losses import training_losses
 
@@ -61,7 +62,7 @@ def affordable_rows(rows_per_round: int, tasks: int) -> int:
     return int(min(MOST_ROWS, max(FEWEST_ROWS, SHARE_OF_PASSES * rows_per_round / steps / tasks)))
 
 
-def sampled_rows(train: Rows, most: int, seed: int) -> Rows:
+def sampled_rows(train: TrainingRows, most: int, seed: int) -> Rows:
     """Rows on which each task keeps at most `most` of its labels: a fair sample for each, however rarely observed."""
     labels = train.labels.cpu().numpy()
     samples = [torch.from_numpy(sample) for sample in observed_samples(labels, most, seed)]

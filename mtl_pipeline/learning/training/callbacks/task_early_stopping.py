@@ -86,7 +86,7 @@ class TaskEarlyStopping(Callback):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        device = self.run.train.ids.device
+        device = self.run.train.labels.device
         self.rounds, self.best_weights = state["rounds"], state["best_weights"]
         self.best_round, self.best_score = np.array(state["best_round"]), np.array(state["best_score"])
         self.targets = {column: targets.to(device) for column, targets in state["targets"].items()}
