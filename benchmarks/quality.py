@@ -47,7 +47,8 @@ def peers_inputs(
     columns = [dataset.encoder.tasks.index(task.name) for task in tasks]
     components = DesignMatrix(dataset, spec).components
     arrays: dict[str, Any] = {}
-    for split, rows in {"train": dataset.train.sample(), "held_out": held_out.rows}.items():
+    train = dataset.encode(dataset.split("train"))
+    for split, rows in {"train": train, "held_out": held_out.rows}.items():
         texts = [found[rows.text[:, place].numpy()] for place, found in enumerate(components)]
         arrays |= {
             f"{split}/ids": rows.ids.numpy(),

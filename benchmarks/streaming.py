@@ -10,12 +10,12 @@ of its own, the ways in turns for `--rounds` rounds. The clock starts before the
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -37,10 +37,7 @@ NUMBERS = [f"number_{place}" for place in range(12)]
 CATEGORIES = {"country": 50, "device": 4, "hour": 24, "category": 100}
 SPEC = {
     "features": {"users": {"text": None}, "interactions": {"categorical": [*CATEGORIES], "numeric": NUMBERS}},
-    "tasks": [
-        {"name": "click", "kind": "binary"},
-        {"name": "purchase", "kind": "binary", "given": "click"},
-    ],
+    "tasks": [{"name": "click", "kind": "binary"}, {"name": "purchase", "kind": "binary", "given": "click"}],
 }
 
 
@@ -53,14 +50,8 @@ def write_examples(paths: PipelinePaths, rows: int, users: int) -> None:
         pl.DataFrame({"feature": name, "value": list(map(str, found))}).with_row_index("index", offset=1)
         for name, found in values.items()
     ]
-    known = {
-        "transform": "none",
-        "mean": 0.5,
-        "standard_deviation": 0.29,
-        "missing": 0,
-        "lower": 0.0,
-        "upper": 1.0,
-    }
+    uniform = {"mean": 0.5, "standard_deviation": 0.29, "missing": 0, "lower": 0.0, "upper": 1.0}
+    statistics = pl.DataFrame([{"feature": name, "transform": "none", **uniform} for name in NUMBERS])
     with publish_folder(paths.examples) as folder, duckdb.connect() as connection:
         connection.execute(
             f"""COPY (
@@ -73,15 +64,11 @@ def write_examples(paths: PipelinePaths, rows: int, users: int) -> None:
             ) TO '{folder / "examples.parquet"}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"""
         )
         pl.concat(vocabulary).write_parquet(folder / "vocabulary.parquet")
-        pl.DataFrame([{"feature": name, **known} for name in NUMBERS]).write_parquet(
-            folder / "statistics.parquet"
-        )
+        statistics.write_parquet(folder / "statistics.parquet")
     vectors = np.random.default_rng(0).normal(size=(ITEMS, TEXT_DIMENSION)).astype(np.float32)
-    hashes, metadata = (
-        pa.array([bytes(16)] * ITEMS, pa.binary(16)),
-        {"encoder_fingerprint": "random", "encoder": "{}"},
-    )
-    write_vectors(paths.embeddings("items"), pa.array(range(ITEMS), pa.int64()), vectors, hashes, metadata)
+    ids, hashes = pa.array(range(ITEMS), pa.int64()), pa.array([bytes(16)] * ITEMS, pa.binary(16))
+    made_by = {"encoder_fingerprint": "random", "encoder": "{}"}
+    write_vectors(paths.embeddings("items"), ids, vectors, hashes, made_by)
 
 
 class Enough(Exception):
@@ -93,7 +80,7 @@ class Clock(Callback):
         self.left = steps
 
     def start(self, run: Run) -> None:
-        self.started = time.perf_counter()
+        self.started = time.time()
 
     def after_step(self) -> None:
         self.left -= 1
@@ -101,56 +88,32 @@ class Clock(Callback):
             raise Enough
 
 
-def measure(paths: PipelinePaths, way: str, steps: int) -> dict:
-    training = {"rows_in_memory": 1 if way == "streamed" else 10**12}
-    spec, begun, clock = (
-        PipelineSpec.model_validate(SPEC | {"training": training}),
-        time.perf_counter(),
-        Clock(steps),
-    )
-    try:
+def measure(paths: PipelinePaths, way: str, steps: int) -> str:
+    training, begun, clock = {"rows_in_memory": 1 if way == "streamed" else 10**12}, time.time(), Clock(steps)
+    spec = PipelineSpec.model_validate(SPEC | {"training": training})
+    with suppress(Enough):
         fit_network(Dataset(paths, spec), spec, spec.tasks, lambda line: None, [GradientConflict(), clock])
-    except Enough:
-        seconds = time.perf_counter() - clock.started
+    rate = steps * spec.training.batch_size / (time.time() - clock.started)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    rate = steps * spec.training.batch_size / seconds
-    return {
-        "way": way,
-        "rows/s": round(rate),
-        "before, s": round(clock.started - begun, 1),
-        "peak, MB": round(peak),
-    }
+    return f"{way}: {rate:,.0f} rows/s after {clock.started - begun:.1f} s, at most {peak:,.0f} MB"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rows", type=int, default=2_000_000)
-    parser.add_argument("--users", type=int, default=100_000)
-    parser.add_argument("--steps", type=int, default=900)
-    parser.add_argument("--rounds", type=int, default=1)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    for name, default in {"rows": 2_000_000, "users": 100_000, "steps": 900, "rounds": 1}.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--ways", nargs="+", default=["memory", "streamed"])
     parser.add_argument("--folder", type=Path)
-    parser.add_argument("--measure", help="in this process, what --folder holds")
+    parser.add_argument("--measure", help="in this process, on what --folder holds")
     options = parser.parse_args()
     if options.measure:
-        print(json.dumps(measure(PipelinePaths(options.folder, "stream"), options.measure, options.steps)))
+        print(measure(PipelinePaths(options.folder, "stream"), options.measure, options.steps))
         return
     with tempfile.TemporaryDirectory(dir=options.folder) as root:
         write_examples(PipelinePaths(Path(root), "stream"), options.rows, options.users)
+        command = [sys.executable, __file__, "--folder", root, "--steps", str(options.steps), "--measure"]
         for way in options.ways * options.rounds:
-            again = [
-                sys.executable,
-                __file__,
-                "--folder",
-                root,
-                "--measure",
-                way,
-                "--steps",
-                str(options.steps),
-            ]
-            subprocess.run(again, check=True)
+            subprocess.run([*command, way], check=True)
 
 
 if __name__ == "__main__":

@@ -96,6 +96,18 @@ def test_a_thinned_split_is_the_same(small_groups: TinyPipeline) -> None:
     assert equal(stream[torch.arange(250)], memory[torch.arange(250)])
 
 
+def test_columns_that_a_network_is_not_told_of_are_hidden_in_either(small_groups: TinyPipeline) -> None:
+    """As those made of texts are from one without text."""
+    spec = small_groups.spec
+    memory, stream = (Dataset(small_groups.paths, declaration) for declaration in (spec, streamed(spec)))
+    seen = stream.train[torch.arange(100)]
+    for dataset in (memory, stream):
+        dataset.lines = replace(dataset.lines, replaced=(pl.lit(None, pl.Float64).alias("age"),))
+        dataset.__dict__.pop("train", None)
+    assert equal(stream.train[torch.arange(100)], memory.train[torch.arange(100)])
+    assert not equal(stream.train[torch.arange(100)], seen)
+
+
 def test_a_task_with_few_labels_is_learned_in_memory(small_groups: TinyPipeline) -> None:
     """Else all of the file would be read in each epoch for few rows."""
     memory, stream = both(small_groups)
