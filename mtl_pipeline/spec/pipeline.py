@@ -143,6 +143,21 @@ class PipelineSpec(Attributes):
             raise SpecError(f"{what} names '{label}', whose values are classes; it must be a number", place)
 
     @model_validator(mode="after")
+    def check_entire_space(self) -> PipelineSpec:
+        if "esmm" not in (self.model.architecture, *(self.tuning.architectures or [])):
+            return self
+        for position, task in enumerate(self.tasks):
+            plain = {"loss": task.loss_name == "cross_entropy", "positive_weight": task.positive_weight == 1}
+            for key in plain if task.given and task.kind == "binary" else ():
+                if not plain[key]:
+                    raise SpecError(
+                        f"task {task.name}: esmm learns its probability from that of both it and {task.given}, which "
+                        f"only a plain cross_entropy makes right: leave out {key}, or take another architecture",
+                        f"tasks.{position}.{key}",
+                    )
+        return self
+
+    @model_validator(mode="after")
     def check_sequence_encoder(self) -> PipelineSpec:
         if self.model.sequence_encoder and not self.features.sequence:
             raise SpecError(

@@ -12,6 +12,7 @@ from mtl_pipeline.spec.learning import LossNormalisation
 from mtl_pipeline.spec.weighting import Weighting
 
 Count = Annotated[int, Field(ge=1)]
+TEXT_DIMENSIONS: list[int | None] = [16, 32, 64]
 Widths = Annotated[list[Count], Field(min_length=1)]
 BALANCED_BY: list[Weighting] = ["static", "uncertainty"]
 """By default; a search among all methods would need many more trials."""
@@ -61,7 +62,7 @@ class Tuning(SpecModel):
     """Layer widths of the shared bottom, of each expert, or of each task's own MLP, to try; all but `linear`."""
     tower: list[list[Count]] | None = Field(default=None, min_length=1)
     """Layer widths of each task's tower to try; all but `linear`."""
-    text_dimension: list[Count] | None = Field(default=[16, 32, 64], min_length=1)
+    text_dimension: list[Count | None] | None = Field(default=TEXT_DIMENSIONS, min_length=1)
     """Widths of the trained projection of the text vectors to try."""
     id_dimension: list[Count] | None = Field(default=[8, 16, 32], min_length=1)
     """Widths of id embeddings to try."""

@@ -243,6 +243,14 @@ REFUSALS = [
     ),
     (
         "given: click",
+        "given: click\n      loss: focal\n  model: {architecture: esmm}",
+        (
+            "defs.yaml:13: task purchase: esmm learns its probability from that of both it and click, which only a "
+            "plain cross_entropy makes right: leave out loss, or take another architecture"
+        ),
+    ),
+    (
+        "given: click",
         "given: click\n      classes: [a, b]",
         "defs.yaml:13: task purchase: classes goes with multiclass and ordinal only",
     ),

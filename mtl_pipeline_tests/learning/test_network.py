@@ -17,7 +17,6 @@ from mtl_pipeline.learning.architectures.numbers import BINS, PiecewiseEmbedding
 from mtl_pipeline.learning.architectures.ple import PLE
 from mtl_pipeline.learning.architectures.representation import (
     CategoricalEmbedding,
-    IdEmbedding,
     NetworkShape,
 )
 from mtl_pipeline.learning.architectures.shared_bottom import SharedBottom
@@ -55,9 +54,12 @@ def test_a_task_moves_the_shared_part_and_its_own_tower_only(architecture: str) 
 
 
 @pytest.mark.parametrize("ids", [{}, {"user_id": USERS}, {"user_id": USERS, "item_id": ITEMS}])
-@pytest.mark.parametrize("texts", [(), ("items",)])
-def test_ids_and_texts_are_optional(ids: dict[str, int], texts: tuple[str, ...]) -> None:
-    model = Model(hidden=[6], tower=[])
+@pytest.mark.parametrize("texts", [(), ("items",), ("users", "items")])
+@pytest.mark.parametrize("text_dimension", [None, 4])
+def test_ids_and_texts_are_optional(
+    ids: dict[str, int], texts: tuple[str, ...], text_dimension: int | None
+) -> None:
+    model = Model(hidden=[6], tower=[], text_dimension=text_dimension)
     shape = NetworkShape(ids, FIELDS, numerics=2, outputs=OUTPUTS)
     made = MultiTaskNetwork(model, shape, {table: torch.randn(ITEMS, 8) for table in texts})
     batch = rows()
@@ -182,11 +184,19 @@ def test_values_of_a_list_are_averaged_and_absent_ones_left_out() -> None:
     assert torch.allclose(out[0, 4:], (table[genres_start + 2] + table[genres_start + 4]) / 2)
 
 
-def test_hidden_ids_teach_the_row_of_strangers_in_training_only() -> None:
-    embedding = IdEmbedding(5, 2, hide=1.0)
-    ids = torch.tensor([3, 4])
-    assert torch.equal(embedding.train()(ids), embedding.table.weight[[0, 0]])
-    assert torch.equal(embedding.eval()(ids), embedding.table.weight[[3, 4]])
+@pytest.mark.parametrize("architecture", ["mmoe", "stem"])
+def test_hidden_ids_are_unknown_to_all_that_reads_them_and_in_training_only(architecture: str) -> None:
+    representation, batch = network(architecture, id_dropout=0.5, category_dropout=0.0).representation, rows()
+    unknown = representation(replace(batch, ids=torch.zeros_like(batch.ids))).whole()
+    shown = representation(batch).whole()
+    torch.manual_seed(0)
+    trained = representation.train()(batch).whole()
+    torch.manual_seed(0)
+    hidden = representation.hidden(batch.ids)
+    assert 0 < (hidden != batch.ids).sum() < (batch.ids > 0).sum()
+    assert torch.equal(representation.eval()(replace(batch, ids=hidden)).whole(), trained)
+    assert not torch.equal(trained, shown)
+    assert not torch.equal(trained, unknown)
 
 
 @pytest.mark.parametrize(("to_come", "kept"), [(ROWS, {"user", "item"}), (ITEMS - 1, {"user"}), (1, set())])

@@ -49,6 +49,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "experts normalised": {"expert_normalisation": "batch"},
     "without texts": {"texts": []},
     "text of items alone": {"texts": ["items"]},
+    "texts as they are": {"text_dimension": None, "hidden": [32, 16], "tower": [8]},
     "no features of both": {"of_both": False, "numeric": {"age": 0.0, "price": 0.2}},
     **{encoder: {"sequence_encoder": encoder} for encoder in SEQUENCE_ENCODERS},
 }
@@ -91,7 +92,7 @@ def ranker(architecture: str, settings: dict[str, Any]) -> tuple[Ranker, Feature
         "items": {"categorical": ["brand", "tags"]},
         "sequence": {"last": 4, "labels": ["stars"]},
     }
-    spec = PipelineSpec.model_validate({"tasks": TASKS, "features": features, "model": names | sizes})
+    spec = PipelineSpec.model_validate({"tasks": TASKS, "features": features, "model": sizes | names})
     numeric = settings.get("numeric", NUMERIC)
     statistics = pl.DataFrame(
         [

@@ -59,7 +59,9 @@ class Parts:
         columns = weight.split([width for width, _ in self.layout], 1)
         of_learned, of_frozen = (
             torch.cat(
-                [some for some, (_, learns) in zip(columns, self.layout, strict=True) if learns is wanted], 1
+                [weight[:, :0]]
+                + [some for some, (_, learns) in zip(columns, self.layout, strict=True) if learns is wanted],
+                1,
             )
             for wanted in (True, False)
         )

@@ -58,17 +58,14 @@ class Input:
 
 
 class IdEmbedding(nn.Module):
-    """An embedding per known id. In training some ids are hidden, which teaches row 0 to stand for unknown ids."""
+    """An embedding per known id; row 0 stands for unknown ids."""
 
-    def __init__(self, size: int, dimension: int, hide: float) -> None:
+    def __init__(self, size: int, dimension: int) -> None:
         super().__init__()
         self.table = nn.Embedding(size + 1, dimension, sparse=True)
-        self.hide = hide
         nn.init.normal_(self.table.weight, std=0.01)
 
     def forward(self, ids: Tensor) -> Tensor:
-        if self.training and self.hide:
-            ids = ids * (torch.rand(ids.shape, device=ids.device) >= self.hide)
         return self.table(ids)
 
 
@@ -171,14 +168,15 @@ class Representation(nn.Module):
     ) -> None:
         """`texts`: as in MultiTaskNetwork; `own_ids`: as in Architecture."""
         super().__init__()
+        self.hide = model.id_dropout
         self.ids = nn.ModuleDict()
         for name, size in shape.ids.items():
-            self.ids[name] = IdEmbedding(size, model.id_dimension, model.id_dropout)
+            self.ids[name] = IdEmbedding(size, model.id_dimension)
         self.own = nn.ModuleDict()
         """By id, the embeddings that single tasks have to themselves, side by side."""
         own = model.id_dimension * len(shape.outputs)
         for name, size in shape.ids.items() if own_ids else ():
-            self.own[name] = IdEmbedding(size, own, model.id_dropout)
+            self.own[name] = IdEmbedding(size, own)
         self.categorical = CategoricalEmbedding(
             shape.fields, model.categorical_dimension, model.category_dropout
         )
@@ -234,6 +232,7 @@ class Representation(nn.Module):
 
     def forward(self, rows: Rows) -> Parts:
         """[rows, width]."""
+        rows = replace(rows, ids=self.hidden(rows.ids))
         parts = self.sides(rows)
         inputs = self.of_one_side(rows, parts)
         if self.interaction:
@@ -241,6 +240,13 @@ class Representation(nn.Module):
         if self.sequence:
             inputs.append(self.sequence(torch.cat(parts["item"], 1), *self.past(rows)))
         return Parts.of(inputs, self.learned)
+
+    def hidden(self, ids: Tensor) -> Tensor:
+        """The same, but in training with some of them unknown: that teaches row 0 to stand for unknown ids, and in all
+        tables of an id alike."""
+        if not (self.training and self.hide):
+            return ids
+        return ids * (torch.rand(ids.shape, device=ids.device) >= self.hide)
 
     def sides(self, rows: Rows) -> dict[str, list[Tensor]]:
         """What stands for the user and for the item: by side, float32 [rows, width of a part] each."""
@@ -279,7 +285,7 @@ class Representation(nn.Module):
 
     def items(self, ids: Tensor, text: Tensor) -> Tensor:
         """What stands for items: int32 [items, 1] and [items, 1 or 0] → float32 [items, width of the item's side]."""
-        parts = [self.ids["item_id"](ids[:, 0])]
+        parts = [self.ids["item_id"](self.hidden(ids)[:, 0])]
         parts += [self.texts["item"](text[:, 0])] if "item" in self.texts else []
         return torch.cat(parts, 1)
 
@@ -291,6 +297,12 @@ class Representation(nn.Module):
             self.numbers.fit(sample.numeric)
         if self.sequence:
             self.sequence.fit(sample)
+
+    def forget_rounded(self) -> None:
+        """Of text vectors, once no more training follows, what only training reads."""
+        for text in self.texts.children():
+            assert isinstance(text, FrozenText)
+            text.rounded = None
 
     @contextmanager
     def texts_kept(self, rows: int) -> Iterator[None]:

@@ -15,7 +15,7 @@ LEAST = 1e-12
 
 class ConflictAverse(GradientBalancer):
     """The mean, and from there as far as `conflict_aversion` lets towards the mixture w of the gradients, Σ w = 1, that
-    minimises <mixture, mean> + aversion · |mean| · |mixture|. Divided by 1 + aversion, as in the authors' code, so that
+    minimises <mixture, mean> + aversion · |mean| · |mixture|. Divided by 1 + aversion, so that
     gradients that agree stay as they are."""
 
     def combine(self, gramian: Tensor) -> np.ndarray:

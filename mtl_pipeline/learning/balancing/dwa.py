@@ -13,8 +13,8 @@ from mtl_pipeline.spec import Task
 
 
 class DynamicWeightAverage(FactorBalancer):
-    """Factors ∝ exp(pace / temperature), pace = mean loss of the last round / that of the round before: here rounds of
-    validation, of which an epoch has two."""
+    """Factors ∝ exp(pace / temperature), pace = mean training loss of the last round / that of the round before; an
+    epoch has two rounds."""
 
     previous: Tensor
 

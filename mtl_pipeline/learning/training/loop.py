@@ -126,6 +126,7 @@ def fit_network(
     checkpoint.save(last=True)
     log(why_stopped(rounds[-1], settings.epochs))
     network.load_state_dict(early_stopping.best_weights[MEAN])
+    network.representation.forget_rounded()
     ranker = Ranker([Member.of(network, tasks)], list(tasks), scale)
     return Fit(ranker, shape, rounds, rounds[early_stopping.best_round[MEAN]], len(train), run.seconds)
 

@@ -228,7 +228,7 @@ def trials_frame(compared: dict[str, optuna.Study], spec: PipelineSpec) -> pl.Da
         "present": pl.Boolean,
         "score": pl.Float64,
         **{f"score/{task.name}": pl.Float64 for task in spec.tasks},
-        **{name: type(shown_value(declared[name])) for space in spaces.values() for name in space},
+        **{name: column_type(declared[name]) for space in spaces.values() for name in space},
         "rounds": pl.Int64,
         "seconds": pl.Float64,
         "parameters": pl.Int64,
@@ -293,3 +293,8 @@ def section_lines(section: str, outcome: dict[str, Any]) -> str:
     lists = any(isinstance(value, list) for value in outcome[section].values())
     lines = yaml.safe_dump(outcome[section], default_flow_style=None if lists else False, sort_keys=False)
     return f"{section}:\n{textwrap.indent(lines, '  ')}"
+
+
+def column_type(declared: Any) -> pl.DataType | type:
+    """Of the values of a setting, from the declared one; null stands where a width may be left out."""
+    return pl.Int64() if declared is None else type(shown_value(declared))

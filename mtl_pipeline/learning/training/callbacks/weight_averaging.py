@@ -109,9 +109,10 @@ class TableAverage:
             self.looked_at.index_fill_(0, rows, len(self.log_decays) - 1)
 
     def settle(self) -> None:
-        """Move the average of all rows."""
+        """Move the average of all rows, and count updates anew."""
         self.average.lerp_(self.values, self.due(self.looked_at))
-        self.looked_at.fill_(len(self.log_decays) - 1)
+        self.looked_at.zero_()
+        self.log_decays = [0.0]
 
     def due(self, looked_at: Tensor) -> Tensor:
         """How far averages have to go to the values, float32 [rows, 1]."""
