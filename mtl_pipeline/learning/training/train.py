@@ -16,6 +16,7 @@ from mtl_pipeline.learning.training.guard import GUARD, Judge, choices, guarded,
 from mtl_pipeline.learning.training.loop import Log, fit_members, why_stopped
 from mtl_pipeline.learning.training.provenance import trained_with, write_seen, write_trained_with
 from mtl_pipeline.learning.training.ranker import save_ranker
+from mtl_pipeline.learning.training.warm_start import warm_starts
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import ensure_writable, publish_folder
 from mtl_pipeline.spec import PipelineSpec
@@ -42,6 +43,8 @@ class TrainingSummary:
     seconds: float
     """Of the first network for all tasks."""
     rows_per_second: float
+    started_from: str
+    """Fingerprint of the champion whose weights it started with; empty where these were random."""
     fingerprint: str
 
 
@@ -54,7 +57,8 @@ def train_ranker(
     """
     ensure_writable(target)
     dataset, checkpoints = Dataset(paths, spec), Checkpoints.of(paths, target)
-    fit = fit_members(dataset, spec, spec.tasks, log, [GradientConflict()], checkpoints)
+    starts = warm_starts(paths, spec, dataset, log)
+    fit = fit_members(dataset, spec, spec.tasks, log, [GradientConflict()], checkpoints, starts)
     ranker, said = fit.ranker, None
     if judge:
         own = own_members(paths, dataset, spec, fit.shape, log, checkpoints)
@@ -66,7 +70,7 @@ def train_ranker(
         if said is not None:
             said.write_parquet(folder / GUARD)
         write_trained_with(folder, trained_with(dataset, spec))
-        write_seen(folder, spec, dataset.split("train", "validation"))
+        write_seen(folder, spec, dataset.split("train", "validation"), starts[0].seen if starts else None)
         (folder / "training_log.json").write_text(json.dumps(fit.log, indent=1) + "\n")
         fingerprint = model_fingerprint(folder)
     checkpoints.remove()
@@ -84,5 +88,6 @@ def train_ranker(
         device=str(dataset.device),
         seconds=round(fit.seconds, 2),
         rows_per_second=round(rows_trained / fit.seconds),
+        started_from=starts[0].champion if starts else "",
         fingerprint=fingerprint,
     )
