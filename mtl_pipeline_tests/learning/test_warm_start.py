@@ -269,5 +269,5 @@ def test_without_a_champion_that_fits_training_starts_as_ever(today: TinyPipelin
     assert "names no champion" in refusal(today, spec)
     lines: list[str] = []
     summary = train_ranker(today.paths, spec, target=today.paths.model, log=lines.append)
-    assert summary.started_from == ""
+    assert summary.started_from == "random weights"
     assert "names no champion" in lines[0]

@@ -26,9 +26,9 @@ from mtl_pipeline.learning.architectures.whole import Whole
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.data.encoding import FeatureEncoder
 
-PENALTIES = np.logspace(-3, 3, 7)
+PENALTIES = np.logspace(-2, 5, 8)
 """Of the regression; leaving out one id after another chooses."""
-MOST, FEWEST = 20_000, 20
+MOST, FEWEST = 10_000, 20
 """Ids that it is fitted on; with fewer there is none."""
 
 

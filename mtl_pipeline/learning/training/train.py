@@ -21,6 +21,8 @@ from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import ensure_writable, publish_folder
 from mtl_pipeline.spec import PipelineSpec
 
+RANDOM = "random weights"
+
 
 @dataclass(frozen=True)
 class TrainingSummary:
@@ -44,7 +46,7 @@ class TrainingSummary:
     """Of the first network for all tasks."""
     rows_per_second: float
     started_from: str
-    """Fingerprint of the champion whose weights it started with; empty where these were random."""
+    """The fingerprint of the champion whose weights it started with, or RANDOM."""
     fingerprint: str
 
 
@@ -88,6 +90,6 @@ def train_ranker(
         device=str(dataset.device),
         seconds=round(fit.seconds, 2),
         rows_per_second=round(rows_trained / fit.seconds),
-        started_from=starts[0].champion if starts else "",
+        started_from=starts[0].champion if starts else RANDOM,
         fingerprint=fingerprint,
     )
