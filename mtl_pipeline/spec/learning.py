@@ -52,9 +52,9 @@ class Training(WeightingSettings):
     """Whether the guard also has the mean of both predict where no harm is shown, but the mean is better on validation
     rows in every compared metric. Scoring takes a further network for each such task."""
     warm_start: bool = False
-    """Whether the network for all tasks starts with the weights of the champion in place of random ones, where that has
-    the same settings of `model`, tasks and inputs, and has learned nothing from rows that are held out now. Networks
-    for single tasks, and those of studies, start with random weights."""
+    """Whether the network for all tasks starts half way from random weights to those of the champion, where that has
+    the same settings of `model`, tasks and inputs, and has learned nothing from rows that are held out now: it takes
+    fewer epochs. Networks for single tasks, and those of studies, start with random weights."""
     members: int = Field(default=1, ge=1)
     """Networks with different seeds whose mean predicts; the baseline `single_task` has as many. Training and
     predicting take that many times as long."""

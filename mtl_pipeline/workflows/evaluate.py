@@ -146,7 +146,7 @@ def warm_start_caveat(paths: PipelinePaths) -> str:
     if not (champion := started_from(paths.model)):
         return ""
     return (
-        f"The network for all tasks started with the weights of champion {short(champion)} (training.warm_start), "
+        f"The network for all tasks started from the weights of champion {short(champion)} (training.warm_start), "
         "those for single tasks and of further seeds with random ones: differences are not of joint training alone."
     )
 

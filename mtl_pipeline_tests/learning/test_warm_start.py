@@ -160,7 +160,7 @@ MODELS: dict[str, dict] = {
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
-def test_before_its_first_step_a_network_predicts_what_the_champion_does(
+def test_with_all_weights_kept_a_network_predicts_what_the_champion_does(
     prepared: TinyPipeline, model: dict
 ) -> None:
     """With other statistics of numbers and labels, another order of ids, and missing values."""
@@ -178,7 +178,7 @@ def test_before_its_first_step_a_network_predicts_what_the_champion_does(
         spec.model, network_shape(dataset, spec, spec.tasks, dataset.train), dataset.text.tensors
     )
     network.representation.fit(dataset.train)
-    start.into(network, scale)
+    start.into(network, scale, kept=1.0)
     rows = dataset.split("train").filter(pl.col("item_id").cast(pl.String) != NEW)
     in_range = [
         pl.col(name).is_null() | pl.col(name).log1p().is_between(low, high)
@@ -216,6 +216,17 @@ def test_training_goes_on_from_there_the_same_way_each_time(today: TinyPipeline)
     train_ranker(today.paths, cold, target=today.paths.model, log=lambda line: None)
     assert warm_start_caveat(today.paths) == ""
     assert not quick(spec).training.warm_start
+
+
+def test_it_starts_half_way_between_random_weights_and_the_champion(today: TinyPipeline) -> None:
+    spec = declared(today)
+    dataset, ((start, _), _) = Dataset(today.paths, spec), begun(today, spec)
+    shape = network_shape(dataset, spec, spec.tasks, dataset.train)
+    network = MultiTaskNetwork(spec.model, shape, dataset.text.tensors)
+    random = {name: value.clone() for name, value in network.state_dict().items()}
+    start.into(network, start.scale)
+    for name, value in network.state_dict().items():
+        assert torch.allclose(value, (random[name] + start.weights[name]) / 2, atol=1e-6), name
 
 
 def test_a_checkpoint_belongs_to_the_champion_that_training_started_from(today: TinyPipeline) -> None:

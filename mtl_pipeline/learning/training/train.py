@@ -46,7 +46,7 @@ class TrainingSummary:
     """Of the first network for all tasks."""
     rows_per_second: float
     started_from: str
-    """The fingerprint of the champion whose weights it started with, or RANDOM."""
+    """The fingerprint of the champion whose weights it started from, or RANDOM."""
     fingerprint: str
 
 

@@ -1,5 +1,9 @@
 """Warm start (`training.warm_start`): training goes on from the weights of the champion, from night to night.
 
+Half way from random weights to the champion's, that is: networks that start with the weights of one that was trained on
+nearly the same rows end worse than those that start at random, and the more so the more nights follow each other; what
+was shrunk and perturbed does not (Ash and Adams, NeurIPS 2020, https://arxiv.org/abs/1910.08475).
+
 The champion comes after the model in the lineage, so this is a loop over time: a new champion makes no model out of
 date. Optimisers, balancer and best rounds begin anew.
 """
@@ -10,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mtl_pipeline.champions import champion_folder, reading_model, short
@@ -21,6 +26,9 @@ from mtl_pipeline.learning.training.provenance import leak, read_seen
 from mtl_pipeline.learning.training.ranker import CONFIG, LabelScale, load_ranker, readable
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
+
+KEPT = 0.5
+"""The champion's share of the weights that training starts with; random ones have the rest."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +43,10 @@ class WarmStart:
     scale: LabelScale
     """Of the labels that the champion learned."""
 
-    def into(self, network: MultiTaskNetwork, scale: LabelScale) -> None:
-        """Let the network predict as the champion does. `scale`: of the labels that it is to learn."""
+    def into(self, network: MultiTaskNetwork, scale: LabelScale, kept: float = KEPT) -> None:
+        """Bring a random network towards the champion; where all is `kept`, it predicts as that does. `scale`: of the
+        labels that it is to learn."""
+        random = [parameter.detach().clone() for parameter in network.parameters()]
         network.load_state_dict(self.weights)
         then = zip(self.scale.mean, self.scale.standard_deviation, strict=True)
         now = zip(scale.mean, scale.standard_deviation, strict=True)
@@ -46,6 +56,7 @@ class WarmStart:
             tower.get_parameter("1.weight").data.mul_(deviation / new_deviation)
             bias = tower.get_parameter("1.bias").data
             bias.mul_(deviation / new_deviation).add_((mean - new_mean) / new_deviation)
+        torch._foreach_lerp_([parameter.data for parameter in network.parameters()], random, 1 - kept)
 
 
 def warm_starts(
