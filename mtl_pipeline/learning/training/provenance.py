@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from polars import selectors
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.data.dataset import Dataset, TextVectors
@@ -113,13 +114,17 @@ def outdated_text(paths: PipelinePaths, spec: PipelineSpec) -> bool:
 
 
 def write_seen(
-    folder: Path, spec: PipelineSpec, rows: pl.DataFrame, inherited: Mapping[str, Any] | None = None
+    folder: Path,
+    spec: PipelineSpec,
+    rows: pl.DataFrame | pl.LazyFrame,
+    inherited: Mapping[str, Any] | None = None,
 ) -> None:
     """Note beside a model the times of its latest training row, and of its latest training or validation row among
-    `rows`, and how rows were split. What the champion saw that it went on from is `inherited`: see `started_with`."""
-    trained = rows.filter(pl.col("split") == "train") if "split" in rows.columns else rows
-    seen = {"until": latest(rows), "trained_until": latest(trained)}
-    champion = None
+    `rows`, and how rows were split. `inherited`: what the `champion` that it went on from has seen, as `read_seen`
+    says."""
+    rows = rows.lazy()
+    trained = rows.filter(pl.col("split") == "train") if "split" in rows.collect_schema() else rows
+    seen, champion = {"until": latest(rows), "trained_until": latest(trained)}, None
     if inherited:
         champion, times = (
             inherited["champion"],
@@ -130,9 +135,9 @@ def write_seen(
     (folder / SEEN).write_text(json.dumps(known, indent=1) + "\n")
 
 
-def latest(rows: pl.DataFrame) -> str | None:
-    last = rows["timestamp"].max() if "timestamp" in rows.columns else None
-    return last.isoformat() if last else None  # type: ignore[union-attr]
+def latest(rows: pl.LazyFrame) -> str | None:
+    last = rows.select(selectors.by_name("timestamp", require_all=False).max()).collect()
+    return last.item().isoformat() if last.width and last.item() else None
 
 
 def read_seen(folder: Path) -> dict[str, Any]:

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
+
 from mtl_pipeline.champions import model_fingerprint
 from mtl_pipeline.learning.calibration.fitting import fit_calibration
 from mtl_pipeline.learning.data.dataset import Dataset
@@ -72,7 +74,8 @@ def train_ranker(
         if said is not None:
             said.write_parquet(folder / GUARD)
         write_trained_with(folder, trained_with(dataset, spec))
-        write_seen(folder, spec, dataset.split("train", "validation"), starts[0].seen if starts else None)
+        seen = dataset.examples.filter(pl.col("split") != "test")
+        write_seen(folder, spec, seen, starts[0].seen if starts else None)
         (folder / "training_log.json").write_text(json.dumps(fit.log, indent=1) + "\n")
         fingerprint = model_fingerprint(folder)
     checkpoints.remove()
