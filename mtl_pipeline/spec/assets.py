@@ -17,8 +17,8 @@ SEEDS_OF_A_STUDY = 5
 """For seed runs made on request where defs.yaml asks for one seed only: one would compare nothing."""
 
 
-GUARDING = ("guard", "hedge")
-"""The settings of training that only choose among trained networks."""
+JOINT_ONLY = ("guard", "hedge", "warm_start")
+"""The settings of training that decide nothing about networks for single tasks."""
 
 
 def embeddings_name(table: str) -> str:
@@ -64,9 +64,9 @@ def training_settings(spec: PipelineSpec) -> dict[str, Any]:
 
 
 def network_settings(spec: PipelineSpec) -> dict[str, Any]:
-    """As `training_settings`, without those that only choose among trained networks."""
+    """As `training_settings`, without those that decide nothing about networks for single tasks."""
     return training_settings(spec) | {
-        "training": spec.training.model_dump(mode="json", exclude=set(GUARDING))
+        "training": spec.training.model_dump(mode="json", exclude=set(JOINT_ONLY))
     }
 
 

@@ -54,6 +54,10 @@ class Training(WeightingSettings):
     hedge: bool = True
     """Whether the guard also has the mean of both predict where no harm is shown, but the mean is better on validation
     rows in every compared metric. Scoring takes a further network for each such task."""
+    warm_start: bool = False
+    """Whether the network for all tasks starts half way from random weights to those of the champion, where that has
+    the same settings of `model`, tasks and inputs, and has learned nothing from rows that are held out now: it takes
+    fewer epochs. Networks for single tasks, and those of studies, start with random weights."""
     members: int = Field(default=1, ge=1)
     """Networks with different seeds whose mean predicts; the baseline `single_task` has as many. Training and
     predicting take that many times as long."""

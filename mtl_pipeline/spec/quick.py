@@ -15,7 +15,7 @@ from mtl_pipeline.spec.pipeline import PipelineSpec
 QUICK_VARIABLE = "MTL_PIPELINE_QUICK"
 """Set to 1, all that this process and its children run is quick."""
 MOST = {
-    "training": {"rows": 100_000, "epochs": 3, "patience": 2, "members": 1},
+    "training": {"rows": 100_000, "epochs": 3, "patience": 2, "members": 1, "warm_start": False},
     "evaluation": {"bootstrap_samples": 100, "seeds": 1},
 }
 """By section, keys and their highest values."""

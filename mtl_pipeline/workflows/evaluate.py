@@ -30,6 +30,7 @@ from mtl_pipeline.learning.training.provenance import (
     read_trained_with,
     refuse_other_examples,
     rows_limit,
+    started_from,
     unequal_training,
 )
 from mtl_pipeline.paths import PipelinePaths
@@ -96,6 +97,7 @@ def evaluate_models(
     examples = short(folder_fingerprint(paths.examples))
     record = make_record(measured, decision, facts, time=facts["created_at"], examples=examples)
     said = (
+        warm_start_caveat(paths),
         fewer_rows(paths, facts),
         fewer_baselines(paths, measured, facts),
         baselines_caveat(paths, spec),
@@ -136,6 +138,16 @@ def evaluate_models(
         caveats=caveats,
         texts=report_texts(report),
         numbers=main_metrics(measured) | list_scores(parts["ranking"], measured.candidate),
+    )
+
+
+def warm_start_caveat(paths: PipelinePaths) -> str:
+    """What is to be said where the network for all tasks did not start as those for single tasks did."""
+    if not (champion := started_from(paths.model)):
+        return ""
+    return (
+        f"The network for all tasks started from the weights of champion {short(champion)} (training.warm_start), "
+        "those for single tasks and of further seeds with random ones: differences are not of joint training alone."
     )
 
 

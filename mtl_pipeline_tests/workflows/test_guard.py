@@ -147,7 +147,7 @@ def test_another_guard_needs_no_other_baselines(paths: PipelinePaths) -> None:
     assert not any("trained here" in line for line in lines)
     assert unequal_training(paths) == []
     refuse_other_training(paths, Dataset(paths, spec), spec)
-    with pytest.raises(UserError, match="model was not trained with the present guard, so"):
+    with pytest.raises(UserError, match="model was not trained with the present hedge, so"):
         refuse_other_training(paths, Dataset(paths, spec), declared(NARROW))
 
 

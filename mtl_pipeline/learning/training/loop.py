@@ -46,6 +46,7 @@ from mtl_pipeline.learning.training.optimizers import make_optimizers
 from mtl_pipeline.learning.training.precision import mixed_precision
 from mtl_pipeline.learning.training.provenance import networks_trained_with
 from mtl_pipeline.learning.training.ranker import Ranker
+from mtl_pipeline.learning.training.warm_start import WarmStart
 from mtl_pipeline.progress import time_left
 from mtl_pipeline.spec import PipelineSpec, Task, Training
 
@@ -73,12 +74,13 @@ def fit_network(
     log: Log,
     callbacks: Sequence[Callback] = (),
     checkpoints: Checkpoints | None = None,
+    start: WarmStart | None = None,
 ) -> Fit:
     """Train a network for some of the tasks; the best round on validation wins.
 
-    Rows on which none of the tasks is observed are left out. Same seed, same result on the same device and number of
-    threads, also where it was interrupted and went on from one of the `checkpoints`. Raises Diverged when a loss is no
-    longer finite.
+    Rows on which none of the tasks is observed are left out. Same seed and `start`, same result on the same device and
+    number of threads, also where it was interrupted and went on from one of the `checkpoints`. Raises Diverged when a
+    loss is no longer finite.
     """
     torch.manual_seed(spec.seed)
     settings, device = spec.training, dataset.device
@@ -90,6 +92,8 @@ def fit_network(
     network = MultiTaskNetwork(spec.model, shape, dataset.text.tensors).to(device)
     network.representation.fit(train)
     start_at_base_rates(network, train.labels, tasks)
+    if start:
+        start.into(network, scale)
     constant = constant_losses(train.labels, validation.labels, tasks)
     train = train.labelled(network.architecture.training_labels(train.labels, tasks))
     shares = observed_shares(train.labels) if settings.loss_normalisation == "labels" else None
@@ -104,7 +108,13 @@ def fit_network(
         callback.start(run)
     batches, rounds = Batches(train, settings.epochs, settings.batch_size), run.rounds
     checkpoint = (checkpoints or Checkpoints()).of_training(
-        [networks_trained_with(dataset, spec), [task.name for task in tasks], len(train), str(device)],
+        [
+            networks_trained_with(dataset, spec),
+            [task.name for task in tasks],
+            len(train),
+            str(device),
+            start and start.champion,
+        ],
         [network, balancer, run, batches, *optimizers, *callbacks],
         log,
     )
@@ -150,14 +160,18 @@ def fit_members(
     log: Log,
     callbacks: Sequence[Callback] = (),
     checkpoints: Checkpoints | None = None,
+    starts: Iterable[WarmStart] = (),
 ) -> Fit:
     """As `fit_network`, but `training.members` networks, with seeds that no other seed of the pipeline leads to; the
-    callbacks follow the first one, of which are log, best round and seconds."""
+    callbacks follow the first one, of which are log, best round and seconds. Each has the next one of `starts`, as
+    long as there are some."""
+    start = iter(starts)
     first, *others = (spec.seed * spec.training.members + number for number in range(spec.training.members))
-    fit = fit_network(dataset, spec.model_copy(update={"seed": first}), tasks, log, callbacks, checkpoints)
+    seeded = spec.model_copy(update={"seed": first})
+    fit = fit_network(dataset, seeded, tasks, log, callbacks, checkpoints, next(start, None))
     for seed in others:
         seeded = spec.model_copy(update={"seed": seed})
-        another = fit_network(dataset, seeded, tasks, log, checkpoints=checkpoints)
+        another = fit_network(dataset, seeded, tasks, log, (), checkpoints, next(start, None))
         fit.ranker.members += another.ranker.members
     return fit
 

@@ -8,7 +8,9 @@ the labels of other rows. And networks can be compared only as long as they were
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from polars import selectors
@@ -18,13 +20,12 @@ from mtl_pipeline.learning.data.dataset import Dataset, TextVectors
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import folder_fingerprint, reading
 from mtl_pipeline.spec import PipelineSpec, Split
-from mtl_pipeline.spec.assets import GUARDING
+from mtl_pipeline.spec.assets import JOINT_ONLY
 
 TRAINED_WITH, SEEN = "trained_with.json", "seen.json"
-GUARD = "guard"
-"""What chose among the networks of the model, by this name in trained_with.json."""
 BASELINE_ROWS, QUICK = "baseline_rows", "quick"
-"""In the same way: from how many rows the baselines could learn, and whether all was made for a first look only."""
+"""By these names in trained_with.json: from how many rows the baselines could learn, and whether all was made for a
+first look only."""
 
 
 def write_trained_with(folder: Path, trained: dict) -> None:
@@ -33,9 +34,9 @@ def write_trained_with(folder: Path, trained: dict) -> None:
 
 def trained_with(dataset: Dataset, spec: PipelineSpec) -> dict:
     """Everything that decides what the model learned and which networks it has, by name."""
-    return networks_trained_with(dataset, spec) | {
-        GUARD: spec.training.model_dump(mode="json", include=set(GUARDING))
-    }
+    return networks_trained_with(dataset, spec) | spec.training.model_dump(
+        mode="json", include=set(JOINT_ONLY)
+    )
 
 
 def networks_trained_with(dataset: Dataset, spec: PipelineSpec) -> dict:
@@ -43,7 +44,7 @@ def networks_trained_with(dataset: Dataset, spec: PipelineSpec) -> dict:
     sections = spec.model_dump(
         mode="json",
         include={"model", "tasks", "features", "training", "seed"},
-        exclude={"training": set(GUARDING), "tasks": {"__all__": {"good"}}},
+        exclude={"training": set(JOINT_ONLY), "tasks": {"__all__": {"good"}}},
     )
     inputs = {"text_vectors": dataset.text.contents, "examples": dataset.fingerprint}
     return sections | {BASELINE_ROWS: spec.baselines.rows, QUICK: spec.is_quick} | inputs
@@ -104,7 +105,7 @@ def refuse_other_examples(paths: PipelinePaths) -> None:
 def unequal_training(paths: PipelinePaths) -> list[str]:
     """In words, which inputs and settings of the baselines' training differ from the model's."""
     model, baselines = read_trained_with(paths.model), read_trained_with(paths.baselines)
-    return differing({name: value for name, value in model.items() if name != GUARD}, baselines)
+    return differing({name: value for name, value in model.items() if name not in JOINT_ONLY}, baselines)
 
 
 def outdated_text(paths: PipelinePaths, spec: PipelineSpec) -> bool:
@@ -112,12 +113,39 @@ def outdated_text(paths: PipelinePaths, spec: PipelineSpec) -> bool:
     return read_trained_with(paths.baselines).get("text_vectors") != TextVectors.read(paths, spec).contents
 
 
-def write_seen(folder: Path, spec: PipelineSpec, rows: pl.DataFrame | pl.LazyFrame) -> None:
-    """Note beside a model the time of its latest training or validation row, and how rows were split."""
-    last = rows.lazy().select(selectors.by_name("timestamp", require_all=False).max()).collect()
-    until = last.item().isoformat() if last.width and last.item() else None
-    seen = {"split": spec.split.model_dump(mode="json"), "until": until}
-    (folder / SEEN).write_text(json.dumps(seen, indent=1) + "\n")
+def write_seen(
+    folder: Path,
+    spec: PipelineSpec,
+    rows: pl.DataFrame | pl.LazyFrame,
+    inherited: Mapping[str, Any] | None = None,
+) -> None:
+    """Note beside a model the times of its latest training row, and of its latest training or validation row among
+    `rows`, and how rows were split. `inherited`: what the `champion` that it went on from has seen, as `read_seen`
+    says."""
+    rows = rows.lazy()
+    trained = rows.filter(pl.col("split") == "train") if "split" in rows.collect_schema() else rows
+    seen, champion = {"until": latest(rows), "trained_until": latest(trained)}, None
+    if inherited:
+        champion, times = (
+            inherited["champion"],
+            {name: (time, inherited[name]) for name, time in seen.items()},
+        )
+        seen = {name: max(both) if all(both) else None for name, both in times.items()}
+    known = {"split": spec.split.model_dump(mode="json"), **seen, "started_from": champion}
+    (folder / SEEN).write_text(json.dumps(known, indent=1) + "\n")
+
+
+def latest(rows: pl.LazyFrame) -> str | None:
+    last = rows.select(selectors.by_name("timestamp", require_all=False).max()).collect()
+    return last.item().isoformat() if last.width and last.item() else None
+
+
+def read_seen(folder: Path) -> dict[str, Any]:
+    """A model may be older than a key: of `split`, which then had its default, or than `trained_until`, which is then
+    as late as it can be."""
+    seen = json.loads((folder / SEEN).read_text())
+    split = Split().model_dump(mode="json") | seen["split"]
+    return {"trained_until": seen["until"], "started_from": None} | seen | {"split": split}
 
 
 def unseen(folder: Path, spec: PipelineSpec) -> pl.Expr:
@@ -127,12 +155,42 @@ def unseen(folder: Path, spec: PipelineSpec) -> pl.Expr:
     Where the same hash or column still splits the rows, no row changes its split. Otherwise rows must be later than all
     that the model saw; without times nothing is sure.
     """
-    seen = json.loads((folder / SEEN).read_text())
-    # A model may be older than a key, which then had its default.
-    split = Split().model_dump(mode="json") | seen["split"]
-    if not spec.split.by_time and split == spec.split.model_dump(mode="json"):
+    seen = read_seen(folder)
+    if not spec.split.by_time and seen["split"] == spec.split.model_dump(mode="json"):
         return pl.lit(True)
-    if seen["until"] is None:
+    return later_than(seen["until"])
+
+
+def later_than(time: str | None) -> pl.Expr:
+    if time is None:
         return pl.lit(False)
-    until = pl.lit(seen["until"]).str.to_datetime(time_unit="us")
-    return (pl.col("timestamp").cast(pl.Datetime("us")) > until).fill_null(False)
+    limit = pl.lit(time).str.to_datetime(time_unit="us")
+    return (pl.col("timestamp").cast(pl.Datetime("us")) > limit).fill_null(False)
+
+
+def leak(seen: Mapping[str, Any], spec: PipelineSpec, rows: pl.DataFrame) -> str:
+    """Why training must not go on from a model that has `seen` that (see `read_seen`), in words; empty where it may.
+    `rows`: those that validate or test now.
+
+    It must not have learned from a row that validates now, nor learned from or been chosen by one that tests now. It
+    may have been chosen by rows that validate now, as the new model is. With the split as it was, and nothing but later
+    rows added, that is so.
+    """
+    if seen["split"] != spec.split.model_dump(mode="json"):
+        return "was trained when rows were split otherwise"
+    if not spec.split.by_time:
+        return ""
+    for split, until in (("validation", seen["trained_until"]), ("test", seen["until"])):
+        if (
+            not rows.filter(pl.col("split") == split)
+            .select(pl.repeat(True, pl.len()) & later_than(until))[:, 0]
+            .all()
+        ):
+            return f"has seen rows that are {split} rows now"
+    return ""
+
+
+def started_from(folder: Path) -> str | None:
+    """The fingerprint of the champion whose weights a model started with; None where these were random."""
+    with reading(folder) as version:
+        return read_seen(version)["started_from"]

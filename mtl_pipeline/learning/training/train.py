@@ -18,9 +18,12 @@ from mtl_pipeline.learning.training.guard import GUARD, Judge, choices, guarded,
 from mtl_pipeline.learning.training.loop import Log, fit_members, why_stopped
 from mtl_pipeline.learning.training.provenance import trained_with, write_seen, write_trained_with
 from mtl_pipeline.learning.training.ranker import save_ranker
+from mtl_pipeline.learning.training.warm_start import warm_starts
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import ensure_writable, publish_folder
 from mtl_pipeline.spec import PipelineSpec
+
+RANDOM = "random weights"
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class TrainingSummary:
     seconds: float
     """Of the first network for all tasks."""
     rows_per_second: float
+    started_from: str
+    """The fingerprint of the champion whose weights it started from, or RANDOM."""
     fingerprint: str
 
 
@@ -56,7 +61,8 @@ def train_ranker(
     """
     ensure_writable(target)
     dataset, checkpoints = Dataset(paths, spec), Checkpoints.of(paths, target)
-    fit = fit_members(dataset, spec, spec.tasks, log, [GradientConflict()], checkpoints)
+    starts = warm_starts(paths, spec, dataset, log)
+    fit = fit_members(dataset, spec, spec.tasks, log, [GradientConflict()], checkpoints, starts)
     ranker, said = fit.ranker, None
     if judge:
         own = own_members(paths, dataset, spec, fit.shape, log, checkpoints)
@@ -68,7 +74,8 @@ def train_ranker(
         if said is not None:
             said.write_parquet(folder / GUARD)
         write_trained_with(folder, trained_with(dataset, spec))
-        write_seen(folder, spec, dataset.examples.filter(pl.col("split") != "test"))
+        seen = dataset.examples.filter(pl.col("split") != "test")
+        write_seen(folder, spec, seen, starts[0].seen if starts else None)
         (folder / "training_log.json").write_text(json.dumps(fit.log, indent=1) + "\n")
         fingerprint = model_fingerprint(folder)
     checkpoints.remove()
@@ -86,5 +93,6 @@ def train_ranker(
         device=str(dataset.device),
         seconds=round(fit.seconds, 2),
         rows_per_second=round(rows_trained / fit.seconds),
+        started_from=starts[0].champion if starts else RANDOM,
         fingerprint=fingerprint,
     )
