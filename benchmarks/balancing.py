@@ -15,12 +15,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
-from mtl_pipeline.learning.architectures.parts import learned
-from mtl_pipeline.learning.architectures.representation import NetworkShape
 from mtl_pipeline.learning.balancing import BALANCERS, make_balancer
 from mtl_pipeline.learning.balancing.factors import STEPS_BETWEEN
 from mtl_pipeline.learning.data.encoding import CategoricalField, Rows
+from mtl_pipeline.learning.network import MultiTaskNetwork
+from mtl_pipeline.learning.representation.parts import learned
+from mtl_pipeline.learning.representation.representation import NetworkShape
 from mtl_pipeline.learning.training.losses import task_losses
 from mtl_pipeline.learning.training.optimizers import make_optimizers
 from mtl_pipeline.learning.training.precision import mixed_precision

@@ -89,10 +89,10 @@ def ours(data: Mapping[str, np.ndarray], users: int, settings: Mapping[str, Any]
     """Through the project's own network, batches, optimisers and training step, without its validation rounds."""
     import torch
 
-    from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
-    from mtl_pipeline.learning.architectures.representation import NetworkShape
     from mtl_pipeline.learning.balancing import BALANCERS
     from mtl_pipeline.learning.data.encoding import Rows
+    from mtl_pipeline.learning.network import MultiTaskNetwork
+    from mtl_pipeline.learning.representation.representation import NetworkShape
     from mtl_pipeline.learning.training.batches import ROUNDS_PER_EPOCH, Batches
     from mtl_pipeline.learning.training.callbacks.base import Run
     from mtl_pipeline.learning.training.callbacks.weight_averaging import WeightAveraging

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
-from mtl_pipeline.learning.architectures.representation import NetworkShape
 from mtl_pipeline.learning.data.encoding import CategoricalField, Chosen, Rows, SideFeatures
+from mtl_pipeline.learning.network import MultiTaskNetwork
+from mtl_pipeline.learning.representation.representation import NetworkShape
 from mtl_pipeline.spec import Model
 
 USERS, ITEMS, ROWS, CHOICES = 5, 7, 11, 9

@@ -12,12 +12,12 @@ from torch.nn import functional
 
 from mtl_pipeline.learning.architectures import ARCHITECTURES
 from mtl_pipeline.learning.architectures.aitm import AITM, Transfer, sources
-from mtl_pipeline.learning.architectures.cross import CrossLayers
 from mtl_pipeline.learning.architectures.esmm import ESMM, log_odds_of_both
-from mtl_pipeline.learning.architectures.experts import NormalisedExperts
-from mtl_pipeline.learning.architectures.layout import Layout, layout_of
 from mtl_pipeline.learning.architectures.pepnet import Gate, PEPNet
+from mtl_pipeline.learning.blocks.cross_layers import CrossLayers
+from mtl_pipeline.learning.blocks.normalised_experts import NormalisedExperts
 from mtl_pipeline.learning.data.dataset import Dataset
+from mtl_pipeline.learning.representation.layout import Layout, layout_of
 from mtl_pipeline.learning.training.loop import fit_network
 from mtl_pipeline.learning.training.losses import task_losses, training_losses
 from mtl_pipeline.spec import Model, Task

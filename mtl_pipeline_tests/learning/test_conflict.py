@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from mtl_pipeline.learning.architectures import ARCHITECTURES
-from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
-from mtl_pipeline.learning.architectures.representation import NetworkShape
 from mtl_pipeline.learning.data.dataset import Dataset
+from mtl_pipeline.learning.network import MultiTaskNetwork
+from mtl_pipeline.learning.representation.representation import NetworkShape
 from mtl_pipeline.learning.training.callbacks.base import Run
 from mtl_pipeline.learning.training.callbacks.gradient_conflict import (
     GradientConflict,

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.data.encoding import Rows
+from mtl_pipeline.learning.network import MultiTaskNetwork
 from mtl_pipeline.learning.training.callbacks.base import Callback, Run
 from mtl_pipeline.learning.training.callbacks.task_early_stopping import TaskEarlyStopping
 from mtl_pipeline.spec import Task

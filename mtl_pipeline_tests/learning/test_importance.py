@@ -10,8 +10,6 @@ import pytest
 import torch
 
 from mtl_pipeline.checksums import write_checksums
-from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
-from mtl_pipeline.learning.architectures.representation import NetworkShape
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.data.encoding import Rows
 from mtl_pipeline.learning.data.feature_groups import FeatureGroup, feature_groups
@@ -24,6 +22,8 @@ from mtl_pipeline.learning.explain.probing import (
     open_probe,
     rows_per_task,
 )
+from mtl_pipeline.learning.network import MultiTaskNetwork
+from mtl_pipeline.learning.representation.representation import NetworkShape
 from mtl_pipeline.learning.training.members import Member
 from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.spec import Model

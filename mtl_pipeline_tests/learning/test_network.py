@@ -9,18 +9,18 @@ import pytest
 import torch
 
 from mtl_pipeline.learning.architectures import ARCHITECTURES
-from mtl_pipeline.learning.architectures.layers import Experts, grouped
-from mtl_pipeline.learning.architectures.layout import Layout
 from mtl_pipeline.learning.architectures.mmoe import MMoE
-from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
-from mtl_pipeline.learning.architectures.numbers import BINS, PiecewiseEmbedding, bin_edges
 from mtl_pipeline.learning.architectures.ple import PLE
-from mtl_pipeline.learning.architectures.representation import (
+from mtl_pipeline.learning.architectures.shared_bottom import SharedBottom
+from mtl_pipeline.learning.blocks.layers import Experts, grouped
+from mtl_pipeline.learning.data.encoding import CategoricalField, SideFeatures
+from mtl_pipeline.learning.network import MultiTaskNetwork
+from mtl_pipeline.learning.representation.layout import Layout
+from mtl_pipeline.learning.representation.numbers import BINS, PiecewiseEmbedding, bin_edges
+from mtl_pipeline.learning.representation.representation import (
     CategoricalEmbedding,
     NetworkShape,
 )
-from mtl_pipeline.learning.architectures.shared_bottom import SharedBottom
-from mtl_pipeline.learning.data.encoding import CategoricalField, SideFeatures
 from mtl_pipeline.spec import Model
 from mtl_pipeline.spec.architectures import SETTINGS, Architecture
 from mtl_pipeline_tests.learning.networks import FIELDS, ITEMS, OUTPUTS, ROWS, USERS, moved, network, rows
@@ -65,9 +65,8 @@ def test_ids_and_texts_are_optional(
     batch = rows()
     batch = replace(batch, ids=batch.ids[:, : len(ids)], text=batch.text[:, : len(texts)])
     assert made(batch).shape == (ROWS, sum(OUTPUTS))
-    assert (made.representation.interaction is not None) == (
-        "user_id" in ids and bool("item_id" in ids or texts)
-    )
+    both = ("user_id" in ids or "users" in texts) and ("item_id" in ids or "items" in texts)
+    assert (made.representation.interaction is not None) == both
 
 
 def test_the_interaction_reads_the_features_of_each_side_and_no_others() -> None:

@@ -12,13 +12,13 @@ import torch
 
 from mtl_pipeline.candidates import Block, OfBoth
 from mtl_pipeline.learning.architectures import ARCHITECTURES
-from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
-from mtl_pipeline.learning.architectures.representation import NetworkShape
-from mtl_pipeline.learning.architectures.sequences import SEQUENCE_ENCODERS
-from mtl_pipeline.learning.architectures.sequences.base import SequenceShape
 from mtl_pipeline.learning.data.encoding import FeatureEncoder
 from mtl_pipeline.learning.data.pairs import encode_pairs, encode_side
+from mtl_pipeline.learning.network import MultiTaskNetwork
 from mtl_pipeline.learning.recommending import best_per_user
+from mtl_pipeline.learning.representation.representation import NetworkShape
+from mtl_pipeline.learning.representation.sequences import SEQUENCE_ENCODERS
+from mtl_pipeline.learning.representation.sequences.base import SequenceShape
 from mtl_pipeline.learning.training import members
 from mtl_pipeline.learning.training.members import Member
 from mtl_pipeline.learning.training.ranker import LabelScale, Ranker

@@ -8,12 +8,12 @@ from typing import get_args
 import pytest
 import torch
 
-from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
-from mtl_pipeline.learning.architectures.representation import NetworkShape
-from mtl_pipeline.learning.architectures.sequences import SEQUENCE_ENCODERS
-from mtl_pipeline.learning.architectures.sequences.base import SequenceShape
-from mtl_pipeline.learning.architectures.sequences.target_attention import TargetAttention
 from mtl_pipeline.learning.data.encoding import Rows
+from mtl_pipeline.learning.network import MultiTaskNetwork
+from mtl_pipeline.learning.representation.representation import NetworkShape
+from mtl_pipeline.learning.representation.sequences import SEQUENCE_ENCODERS
+from mtl_pipeline.learning.representation.sequences.base import SequenceShape
+from mtl_pipeline.learning.representation.sequences.target_attention import TargetAttention
 from mtl_pipeline.spec import Model
 from mtl_pipeline.spec.architectures import SequenceEncoder
 from mtl_pipeline_tests.learning.networks import FIELDS, ITEMS, OUTPUTS, USERS, rows

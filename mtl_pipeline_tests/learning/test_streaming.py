@@ -162,14 +162,14 @@ def test_it_learns_as_much_as_in_memory(small_groups: TinyPipeline) -> None:
         losses.append(fit_network(dataset, declaration, spec.tasks, lambda line: None).best["score"])
     memory, stream = losses
     assert stream < 1
-    assert stream == pytest.approx(memory, abs=0.06), "another order of few rows"
+    assert stream == pytest.approx(memory, abs=0.15), "another order of few rows"
 
 
 @pytest.mark.usefixtures("at_every_round")
 def test_killed_after_every_round_it_ends_as_one_that_was_not(
     small_groups: TinyPipeline, tmp_path: Path
 ) -> None:
-    spec = streamed(declared(small_groups, batch_size=16))
+    spec = streamed(declared(small_groups, batch_size=16, learning_rate=0.003))
     dataset = Dataset(small_groups.paths, spec)
     undisturbed = fit_network(dataset, spec, spec.tasks, lambda line: None)
     frozen = [sum(value for name, value in entry.items() if "frozen" in name) for entry in undisturbed.log]

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from mtl_pipeline.champions import Decision, carry_out, champion_folder, model_fingerprint
-from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.data.encoding import FeatureEncoder
+from mtl_pipeline.learning.network import MultiTaskNetwork
 from mtl_pipeline.learning.training.carrying_over import id_rows
 from mtl_pipeline.learning.training.checkpoint import Checkpoints
 from mtl_pipeline.learning.training.loop import fit_network, network_shape

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
-from mtl_pipeline.learning.architectures.representation import NetworkShape
+from mtl_pipeline.learning.network import MultiTaskNetwork
+from mtl_pipeline.learning.representation.representation import NetworkShape
 from mtl_pipeline.learning.training.callbacks.base import Run
 from mtl_pipeline.learning.training.callbacks.weight_averaging import STEPS_BETWEEN, WeightAveraging
 from mtl_pipeline.spec import Model

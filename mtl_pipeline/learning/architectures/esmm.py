@@ -9,8 +9,8 @@ from torch import Tensor
 
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.learning.architectures.base import Architecture
-from mtl_pipeline.learning.architectures.layers import Experts
-from mtl_pipeline.learning.architectures.layout import Layout
+from mtl_pipeline.learning.blocks.layers import Experts
+from mtl_pipeline.learning.representation.layout import Layout
 from mtl_pipeline.spec import ESMMSettings, Task
 
 

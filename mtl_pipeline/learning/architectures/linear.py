@@ -6,7 +6,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from mtl_pipeline.learning.architectures.base import Architecture
-from mtl_pipeline.learning.architectures.layout import Layout
+from mtl_pipeline.learning.representation.layout import Layout
 from mtl_pipeline.spec import LinearSettings, Model
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from mtl_pipeline.learning.architectures.base import Mixture
-from mtl_pipeline.learning.architectures.experts import make_experts
-from mtl_pipeline.learning.architectures.layers import gate, mix
-from mtl_pipeline.learning.architectures.layout import Layout
+from mtl_pipeline.learning.blocks.layers import gate, mix
+from mtl_pipeline.learning.blocks.normalised_experts import make_experts
+from mtl_pipeline.learning.representation.layout import Layout
 from mtl_pipeline.spec import MMoESettings
 
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from mtl_pipeline.learning.architectures.base import Architecture
-from mtl_pipeline.learning.architectures.layers import Experts
-from mtl_pipeline.learning.architectures.layout import Layout
-from mtl_pipeline.learning.architectures.whole import Whole
+from mtl_pipeline.learning.blocks.layers import Experts
+from mtl_pipeline.learning.representation.layout import Layout
+from mtl_pipeline.learning.representation.whole import Whole
 from mtl_pipeline.spec import PEPNetSettings
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from mtl_pipeline.learning.architectures.base import Architecture
-from mtl_pipeline.learning.architectures.layers import MLP
-from mtl_pipeline.learning.architectures.layout import Layout
+from mtl_pipeline.learning.blocks.layers import MLP
+from mtl_pipeline.learning.representation.layout import Layout
 from mtl_pipeline.spec import SharedBottomSettings
 
 

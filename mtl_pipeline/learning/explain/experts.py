@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from mtl_pipeline.learning.architectures.base import Mixture
-from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.data.encoding import Rows
 from mtl_pipeline.learning.explain.probing import Probe
+from mtl_pipeline.learning.network import MultiTaskNetwork
 from mtl_pipeline.learning.training.members import ROWS_AT_ONCE, Member
 
 FEW = 0.01

@@ -21,10 +21,10 @@ import torch
 from sklearn.linear_model import RidgeCV
 from torch import Tensor, nn
 
-from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
-from mtl_pipeline.learning.architectures.whole import Whole
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.data.encoding import FeatureEncoder
+from mtl_pipeline.learning.network import MultiTaskNetwork
+from mtl_pipeline.learning.representation.whole import Whole
 
 PENALTIES = np.logspace(-2, 5, 8)
 """Of the regression; leaving out one id after another chooses."""

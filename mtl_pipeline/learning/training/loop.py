@@ -18,15 +18,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
-from mtl_pipeline.learning.architectures.parts import learned
-from mtl_pipeline.learning.architectures.representation import NetworkShape
-from mtl_pipeline.learning.architectures.sequences.base import SequenceShape
 from mtl_pipeline.learning.balancing import Balancer, make_balancer
 from mtl_pipeline.learning.balancing.base import observed_shares
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.data.encoding import Rows
 from mtl_pipeline.learning.data.streaming import TrainingRows
+from mtl_pipeline.learning.network import MultiTaskNetwork
+from mtl_pipeline.learning.representation.parts import learned
+from mtl_pipeline.learning.representation.representation import NetworkShape
+from mtl_pipeline.learning.representation.sequences.base import SequenceShape
 from mtl_pipeline.learning.training.batches import ROUNDS_PER_EPOCH, Batches, passes_per_epoch
 from mtl_pipeline.learning.training.callbacks.base import Callback, Run
 from mtl_pipeline.learning.training.callbacks.task_early_stopping import MEAN, TaskEarlyStopping

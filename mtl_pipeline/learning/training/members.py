@@ -15,11 +15,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mtl_pipeline.learning.architectures.factored import factored
-from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
-from mtl_pipeline.learning.architectures.representation import NetworkShape
 from mtl_pipeline.learning.data.encoding import Rows
 from mtl_pipeline.learning.data.pairs import Pairs
+from mtl_pipeline.learning.network import MultiTaskNetwork
+from mtl_pipeline.learning.representation.factored import factored
+from mtl_pipeline.learning.representation.representation import NetworkShape
 from mtl_pipeline.predictions import JOINT, MEAN, OWN
 from mtl_pipeline.spec import Model, Task
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.balancing import Balancer
+from mtl_pipeline.learning.network import MultiTaskNetwork
 from mtl_pipeline.learning.training.row_adam import RowAdam
 from mtl_pipeline.spec import Training
 

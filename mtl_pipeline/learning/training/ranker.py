@@ -21,13 +21,13 @@ from torch import Tensor
 from mtl_pipeline.champions import reading_model
 from mtl_pipeline.errors import UserError, in_short
 from mtl_pipeline.kinds import KINDS
-from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
-from mtl_pipeline.learning.architectures.representation import NetworkShape
-from mtl_pipeline.learning.architectures.sequences.base import SequenceShape
 from mtl_pipeline.learning.calibration.calibrator import CALIBRATION, Calibrator, calibrate, save_calibration
 from mtl_pipeline.learning.data.dataset import Dataset, TextVectors, read_chosen
 from mtl_pipeline.learning.data.encoding import FeatureEncoder, Rows
 from mtl_pipeline.learning.data.pairs import Pairs
+from mtl_pipeline.learning.network import MultiTaskNetwork
+from mtl_pipeline.learning.representation.representation import NetworkShape
+from mtl_pipeline.learning.representation.sequences.base import SequenceShape
 from mtl_pipeline.learning.training.members import Member, load_member, on_device
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import CANDIDATE, label_column, prediction_column, uncalibrated_column

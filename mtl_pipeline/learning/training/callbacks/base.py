@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from mtl_pipeline.learning.architectures.network import MultiTaskNetwork
 from mtl_pipeline.learning.data.streaming import TrainingRows
+from mtl_pipeline.learning.network import MultiTaskNetwork
 from mtl_pipeline.spec import Task
 
 

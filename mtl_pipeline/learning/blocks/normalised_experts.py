@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mtl_pipeline.learning.architectures.layers import Experts
+from mtl_pipeline.learning.blocks.layers import Experts
 from mtl_pipeline.spec import MMoESettings
 
 

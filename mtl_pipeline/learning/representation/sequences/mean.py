@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mtl_pipeline.learning.architectures.sequences.pooled import Pooled
+from mtl_pipeline.learning.representation.sequences.pooled import Pooled
 
 
 class Mean(Pooled):

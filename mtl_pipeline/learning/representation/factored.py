@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mtl_pipeline.learning.architectures.parts import Parts
-from mtl_pipeline.learning.architectures.representation import SIDES, Representation
 from mtl_pipeline.learning.data.encoding import Rows
 from mtl_pipeline.learning.data.pairs import Pairs, Side
+from mtl_pipeline.learning.representation.parts import Parts
+from mtl_pipeline.learning.representation.representation import SIDES, Representation
 
 SIDE_AT_ONCE = 16_384
 """Users, or items, that go through a first layer at once."""

@@ -6,8 +6,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mtl_pipeline.learning.architectures.sequences.base import SequenceShape
-from mtl_pipeline.learning.architectures.sequences.pooled import Pooled
+from mtl_pipeline.learning.representation.sequences.base import SequenceShape
+from mtl_pipeline.learning.representation.sequences.pooled import Pooled
 
 HEADS = 2
 

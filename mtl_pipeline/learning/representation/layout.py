@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mtl_pipeline.learning.architectures.representation import (
+from mtl_pipeline.learning.representation.representation import (
     SIDES,
     NetworkShape,
     Representation,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mtl_pipeline.learning.architectures.sequences.base import SequenceEncoder, SequenceShape
+from mtl_pipeline.learning.representation.sequences.base import SequenceEncoder, SequenceShape
 
 FAR_BELOW = -1e4
 """The logit of what is not there. Minus infinity would have no gradient where nothing is."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mtl_pipeline.learning.architectures.layout import Layout
-from mtl_pipeline.learning.architectures.whole import Whole
-from mtl_pipeline.learning.architectures.zeros import keep_zero
+from mtl_pipeline.learning.blocks.zeros import keep_zero
+from mtl_pipeline.learning.representation.layout import Layout
+from mtl_pipeline.learning.representation.whole import Whole
 
 
 class CrossLayers(nn.Module):

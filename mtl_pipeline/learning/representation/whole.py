@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mtl_pipeline.learning.architectures.parts import Parts
+from mtl_pipeline.learning.representation.parts import Parts
 
 
 class Whole(nn.Module):

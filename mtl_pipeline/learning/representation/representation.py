@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mtl_pipeline.learning.architectures.numbers import PiecewiseEmbedding
-from mtl_pipeline.learning.architectures.parts import Parts
-from mtl_pipeline.learning.architectures.sequences import SEQUENCE_ENCODERS
-from mtl_pipeline.learning.architectures.sequences.base import SequenceShape
 from mtl_pipeline.learning.data.encoding import CategoricalField, Rows, SideFeatures
 from mtl_pipeline.learning.data.streaming import TrainingRows
+from mtl_pipeline.learning.representation.numbers import PiecewiseEmbedding
+from mtl_pipeline.learning.representation.parts import Parts
+from mtl_pipeline.learning.representation.sequences import SEQUENCE_ENCODERS
+from mtl_pipeline.learning.representation.sequences.base import SequenceShape
 from mtl_pipeline.spec import Model, Task
 
 SIDES = ("user", "item")

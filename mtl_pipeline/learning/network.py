@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from mtl_pipeline.learning.architectures import ARCHITECTURES
-from mtl_pipeline.learning.architectures.cross import CrossLayers
-from mtl_pipeline.learning.architectures.factored import Factored
-from mtl_pipeline.learning.architectures.layers import MLP
-from mtl_pipeline.learning.architectures.layout import layout_of
-from mtl_pipeline.learning.architectures.parts import Parts
-from mtl_pipeline.learning.architectures.representation import NetworkShape, Representation
+from mtl_pipeline.learning.blocks.cross_layers import CrossLayers
+from mtl_pipeline.learning.blocks.layers import MLP
 from mtl_pipeline.learning.data.encoding import Rows
+from mtl_pipeline.learning.representation.factored import Factored
+from mtl_pipeline.learning.representation.layout import layout_of
+from mtl_pipeline.learning.representation.parts import Parts
+from mtl_pipeline.learning.representation.representation import NetworkShape, Representation
 from mtl_pipeline.spec import Model
 
 
