@@ -21,9 +21,9 @@ from mtl_pipeline.learning.data.encoding import CategoricalField, Rows
 from mtl_pipeline.learning.network import MultiTaskNetwork
 from mtl_pipeline.learning.representation.parts import learned
 from mtl_pipeline.learning.representation.representation import NetworkShape
-from mtl_pipeline.learning.training.losses import task_losses
-from mtl_pipeline.learning.training.optimizers import make_optimizers
-from mtl_pipeline.learning.training.precision import mixed_precision
+from mtl_pipeline.learning.training.optimisation.losses import task_losses
+from mtl_pipeline.learning.training.optimisation.optimizers import make_optimizers
+from mtl_pipeline.learning.training.optimisation.precision import mixed_precision
 from mtl_pipeline.spec import Model, Task, Training
 
 ROWS, IDS, FIELDS, NUMBERS = 2_048, 5_000, 5, 40

@@ -19,7 +19,7 @@ import yaml
 from attainable import HIDDEN, Log, read_log, taste_prior
 
 import mtl_pipeline.defs
-from mtl_pipeline.learning.training.ranker import predict_examples
+from mtl_pipeline.learning.ranker.ranker import predict_examples
 from mtl_pipeline.paths import PipelinePaths, project_root
 from mtl_pipeline.predictions import CANDIDATE, prediction_column
 from mtl_pipeline.simulation.scenario import Scenario

@@ -29,8 +29,8 @@ from mtl_pipeline.evaluation.studies.scoring import Evaluation, evaluate, in_hea
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.learning.baselines.design import DesignMatrix
 from mtl_pipeline.learning.data.dataset import Dataset
+from mtl_pipeline.learning.ranker.ranker import published_columns
 from mtl_pipeline.learning.training.held_out import HeldOut
-from mtl_pipeline.learning.training.ranker import published_columns
 from mtl_pipeline.paths import PipelinePaths, project_root
 from mtl_pipeline.spec import PipelineSpec, Task
 from mtl_pipeline.workflows.__main__ import declared

@@ -97,8 +97,8 @@ def ours(data: Mapping[str, np.ndarray], users: int, settings: Mapping[str, Any]
     from mtl_pipeline.learning.training.callbacks.base import Run
     from mtl_pipeline.learning.training.callbacks.weight_averaging import WeightAveraging
     from mtl_pipeline.learning.training.loop import train_on
-    from mtl_pipeline.learning.training.losses import task_losses
-    from mtl_pipeline.learning.training.optimizers import make_optimizers
+    from mtl_pipeline.learning.training.optimisation.losses import task_losses
+    from mtl_pipeline.learning.training.optimisation.optimizers import make_optimizers
     from mtl_pipeline.spec import Model, Task, Training
 
     tensors = {name: torch.from_numpy(values) for name, values in data.items()}

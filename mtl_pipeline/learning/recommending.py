@@ -18,10 +18,10 @@ from mtl_pipeline.errors import UserError
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.learning.data.dataset import TextVectors
 from mtl_pipeline.learning.data.pairs import encode_pairs, encode_side
+from mtl_pipeline.learning.ranker.members import device
+from mtl_pipeline.learning.ranker.ranker import load_ranker
 from mtl_pipeline.learning.reranking import POOL, Reranker
 from mtl_pipeline.learning.training.loop import Log
-from mtl_pipeline.learning.training.members import device
-from mtl_pipeline.learning.training.ranker import load_ranker
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.progress import ProgressLog
 from mtl_pipeline.publishing import ensure_writable, publish_file

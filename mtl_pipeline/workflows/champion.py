@@ -25,8 +25,8 @@ from mtl_pipeline.evaluation.studies.runs import promotion
 from mtl_pipeline.evaluation.studies.runs.promotion import Earlier, against_earlier
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
 from mtl_pipeline.learning.data.dataset import TextVectors
-from mtl_pipeline.learning.training.provenance import unseen
-from mtl_pipeline.learning.training.ranker import load_ranker, predict_examples
+from mtl_pipeline.learning.ranker.provenance import unseen
+from mtl_pipeline.learning.ranker.ranker import load_ranker, predict_examples
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import CHAMPION, PREDICTED
 from mtl_pipeline.publishing import reading

@@ -23,7 +23,7 @@ from mtl_pipeline.evaluation.studies.runs.history import append_record, make_rec
 from mtl_pipeline.evaluation.studies.scoring import FRAMES, Evaluation, evaluate
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.learning.calibration.calibrator import load_calibration
-from mtl_pipeline.learning.training.provenance import (
+from mtl_pipeline.learning.ranker.provenance import (
     BASELINE_ROWS,
     made_quickly,
     outdated_text,

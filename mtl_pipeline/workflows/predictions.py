@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from mtl_pipeline.evaluation.studies.ceiling import with_ceiling
-from mtl_pipeline.learning.training.ranker import predict_examples
+from mtl_pipeline.learning.ranker.ranker import predict_examples
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import PREDICTED
 from mtl_pipeline.publishing import reading

@@ -11,8 +11,8 @@ from mtl_pipeline.champions import champion_folder, short
 from mtl_pipeline.evaluation.report.html import to_html
 from mtl_pipeline.evaluation.report.markdown import to_markdown
 from mtl_pipeline.evaluation.report.recommendations import recommendations_report, warnings_of
+from mtl_pipeline.learning.ranker.provenance import rows_limit
 from mtl_pipeline.learning.recommending import RecommendationsSummary, recommend
-from mtl_pipeline.learning.training.provenance import rows_limit
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import publish_folder
 from mtl_pipeline.spec import PipelineSpec

@@ -8,7 +8,7 @@ from mtl_pipeline.champions import champion_folder
 from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.data.dataset import TextVectors
-from mtl_pipeline.learning.training.ranker import load_ranker
+from mtl_pipeline.learning.ranker.ranker import load_ranker
 from mtl_pipeline_tests.components.conftest import Project
 from mtl_pipeline_tests.faults.flips import flip, flip_artifacts
 

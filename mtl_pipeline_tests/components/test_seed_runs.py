@@ -18,7 +18,7 @@ from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.components.pipeline import define_pipeline
 from mtl_pipeline.definitions import defs
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.learning.training.provenance import refuse_other_examples
+from mtl_pipeline.learning.ranker.provenance import refuse_other_examples
 from mtl_pipeline.run.__main__ import parse
 from mtl_pipeline.spec import Negatives, PipelineSpec
 from mtl_pipeline.spec.assets import usual_seeds

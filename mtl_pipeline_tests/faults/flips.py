@@ -15,7 +15,7 @@ from mtl_pipeline.checksums import CHECKSUMS
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.evaluation.studies.runs.history import read_records
 from mtl_pipeline.learning.data.dataset import Dataset, TextVectors
-from mtl_pipeline.learning.training.ranker import load_ranker
+from mtl_pipeline.learning.ranker.ranker import load_ranker
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import reading
 from mtl_pipeline.spec import PipelineSpec

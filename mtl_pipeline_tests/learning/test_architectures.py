@@ -19,7 +19,7 @@ from mtl_pipeline.learning.blocks.normalised_experts import NormalisedExperts
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.representation.layout import Layout, layout_of
 from mtl_pipeline.learning.training.loop import fit_network
-from mtl_pipeline.learning.training.losses import task_losses, training_losses
+from mtl_pipeline.learning.training.optimisation.losses import task_losses, training_losses
 from mtl_pipeline.spec import Model, Task
 from mtl_pipeline_tests.conftest import TinyPipeline
 from mtl_pipeline_tests.learning.networks import ROWS, declared, moved, network, rows

@@ -23,8 +23,8 @@ from mtl_pipeline.learning.explain.probing import (
     rows_per_task,
 )
 from mtl_pipeline.learning.network import MultiTaskNetwork
+from mtl_pipeline.learning.ranker.members import Member
 from mtl_pipeline.learning.representation.representation import NetworkShape
-from mtl_pipeline.learning.training.members import Member
 from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.spec import Model
 from mtl_pipeline_tests.conftest import TinyPipeline

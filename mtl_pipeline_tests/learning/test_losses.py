@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from mtl_pipeline.learning.training.losses import task_losses
+from mtl_pipeline.learning.training.optimisation.losses import task_losses
 from mtl_pipeline.spec import Task
 
 TASKS = [Task(name="click", kind="binary"), Task(name="rating", kind="regression", given="click")]

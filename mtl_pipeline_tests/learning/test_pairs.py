@@ -15,13 +15,13 @@ from mtl_pipeline.learning.architectures import ARCHITECTURES
 from mtl_pipeline.learning.data.encoding import FeatureEncoder
 from mtl_pipeline.learning.data.pairs import encode_pairs, encode_side
 from mtl_pipeline.learning.network import MultiTaskNetwork
+from mtl_pipeline.learning.ranker import members
+from mtl_pipeline.learning.ranker.members import Member
+from mtl_pipeline.learning.ranker.ranker import LabelScale, Ranker
 from mtl_pipeline.learning.recommending import best_per_user
 from mtl_pipeline.learning.representation.representation import NetworkShape
 from mtl_pipeline.learning.representation.sequences import SEQUENCE_ENCODERS
 from mtl_pipeline.learning.representation.sequences.base import SequenceShape
-from mtl_pipeline.learning.training import members
-from mtl_pipeline.learning.training.members import Member
-from mtl_pipeline.learning.training.ranker import LabelScale, Ranker
 from mtl_pipeline.spec import Model, PipelineSpec
 from mtl_pipeline_tests.warehouse.pairs import rows_of_block
 

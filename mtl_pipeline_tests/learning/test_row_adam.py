@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from mtl_pipeline.learning.training.row_adam import RowAdam
+from mtl_pipeline.learning.training.optimisation.row_adam import RowAdam
 
 
 def test_rows_move_as_with_sparse_adam() -> None:

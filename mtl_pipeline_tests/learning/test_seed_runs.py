@@ -14,8 +14,8 @@ from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.baselines.predict import predict_baselines
 from mtl_pipeline.learning.data.dataset import Dataset
+from mtl_pipeline.learning.ranker.provenance import refuse_other_examples, unequal_training
 from mtl_pipeline.learning.training.held_out import HeldOut
-from mtl_pipeline.learning.training.provenance import refuse_other_examples, unequal_training
 from mtl_pipeline.learning.training.seed_runs import (
     SeedNetworks,
     SeedRunsSummary,

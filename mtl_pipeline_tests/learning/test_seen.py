@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from mtl_pipeline.learning.training.provenance import leak, read_seen, unseen, write_seen
+from mtl_pipeline.learning.ranker.provenance import leak, read_seen, unseen, write_seen
 from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline_tests.conftest import TinyPipeline

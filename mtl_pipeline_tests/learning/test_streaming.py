@@ -21,7 +21,7 @@ from mtl_pipeline.learning.training.callbacks.base import Callback
 from mtl_pipeline.learning.training.callbacks.gradient_conflict import sampled_rows
 from mtl_pipeline.learning.training.checkpoint import Checkpoints
 from mtl_pipeline.learning.training.loop import fit_network
-from mtl_pipeline.learning.training.losses import label_scale, labelled_rows
+from mtl_pipeline.learning.training.optimisation.losses import label_scale, labelled_rows
 from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.learning.tuning.search import search_fingerprint
 from mtl_pipeline.spec import PipelineSpec

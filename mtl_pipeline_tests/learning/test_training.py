@@ -13,9 +13,9 @@ from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.architectures import ARCHITECTURES
 from mtl_pipeline.learning.calibration.calibrator import Calibrator, load_calibration, save_calibration
 from mtl_pipeline.learning.data.dataset import Dataset, TextVectors
+from mtl_pipeline.learning.ranker.ranker import load_ranker, predict_examples, save_ranker
 from mtl_pipeline.learning.training.batches import passes_per_epoch
 from mtl_pipeline.learning.training.loop import fit_network
-from mtl_pipeline.learning.training.ranker import load_ranker, predict_examples, save_ranker
 from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.publishing import publish_folder
 from mtl_pipeline.spec import Model, PipelineSpec, Sequence

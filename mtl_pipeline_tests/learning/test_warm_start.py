@@ -16,13 +16,13 @@ from mtl_pipeline.champions import Decision, carry_out, champion_folder, model_f
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.data.encoding import FeatureEncoder
 from mtl_pipeline.learning.network import MultiTaskNetwork
+from mtl_pipeline.learning.ranker.members import Member
+from mtl_pipeline.learning.ranker.provenance import read_seen, started_from
+from mtl_pipeline.learning.ranker.ranker import Ranker, load_ranker
 from mtl_pipeline.learning.training.carrying_over import id_rows
 from mtl_pipeline.learning.training.checkpoint import Checkpoints
 from mtl_pipeline.learning.training.loop import fit_network, network_shape
-from mtl_pipeline.learning.training.losses import label_scale
-from mtl_pipeline.learning.training.members import Member
-from mtl_pipeline.learning.training.provenance import read_seen, started_from
-from mtl_pipeline.learning.training.ranker import Ranker, load_ranker
+from mtl_pipeline.learning.training.optimisation.losses import label_scale
 from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.learning.training.warm_start import WarmStart, warm_starts
 from mtl_pipeline.spec import Model, PipelineSpec

@@ -20,9 +20,9 @@ from mtl_pipeline.evaluation.studies.runs.guard import judge_members, measure_gu
 from mtl_pipeline.evaluation.studies.scoring import evaluate
 from mtl_pipeline.learning.baselines.predict import predict_baselines
 from mtl_pipeline.learning.data.dataset import Dataset
+from mtl_pipeline.learning.ranker.provenance import refuse_other_training, unequal_training
+from mtl_pipeline.learning.ranker.ranker import predict_examples
 from mtl_pipeline.learning.training.guard import joint_predictions, read_guard
-from mtl_pipeline.learning.training.provenance import refuse_other_training, unequal_training
-from mtl_pipeline.learning.training.ranker import predict_examples
 from mtl_pipeline.learning.training.seed_runs import read_seed_runs, train_seeds
 from mtl_pipeline.learning.training.train import TrainingSummary, train_ranker
 from mtl_pipeline.paths import PipelinePaths

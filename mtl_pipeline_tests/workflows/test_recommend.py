@@ -15,7 +15,7 @@ from mtl_pipeline.checksums import write_checksums
 from mtl_pipeline.components.assets.evaluation import evaluation_asset
 from mtl_pipeline.components.assets.model import model_asset
 from mtl_pipeline.components.context import PipelineContext
-from mtl_pipeline.learning.training.provenance import TRAINED_WITH, write_trained_with
+from mtl_pipeline.learning.ranker.provenance import TRAINED_WITH, write_trained_with
 from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec

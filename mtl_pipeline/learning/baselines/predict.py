@@ -29,12 +29,12 @@ from mtl_pipeline.learning.baselines.simple import constant_answers, linear_answ
 from mtl_pipeline.learning.calibration.fitting import fit_calibration
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.data.samples import drawn_rows
+from mtl_pipeline.learning.ranker.provenance import networks_trained_with, write_trained_with
+from mtl_pipeline.learning.ranker.ranker import Ranker, published_columns
 from mtl_pipeline.learning.training.checkpoint import Checkpoints
 from mtl_pipeline.learning.training.guard import save_own
 from mtl_pipeline.learning.training.held_out import HeldOut
 from mtl_pipeline.learning.training.loop import Log, fit_members
-from mtl_pipeline.learning.training.provenance import networks_trained_with, write_trained_with
-from mtl_pipeline.learning.training.ranker import Ranker, published_columns
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import SINGLE_TASK
 from mtl_pipeline.progress import time_left

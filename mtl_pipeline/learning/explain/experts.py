@@ -13,7 +13,7 @@ from mtl_pipeline.learning.architectures.base import Mixture
 from mtl_pipeline.learning.data.encoding import Rows
 from mtl_pipeline.learning.explain.probing import Probe
 from mtl_pipeline.learning.network import MultiTaskNetwork
-from mtl_pipeline.learning.training.members import ROWS_AT_ONCE, Member
+from mtl_pipeline.learning.ranker.members import ROWS_AT_ONCE, Member
 
 FEW = 0.01
 """Share of rows on which a unit is not zero, and of the typical standard deviation, below which it is dead."""

@@ -12,7 +12,7 @@ from mtl_pipeline.learning.data.dataset import TextVectors, read_chosen
 from mtl_pipeline.learning.data.encoding import Rows
 from mtl_pipeline.learning.data.feature_groups import FeatureGroup, feature_groups
 from mtl_pipeline.learning.data.samples import observed_samples
-from mtl_pipeline.learning.training.ranker import Ranker, load_ranker
+from mtl_pipeline.learning.ranker.ranker import Ranker, load_ranker
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import reading
 from mtl_pipeline.spec import PipelineSpec

@@ -17,13 +17,13 @@ from torch import Tensor
 from mtl_pipeline.champions import reading_model
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.data.dataset import Dataset
+from mtl_pipeline.learning.ranker.members import SPEAKERS, Member, composed, load_member, on_device
+from mtl_pipeline.learning.ranker.provenance import differing, networks_trained_with, read_trained_with
+from mtl_pipeline.learning.ranker.ranker import Ranker, load_ranker, published_columns, readable
 from mtl_pipeline.learning.representation.representation import NetworkShape
 from mtl_pipeline.learning.training.checkpoint import Checkpoints
 from mtl_pipeline.learning.training.held_out import HeldOut
 from mtl_pipeline.learning.training.loop import Log, fit_members
-from mtl_pipeline.learning.training.members import SPEAKERS, Member, composed, load_member, on_device
-from mtl_pipeline.learning.training.provenance import differing, networks_trained_with, read_trained_with
-from mtl_pipeline.learning.training.ranker import Ranker, load_ranker, published_columns, readable
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import JOINT, label_column, prediction_column
 from mtl_pipeline.publishing import reading

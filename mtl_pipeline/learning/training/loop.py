@@ -24,6 +24,9 @@ from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.data.encoding import Rows
 from mtl_pipeline.learning.data.streaming import TrainingRows
 from mtl_pipeline.learning.network import MultiTaskNetwork
+from mtl_pipeline.learning.ranker.members import ROWS_AT_ONCE, Member
+from mtl_pipeline.learning.ranker.provenance import networks_trained_with
+from mtl_pipeline.learning.ranker.ranker import Ranker
 from mtl_pipeline.learning.representation.parts import learned
 from mtl_pipeline.learning.representation.representation import NetworkShape
 from mtl_pipeline.learning.representation.sequences.base import SequenceShape
@@ -33,7 +36,7 @@ from mtl_pipeline.learning.training.callbacks.task_early_stopping import MEAN, T
 from mtl_pipeline.learning.training.callbacks.weight_averaging import WeightAveraging
 from mtl_pipeline.learning.training.checkpoint import Checkpoints
 from mtl_pipeline.learning.training.divergence import REMEDY, Diverged, what_diverged
-from mtl_pipeline.learning.training.losses import (
+from mtl_pipeline.learning.training.optimisation.losses import (
     constant_losses,
     label_scale,
     labelled_rows,
@@ -41,11 +44,8 @@ from mtl_pipeline.learning.training.losses import (
     start_at_base_rates,
     training_losses,
 )
-from mtl_pipeline.learning.training.members import ROWS_AT_ONCE, Member
-from mtl_pipeline.learning.training.optimizers import make_optimizers
-from mtl_pipeline.learning.training.precision import mixed_precision
-from mtl_pipeline.learning.training.provenance import networks_trained_with
-from mtl_pipeline.learning.training.ranker import Ranker
+from mtl_pipeline.learning.training.optimisation.optimizers import make_optimizers
+from mtl_pipeline.learning.training.optimisation.precision import mixed_precision
 from mtl_pipeline.learning.training.warm_start import WarmStart
 from mtl_pipeline.progress import time_left
 from mtl_pipeline.spec import PipelineSpec, Task, Training

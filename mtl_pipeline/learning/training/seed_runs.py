@@ -27,13 +27,13 @@ import polars as pl
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.calibration.calibrator import calibrate
 from mtl_pipeline.learning.data.dataset import Dataset
+from mtl_pipeline.learning.ranker.members import Member, composed
+from mtl_pipeline.learning.ranker.provenance import refuse_other_training
+from mtl_pipeline.learning.ranker.ranker import Ranker
 from mtl_pipeline.learning.training.checkpoint import Checkpoints
 from mtl_pipeline.learning.training.guard import Judge, choices, guarded, read_guard
 from mtl_pipeline.learning.training.held_out import HeldOut
 from mtl_pipeline.learning.training.loop import Log, fit_members
-from mtl_pipeline.learning.training.members import Member, composed
-from mtl_pipeline.learning.training.provenance import refuse_other_training
-from mtl_pipeline.learning.training.ranker import Ranker
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import CANDIDATE, JOINT, SINGLE_TASK, WITHOUT_TEXT, plain_prediction_column
 from mtl_pipeline.progress import time_left

@@ -11,13 +11,13 @@ import polars as pl
 from mtl_pipeline.champions import model_fingerprint
 from mtl_pipeline.learning.calibration.fitting import fit_calibration
 from mtl_pipeline.learning.data.dataset import Dataset
+from mtl_pipeline.learning.ranker.provenance import trained_with, write_seen, write_trained_with
+from mtl_pipeline.learning.ranker.ranker import save_ranker
 from mtl_pipeline.learning.training.batches import passes_per_epoch
 from mtl_pipeline.learning.training.callbacks.gradient_conflict import GradientConflict
 from mtl_pipeline.learning.training.checkpoint import Checkpoints
 from mtl_pipeline.learning.training.guard import GUARD, Judge, choices, guarded, own_members
 from mtl_pipeline.learning.training.loop import Log, fit_members, why_stopped
-from mtl_pipeline.learning.training.provenance import trained_with, write_seen, write_trained_with
-from mtl_pipeline.learning.training.ranker import save_ranker
 from mtl_pipeline.learning.training.warm_start import warm_starts
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import ensure_writable, publish_folder

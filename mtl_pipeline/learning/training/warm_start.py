@@ -21,9 +21,9 @@ from mtl_pipeline.champions import champion_folder, reading_model, short
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.network import MultiTaskNetwork
+from mtl_pipeline.learning.ranker.provenance import leak, read_seen
+from mtl_pipeline.learning.ranker.ranker import CONFIG, LabelScale, load_ranker, readable
 from mtl_pipeline.learning.training.carrying_over import carried_over
-from mtl_pipeline.learning.training.provenance import leak, read_seen
-from mtl_pipeline.learning.training.ranker import CONFIG, LabelScale, load_ranker, readable
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
 

@@ -22,7 +22,7 @@ from mtl_pipeline.learning.data.encoding import Rows
 from mtl_pipeline.learning.data.samples import observed_samples
 from mtl_pipeline.learning.data.streaming import TrainingRows
 from mtl_pipeline.learning.training.callbacks.base import Callback, Run
-from mtl_pipeline.learning.training.losses import training_losses
+from mtl_pipeline.learning.training.optimisation.losses import training_losses
 
 SHARE_OF_PASSES = 0.04
 """Share of training's forward and backward passes that the measurement may cost at worst, with no row observed for two

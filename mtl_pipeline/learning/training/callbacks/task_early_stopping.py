@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mtl_pipeline.learning.ranker.members import ROWS_AT_ONCE
 from mtl_pipeline.learning.training.callbacks.base import Callback, Run
-from mtl_pipeline.learning.training.members import ROWS_AT_ONCE
 
 MEAN = -1
 """The place of the mean over all tasks, behind the tasks."""

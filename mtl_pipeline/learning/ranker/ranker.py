@@ -26,9 +26,9 @@ from mtl_pipeline.learning.data.dataset import Dataset, TextVectors, read_chosen
 from mtl_pipeline.learning.data.encoding import FeatureEncoder, Rows
 from mtl_pipeline.learning.data.pairs import Pairs
 from mtl_pipeline.learning.network import MultiTaskNetwork
+from mtl_pipeline.learning.ranker.members import Member, load_member, on_device
 from mtl_pipeline.learning.representation.representation import NetworkShape
 from mtl_pipeline.learning.representation.sequences.base import SequenceShape
-from mtl_pipeline.learning.training.members import Member, load_member, on_device
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import CANDIDATE, label_column, prediction_column, uncalibrated_column
 from mtl_pipeline.publishing import reading

@@ -14,7 +14,7 @@ from torch import Tensor
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.learning.data.streaming import TrainingRows
 from mtl_pipeline.learning.network import MultiTaskNetwork
-from mtl_pipeline.learning.training.ranker import LabelScale
+from mtl_pipeline.learning.ranker.ranker import LabelScale
 from mtl_pipeline.spec import Task
 
 

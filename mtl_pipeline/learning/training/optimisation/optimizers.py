@@ -8,7 +8,7 @@ import torch
 
 from mtl_pipeline.learning.balancing import Balancer
 from mtl_pipeline.learning.network import MultiTaskNetwork
-from mtl_pipeline.learning.training.row_adam import RowAdam
+from mtl_pipeline.learning.training.optimisation.row_adam import RowAdam
 from mtl_pipeline.spec import Training
 
 
