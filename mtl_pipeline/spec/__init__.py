@@ -5,15 +5,12 @@ are refused here, before anything runs.
 """
 
 from mtl_pipeline.spec.architectures import (
-    AITMSettings,
-    ESMMSettings,
     LinearSettings,
     MMoESettings,
     Model,
-    PEPNetSettings,
     PLESettings,
     SharedBottomSettings,
-    STEMSettings,
+    TaskExpertsSettings,
 )
 from mtl_pipeline.spec.base import (
     CHOSEN_FROM,

@@ -100,23 +100,7 @@ class PLESettings(TaskExpertsSettings):
     """Layers of experts, one on top of the other; `ple` only."""
 
 
-class STEMSettings(TaskExpertsSettings):
-    """Settings of shared and task-specific embeddings."""
-
-
-class ESMMSettings(SharedBottomSettings):
-    """Settings of the entire space multi-task model."""
-
-
-class AITMSettings(SharedBottomSettings):
-    """Settings of adaptive information transfer."""
-
-
-class PEPNetSettings(SharedBottomSettings):
-    """Settings of the parameter and embedding personalised network."""
-
-
-class Model(PLESettings, STEMSettings, ESMMSettings, AITMSettings, PEPNetSettings):
+class Model(PLESettings):
     """Architecture of the multi-task ranker."""
 
 
@@ -125,9 +109,9 @@ SETTINGS: dict[str, type[LinearSettings]] = {
     "shared_bottom": SharedBottomSettings,
     "mmoe": MMoESettings,
     "ple": PLESettings,
-    "esmm": ESMMSettings,
-    "aitm": AITMSettings,
-    "pepnet": PEPNetSettings,
-    "stem": STEMSettings,
+    "esmm": SharedBottomSettings,
+    "aitm": SharedBottomSettings,
+    "pepnet": SharedBottomSettings,
+    "stem": TaskExpertsSettings,
 }
 """By architecture. `Model` has the keys of all of them, so that architectures can be compared by changing one line."""

@@ -55,36 +55,17 @@ METHODS: dict[Weighting, str] = {
 """What each method counts the tasks by, what for, and where it comes from; Markdown."""
 
 
-class WeightingChoice(SpecModel):
-    """The method."""
+class WeightingSettings(SpecModel):
+    """The method and the settings of all, so that methods can be compared by changing one line."""
 
     weighting: Weighting = Field(
         default="uncertainty", json_schema_extra={"enumDescriptions": list(METHODS.values())}
     )
     """How the tasks are balanced: by factors on their losses (static to db_mtl), or by combining their gradients where
     the network parts into tasks (mgda to upgrad)."""
-
-
-class DWASettings(WeightingChoice):
-    """Settings of dynamic weight average."""
-
     temperature: float = Field(default=2.0, gt=0)
     """The higher, the more alike the tasks' factors; `dwa` only."""
-
-
-class GradNormSettings(WeightingChoice):
-    """Settings of GradNorm."""
-
     asymmetry: float = Field(default=1.5, ge=0)
     """How much longer the gradient of a task that lags is made; 0: all equally long; `gradnorm` only."""
-
-
-class CAGradSettings(WeightingChoice):
-    """Settings of conflict-averse gradient descent."""
-
     conflict_aversion: float = Field(default=0.5, ge=0, lt=1)
     """How far the combined gradient may go from the mean of all, as a share of its length; `cagrad` only."""
-
-
-class WeightingSettings(CAGradSettings, GradNormSettings, DWASettings):
-    """The method and the settings of all, so that methods can be compared by changing one line."""

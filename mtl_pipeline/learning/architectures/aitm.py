@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mtl_pipeline.learning.architectures.base import Architecture
 from mtl_pipeline.learning.blocks.layers import Experts
 from mtl_pipeline.learning.representation.layout import Layout
-from mtl_pipeline.spec import AITMSettings
+from mtl_pipeline.spec import SharedBottomSettings
 
 
 class AITM(Architecture):
@@ -20,7 +20,7 @@ class AITM(Architecture):
     well be the larger one. So it is left out.
     """
 
-    def __init__(self, layout: Layout, settings: AITMSettings) -> None:
+    def __init__(self, layout: Layout, settings: SharedBottomSettings) -> None:
         super().__init__()
         self.sources = sources(layout.given)
         self.own = Experts(layout.width, settings.hidden, settings.dropout, layout.tasks)

@@ -11,7 +11,7 @@ from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.learning.architectures.base import Architecture
 from mtl_pipeline.learning.blocks.layers import Experts
 from mtl_pipeline.learning.representation.layout import Layout
-from mtl_pipeline.spec import ESMMSettings, Task
+from mtl_pipeline.spec import SharedBottomSettings, Task
 
 
 class ESMM(Architecture):
@@ -20,7 +20,7 @@ class ESMM(Architecture):
     happen either where the other did not. So p is learned for the rows it will be asked about. Its tower still gives
     p, which is what is predicted."""
 
-    def __init__(self, layout: Layout, settings: ESMMSettings) -> None:
+    def __init__(self, layout: Layout, settings: SharedBottomSettings) -> None:
         super().__init__()
         self.own = Experts(layout.width, settings.hidden, settings.dropout, layout.tasks)
 

@@ -11,7 +11,7 @@ from mtl_pipeline.learning.architectures.base import Architecture
 from mtl_pipeline.learning.blocks.layers import Experts
 from mtl_pipeline.learning.representation.layout import Layout
 from mtl_pipeline.learning.representation.whole import Whole
-from mtl_pipeline.spec import PEPNetSettings
+from mtl_pipeline.spec import SharedBottomSettings
 
 
 class PEPNet(Architecture):
@@ -20,7 +20,7 @@ class PEPNet(Architecture):
     others scale each hidden layer of an MLP per task, by who meets what: by the ids and texts of user and item
     (PPNet). With ids alone, new users and items would all be scaled alike."""
 
-    def __init__(self, layout: Layout, settings: PEPNetSettings) -> None:
+    def __init__(self, layout: Layout, settings: SharedBottomSettings) -> None:
         super().__init__()
         sizes = [layout.width, *settings.hidden]
         self.whole = Whole(layout.width)

@@ -10,7 +10,7 @@ from mtl_pipeline.learning.blocks.layers import gate, mix
 from mtl_pipeline.learning.blocks.normalised_experts import make_experts
 from mtl_pipeline.learning.blocks.zeros import keep_zero
 from mtl_pipeline.learning.representation.layout import Layout
-from mtl_pipeline.spec import STEMSettings
+from mtl_pipeline.spec import TaskExpertsSettings
 
 
 class STEM(Mixture):
@@ -21,7 +21,7 @@ class STEM(Mixture):
     own_ids = True
     mine: Tensor
 
-    def __init__(self, layout: Layout, settings: STEMSettings) -> None:
+    def __init__(self, layout: Layout, settings: TaskExpertsSettings) -> None:
         super().__init__()
         self.tasks = layout.tasks
         owners: list[int | None] = [task for task in range(self.tasks) for _ in range(settings.task_experts)]
