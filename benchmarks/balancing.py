@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from mtl_pipeline.learning.balancing import BALANCERS, make_balancer
-from mtl_pipeline.learning.balancing.factors import STEPS_BETWEEN
+from mtl_pipeline.learning.balancing.factors.base import STEPS_BETWEEN
 from mtl_pipeline.learning.data.encoding import CategoricalField, Rows
 from mtl_pipeline.learning.network import MultiTaskNetwork
 from mtl_pipeline.learning.representation.parts import learned

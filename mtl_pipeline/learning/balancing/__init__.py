@@ -4,20 +4,20 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from mtl_pipeline.learning.balancing.aligned_mtl import AlignedComponents
 from mtl_pipeline.learning.balancing.base import Balancer
-from mtl_pipeline.learning.balancing.cagrad import ConflictAverse
-from mtl_pipeline.learning.balancing.db_mtl import DualBalancing
-from mtl_pipeline.learning.balancing.dwa import DynamicWeightAverage
-from mtl_pipeline.learning.balancing.famo import FastAdaptive
-from mtl_pipeline.learning.balancing.gradnorm import GradNorm
-from mtl_pipeline.learning.balancing.imtl_l import ImpartialLosses
-from mtl_pipeline.learning.balancing.mgda import MultipleGradientDescent
-from mtl_pipeline.learning.balancing.nash_mtl import Bargaining
-from mtl_pipeline.learning.balancing.pcgrad import GradientSurgery
-from mtl_pipeline.learning.balancing.static import StaticWeighting
-from mtl_pipeline.learning.balancing.uncertainty import UncertaintyWeighting
-from mtl_pipeline.learning.balancing.upgrad import Unconflicting
+from mtl_pipeline.learning.balancing.factors.db_mtl import DualBalancing
+from mtl_pipeline.learning.balancing.factors.dwa import DynamicWeightAverage
+from mtl_pipeline.learning.balancing.factors.famo import FastAdaptive
+from mtl_pipeline.learning.balancing.factors.gradnorm import GradNorm
+from mtl_pipeline.learning.balancing.factors.imtl_l import ImpartialLosses
+from mtl_pipeline.learning.balancing.factors.static import StaticWeighting
+from mtl_pipeline.learning.balancing.factors.uncertainty import UncertaintyWeighting
+from mtl_pipeline.learning.balancing.gradients.aligned_mtl import AlignedComponents
+from mtl_pipeline.learning.balancing.gradients.cagrad import ConflictAverse
+from mtl_pipeline.learning.balancing.gradients.mgda import MultipleGradientDescent
+from mtl_pipeline.learning.balancing.gradients.nash_mtl import Bargaining
+from mtl_pipeline.learning.balancing.gradients.pcgrad import GradientSurgery
+from mtl_pipeline.learning.balancing.gradients.upgrad import Unconflicting
 from mtl_pipeline.spec import Task, WeightingSettings
 
 BALANCERS: dict[str, type[Balancer]] = {

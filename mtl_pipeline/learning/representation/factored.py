@@ -8,9 +8,8 @@ only, since results are kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,13 +19,14 @@ from mtl_pipeline.learning.data.encoding import Rows
 from mtl_pipeline.learning.data.pairs import Pairs, Side
 from mtl_pipeline.learning.representation.parts import Parts
 from mtl_pipeline.learning.representation.representation import SIDES, Representation
+from mtl_pipeline.learning.representation.stand_in import StandIn
 
 SIDE_AT_ONCE = 16_384
 """Users, or items, that go through a first layer at once."""
 
 
 @dataclass(frozen=True)
-class Factored:
+class Factored(StandIn):
     """[users × places, width], of some users and some of their places in `pairs`."""
 
     representation: Representation
@@ -38,17 +38,6 @@ class Factored:
 
     def __len__(self) -> int:
         return len(self.of_both)
-
-    def dim(self) -> int:
-        return 2
-
-    @classmethod
-    def __torch_function__(cls, function: Callable, types: Any, arguments: Any, names: Any = None) -> Any:
-        """How torch lets a class that is no tensor take part in its functions."""
-        return cls.linear(*arguments, **(names or {})) if function is functional.linear else NotImplemented
-
-    def float(self) -> Factored:
-        return self
 
     def linear(self, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """float32 [users × places, outputs]."""

@@ -8,7 +8,7 @@ architecture notices nothing: it hands such a representation to an nn.Linear.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mtl_pipeline.learning.representation.stand_in import StandIn
+
 
 @dataclass(frozen=True)
-class Parts:
+class Parts(StandIn):
     """[rows, width]."""
 
     learned: Tensor
@@ -44,14 +46,6 @@ class Parts:
     def __len__(self) -> int:
         return len(self.learned)
 
-    def dim(self) -> int:
-        return 2
-
-    @classmethod
-    def __torch_function__(cls, function: Callable, types: Any, arguments: Any, names: Any = None) -> Any:
-        """How torch lets a class that is no tensor take part in its functions."""
-        return cls.linear(*arguments, **(names or {})) if function is functional.linear else NotImplemented
-
     def linear(self, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """float32 [rows, outputs], in mixed precision bfloat16."""
         if not self.frozen.shape[1]:
@@ -67,10 +61,6 @@ class Parts:
         )
         outputs = functional.linear(self.learned, of_learned, bias)
         return outputs.addmm_(self.frozen.to(outputs.dtype), of_frozen.T.to(outputs.dtype))
-
-    def float(self) -> Parts:
-        """Itself: its linear layers are of the precision around them."""
-        return self
 
     def whole(self) -> Tensor:
         """float32 [rows, width]."""

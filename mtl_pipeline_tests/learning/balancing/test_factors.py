@@ -9,7 +9,7 @@ import torch
 
 from mtl_pipeline.learning.balancing import BALANCERS, Balancer
 from mtl_pipeline.learning.balancing.base import observed_shares
-from mtl_pipeline.learning.balancing.factors import STEPS_BETWEEN
+from mtl_pipeline.learning.balancing.factors.base import STEPS_BETWEEN
 from mtl_pipeline.spec import Task
 from mtl_pipeline_tests.learning.balancing.problem import balancer_of, step
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mtl_pipeline.learning.balancing import BALANCERS
-from mtl_pipeline.learning.balancing.gradients import GradientBalancer
+from mtl_pipeline.learning.balancing.gradients.base import GradientBalancer
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.training.loop import fit_network
 from mtl_pipeline_tests.conftest import TinyPipeline

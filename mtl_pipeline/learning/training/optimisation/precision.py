@@ -11,8 +11,12 @@ from mtl_pipeline.spec.learning import Precision
 
 def mixed_precision(device: torch.device, precision: Precision) -> torch.autocast:
     """The context of a forward pass."""
-    wanted = precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
-    return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
+    return torch.autocast(device.type, torch.bfloat16, enabled=is_mixed(device, precision))
+
+
+def is_mixed(device: torch.device, precision: Precision) -> bool:
+    """Whether matrices are multiplied in bfloat16: what `auto` comes to on this device."""
+    return precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
 
 
 def has_bfloat16(device: torch.device) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import minimize
 from torch import Tensor
 
-from mtl_pipeline.learning.balancing.gradients import GradientBalancer
+from mtl_pipeline.learning.balancing.gradients.base import GradientBalancer
 
 LEAST = 1e-12
 """Of a squared length: below, tasks cannot all gain."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mtl_pipeline.learning.balancing.factors import (
+from mtl_pipeline.learning.balancing.factors.base import (
     PACE,
     NormBalancer,
     average_one,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mtl_pipeline.learning.balancing.factors import FactorBalancer
+from mtl_pipeline.learning.balancing.factors.base import FactorBalancer
 from mtl_pipeline.spec import Task
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchjd.aggregation import UPGradWeighting
 from torchjd.linalg import DualConeProjector
 
-from mtl_pipeline.learning.balancing.gradients import GradientBalancer, square_root
+from mtl_pipeline.learning.balancing.gradients.base import GradientBalancer, square_root
 
 
 class LeastSquares(DualConeProjector):

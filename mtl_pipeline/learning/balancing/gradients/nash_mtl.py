@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from mtl_pipeline.learning.balancing.gradients import GradientBalancer
+from mtl_pipeline.learning.balancing.gradients.base import GradientBalancer
 
 RIDGE = 1e-4
 """By which squared lengths are raised: gradients that point against each other have no agreement, and no finite

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mtl_pipeline.learning.balancing.factors import NormBalancer
+from mtl_pipeline.learning.balancing.factors.base import NormBalancer
 from mtl_pipeline.spec import Task
 
 MEMORY = 0.9

@@ -6,7 +6,7 @@ from __future__ import annotations
 from torch import Tensor
 from torchjd.aggregation import PCGradWeighting
 
-from mtl_pipeline.learning.balancing.gradients import GradientBalancer
+from mtl_pipeline.learning.balancing.gradients.base import GradientBalancer
 
 
 class GradientSurgery(GradientBalancer):

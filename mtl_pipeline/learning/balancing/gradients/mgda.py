@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import nnls
 from torch import Tensor
 
-from mtl_pipeline.learning.balancing.gradients import GradientBalancer, square_root
+from mtl_pipeline.learning.balancing.gradients.base import GradientBalancer, square_root
 
 
 class MultipleGradientDescent(GradientBalancer):

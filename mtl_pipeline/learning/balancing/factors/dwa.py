@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
-from mtl_pipeline.learning.balancing.factors import FactorBalancer, average_one
+from mtl_pipeline.learning.balancing.factors.base import FactorBalancer, average_one
 from mtl_pipeline.spec import Task
 
 
