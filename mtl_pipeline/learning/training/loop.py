@@ -45,7 +45,7 @@ from mtl_pipeline.learning.training.optimisation.losses import (
     training_losses,
 )
 from mtl_pipeline.learning.training.optimisation.optimizers import make_optimizers
-from mtl_pipeline.learning.training.optimisation.precision import mixed_precision
+from mtl_pipeline.learning.training.optimisation.precision import is_mixed, mixed_precision
 from mtl_pipeline.learning.training.warm_start import WarmStart
 from mtl_pipeline.progress import time_left
 from mtl_pipeline.spec import PipelineSpec, Task, Training
@@ -113,6 +113,7 @@ def fit_network(
             [task.name for task in tasks],
             len(train),
             str(device),
+            is_mixed(device, settings.precision),
             start and start.champion,
         ],
         [network, balancer, run, batches, *optimizers, *callbacks],
