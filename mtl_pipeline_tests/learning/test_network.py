@@ -13,8 +13,10 @@ from mtl_pipeline.learning.architectures.mmoe import MMoE
 from mtl_pipeline.learning.architectures.ple import PLE
 from mtl_pipeline.learning.architectures.shared_bottom import SharedBottom
 from mtl_pipeline.learning.blocks.layers import Experts, grouped
+from mtl_pipeline.learning.blocks.lookup import look_up
 from mtl_pipeline.learning.data.encoding import CategoricalField, SideFeatures
 from mtl_pipeline.learning.network import MultiTaskNetwork
+from mtl_pipeline.learning.representation import parts as parts_of_a_representation
 from mtl_pipeline.learning.representation.layout import Layout
 from mtl_pipeline.learning.representation.numbers import BINS, PiecewiseEmbedding, bin_edges
 from mtl_pipeline.learning.representation.representation import (
@@ -271,8 +273,12 @@ def test_a_piecewise_number_bends_at_the_edges_only_and_is_level_beyond() -> Non
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("text_dimension", [None, 4])
-def test_what_is_frozen_is_read_but_gets_no_gradient(architecture: str, text_dimension: int | None) -> None:
-    """A linear layer of the parts gives what one of the whole gives."""
+def test_what_is_frozen_is_read_but_gets_no_gradient(
+    architecture: str, text_dimension: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A linear layer of the parts gives what one of the whole gives. (Few frozen columns go with the others.)"""
+    assert network(architecture, text_dimension=4).representation(rows()).frozen.shape[1] == 0
+    monkeypatch.setattr(parts_of_a_representation, "WORTH_A_PRODUCT", 1)
     model = network(architecture, text_dimension=text_dimension)
     parts = model.representation(rows())
     layer = torch.nn.Linear(model.representation.width, 5)
@@ -280,6 +286,16 @@ def test_what_is_frozen_is_read_but_gets_no_gradient(architecture: str, text_dim
     assert parts.frozen.shape[1] == 2 + (0 if text_dimension else 2 * 8)
     assert parts.learned.requires_grad
     assert not parts.frozen.requires_grad
+
+
+def test_rows_looked_up_many_times_and_their_gradient() -> None:
+    numbers = torch.tensor([[0, 2], [2, 2]], dtype=torch.int32)
+    table = torch.arange(6.0).view(3, 2).requires_grad_()
+    found = look_up(numbers, table)
+    assert torch.equal(found, torch.nn.functional.embedding(numbers, table))
+    (found * torch.tensor([[[1.0], [2.0]], [[3.0], [4.0]]])).sum().backward()
+    assert table.grad is not None
+    assert table.grad.tolist() == [[1, 1], [0, 0], [9, 9]]
 
 
 def test_products_of_matrices_for_each_group_and_their_gradients() -> None:

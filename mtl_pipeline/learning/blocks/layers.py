@@ -75,7 +75,7 @@ class GroupedLayer(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         inputs, weight, outputs = context.saved_tensors
-        gradient = gradient * (outputs > 0)
+        gradient = torch.ops.aten.threshold_backward(gradient, outputs, 0)
         of_inputs, of_weight = torch.empty_like(inputs), torch.empty_like(weight)
         for group in range(len(weight)):
             torch.mm(gradient[:, group], weight[group].T, out=of_inputs[:, group])

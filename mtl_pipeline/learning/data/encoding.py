@@ -74,7 +74,12 @@ class Rows:
         self, passes: int, batch_size: int
     ) -> Callable[[int, int], Iterator[tuple[torch.Tensor, Rows]]]:
         order = torch.cat([torch.randperm(len(self)) for _ in range(passes)]).to(self.labels.device)
-        return lambda first, end: iter([(order[first:end], self[order[first:end]])])
+
+        def piece(first: int, end: int) -> Iterator[tuple[torch.Tensor, Rows]]:
+            numbers = order[first:end]
+            yield numbers, self.each(lambda tensor: tensor.index_select(0, numbers))
+
+        return piece
 
     def sample(self) -> Rows:
         return self

@@ -18,13 +18,17 @@ from torch.nn import functional
 
 from mtl_pipeline.learning.representation.stand_in import StandIn
 
+WORTH_A_PRODUCT = 64
+"""Frozen columns: for fewer, a second product takes longer than the gradient that it spares."""
+
 
 @dataclass(frozen=True)
 class Parts(StandIn):
     """[rows, width]."""
 
     learned: Tensor
-    """float32 [rows, columns]: in the graph of embeddings and projections."""
+    """[rows, columns]: in the graph of embeddings and projections. float32, which mixed precision rounds here, once, and
+    not for every layer that reads it."""
     frozen: Tensor
     """[rows, columns], in the precision of the text vectors."""
     layout: tuple[tuple[int, bool], ...]
@@ -34,11 +38,17 @@ class Parts(StandIn):
     def of(cls, inputs: Sequence[Tensor], learned: Sequence[bool]) -> Parts:
         """From [rows, width of an input] each, and which of them gradients flow into."""
         parts = list(zip(inputs, learned, strict=True))
+        if sum(values.shape[1] for values, learns in parts if not learns) < WORTH_A_PRODUCT:
+            parts = [(values, True) for values, _ in parts]
         none = inputs[0][:, :0].detach()
         frozen = [values for values, learns in parts if not learns]
         least = min((values.dtype for values in frozen), key=lambda kind: kind.itemsize, default=none.dtype)
-        return cls(
+        trained, device = (
             torch.cat([none, *(values for values, learns in parts if learns)], 1),
+            none.device.type,
+        )
+        return cls(
+            trained.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else trained,
             torch.cat([none.to(least), *(values.to(least) for values in frozen)], 1),
             tuple((values.shape[1], learns) for values, learns in parts),
         )
@@ -48,8 +58,10 @@ class Parts(StandIn):
 
     def linear(self, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """float32 [rows, outputs], in mixed precision bfloat16."""
+        rounded = torch.is_autocast_enabled(weight.device.type)
+        learned = self.learned if rounded else self.learned.to(weight.dtype)
         if not self.frozen.shape[1]:
-            return functional.linear(self.learned, weight, bias)
+            return functional.linear(learned, weight, bias)
         columns = weight.split([width for width, _ in self.layout], 1)
         of_learned, of_frozen = (
             torch.cat(
@@ -59,14 +71,14 @@ class Parts(StandIn):
             )
             for wanted in (True, False)
         )
-        outputs = functional.linear(self.learned, of_learned, bias)
+        outputs = functional.linear(learned, of_learned, bias)
         return outputs.addmm_(self.frozen.to(outputs.dtype), of_frozen.T.to(outputs.dtype))
 
     def whole(self) -> Tensor:
         """float32 [rows, width]."""
         inputs = {
             learns: iter(part.split([width for width, of in self.layout if of is learns], 1))
-            for learns, part in ((True, self.learned), (False, self.frozen.float()))
+            for learns, part in ((True, self.learned.float()), (False, self.frozen.float()))
         }
         return torch.cat([next(inputs[learns]) for _, learns in self.layout], 1)
 

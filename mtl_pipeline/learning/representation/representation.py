@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from mtl_pipeline.learning.blocks.lookup import look_up
 from mtl_pipeline.learning.data.encoding import CategoricalField, Rows, SideFeatures
 from mtl_pipeline.learning.data.streaming import TrainingRows
 from mtl_pipeline.learning.representation.numbers import PiecewiseEmbedding
@@ -98,7 +98,7 @@ class CategoricalEmbedding(nn.Module):
         if self.training and self.hide:
             shown = torch.rand(len(categorical), len(self.slots), device=categorical.device) >= self.hide
             categorical = categorical * shown[:, self.field_of_slot]
-        embedded = self.table(categorical + self.offsets)
+        embedded = look_up(categorical + self.offsets, self.table.weight)
         parts = []
         for part, values in zip(embedded.split(self.slots, 1), categorical.split(self.slots, 1), strict=True):
             if values.shape[1] > 1:
@@ -119,7 +119,7 @@ class FrozenText(nn.Module):
         self.rounded: Tensor | None = None
 
     def forward(self, rows: Tensor) -> Tensor:
-        return self.read()[rows]
+        return look_up(rows, self.read())
 
     def read(self) -> Tensor:
         """[texts, dimension]; in mixed precision rounded once, so that a step has half as much to read."""
@@ -141,10 +141,10 @@ class TextProjection(FrozenText):
 
     def forward(self, rows: Tensor) -> Tensor:
         if self.kept is not None:
-            return functional.embedding(rows, self.kept)
+            return look_up(rows, self.kept)
         if len(self.vectors) <= len(rows):
-            return functional.embedding(rows, self.project(self.read()))
-        return self.project(self.read()[rows])
+            return look_up(rows, self.project(self.read()))
+        return self.project(super().forward(rows))
 
 
 class Interaction(nn.Module):
@@ -276,12 +276,13 @@ class Representation(nn.Module):
         assert rows.chosen is not None
         assert self.sequence is not None
         places, present = self.sequence.places(rows.sequence)
-        needed = torch.zeros(len(rows.chosen.ids), dtype=torch.bool, device=places.device)
-        item = rows.chosen.item[places]
-        needed[item] = True
+        places = places.flatten()
+        item = rows.chosen.item.index_select(0, places)
+        needed = item.bincount(minlength=len(rows.chosen.ids)) > 0
         items = self.items(rows.chosen.ids[needed], rows.chosen.text[needed])
-        number = needed.cumsum(0) - 1
-        return items, number[item], present, rows.chosen.labels[places]
+        number = (needed.cumsum(0) - 1).index_select(0, item)
+        labels = rows.chosen.labels.index_select(0, places)
+        return items, number.view_as(present), present, labels.view(*present.shape, -1)
 
     def items(self, ids: Tensor, text: Tensor) -> Tensor:
         """What stands for items: int32 [items, 1] and [items, 1 or 0] → float32 [items, width of the item's side]."""

@@ -23,6 +23,7 @@ from mtl_pipeline.learning.balancing.base import observed_shares
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.data.encoding import Rows
 from mtl_pipeline.learning.data.streaming import TrainingRows
+from mtl_pipeline.learning.memory import keep_freed_memory
 from mtl_pipeline.learning.network import MultiTaskNetwork
 from mtl_pipeline.learning.ranker.members import ROWS_AT_ONCE, Member
 from mtl_pipeline.learning.ranker.provenance import networks_trained_with
@@ -82,6 +83,7 @@ def fit_network(
     number of threads, also where it was interrupted and went on from one of the `checkpoints`. Raises Diverged when a
     loss is no longer finite.
     """
+    keep_freed_memory()
     torch.manual_seed(spec.seed)
     settings, device = spec.training, dataset.device
     columns = [dataset.encoder.tasks.index(task.name) for task in tasks]

@@ -6,8 +6,8 @@ from abc import abstractmethod
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from mtl_pipeline.learning.blocks.lookup import look_up
 from mtl_pipeline.learning.representation.sequences.base import SequenceEncoder, SequenceShape
 
 
@@ -35,7 +35,7 @@ class Pooled(SequenceEncoder):
         return self.item(candidates)
 
     def remember(self, items: Tensor, number: Tensor, present: Tensor, labels: Tensor) -> Tensor:
-        chosen = functional.embedding(number, self.item(items)) + self.known_labels(labels) @ self.of_labels
+        chosen = look_up(number, self.item(items)) + self.known_labels(labels) @ self.of_labels
         return self.pool(chosen, present) * present.any(1, keepdim=True)
 
     def of_side(self, kept: Tensor) -> Tensor:

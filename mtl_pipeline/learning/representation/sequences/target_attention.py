@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from mtl_pipeline.learning.blocks.lookup import look_up
 from mtl_pipeline.learning.representation.sequences.base import SequenceEncoder, SequenceShape
 
 FAR_BELOW = -1e4
@@ -34,7 +34,7 @@ class TargetAttention(SequenceEncoder):
     ) -> Tensor:
         candidate, items = self.item(candidate), self.item(items)
         query = self.query(candidate) * candidate.shape[1] ** -0.5
-        keys, values = functional.embedding(number, self.key_value(items)).chunk(2, -1)
+        keys, values = look_up(number, self.key_value(items)).chunk(2, -1)
         logits = (keys * query.unsqueeze(1)).sum(-1) + self.recency
         logits = logits.masked_fill(~present, FAR_BELOW)
         attention = torch.cat([logits, self.none.expand(len(logits), 1)], 1).softmax(1)[:, :-1]
@@ -50,7 +50,7 @@ class TargetAttention(SequenceEncoder):
         return torch.cat([candidates, self.query(candidates) * candidates.shape[1] ** -0.5], 1)
 
     def remember(self, items: Tensor, number: Tensor, present: Tensor, labels: Tensor) -> Tensor:
-        keys, values = functional.embedding(number, self.key_value(self.item(items))).chunk(2, -1)
+        keys, values = look_up(number, self.key_value(self.item(items))).chunk(2, -1)
         values = values + self.known_labels(labels) @ self.of_labels
         return torch.cat([keys, values, present.unsqueeze(-1)], -1)
 
