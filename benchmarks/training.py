@@ -91,6 +91,7 @@ def ours(data: Mapping[str, np.ndarray], users: int, settings: Mapping[str, Any]
 
     from mtl_pipeline.learning.balancing import BALANCERS
     from mtl_pipeline.learning.data.encoding import Rows
+    from mtl_pipeline.learning.memory import keep_freed_memory
     from mtl_pipeline.learning.network import MultiTaskNetwork
     from mtl_pipeline.learning.representation.representation import NetworkShape
     from mtl_pipeline.learning.training.batches import ROUNDS_PER_EPOCH, Batches
@@ -101,6 +102,7 @@ def ours(data: Mapping[str, np.ndarray], users: int, settings: Mapping[str, Any]
     from mtl_pipeline.learning.training.optimisation.optimizers import make_optimizers
     from mtl_pipeline.spec import Model, Task, Training
 
+    keep_freed_memory()
     tensors = {name: torch.from_numpy(values) for name, values in data.items()}
     none = torch.zeros(len(data["user"]), 0, dtype=torch.int64)
     rows = Rows(

@@ -27,8 +27,8 @@ class Parts(StandIn):
     """[rows, width]."""
 
     learned: Tensor
-    """[rows, columns]: in the graph of embeddings and projections. float32, which mixed precision rounds here, once, and
-    not for every layer that reads it."""
+    """[rows, columns]: in the graph of embeddings and projections. float32; in mixed precision rounded here, once, and
+    not by every layer that reads it."""
     frozen: Tensor
     """[rows, columns], in the precision of the text vectors."""
     layout: tuple[tuple[int, bool], ...]
