@@ -156,7 +156,7 @@ def fewer_rows(paths: PipelinePaths, facts: Facts) -> str:
     rows, all_rows = rows_limit(paths.model), facts["rows_by_split"]["train"]
     if rows is None or rows >= all_rows:
         return ""
-    return f"All models learned from at most {rows:,} of {all_rows:,} training rows (see `training`)."
+    return f"All models learned from at most {rows:,} of {all_rows:,} training rows (training.rows of defs.yaml)."
 
 
 def fewer_baselines(paths: PipelinePaths, measured: Evaluation, facts: Facts) -> str:
@@ -169,7 +169,9 @@ def fewer_baselines(paths: PipelinePaths, measured: Evaluation, facts: Facts) ->
     said = [f"{join_words(missing)} left out"] if missing else []
     if rows and rows < (all_rows := facts["rows_by_split"]["train"]):
         said.append(f"learned from at most {rows:,} of {all_rows:,} training rows")
-    return f"Beating the baselines says less here: {', '.join(said)} (see `baselines`)." if said else ""
+    return (
+        f"Beating the baselines says less here: {', '.join(said)} (baselines of defs.yaml)." if said else ""
+    )
 
 
 def baselines_caveat(paths: PipelinePaths, spec: PipelineSpec) -> str:

@@ -204,6 +204,16 @@ def test_the_loss_of_the_training_curves_is_named_after_the_task_s_loss(
     assert "Huber loss (label units²)" in texts(drawn(predictions, task, training_log)[-1])
 
 
+def test_a_train_loss_of_something_else_is_not_drawn_beside_the_validation_loss(
+    predictions: pl.DataFrame, training_log: list[dict[str, float]]
+) -> None:
+    without = [{key: of for key, of in entry.items() if key != "train_loss/rating"} for entry in training_log]
+    task = Task(name="rating", kind="regression")
+    for log, losses in ((training_log, ["train", "validation"]), (without, ["validation"])):
+        said = texts(drawn(predictions, task, log)[-1])
+        assert [text for text in said if text in ("train", "validation")] == losses
+
+
 def test_a_name_with_control_characters_is_drawn() -> None:
     """Names of categories are raw data."""
     figure = Figure()

@@ -126,6 +126,8 @@ def test_validation_looks_at_what_is_predicted_whatever_is_trained_on(prepared: 
     assert [fit.best[f"validation_loss/{task.name}"] for task in spec.tasks] == pytest.approx(
         expected, rel=1e-4
     )
+    on_the_same = [task.name for task in spec.tasks if f"train_loss/{task.name}" in fit.best]
+    assert on_the_same == [task.name for task in spec.tasks if not task.given or task.kind != "binary"]
 
 
 def test_in_aitm_what_was_found_flows_down_the_chain_only() -> None:

@@ -115,7 +115,7 @@ def test_a_full_model_is_promoted_by_no_first_look(paths: PipelinePaths) -> None
     examples = pl.read_parquet(paths.examples / "examples.parquet")
     rows = examples.filter(split="train").height
     assert (
-        f"All models learned from at most 100 of {rows:,} training rows (see `training`)."
+        f"All models learned from at most 100 of {rows:,} training rows (training.rows of defs.yaml)."
         in evaluated.caveats
     )
 

@@ -27,7 +27,7 @@ from mtl_pipeline.learning.memory import keep_freed_memory
 from mtl_pipeline.learning.network import MultiTaskNetwork
 from mtl_pipeline.learning.ranker.members import ROWS_AT_ONCE, Member
 from mtl_pipeline.learning.ranker.provenance import networks_trained_with
-from mtl_pipeline.learning.ranker.ranker import Ranker
+from mtl_pipeline.learning.ranker.ranker import LabelScale, Ranker
 from mtl_pipeline.learning.representation.parts import learned
 from mtl_pipeline.learning.representation.representation import NetworkShape
 from mtl_pipeline.learning.representation.sequences.base import SequenceShape
@@ -86,18 +86,8 @@ def fit_network(
     keep_freed_memory()
     torch.manual_seed(spec.seed)
     settings, device = spec.training, dataset.device
-    columns = [dataset.encoder.tasks.index(task.name) for task in tasks]
-    scale = label_scale(dataset.train.labels[:, columns], tasks)
-    train = labelled_rows(dataset.train, columns, scale).to(device)
-    validation = labelled_rows(dataset.validation, columns, scale).to(device)
-    shape = network_shape(dataset, spec, tasks)
-    network = MultiTaskNetwork(spec.model, shape, dataset.text.tensors).to(device)
-    network.representation.fit(train)
-    start_at_base_rates(network, train.labels, tasks)
-    if start:
-        start.into(network, scale)
-    constant = constant_losses(train.labels, validation.labels, tasks)
-    train = train.labelled(network.architecture.training_labels(train.labels, tasks))
+    prepared = prepare(dataset, spec, tasks, start)
+    network, train, validation = prepared.network, prepared.train, prepared.validation
     shares = observed_shares(train.labels) if settings.loss_normalisation == "labels" else None
     balancer = make_balancer(tasks, shares, settings).to(device)
     optimizers = make_optimizers(network, balancer, settings)
@@ -126,10 +116,13 @@ def fit_network(
     # Not earlier than at an epoch's end: what is distilled from a task's best round is sometimes better than it.
     while not (batches.exhausted or (len(run.frozen) == len(tasks) and batches.epochs_done.is_integer())):
         train_losses = train_on(batches.draw(), run, balancer, optimizers, callbacks, settings)
-        validation_losses = validate(run, validation, constant, callbacks)
-        by_task = {"train_loss": train_losses, "validation_loss": validation_losses}
-        by_task["weight"] = balancer.weights().detach().cpu().numpy()
-        rounds.append(round_log(batches.epochs_done, validation_losses / constant, tasks, by_task))
+        validation_losses = validate(run, validation, prepared.constant, callbacks)
+        by_task = {
+            "train_loss": np.where(prepared.comparable, train_losses, np.nan),
+            "validation_loss": validation_losses,
+            "weight": balancer.weights().detach().cpu().numpy(),
+        }
+        rounds.append(round_log(batches.epochs_done, validation_losses / prepared.constant, tasks, by_task))
         run.seconds = time.perf_counter() - started
         log(describe_round(rounds[-1], tasks, settings.epochs, len(train), run.seconds))
         for callback in callbacks:
@@ -140,8 +133,41 @@ def fit_network(
     log(why_stopped(rounds[-1], settings.epochs))
     network.load_state_dict(early_stopping.best_weights[MEAN])
     network.representation.forget_rounded()
-    ranker = Ranker([Member.of(network, tasks)], list(tasks), scale)
-    return Fit(ranker, shape, rounds, rounds[early_stopping.best_round[MEAN]], len(train), run.seconds)
+    ranker = Ranker([Member.of(network, tasks)], list(tasks), prepared.scale)
+    best = rounds[early_stopping.best_round[MEAN]]
+    return Fit(ranker, prepared.shape, rounds, best, len(train), run.seconds)
+
+
+@dataclass
+class Prepared:
+    """A network before its first step, and the rows for it."""
+
+    network: MultiTaskNetwork
+    shape: NetworkShape
+    scale: LabelScale
+    train: TrainingRows
+    validation: TrainingRows
+    constant: np.ndarray
+    """float [tasks]: validation losses of constant answers."""
+    comparable: np.ndarray
+    """bool [tasks]: whether a task trains on what it is validated on (see `Architecture.training_labels`)."""
+
+
+def prepare(dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task], start: WarmStart | None) -> Prepared:
+    columns = [dataset.encoder.tasks.index(task.name) for task in tasks]
+    scale = label_scale(dataset.train.labels[:, columns], tasks)
+    train = labelled_rows(dataset.train, columns, scale).to(dataset.device)
+    validation = labelled_rows(dataset.validation, columns, scale).to(dataset.device)
+    shape = network_shape(dataset, spec, tasks)
+    network = MultiTaskNetwork(spec.model, shape, dataset.text.tensors).to(dataset.device)
+    network.representation.fit(train)
+    start_at_base_rates(network, train.labels, tasks)
+    if start:
+        start.into(network, scale)
+    constant = constant_losses(train.labels, validation.labels, tasks)
+    labels = network.architecture.training_labels(train.labels, tasks)
+    comparable = labels.nan_to_num(torch.inf).eq(train.labels.nan_to_num(torch.inf)).all(0).cpu().numpy()
+    return Prepared(network, shape, scale, train.labelled(labels), validation, constant, comparable)
 
 
 def network_shape(dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task]) -> NetworkShape:
@@ -246,10 +272,12 @@ def validate(
 def round_log(
     epoch: float, relative: np.ndarray, tasks: Sequence[Task], by_task: Mapping[str, np.ndarray]
 ) -> dict[str, float]:
+    """Without what is NaN."""
     named = {
         f"{name}/{task.name}": float(value)
         for name, values in by_task.items()
         for task, value in zip(tasks, values, strict=True)
+        if not np.isnan(value)
     }
     return {"epoch": epoch, "score": float(relative.mean()), **named}
 

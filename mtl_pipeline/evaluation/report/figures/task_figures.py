@@ -227,7 +227,8 @@ def training_curves(canvas: Canvas, training_log: TrainingLog) -> list[ReportFig
     validation = [entry[validation_key] for entry in rounds]
     trained = [entry.get(train_key, np.nan) for entry in rounds]
     figure, axes = new_figure()
-    axes.plot(epochs, trained, color=LIGHT["muted"], linestyle=DASHED, marker=".", label="train")
+    if is_comparable := bool(np.isfinite(trained).any()):
+        axes.plot(epochs, trained, color=LIGHT["muted"], linestyle=DASHED, marker=".", label="train")
     axes.plot(epochs, validation, color=LIGHT["accent"], marker=".", linewidth=2, label="validation")
     place = int(np.argmin(validation))
     lowest = f"lowest validation loss: {epochs[place]:g}"
@@ -238,6 +239,10 @@ def training_curves(canvas: Canvas, training_log: TrainingLog) -> list[ReportFig
     add_legend(figure, axes)
     caption = (
         f"Loss of {canvas.candidate} on this task while training, after each validation round and before calibration. "
-        "A validation loss that rises while the train loss falls is overfitting."
+        + (
+            "A validation loss that rises while the train loss falls is overfitting."
+            if is_comparable
+            else "It trains on the loss of this event and the one it is given together, which is not drawn."
+        )
     )
     return [ReportFigure("Training curves", caption, figure)]
