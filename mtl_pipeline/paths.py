@@ -90,6 +90,8 @@ class PipelinePaths:
     warehouse = InData("warehouse.duckdb")
     truth = InData("truth.parquet")
     """True probabilities of a simulated pipeline: the interactions' key and a column per task. May be absent."""
+    encoders = InData("encoders")
+    """What runtimes make of pretrained encoders."""
     examples = InData("examples")
     """Folder: `examples.parquet`, `statistics.parquet`, `vocabulary.parquet`; with sequences `chosen.parquet`: item_id,
         timestamp and labels of every choice, one user after another, oldest first."""

@@ -19,20 +19,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mtl_pipeline.embedding.source import DTYPE, EncoderFiles, encoder_fingerprint, find_encoder_files
+from mtl_pipeline.embedding.encoder import Progress
+from mtl_pipeline.embedding.fidelity import Fidelity
+from mtl_pipeline.embedding.runtimes import Variant
+from mtl_pipeline.embedding.source import EncoderFiles, find_encoder_files
+from mtl_pipeline.embedding.variants import Variants
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.publishing import ensure_writable
 from mtl_pipeline.spec import Encoder
 from mtl_pipeline.vectors import TEXT_HASH_BYTES, Vectors, content_fingerprint, read_vectors, write_vectors
-
-if TYPE_CHECKING:
-    from mtl_pipeline.embedding.encoder import Progress
 
 Log = Callable[[str], None]
 
@@ -51,6 +51,10 @@ class EmbeddingSummary:
     encoder_fingerprint: str
     device: str
     """`cuda`, `cpu`, or `none` when every vector was reused."""
+    runtime: str
+    precision: str
+    fidelity: Fidelity | None
+    """None where nothing is lost to speed."""
     seconds: float
     fingerprint: str
     """SHA-256 of ids and vectors."""
@@ -61,66 +65,85 @@ def embed_texts(
     encoder: Encoder,
     target: Path,
     *,
+    exported: Path | None = None,
     device: str | None = None,
     progress: Progress | None = None,
     log: Log = print,
 ) -> EmbeddingSummary:
     """Embed `texts` (columns `id` and `text`) into the Parquet file `target`, in the same order.
 
+    `exported`: the folder where runtimes keep what they make of encoders, by default beside `target`.
     `progress(done, total)` is called after each batch with numbers of texts. The old file stays in place
     until the new one is complete; where it is damaged, no vector is taken over from it, and `log` says so.
     Raises UserError when the encoder cannot be found or loaded, or `target` cannot be written.
     """
     started = time.perf_counter()
     ensure_writable(target)
-    files = find_encoder_files(encoder)
-    encoder_id = encoder_fingerprint(files, encoder)
     distinct = distinct_texts(texts["text"])
-    by_text, reused, tokens, used_device = embed_distinct(
-        distinct, stored_vectors(target, encoder_id, log), files, encoder, device, progress
-    )
-    ids, vectors = texts["id"].combine_chunks(), by_text[distinct.rows]
+    files, folder = find_encoder_files(encoder), exported or target.parent / "encoders"
+    variants = Variants(files, encoder, distinct.texts, folder, target.stem, device)
+    made = embed_distinct(distinct, stored_vectors(target, log), variants, progress, log)
+    ids, vectors = texts["id"].combine_chunks(), made.vectors[distinct.rows]
     hashes = distinct.hashes.take(pa.array(distinct.rows))
-    write_vectors(target, ids, vectors, hashes, describe(encoder, files, encoder_id))
+    write_vectors(target, ids, vectors, hashes, describe(encoder, files, made))
     return EmbeddingSummary(
         rows=len(ids),
         rows_without_text=int(np.count_nonzero(distinct.rows == len(distinct.texts))),
         distinct_texts=len(distinct.texts),
-        reused_texts=reused,
-        tokens=tokens,
+        reused_texts=made.reused,
+        tokens=made.tokens,
         dimension=vectors.shape[1],
-        encoder_fingerprint=encoder_id,
-        device=used_device,
+        encoder_fingerprint=made.fingerprint,
+        device=made.device,
+        runtime=made.variant.runtime,
+        precision=made.variant.precision,
+        fidelity=made.fidelity,
         seconds=time.perf_counter() - started,
         fingerprint=content_fingerprint(ids, vectors),
     )
 
 
+@dataclass(frozen=True)
+class Made:
+    """Of distinct texts."""
+
+    vectors: np.ndarray
+    """float32 [d + 1, dimension]; the last is that of no text."""
+    reused: int
+    tokens: int
+    variant: Variant
+    fingerprint: str
+    """Of the encoder."""
+    fidelity: Fidelity | None
+    device: str
+
+
 def embed_distinct(
-    distinct: DistinctTexts,
-    stored: Vectors | None,
-    files: EncoderFiles,
-    encoder: Encoder,
-    device: str | None,
-    progress: Progress | None,
-) -> tuple[np.ndarray, int, int, str]:
-    """Vectors (float32 [d + 1, dimension], the last that of no text) from the store where it has them, else from the
-    encoder; then how many came from the store, the tokens read, and the device used."""
+    distinct: DistinctTexts, stored: Vectors | None, variants: Variants, progress: Progress | None, log: Log
+) -> Made:
+    """Vectors from the store where the same encoder made it and it has them, else from the encoder."""
+    variant, fingerprint = variants.choose(stored)
+    fidelity, encoder = None, None
+    if stored and stored.metadata.get("encoder_fingerprint") == fingerprint:
+        measured = stored.metadata.get("fidelity")
+        fidelity = Fidelity(**json.loads(measured)) if measured else None
+    else:
+        stored = None
+        encoder, variant, fidelity = variants.checked(variant, log)
+        fingerprint = variants.fingerprint(variant)
     known = np.full(len(distinct.texts), -1) if stored is None else positions_in_store(stored, distinct)
     reused, new = np.flatnonzero(known >= 0), np.flatnonzero(known < 0)
     if stored is None or len(new):
-        from mtl_pipeline.embedding.encoder import load_encoder  # imports torch, hence not above
-
-        model = load_encoder(files, encoder, device)
-        computed, tokens = model.encode(distinct.texts.take(pa.array(new)), progress)
-        used_device = model.model.device.type
+        encoder = encoder or variants.load(variant)
+        computed, tokens = encoder.encode(distinct.texts.take(pa.array(new)), progress)
+        device = encoder.runtime.device
     else:
-        computed, tokens, used_device = stored.vectors[:0], 0, "none"
+        computed, tokens, device = stored.vectors[:0], 0, "none"
     vectors = np.zeros((len(known) + 1, computed.shape[1]), dtype=np.float32)
     vectors[new] = computed
     if stored is not None:
         vectors[reused] = stored.vectors[known[reused]]
-    return vectors, len(reused), tokens, used_device
+    return Made(vectors, len(reused), tokens, variant, fingerprint, fidelity, device)
 
 
 @dataclass(frozen=True)
@@ -149,16 +172,15 @@ def text_hash(text: str) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=TEXT_HASH_BYTES).digest()
 
 
-def stored_vectors(target: Path, encoder_id: str, log: Log) -> Vectors | None:
-    """The vectors at `target`, if this very encoder wrote them. A damaged file counts as none."""
+def stored_vectors(target: Path, log: Log) -> Vectors | None:
+    """The vectors at `target`. A damaged file counts as none."""
     if not target.is_file():
         return None
     try:
-        stored = read_vectors(target)
+        return read_vectors(target)
     except UserError as error:
         log(f"No vector is taken over, every text is embedded anew: {error}")
         return None
-    return stored if stored.metadata.get("encoder_fingerprint") == encoder_id else None
 
 
 def positions_in_store(stored: Vectors, distinct: DistinctTexts) -> np.ndarray:
@@ -167,10 +189,11 @@ def positions_in_store(stored: Vectors, distinct: DistinctTexts) -> np.ndarray:
     return rows.cast(pa.int64()).fill_null(-1).to_numpy()
 
 
-def describe(encoder: Encoder, files: EncoderFiles, encoder_id: str) -> dict[str, str]:
+def describe(encoder: Encoder, files: EncoderFiles, made: Made) -> dict[str, str]:
     """The file's metadata: what made these vectors."""
-    description = encoder.model_dump(exclude_none=True, exclude={"batch_size"})
-    description |= {"dtype": DTYPE, "transformers": version("transformers")}
+    description = encoder.model_dump(exclude_none=True, exclude={"batch_size"}) | made.variant._asdict()
+    description |= {"transformers": version("transformers")}
     if files.commit:
         description["commit"] = files.commit
-    return {"encoder_fingerprint": encoder_id, "encoder": json.dumps(description)}
+    metadata = {"encoder_fingerprint": made.fingerprint, "encoder": json.dumps(description)}
+    return metadata | ({"fidelity": json.dumps(made.fidelity._asdict())} if made.fidelity else {})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,7 +33,6 @@ DEFINITION_FILES = (
 """What else decides the vectors: the architecture and the tokenizer."""
 VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 """A tokenizer has one of these. Without any, transformers makes up an empty vocabulary."""
-DTYPE = "float32"
 RECIPE = 1
 """Raise it when a change in this package gives other vectors for the same files and settings."""
 
@@ -144,8 +144,8 @@ def weights_in(folder: Path, source: str) -> tuple[Path, ...]:
     return shards
 
 
-def encoder_fingerprint(files: EncoderFiles, encoder: Encoder) -> str:
-    """SHA-256 (hex) over the content of weights, config and tokenizer, and the settings that matter.
+def encoder_identity(files: EncoderFiles, encoder: Encoder) -> dict[str, object]:
+    """The content of weights, config and tokenizer, and the settings that matter.
 
     Not in it, because they move a vector by rounding only: device, batch size, and the versions of torch
     and transformers. A library upgrade would otherwise embed everything again. Where a model comes from is
@@ -155,12 +155,21 @@ def encoder_fingerprint(files: EncoderFiles, encoder: Encoder) -> str:
         "files": {path.name: file_sha256(path) for path in (*files.weights, *files.definition)},
         "pooling": encoder.pooling,
         "max_tokens": encoder.max_tokens,
-        "dtype": DTYPE,
         "recipe": RECIPE,
     }
     if encoder.layers != [-1]:  # so that vectors of earlier releases stay valid
         identity["layers"] = encoder.layers
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return identity
+
+
+def encoder_fingerprint(
+    identity: Mapping[str, object], runtime: str, precision: str, quantised: str | None = None
+) -> str:
+    """SHA-256 (hex) over what the vectors come from. `quantised`: the fingerprint of weights that were made of the
+    encoder's."""
+    made = {"dtype": precision} | ({"runtime": runtime} if runtime != "torch" else {})
+    made |= {"quantised": quantised} if quantised else {}
+    return hashlib.sha256(json.dumps({**identity, **made}, sort_keys=True).encode()).hexdigest()
 
 
 def file_sha256(path: Path) -> str:

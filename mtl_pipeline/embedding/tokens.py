@@ -6,12 +6,17 @@ The longest batch comes first: if memory is too small, it fails at once, not aft
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from transformers import PreTrainedTokenizerBase
+import tokenizers
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 TEXTS_PER_CALL = 4096
 """Enough to keep the tokenizer's threads busy; its Python lists live no longer than one call."""
@@ -52,23 +57,46 @@ class TokenizedTexts:
         return padded, mask
 
 
-def tokenize(tokenizer: PreTrainedTokenizerBase, texts: pa.Array, max_tokens: int) -> TokenizedTexts:
-    """Tokenize `texts` (strings [n]), each cut to `max_tokens` including its special tokens."""
+@dataclass(frozen=True)
+class Tokenizer:
+    """An encoder's tokenizer, and how it is used."""
+
+    read: Callable[[list[str]], list[list[int]]]
+    """Token ids of texts, each cut to the encoder's `max_tokens`, special tokens included."""
+    pad_id: int
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> Tokenizer:
+        def read(texts: list[str]) -> list[list[int]]:
+            return tokenizer(
+                texts,
+                truncation=True,
+                max_length=max_tokens,
+                padding=False,
+                return_attention_mask=False,
+                return_token_type_ids=False,
+            )["input_ids"]
+
+        # Models of the GPT kind have no padding token; any will do under the mask, by custom the end of the text.
+        pads = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
+        return cls(read, next(pad for pad in pads if pad is not None))
+
+    @classmethod
+    def from_file(cls, file: Path, max_tokens: int, pad_id: int) -> Tokenizer:
+        """From a tokenizer.json: without transformers, whose import takes seconds."""
+        tokenizer = tokenizers.Tokenizer.from_file(str(file))
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(max_tokens)
+        return cls(lambda texts: [found.ids for found in tokenizer.encode_batch_fast(texts)], pad_id)
+
+
+def tokenize(tokenizer: Tokenizer, texts: pa.Array) -> TokenizedTexts:
+    """Tokenize `texts` (strings [n])."""
     parts: list[np.ndarray] = [np.empty(0, dtype=np.int32)]
     lengths: list[int] = []
     for start in range(0, len(texts), TEXTS_PER_CALL):
-        encoded = tokenizer(
-            texts.slice(start, TEXTS_PER_CALL).to_pylist(),
-            truncation=True,
-            max_length=max_tokens,
-            padding=False,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-        )["input_ids"]
+        encoded = tokenizer.read(texts.slice(start, TEXTS_PER_CALL).to_pylist())
         lengths.extend(map(len, encoded))
         parts.extend(np.asarray(ids, dtype=np.int32) for ids in encoded)
     starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
-    # Models of the GPT kind have no padding token; any will do under the mask, by custom the end of the text.
-    pads = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
-    pad_id = next(pad for pad in pads if pad is not None)
-    return TokenizedTexts(np.concatenate(parts), starts.astype(np.int64), pad_id)
+    return TokenizedTexts(np.concatenate(parts), starts.astype(np.int64), tokenizer.pad_id)

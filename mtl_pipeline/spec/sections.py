@@ -182,6 +182,13 @@ class Encoder(SpecModel):
     first. The last says what a text is about, the first ones in which words: `[0]` or `[0, -1]` where these matter."""
     max_tokens: int = Field(default=256, ge=2)
     """Longer texts are truncated."""
+    runtime: Literal["auto", "torch", "openvino"] = "auto"
+    """What computes vectors. auto: what those that are there were made by, or else the fastest that is installed: on a
+    GPU torch, on a CPU openvino (`pip install 'mtl_pipeline[openvino]'`), or else torch."""
+    precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
+    """Of the computation. auto: as above, or else bfloat16, where the hardware has it and the vectors of the pipeline's
+    own texts stay the same (mean cosine of at least .999), or else float32. int8 is half as fast again, on a CPU with
+    openvino (`pip install 'mtl_pipeline[int8]'`), and loses more: look at the share of neighbours that stay."""
     batch_size: int = Field(default=32, ge=1)
     """Texts encoded at once."""
 
@@ -193,6 +200,8 @@ class Encoder(SpecModel):
             raise SpecError(f"encoder: name exactly one of package, hub, folder (got: {given})")
         if self.revision and not self.hub:
             raise SpecError("encoder: revision goes with hub only", "revision")
+        if self.precision == "int8" and self.runtime == "torch":
+            raise SpecError("encoder: precision int8 needs runtime openvino", "precision")
         return self
 
 

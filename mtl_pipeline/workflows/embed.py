@@ -19,6 +19,7 @@ def embed_table(
         read_texts(paths, spec, table),
         spec.encoder,
         paths.embeddings(table),
+        exported=paths.encoders,
         progress=ProgressLog(log, f"{table}: texts embedded"),
         log=warn,
     )

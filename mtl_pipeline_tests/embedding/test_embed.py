@@ -29,7 +29,7 @@ MOVIES = pa.table(
 
 @pytest.fixture
 def tiny(tiny_bert: Path) -> Encoder:
-    return Encoder(folder=str(tiny_bert), max_tokens=32)
+    return Encoder(folder=str(tiny_bert), max_tokens=32, runtime="torch", precision="float32")
 
 
 @pytest.fixture
@@ -50,7 +50,8 @@ def embed(texts: pa.Table, encoder: Encoder, target: Path) -> tuple[EmbeddingSum
 
 
 def test_the_default_encoder_end_to_end(minilm: TextEncoder, minilm_settings: Encoder, target: Path):
-    summary = embed_texts(MOVIES, minilm_settings, target, device="cpu")
+    exact = minilm_settings.model_copy(update={"runtime": "torch", "precision": "float32"})
+    summary = embed_texts(MOVIES, exact, target, device="cpu")
     ids, vectors, *_ = read_vectors(target)
     assert ids == MOVIES["id"].combine_chunks()
     assert vectors.shape == (6, 384)
@@ -114,7 +115,8 @@ def test_the_file_tells_what_made_it(tiny: Encoder, target: Path):
         "pooling": "mean",
         "layers": [-1],
         "max_tokens": 32,
-        "dtype": "float32",
+        "runtime": "torch",
+        "precision": "float32",
     }
 
 
@@ -191,7 +193,7 @@ from pathlib import Path
 from mtl_pipeline.embedding import embed_texts
 from mtl_pipeline.spec import Encoder
 texts = pa.table({MOVIES.to_pydict()})
-summary = embed_texts(texts, Encoder(folder={tiny.folder!r}, max_tokens=32), Path({str(target)!r}))
+summary = embed_texts(texts, Encoder(**{tiny.model_dump()}), Path({str(target)!r}))
 print(summary.fingerprint, summary.device, summary.tokens, "torch" in sys.modules)
 """
     again = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModel
+from transformers import AutoModel, AutoTokenizer
 
-from mtl_pipeline.embedding.encoder import TextEncoder, cls, load_encoder, mean
+from mtl_pipeline.embedding.encoder import TextEncoder, load_encoder
+from mtl_pipeline.embedding.pretrained import cls, load_pretrained, mean
 from mtl_pipeline.embedding.source import find_encoder_files
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.spec import Encoder
@@ -32,6 +33,10 @@ def load(folder: Path, **settings) -> TextEncoder:
 
 def encode(encoder: TextEncoder, *texts: str) -> np.ndarray:
     return encoder.encode(pa.array(texts))[0]
+
+
+def tokens(folder: Path, text: str) -> dict[str, torch.Tensor]:
+    return AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt")
 
 
 def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -57,8 +62,7 @@ def test_vectors_are_those_of_sentence_transformers(minilm: TextEncoder, minilm_
 
 @pytest.mark.parametrize("batch_size", [1, 2, 32])
 def test_a_vector_does_not_depend_on_its_batch(minilm: TextEncoder, batch_size: int):
-    settings = minilm.settings.model_copy(update={"batch_size": batch_size})
-    together = encode(TextEncoder(minilm.model, minilm.tokenizer, settings), *TEXTS)
+    together = encode(TextEncoder(minilm.runtime, batch_size), *TEXTS)
     alone = np.concatenate([encode(minilm, text) for text in TEXTS])
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
@@ -94,7 +98,7 @@ def test_bert_by_folder_gives_the_hidden_states_of_transformers(tiny_bert: Path,
     encoder = load(tiny_bert, pooling=pooling)
     model = AutoModel.from_pretrained(tiny_bert).eval()
     with torch.no_grad():
-        hidden = model(**encoder.tokenizer("old blue boat", return_tensors="pt")).last_hidden_state[0]
+        hidden = model(**tokens(tiny_bert, "old blue boat")).last_hidden_state[0]
     expected = hidden.mean(0) if pooling == "mean" else hidden[0]
     np.testing.assert_allclose(encode(encoder, "old blue boat")[0], expected, atol=1e-6)
 
@@ -103,7 +107,7 @@ def test_layers_lie_side_by_side_and_the_first_are_the_words_themselves(tiny_ber
     encoder = load(tiny_bert, layers=[0, -1])
     model = AutoModel.from_pretrained(tiny_bert).eval()
     with torch.no_grad():
-        read = model(**encoder.tokenizer("old blue boat", return_tensors="pt"), output_hidden_states=True)
+        read = model(**tokens(tiny_bert, "old blue boat"), output_hidden_states=True)
     expected = torch.cat([read.hidden_states[0][0].mean(0), read.last_hidden_state[0].mean(0)])
     np.testing.assert_allclose(encode(encoder, "old blue boat")[0], expected, atol=1e-6)
 
@@ -116,7 +120,7 @@ def test_a_layer_that_the_model_has_not(tiny_bert: Path, layer: int):
 
 def test_gpt2_without_a_padding_token(tiny_gpt2: Path):
     encoder = load(tiny_gpt2)
-    assert encoder.tokenizer.pad_token is None
+    assert AutoTokenizer.from_pretrained(tiny_gpt2).pad_token is None
     texts = ["red", "a tale of war and sea", "old train " * 10]
     alone = np.concatenate([encode(encoder, text) for text in texts])
     np.testing.assert_allclose(encode(encoder, *texts), alone, atol=1e-5)
@@ -125,13 +129,14 @@ def test_gpt2_without_a_padding_token(tiny_gpt2: Path):
 
 def test_half_precision_files_are_computed_in_float32(tiny_bert: Path):
     AutoModel.from_pretrained(tiny_bert).to(torch.bfloat16).save_pretrained(tiny_bert)
-    encoder = load(tiny_bert)
-    assert {parameter.dtype for parameter in encoder.model.parameters()} == {torch.float32}
+    settings = Encoder(folder=str(tiny_bert), max_tokens=32)
+    pooled, _ = load_pretrained(find_encoder_files(settings), settings)
+    assert {parameter.dtype for parameter in pooled.parameters()} == {torch.float32}
+    assert not any(module.training for module in pooled.modules())
 
 
-def test_the_model_is_in_evaluation_mode(tiny_bert: Path):
+def test_the_same_text_has_the_same_vector(tiny_bert: Path):
     encoder = load(tiny_bert)
-    assert not encoder.model.training
     np.testing.assert_array_equal(encode(encoder, "old blue boat"), encode(encoder, "old blue boat"))
 
 
@@ -177,7 +182,7 @@ def test_more_tokens_than_the_model_has_positions(tiny_bert: Path):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_the_gpu_is_used_where_there_is_one(minilm: TextEncoder, minilm_settings: Encoder):
     on_gpu = load_encoder(find_encoder_files(minilm_settings), minilm_settings)
-    assert on_gpu.model.device.type == "cuda"
+    assert on_gpu.runtime.device == "cuda"
     np.testing.assert_allclose(encode(on_gpu, *TEXTS), encode(minilm, *TEXTS), atol=1e-4)
 
 

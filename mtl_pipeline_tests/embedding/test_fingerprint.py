@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from mtl_pipeline.embedding.source import encoder_fingerprint, find_encoder_files
+from mtl_pipeline.embedding.source import encoder_fingerprint, encoder_identity, find_encoder_files
 from mtl_pipeline.spec import Encoder
 
 
 def fingerprint(folder: Path, **settings) -> str:
     encoder = Encoder(folder=str(folder), **settings)
-    return encoder_fingerprint(find_encoder_files(encoder), encoder)
+    return encoder_fingerprint(encoder_identity(find_encoder_files(encoder), encoder), "torch", "float32")
 
 
 def test_settings_that_change_vectors(tiny_bert: Path):
@@ -31,6 +31,19 @@ def test_settings_that_change_vectors(tiny_bert: Path):
 
 def test_settings_that_do_not(tiny_bert: Path):
     assert fingerprint(tiny_bert, batch_size=7) == fingerprint(tiny_bert)
+
+
+def test_what_computes_them(tiny_bert: Path):
+    encoder = Encoder(folder=str(tiny_bert))
+    identity = encoder_identity(find_encoder_files(encoder), encoder)
+    variants = [
+        ("torch", "float32"),
+        ("torch", "bfloat16"),
+        ("openvino", "float32"),
+        ("openvino", "bfloat16"),
+    ]
+    scales = [("openvino", "int8", "ab"), ("openvino", "int8", "cd")]
+    assert len({encoder_fingerprint(identity, *variant) for variant in [*variants, *scales]}) == 6
 
 
 def test_where_the_files_lie_does_not_matter(tiny_bert: Path, tmp_path: Path):

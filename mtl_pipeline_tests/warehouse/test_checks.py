@@ -221,6 +221,12 @@ def test_faults_of_embeddings(pipeline: TinyPipeline) -> None:
     write_vectors(pipeline.paths.embeddings("items"), ids[:-1], np.ones_like(vectors)[:-1], hashes[:-1], {})
     assert failing(pipeline, embedding_checks(pipeline.paths, "items")) == {"one_vector_per_row"}
 
+    for cosine, faults in ((0.9991, set()), (0.9989, {"vectors_as_exact_ones"})):
+        measured = json.dumps({"cosine": cosine, "least_cosine": 0.5, "neighbours": 1.0, "wanted": 0.999})
+        made = {"fidelity": measured}
+        write_vectors(pipeline.paths.embeddings("items"), ids, np.ones_like(vectors), hashes, made)
+        assert failing(pipeline, embedding_checks(pipeline.paths, "items")) == faults
+
 
 @pytest.mark.parametrize(
     ("query", "found"),

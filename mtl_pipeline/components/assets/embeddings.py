@@ -35,6 +35,9 @@ def embedding_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinitio
             "tokens read": summary.tokens,
             "dimension": summary.dimension,
             "device": summary.device,
+            "runtime": summary.runtime,
+            "precision": summary.precision,
+            **(summary.fidelity._asdict() if summary.fidelity else {}),
             "seconds": round(summary.seconds, 1),
             "encoder fingerprint": summary.encoder_fingerprint,
         }

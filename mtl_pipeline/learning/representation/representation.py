@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
-from mtl_pipeline.learning.blocks.lookup import look_up
 from mtl_pipeline.learning.data.encoding import CategoricalField, Rows, SideFeatures
 from mtl_pipeline.learning.data.streaming import TrainingRows
+from mtl_pipeline.learning.representation.lookup import look_up
 from mtl_pipeline.learning.representation.numbers import PiecewiseEmbedding
 from mtl_pipeline.learning.representation.parts import Parts
 from mtl_pipeline.learning.representation.sequences import SEQUENCE_ENCODERS

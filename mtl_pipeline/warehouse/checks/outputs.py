@@ -41,6 +41,14 @@ def embedding_checks(paths: PipelinePaths, table: str) -> Iterator[Check]:
         "No vector holds NaN or infinity: it would spread through every product it enters.",
         f"SELECT id FROM {vectors} WHERE list_bool_or(list_transform(vector::FLOAT[], lambda x: NOT isfinite(x)))",
     )
+    yield Check(
+        "vectors_as_exact_ones",
+        "On a sample of the texts, vectors are as near to those of PyTorch in float32 (mean cosine) as their precision "
+        "allows: .99999 in float32, .999 in bfloat16, .99 in int8. Where they are not, choose `encoder.precision`.",
+        "SELECT (made->>'cosine')::DOUBLE AS cosine, (made->>'wanted')::DOUBLE AS wanted FROM (SELECT "
+        "CASE WHEN decode(key) = 'fidelity' THEN decode(value)::JSON END AS made FROM "
+        f"parquet_kv_metadata({quote_literal(paths.embeddings(table))})) WHERE cosine < wanted",
+    )
 
 
 def examples_checks(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Check]:

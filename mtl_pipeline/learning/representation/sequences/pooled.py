@@ -7,7 +7,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
-from mtl_pipeline.learning.blocks.lookup import look_up
+from mtl_pipeline.learning.representation.lookup import look_up
 from mtl_pipeline.learning.representation.sequences.base import SequenceEncoder, SequenceShape
 
 

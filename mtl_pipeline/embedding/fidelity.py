@@ -1,0 +1,45 @@
+"""What is lost to speed: how near vectors are to those of PyTorch in float32."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+LEAST_COSINE = {"float32": 0.99999, "bfloat16": 0.999, "int8": 0.99}
+"""By precision: the mean over texts may not be lower."""
+TEXTS = 256
+"""Looked at."""
+NEIGHBOURS = 10
+
+
+class Fidelity(NamedTuple):
+    cosine: float
+    """Mean over texts."""
+    least_cosine: float
+    neighbours: float
+    """Of the ten nearest of each text among these, the share that is the same."""
+    wanted: float
+    """The least mean cosine of this precision."""
+
+    @classmethod
+    def of(cls, vectors: np.ndarray, exact: np.ndarray, precision: str) -> Fidelity:
+        """Both float32 [texts, dimension]."""
+        unit, exact_unit = (side / np.linalg.norm(side, axis=1, keepdims=True) for side in (vectors, exact))
+        cosines = (unit * exact_unit).sum(1)
+        neighbours = shared(nearest(unit), nearest(exact_unit))
+        return cls(float(cosines.mean()), float(cosines.min()), neighbours, LEAST_COSINE[precision])
+
+
+def nearest(unit: np.ndarray) -> np.ndarray:
+    """bool [texts, texts]: the nearest others of each."""
+    cosines = unit @ unit.T
+    np.fill_diagonal(cosines, -np.inf)
+    count = min(NEIGHBOURS, len(unit) - 1)
+    found = np.zeros(cosines.shape, dtype=bool)
+    np.put_along_axis(found, np.argsort(-cosines, axis=1, kind="stable")[:, :count], True, axis=1)
+    return found
+
+
+def shared(some: np.ndarray, others: np.ndarray) -> float:
+    return float((some & others).sum() / max(1, others.sum()))

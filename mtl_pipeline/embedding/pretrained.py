@@ -1,0 +1,101 @@
+"""The pretrained transformer, as its files say: loaded frozen, with its tokenizer, read as one vector for each text."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils.logging import disable_progress_bar
+
+from mtl_pipeline.embedding.source import EncoderFiles, encoder_error, first_line
+from mtl_pipeline.spec import Encoder
+
+
+def mean(hidden: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the tokens that are not padding, special tokens included (Reimers & Gurevych 2019)."""
+    weights = mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+
+
+def cls(hidden: Tensor, mask: Tensor) -> Tensor:
+    """The first token: the summary that BERT-like models learn (Devlin et al. 2019)."""
+    return hidden[:, 0]
+
+
+POOLINGS = {"mean": mean, "cls": cls}
+"""(hidden float32 [batch, tokens, hidden size], mask [batch, tokens]) → [batch, hidden size]"""
+
+
+class Pooled(nn.Module):
+    """Token ids and mask, int64 [batch, tokens], → float32 [batch, dimension], not normalised."""
+
+    def __init__(self, model: PreTrainedModel, settings: Encoder) -> None:
+        super().__init__()
+        self.model, self.layers, self.pool = model, settings.layers, POOLINGS[settings.pooling]
+        self.dimension = model.config.hidden_size * len(settings.layers)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        several = self.layers != [-1]
+        read = self.model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=several)
+        # By layer: the embeddings of the words, then each layer's vectors.
+        states = (*(read.hidden_states[:-1] if several else ()), read.last_hidden_state)
+        return torch.cat([self.pool(states[layer].float(), attention_mask) for layer in self.layers], dim=1)
+
+
+def load_pretrained(files: EncoderFiles, settings: Encoder) -> tuple[Pooled, PreTrainedTokenizerBase]:
+    """In float32 and evaluation mode. Raises UserError when the files are no text encoder that works with these
+    settings."""
+    source = files.source
+    disable_progress_bar()  # of reading weights: a thousand updates for a second's work
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            files.folder, local_files_only=True, trust_remote_code=False
+        )
+        model, loading = AutoModel.from_pretrained(
+            files.folder,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    except Exception as error:  # OSError, ValueError, KeyError, ImportError, SafetensorError, …
+        raise encoder_error(source, f"could not be loaded: {first_line(error)}") from error
+    model.config.use_cache = False  # for generating text; here it would only take memory
+    refuse_unfit(source, model, tokenizer, settings, loading["missing_keys"])
+    return Pooled(model, settings).eval(), tokenizer
+
+
+def refuse_unfit(
+    source: str,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    settings: Encoder,
+    missing: set[str],
+) -> None:
+    """`missing`: parameters that transformers silently fills at random. Only the unused pooler may be missing."""
+    needed = sorted(name for name in missing if not name.startswith("pooler."))
+    if needed:
+        raise encoder_error(
+            source,
+            f"the weights lack {len(needed)} of the model's parameters ({needed[0]}, …), "
+            "which would be random. Fetch or save the model again",
+        )
+    layers = model.config.num_hidden_layers + 1
+    if beyond := [layer for layer in settings.layers if not -layers <= layer < layers]:
+        raise encoder_error(
+            source, f"has no layer {beyond[0]}. Name some from 0 to {layers - 1}, or -1, the last"
+        )
+    if model.config.is_encoder_decoder:
+        raise encoder_error(
+            source,
+            f"a {model.config.model_type} model encodes and decodes. Name a plain encoder such as BERT",
+        )
+    if settings.pooling == "cls" and tokenizer.cls_token_id is None:
+        raise encoder_error(source, "the model has no CLS token for pooling: cls. Use pooling: mean")
+    positions = getattr(model.config, "max_position_embeddings", None) or settings.max_tokens
+    limit = min(positions, tokenizer.model_max_length)
+    if settings.max_tokens > limit:
+        raise encoder_error(
+            source, f"max_tokens: {settings.max_tokens} is more than the model reads. Use at most {limit}"
+        )

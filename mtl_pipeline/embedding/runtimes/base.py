@@ -1,0 +1,37 @@
+"""What every runtime offers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from ctypes.util import find_library
+
+import numpy as np
+
+from mtl_pipeline.embedding.tokens import Tokenizer
+
+Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Row numbers int64 [batch], token ids int64 [batch, tokens], mask bool [batch, tokens]."""
+
+
+class Runtime(ABC):
+    """Computes an encoder."""
+
+    device: str
+    """`cuda` or `cpu`."""
+    dimension: int
+    tokenizer: Tokenizer
+    """Of this encoder."""
+
+    @abstractmethod
+    def run(self, batches: Iterable[Batch]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Row numbers and vectors, float32 [batch, dimension], of each batch, in whatever order they are ready."""
+
+
+def has_cuda() -> bool:
+    """Whether there is a GPU. Where there is not even a driver, without importing torch, which takes seconds."""
+    if not find_library("cuda"):
+        return False
+    import torch
+
+    return torch.cuda.is_available()

@@ -1,0 +1,55 @@
+"""int8: an exported encoder with weights and activations of 8 bits, scaled by what it gives for some of the texts
+(post-training quantisation by NNCF, https://github.com/openvinotoolkit/nncf). Static, so that a text's vector does not
+depend on the batch that it falls in."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+import pyarrow as pa
+
+from mtl_pipeline.embedding.runtimes.openvino import GRAPH, OpenVINORuntime, export
+from mtl_pipeline.embedding.runtimes.telemetry import no_telemetry
+from mtl_pipeline.embedding.source import EncoderFiles, encoder_error
+from mtl_pipeline.embedding.tokens import tokenize
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.publishing import publish_folder, reading
+from mtl_pipeline.spec import Encoder
+
+TEXTS = 300
+
+
+def quantise(files: EncoderFiles, settings: Encoder, texts: pa.Array, exported: Path, target: Path) -> None:
+    """Publish the encoder in int8 at `target`, unless it is there: what it was once scaled by stays, so that vectors
+    stay alike. `texts`: strings, of which it takes a sample. Raises UserError as `export` does, and without NNCF."""
+    try:
+        with reading(target):
+            return
+    except UserError:  # none yet, or a damaged one
+        pass
+    try:
+        with no_telemetry():
+            import nncf
+    except ModuleNotFoundError as error:
+        raise encoder_error("precision: int8", "needs NNCF: pip install 'mtl_pipeline[int8]'") from error
+
+    export(files, settings, exported)
+    random = np.random.default_rng(0)
+    sample = texts.take(pa.array(np.sort(random.permutation(len(texts))[:TEXTS])))
+    tokens = tokenize(OpenVINORuntime(exported, settings, "float32").tokenizer, sample)
+    batches = [tokens.padded(rows) for rows in tokens.batches(1)]
+    with reading(exported) as version, publish_folder(target) as folder:
+        with no_telemetry():
+            quantised = nncf.quantize(
+                ov.Core().read_model(version / GRAPH),
+                nncf.Dataset([[token_ids, mask.astype(np.int64)] for token_ids, mask in batches]),
+                model_type=nncf.ModelType.TRANSFORMER,
+                subset_size=len(batches),
+            )
+        for file in version.iterdir():
+            if file.suffix == ".json":
+                shutil.copy(file, folder)
+        ov.save_model(quantised, folder / GRAPH, compress_to_fp16=False)

@@ -1,0 +1,53 @@
+"""PyTorch, on the GPU where there is one: takes every encoder that transformers knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mtl_pipeline.embedding.pretrained import load_pretrained
+from mtl_pipeline.embedding.runtimes.base import Batch, Runtime
+from mtl_pipeline.embedding.source import EncoderFiles
+from mtl_pipeline.embedding.tokens import Tokenizer
+from mtl_pipeline.spec import Encoder
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+def precisions(device: str | None) -> list[str]:
+    """Those that `precision: auto` may take here, the fastest first."""
+    if device == "cuda" or (device is None and torch.cuda.is_available()):
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        capabilities = torch.cpu.get_capabilities()
+        fast = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    return ["bfloat16", "float32"] if fast else ["float32"]
+
+
+def load(
+    files: EncoderFiles, settings: Encoder, precision: str, device: str | None, exported: Path
+) -> TorchRuntime:
+    """Raises UserError as `load_pretrained` does. (`exported`: what other runtimes need.)"""
+    return TorchRuntime(files, settings, precision, device)
+
+
+class TorchRuntime(Runtime):
+    """In bfloat16 the weights are rounded too; what is pooled is float32."""
+
+    def __init__(
+        self, files: EncoderFiles, settings: Encoder, precision: str, device: str | None = None
+    ) -> None:
+        """`device`: by default the GPU where there is one. Raises UserError as `load_pretrained` does."""
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        pooled, tokenizer = load_pretrained(files, settings)
+        self.pooled = pooled.to(self.device, getattr(torch, precision))
+        self.dimension, self.tokenizer = pooled.dimension, Tokenizer.of(tokenizer, settings.max_tokens)
+
+    @torch.inference_mode()
+    def run(self, batches: Iterable[Batch]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for rows, token_ids, mask in batches:
+            ids, present = (torch.from_numpy(values).to(self.device) for values in (token_ids, mask))
+            yield rows, self.pooled(ids, present.long()).cpu().numpy()

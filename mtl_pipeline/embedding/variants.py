@@ -1,0 +1,83 @@
+"""Which variant of an encoder's vectors is made here, and how it is told from others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from mtl_pipeline.embedding.encoder import TextEncoder, load_encoder
+from mtl_pipeline.embedding.fidelity import TEXTS, Fidelity
+from mtl_pipeline.embedding.runtimes import EXACT, Variant, choose, may_be
+from mtl_pipeline.embedding.source import EncoderFiles, encoder_fingerprint, encoder_identity
+from mtl_pipeline.publishing import folder_fingerprint
+from mtl_pipeline.spec import Encoder
+from mtl_pipeline.vectors import Vectors
+
+
+@dataclass(frozen=True)
+class Variants:
+    files: EncoderFiles
+    settings: Encoder
+    texts: pa.Array
+    """large_string [d]: those to embed, of which int8 takes its scales."""
+    folder: Path
+    """Where runtimes keep what they make of encoders."""
+    name: str
+    """Of the table, which has its own scales."""
+    device: str | None
+
+    @cached_property
+    def identity(self) -> dict[str, object]:
+        return encoder_identity(self.files, self.settings)
+
+    def exported(self, variant: Variant) -> Path:
+        own = encoder_fingerprint(self.identity, *EXACT)[:16]
+        return self.folder / (f"{own}-int8-{self.name}" if variant.precision == "int8" else own)
+
+    def fingerprint(self, variant: Variant) -> str:
+        """Makes int8 weights, where there are none yet: they are part of it."""
+        quantised = None
+        if variant.precision == "int8":
+            from mtl_pipeline.embedding.runtimes.int8 import quantise
+
+            target = self.exported(variant)
+            quantise(self.files, self.settings, self.texts, self.exported(EXACT), target)
+            quantised = folder_fingerprint(target)
+        return encoder_fingerprint(self.identity, *variant, quantised)
+
+    def choose(self, stored: Vectors | None) -> tuple[Variant, str]:
+        """With its fingerprint. What `auto` may stand for stays what the vectors that are there were made by."""
+        made = json.loads(stored.metadata.get("encoder", "{}")) if stored else {}
+        before = Variant(made.get("runtime", EXACT.runtime), made.get("precision", EXACT.precision))
+        if stored and may_be(before, self.settings):
+            fingerprint = self.fingerprint(before)
+            if stored.metadata.get("encoder_fingerprint") == fingerprint:
+                return before, fingerprint
+        variant = choose(self.settings, self.device)
+        return variant, self.fingerprint(variant)
+
+    def load(self, variant: Variant) -> TextEncoder:
+        return load_encoder(self.files, self.settings, self.device, variant, self.exported(variant))
+
+    def checked(
+        self, variant: Variant, log: Callable[[str], None]
+    ) -> tuple[TextEncoder, Variant, Fidelity | None]:
+        """What computes it, and how near it is to the exact vectors of a sample of the texts (None: it is exact, or
+        there are none). Where `auto` chose a precision that loses too much, float32."""
+        encoder = self.load(variant)
+        if variant == EXACT or not len(self.texts):
+            return encoder, variant, None
+        random = np.random.default_rng(0)
+        sample = self.texts.take(pa.array(np.sort(random.permutation(len(self.texts))[:TEXTS])))
+        exact = load_encoder(self.files, self.settings, self.device)
+        fidelity = Fidelity.of(encoder.encode(sample)[0], exact.encode(sample)[0], variant.precision)
+        if self.settings.precision != "auto" or fidelity.cosine >= fidelity.wanted:
+            return encoder, variant, fidelity
+        log(f"{variant.precision} loses too much (mean cosine {fidelity.cosine:.6f}): float32 is taken.")
+        return exact, EXACT, None

@@ -1,0 +1,169 @@
+"""Runtimes and precisions: how near their vectors are to the exact ones, and which is taken when."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from mtl_pipeline.embedding import EmbeddingSummary, embed_texts
+from mtl_pipeline.embedding.encoder import TextEncoder, load_encoder
+from mtl_pipeline.embedding.fidelity import LEAST_COSINE, Fidelity
+from mtl_pipeline.embedding.runtimes import Variant, of_name
+from mtl_pipeline.embedding.runtimes.telemetry import no_telemetry
+from mtl_pipeline.embedding.source import find_encoder_files
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.spec import Encoder
+from mtl_pipeline.vectors import read_vectors
+
+SUBJECTS = [
+    "dogs",
+    "trains",
+    "the sea",
+    "a war",
+    "songs",
+    "old castles",
+    "the moon",
+    "cooking",
+    "chess",
+    "rivers",
+]
+KINDS = ["A comedy about {}", "Documentary on {}, 1994", "{} and the people who love them", "Tales of {}"]
+TEXTS = pa.array([kind.format(subject) for kind in KINDS for subject in SUBJECTS])
+TABLE = pa.table({"id": pa.array(range(len(TEXTS))), "text": TEXTS})
+OTHERS = [Variant("torch", "bfloat16"), Variant("openvino", "float32"), Variant("openvino", "bfloat16")]
+PLAIN = {"runtime": "torch", "precision": "float32"}
+
+
+def embed(encoder: Encoder, target: Path, table: pa.Table = TABLE, **settings: str | int) -> EmbeddingSummary:
+    return embed_texts(
+        table, encoder.model_copy(update=settings), target, device="cpu", log=lambda line: None
+    )
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("exported") / "minilm"
+
+
+@pytest.mark.parametrize("variant", OTHERS, ids=" ".join)
+def test_vectors_are_nearly_the_exact_ones(
+    minilm: TextEncoder, minilm_settings: Encoder, exported: Path, variant: Variant
+):
+    encoder = load_encoder(find_encoder_files(minilm_settings), minilm_settings, "cpu", variant, exported)
+    fidelity = Fidelity.of(encoder.encode(TEXTS)[0], minilm.encode(TEXTS)[0], variant.precision)
+    assert fidelity.cosine > fidelity.wanted
+    assert fidelity.neighbours > 0.95
+
+
+@pytest.mark.parametrize("folder", ["tiny_bert", "tiny_gpt2"])
+@pytest.mark.parametrize("layers", [[-1], [0, -1]], ids=str)
+def test_openvino_follows_other_models_layers_and_padding(
+    request: pytest.FixtureRequest, tmp_path: Path, folder: str, layers: list[int]
+):
+    settings = Encoder(folder=str(request.getfixturevalue(folder)), max_tokens=16, layers=layers)
+    files = find_encoder_files(settings)
+    texts = pa.array(["red", "a tale of war and sea", "old train " * 20, "ice", "blue boat"])
+    exact = load_encoder(files, settings, "cpu").encode(texts)
+    found = load_encoder(files, settings, "cpu", Variant("openvino", "float32"), tmp_path / "it").encode(
+        texts
+    )
+    np.testing.assert_allclose(found[0], exact[0], atol=1e-4)
+    assert found[1] == exact[1]
+
+
+def test_int8_keeps_its_scales_whatever_texts_come_later(minilm_settings: Encoder, tmp_path: Path):
+    """So a night with new texts computes these only, and a text has one vector, in whatever batch."""
+    target = tmp_path / "items.parquet"
+    settings: dict[str, str | int] = {"runtime": "openvino", "precision": "int8"}
+    half = embed(minilm_settings, target, TABLE.slice(0, 20), **settings)
+    before = read_vectors(target).vectors
+    whole = embed(minilm_settings, target, **{**settings, "batch_size": 1})
+    assert (whole.reused_texts, whole.precision) == (20, "int8")
+    np.testing.assert_array_equal(read_vectors(target).vectors[:20], before)
+    assert half.fidelity is not None
+    assert whole.fidelity == half.fidelity
+    assert half.fidelity.cosine > half.fidelity.wanted == 0.99
+    target.unlink()
+    embed(minilm_settings, target, **{**settings, "batch_size": 7})
+    np.testing.assert_allclose(read_vectors(target).vectors[:20], before, atol=0.02)
+
+
+def test_what_is_there_already_is_computed_without_torch(minilm_settings: Encoder, tmp_path: Path):
+    target = tmp_path / "items.parquet"
+    settings = {"runtime": "openvino", "precision": "float32"}
+    embed(minilm_settings, target, TABLE.slice(0, 20), **settings)
+    encoder = minilm_settings.model_copy(update=settings)
+    script = f"""
+import sys
+import pyarrow as pa
+from pathlib import Path
+from mtl_pipeline.embedding import embed_texts
+from mtl_pipeline.spec import Encoder
+texts = pa.table({TABLE.to_pydict()})
+summary = embed_texts(texts, Encoder(**{encoder.model_dump()}), Path({str(target)!r}))
+print(summary.reused_texts, summary.device, "torch" in sys.modules)
+"""
+    again = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert again.stdout.split() == ["20", "cpu", "False"], again.stderr
+
+
+def test_auto_takes_openvino_and_keeps_what_the_vectors_that_are_there_were_made_by(
+    minilm_settings: Encoder, tmp_path: Path
+):
+    target = tmp_path / "items.parquet"
+    fast = of_name("openvino").precisions("cpu")[0]
+    first = embed(minilm_settings, target, TABLE.slice(0, 20))
+    assert (first.runtime, first.precision) == ("openvino", fast)
+    exact = embed(minilm_settings, target, TABLE.slice(0, 20), **PLAIN)
+    assert (exact.reused_texts, exact.fidelity) == (0, None)
+    again = embed(minilm_settings, target)
+    assert (again.runtime, again.precision, again.reused_texts) == ("torch", "float32", 20)
+    made = read_vectors(target).metadata
+    assert json.loads(made["encoder"])["precision"] == "float32"
+
+
+def test_auto_takes_no_precision_that_loses_too_much(
+    minilm_settings: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(LEAST_COSINE, "bfloat16", 1.1)
+    monkeypatch.setattr(of_name("openvino"), "precisions", lambda device: ["bfloat16"])
+    lines: list[str] = []
+    summary = embed_texts(TABLE, minilm_settings, tmp_path / "items.parquet", device="cpu", log=lines.append)
+    assert (summary.runtime, summary.precision) == ("torch", "float32")
+    assert lines[0].startswith("bfloat16 loses too much (mean cosine 0.9999")
+
+
+def test_a_damaged_export_is_made_again(minilm_settings: Encoder, tmp_path: Path):
+    target, settings = tmp_path / "items.parquet", {"runtime": "openvino", "precision": "float32"}
+    embed(minilm_settings, target, TABLE.slice(0, 20), **settings)
+    (weights,) = (tmp_path / "encoders").glob("[!.]*/encoder.bin")
+    with weights.open("r+b") as file:
+        file.seek(1_000_000)
+        file.write(bytes(100))
+    assert embed(minilm_settings, target, **settings).reused_texts == 20
+    assert any(weights.read_bytes()[1_000_000:1_000_100])
+
+
+def test_what_is_not_installed_says_how_to_install_it(
+    minilm_settings: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("mtl_pipeline.embedding.runtimes.find_spec", lambda name: name == "torch" or None)
+    with pytest.raises(UserError, match=r"runtime: openvino .*pip install 'mtl_pipeline\[openvino\]'"):
+        embed(minilm_settings, tmp_path / "items.parquet", runtime="openvino")
+    with pytest.raises(UserError, match=r"precision: int8 .*needs OpenVINO"):
+        embed(minilm_settings, tmp_path / "items.parquet", precision="int8")
+    assert embed(minilm_settings, tmp_path / "items.parquet").runtime == "torch"
+
+
+def test_nobody_is_told_of_conversions(monkeypatch: pytest.MonkeyPatch):
+    from openvino.tools.ovc.telemetry_utils import init_ovc_telemetry
+
+    monkeypatch.delenv("CI", raising=False)
+    with no_telemetry():
+        assert not init_ovc_telemetry().consent
