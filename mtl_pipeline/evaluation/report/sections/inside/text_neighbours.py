@@ -50,7 +50,7 @@ def neighbour_sentences(row: dict) -> list[str]:
         f"{row['feature']}, with a value in common; of items drawn by chance {percent(row['chance_alike'])} are "
         f"(measured on {row['measured']:,} items)."
     )
-    named = f"{percent(row['named'])} of the texts name their {row['feature']}, so part of this may be the word alone."
+    named = f"{percent(row['named'])} of the texts name their {row['feature']}, so much of this may be the word alone."
     return [alike, *([named] if row["named"] >= NAMED else []), among]
 
 
