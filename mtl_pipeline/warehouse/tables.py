@@ -265,6 +265,20 @@ def read_item_texts(paths: PipelinePaths, spec: PipelineSpec, items: pl.Series) 
         ).pl()
 
 
+def read_item_values(paths: PipelinePaths, column: str | None, items: pl.Series) -> pl.DataFrame:
+    """Columns `item_id` and `category`, the list of the values in `column` of each of the items; empty lists without a
+    column, or a value. Raises UserError when there is no warehouse yet."""
+    wanted = items.alias("item_id").unique().to_frame()
+    value = quote_identifier(column) if column else "[]::VARCHAR[]"
+    with open_warehouse(paths.warehouse, read_only=True) as connection:
+        connection.register("wanted", wanted.to_arrow())
+        found = connection.sql(
+            f"SELECT item_id, {value} AS category FROM items SEMI JOIN wanted USING (item_id) ORDER BY item_id"
+        ).pl()
+    lists = pl.concat_list("category").cast(pl.List(pl.String))  # of a list: the list
+    return found.with_columns(lists.list.drop_nulls().fill_null([]))
+
+
 def preview(paths: PipelinePaths, table: str, limit: int = 5) -> pl.DataFrame:
     """The first rows of a warehouse table."""
     with open_warehouse(paths.warehouse, read_only=True) as connection:

@@ -10,7 +10,7 @@ from mtl_pipeline.evaluation.studies.frames import published
 from mtl_pipeline.evaluation.studies.inside.importance import measure_importance
 from mtl_pipeline.evaluation.studies.inside.largest_errors import largest_errors
 from mtl_pipeline.evaluation.studies.inside.slice_scores import measure_slices
-from mtl_pipeline.evaluation.studies.inside.slices import cold_of, slices_of
+from mtl_pipeline.evaluation.studies.inside.slices import cold_of, item_interactions, slices_of
 from mtl_pipeline.evaluation.studies.inside.text_effect import TEXT, measure_text
 from mtl_pipeline.evaluation.studies.lists.people import lists_of_people
 from mtl_pipeline.evaluation.studies.lists.ranked_lists import measure_ranking
@@ -28,19 +28,22 @@ from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.tables import read_item_texts
 from mtl_pipeline.workflows.log import Log
 from mtl_pipeline.workflows.seed_runs import usable_seed_runs
+from mtl_pipeline.workflows.text_neighbours import show_text_vectors
 
 
 def measure_parts(
     paths: PipelinePaths, spec: PipelineSpec, predictions: pl.DataFrame, measured: Evaluation, log: Log
 ) -> dict[str, pl.DataFrame]:
     """The published frames `guard`: what it chose, and what came of it; `slices`, `ranking` and `people`: scores on
-    parts of the test rows and on each user's list, and the lists of a few users; and `importance`, `experts` and
-    `largest_errors`, which explain the model."""
+    parts of the test rows and on each user's list, and the lists of a few users; `importance`, `experts` and
+    `largest_errors`, which explain the model; and where items have text `text_neighbours` and `text_map`."""
     samples, candidate = spec.evaluation.bootstrap_samples, measured.candidate
     with reading(paths.examples) as folder:
         examples = pl.scan_parquet(folder / "examples.parquet")
         slices = slices_of(examples, spec)
         people = lists_of_people(predictions, examples, spec.tasks, candidate=candidate, seed=spec.seed)
+        train = examples.filter(pl.col("split") == "train")
+        interactions = item_interactions(train, spec) if "item_id" in spec.ids else None
     frames = {
         "guard": guard_frame(paths, spec, predictions),
         "slices": measure_slices(predictions, slices, measured),
@@ -58,7 +61,7 @@ def measure_parts(
         "largest_errors": with_texts(paths, spec, errors),
     }
     log(f"inside the model: {time.perf_counter() - started:.1f} s")
-    return frames
+    return frames | show_text_vectors(paths, spec, interactions)
 
 
 def guard_frame(paths: PipelinePaths, spec: PipelineSpec, predictions: pl.DataFrame) -> pl.DataFrame:

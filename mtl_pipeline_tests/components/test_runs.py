@@ -101,6 +101,10 @@ def test_what_explains_the_model_is_published_and_shown(made_project: Project) -
     assert "| all history |" in str(made_project.metadata("evaluation")["importance"])
     report = (folder / "report.html").read_text()
     assert ">Some users<" in report
+    assert ">Alike by text<" in report
+    embeddings = made_project.metadata("item_embeddings")
+    assert str(embeddings["nearest by text"]).count("Story") > 25
+    assert 0 < float(str(embeddings["chance alike"])) <= 1
     assert "watched ~ liked" in report
 
 

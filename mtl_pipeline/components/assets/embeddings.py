@@ -1,9 +1,11 @@
 """Text vectors of items and users, by a frozen pretrained encoder."""
 
+from typing import Any
+
 import dagster as dg
 
 from mtl_pipeline.components.context import PRIORITY, PipelineContext
-from mtl_pipeline.components.metadata import published
+from mtl_pipeline.components.metadata import markdown_table, published
 from mtl_pipeline.spec.assets import code_version, embeddings_name
 
 
@@ -41,8 +43,22 @@ def embedding_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinitio
             "seconds": round(summary.seconds, 1),
             "encoder fingerprint": summary.encoder_fingerprint,
         }
+        metadata |= seen(pipeline) if table == "items" else {}
         new = summary.distinct_texts - summary.reused_texts
         in_short = f"{summary.distinct_texts:,} texts, {new:,} of them embedded now"
         return published(summary.fingerprint, paths.embeddings(table), metadata, in_short=in_short)
 
     return embed
+
+
+def seen(pipeline: PipelineContext) -> dict[str, Any]:
+    """What a few items are nearest to, and numbers that say whether the vectors mean something."""
+    from mtl_pipeline.workflows.text_neighbours import show_text_vectors
+
+    if not (frames := show_text_vectors(pipeline.paths, pipeline.spec)):
+        return {}
+    neighbours = frames["text_neighbours"]
+    shown = neighbours.select(item="item_text", nearest="neighbour_text", cosine="cosine")
+    figures = neighbours.select("neighbours_alike", "chance_alike").row(0, named=True)
+    alike = {name.replace("_", " "): value for name, value in figures.items() if value is not None}
+    return {"nearest by text": markdown_table(shown), **alike}

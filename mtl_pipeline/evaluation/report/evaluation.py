@@ -26,6 +26,7 @@ from mtl_pipeline.evaluation.report.sections.inside import (
     largest_errors,
     slices,
     text_effect,
+    text_neighbours,
 )
 from mtl_pipeline.evaluation.report.sections.tasks import chains, people, ranked_lists, tasks
 from mtl_pipeline.evaluation.studies.scoring import Evaluation
@@ -37,6 +38,7 @@ SECTIONS: dict[str, tuple[Any, str]] = {
     "text vectors": (text_effect, "text"),
     "over seeds": (seeds, "seeds"),
     "people": (people, "people"),
+    "text neighbours": (text_neighbours, ""),
     "tasks": (tasks, ""),
     "chains": (chains, ""),
     "ranked lists": (ranked_lists, "ranking"),

@@ -74,17 +74,8 @@ def known_or_new(ids: pl.Series, train: pl.LazyFrame) -> pl.Series:
 def item_popularity(items: pl.Series, train: pl.LazyFrame, spec: PipelineSpec) -> pl.Series:
     """Enum (rows,): 'head' items make up the first half of the training interactions, 'middle' ones the next 40 %,
     'tail' ones the rest; 'new' ones are not in the training split. Of equally popular items the smaller id goes first.
-
-    Sampled negatives are no interactions: where there are any, only rows on which the first task happened count.
     """
-    interactions = (pl.col(spec.root_task.name) > 0).sum() if spec.negatives else pl.len()
-    ranked = (
-        train.filter(pl.col("item_id").is_not_null())
-        .group_by("item_id")
-        .agg(interactions.cast(pl.Float64).alias("interactions"))
-        .sort("interactions", "item_id", descending=[True, False])
-        .collect()
-    )
+    ranked = item_interactions(train, spec)
     count = pl.col("interactions")
     share_before = (count.cum_sum() - count) / count.sum()
     # Without interactions, an item has a share of 1 before it, or NaN, which is not below anything.
@@ -98,6 +89,21 @@ def item_popularity(items: pl.Series, train: pl.LazyFrame, spec: PipelineSpec) -
     of_items = ranked.select("item_id", popularity.alias(POPULARITY))
     by_row = items.to_frame().join(of_items, on="item_id", how="left", maintain_order="left")[POPULARITY]
     return by_row.fill_null(NEW).cast(pl.Enum([HEAD, MIDDLE, TAIL, NEW]))
+
+
+def item_interactions(train: pl.LazyFrame, spec: PipelineSpec) -> pl.DataFrame:
+    """`item_id` and `interactions` (Float64) of every item of these rows, most popular first.
+
+    Sampled negatives are no interactions: where there are any, only rows on which the first task happened count.
+    """
+    interactions = (pl.col(spec.root_task.name) > 0).sum() if spec.negatives else pl.len()
+    return (
+        train.filter(pl.col("item_id").is_not_null())
+        .group_by("item_id")
+        .agg(interactions.cast(pl.Float64).alias("interactions"))
+        .sort("interactions", "item_id", descending=[True, False])
+        .collect()
+    )
 
 
 def frequent_values(values: pl.Series) -> pl.Series:
