@@ -12,6 +12,7 @@ from mtl_pipeline.embedding.pretrained import load_pretrained
 from mtl_pipeline.embedding.runtimes.base import Batch, Runtime
 from mtl_pipeline.embedding.source import EncoderFiles
 from mtl_pipeline.embedding.tokens import Tokenizer
+from mtl_pipeline.memory import keep_freed_memory
 from mtl_pipeline.spec import Encoder
 
 PRECISIONS = ("float32", "bfloat16")
@@ -41,6 +42,7 @@ class TorchRuntime(Runtime):
         self, files: EncoderFiles, settings: Encoder, precision: str, device: str | None = None
     ) -> None:
         """`device`: by default the GPU where there is one. Raises UserError as `load_pretrained` does."""
+        keep_freed_memory()
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         pooled, tokenizer = load_pretrained(files, settings)
         self.pooled = pooled.to(self.device, getattr(torch, precision))

@@ -23,7 +23,6 @@ from mtl_pipeline.learning.balancing.base import observed_shares
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.data.encoding import Rows
 from mtl_pipeline.learning.data.streaming import TrainingRows
-from mtl_pipeline.learning.memory import keep_freed_memory
 from mtl_pipeline.learning.network import MultiTaskNetwork
 from mtl_pipeline.learning.ranker.members import ROWS_AT_ONCE, Member
 from mtl_pipeline.learning.ranker.provenance import networks_trained_with
@@ -48,6 +47,7 @@ from mtl_pipeline.learning.training.optimisation.losses import (
 from mtl_pipeline.learning.training.optimisation.optimizers import make_optimizers
 from mtl_pipeline.learning.training.optimisation.precision import is_mixed, mixed_precision
 from mtl_pipeline.learning.training.warm_start import WarmStart
+from mtl_pipeline.memory import keep_freed_memory
 from mtl_pipeline.progress import time_left
 from mtl_pipeline.spec import PipelineSpec, Task, Training
 

@@ -1,6 +1,6 @@
 """Freed memory is kept for what comes next.
 
-Every step of training, and every batch of predicting, takes and frees the same few megabytes. The C library (glibc)
+Every step of training, and every batch of texts, takes and frees the same few megabytes. The C library (glibc)
 hands them back to the system at once, and has them zeroed page by page when it takes them again: an eighth of the time.
 """
 
