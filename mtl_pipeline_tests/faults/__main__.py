@@ -77,6 +77,11 @@ def try_all(wanted: argparse.Namespace, root: Path) -> Iterator[bool]:
         lambda: kill_training(copy_pipeline(made, root / "training"), wanted.trainings, seed),
     )
     yield report(
+        "kills of a training that streams its rows",
+        wanted.trainings,
+        lambda: kill_training(copy_pipeline(made, root / "streaming"), wanted.trainings, seed, 1),
+    )
+    yield report(
         "kills of Dagster runs",
         wanted.kills,
         lambda: kill_runs(copy_pipeline(made, root / "runs"), wanted.kills, seed),

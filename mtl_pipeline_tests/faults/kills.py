@@ -89,25 +89,29 @@ def leftovers_after_all(pipeline: TinyPipeline, stages: Sequence[str]) -> list[s
     return leftovers(pipeline)
 
 
-def train(root: Path, seconds_between: float) -> None:
-    """In a process of its own, so many seconds between its checkpoints."""
+def train(root: Path, seconds_between: float, rows_in_memory: int) -> None:
+    """In a process of its own, so many seconds between its checkpoints; of more rows, it reads them again from Parquet
+    in each epoch."""
     checkpoint.SECONDS_BETWEEN, checkpoint.LARGEST_SHARE = seconds_between, float("inf")
     torch.set_num_threads(1)
     pipeline = TinyPipeline(root)
-    training = pipeline.spec.training.model_copy(update={"epochs": 6, "patience": 12, "guard": False})
+    update = {"epochs": 6, "patience": 12, "guard": False, "rows_in_memory": rows_in_memory}
+    training = pipeline.spec.training.model_copy(update=update)
     spec = pipeline.spec.model_copy(update={"training": training})
     train_model(pipeline.paths, spec, target=pipeline.paths.model, log=silent)
 
 
-def kill_training(pipeline: TinyPipeline, kills: int, seed: int) -> list[str]:
+def kill_training(
+    pipeline: TinyPipeline, kills: int, seed: int, rows_in_memory: int = 10_000_000
+) -> list[str]:
     """Kill trainings that keep a checkpoint after every round; each is begun again until it ends, with the model of one
     that nobody disturbed."""
     rng, started = random.Random(seed), time.monotonic()
-    kill_after(pipeline, None, seconds_between=float("inf"))
+    kill_after(pipeline, None, rows_in_memory, seconds_between=float("inf"))
     seconds, undisturbed = time.monotonic() - started, model_fingerprint(pipeline.paths.model)
     faults, landed, went_on = [], 0, 0
     while landed < kills:
-        killed = kill_after(pipeline, seconds * rng.uniform(0.5, 1.0))
+        killed = kill_after(pipeline, seconds * rng.uniform(0.5, 1.0), rows_in_memory)
         landed += killed
         seconds *= (
             1 if killed else 0.9
@@ -115,7 +119,7 @@ def kill_training(pipeline: TinyPipeline, kills: int, seed: int) -> list[str]:
         went_on += any(pipeline.paths.checkpoints.rglob("*.pt"))
         if not killed and model_fingerprint(pipeline.paths.model) != undisturbed:
             faults.append(f"after {landed} kills the training ends with another model")
-    kill_after(pipeline, None)
+    kill_after(pipeline, None, rows_in_memory)
     if model_fingerprint(pipeline.paths.model) != undisturbed:
         faults.append("the training that went on last ends with another model")
     if pipeline.paths.checkpoints.exists():
@@ -123,9 +127,11 @@ def kill_training(pipeline: TinyPipeline, kills: int, seed: int) -> list[str]:
     return faults if went_on else [*faults, "no kill came after a checkpoint, so nothing was tried"]
 
 
-def kill_after(pipeline: TinyPipeline, seconds: float | None, seconds_between: float = 0.0) -> bool:
+def kill_after(
+    pipeline: TinyPipeline, seconds: float | None, rows_in_memory: int, seconds_between: float = 0.0
+) -> bool:
     """Whether a training was killed; without `seconds` it is left alone."""
-    process = PROCESSES.Process(target=train, args=(pipeline.root, seconds_between))
+    process = PROCESSES.Process(target=train, args=(pipeline.root, seconds_between, rows_in_memory))
     process.start()
     process.join(seconds)
     process.kill()
