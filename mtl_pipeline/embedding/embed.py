@@ -4,7 +4,8 @@ Each distinct text is embedded once. One that is NULL, empty or only white space
 which no encoder gives to a real text, so that a model can learn what having no text means.
 
 The file that is replaced serves as the store: where its encoder has the same fingerprint, vectors are
-taken over by text hash. A night on which nothing changed loads no model, not even torch.
+taken over by text hash; and so are those that a run had computed which was killed (see `unfinished`).
+A night on which nothing changed loads no model, not even torch.
 
 Memory: the vectors of all rows and of the distinct texts, plus those of the old file while they are
 compared, 4 · dimension bytes each; and the tokens of the texts to embed (see `tokens`).
@@ -15,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -28,6 +29,7 @@ from mtl_pipeline.embedding.encoder import Progress
 from mtl_pipeline.embedding.fidelity import Fidelity
 from mtl_pipeline.embedding.runtimes import Variant
 from mtl_pipeline.embedding.source import EncoderFiles, find_encoder_files
+from mtl_pipeline.embedding.unfinished import Unfinished
 from mtl_pipeline.embedding.variants import Variants
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.publishing import ensure_writable
@@ -82,10 +84,11 @@ def embed_texts(
     distinct = distinct_texts(texts["text"])
     files, folder = find_encoder_files(encoder), exported or target.parent / "encoders"
     variants = Variants(files, encoder, distinct.texts, folder, target.stem, device)
-    made = embed_distinct(distinct, stored_vectors(target, log), variants, progress, log)
+    made = embed_distinct(distinct, stored_vectors(target, log), variants, target, progress, log)
     ids, vectors = texts["id"].combine_chunks(), made.vectors[distinct.rows]
     hashes = distinct.hashes.take(pa.array(distinct.rows))
     write_vectors(target, ids, vectors, hashes, describe(encoder, files, made))
+    made.unfinished.remove()
     return EmbeddingSummary(
         rows=len(ids),
         rows_without_text=int(np.count_nonzero(distinct.rows == len(distinct.texts))),
@@ -116,34 +119,63 @@ class Made:
     """Of the encoder."""
     fidelity: Fidelity | None
     device: str
+    unfinished: Unfinished
+    """To be removed once these are published."""
 
 
 def embed_distinct(
-    distinct: DistinctTexts, stored: Vectors | None, variants: Variants, progress: Progress | None, log: Log
+    distinct: DistinctTexts,
+    stored: Vectors | None,
+    variants: Variants,
+    target: Path,
+    progress: Progress | None,
+    log: Log,
 ) -> Made:
-    """Vectors from the store where the same encoder made it and it has them, else from the encoder."""
+    """Vectors from where the same encoder left them, at `target` or in a run that was killed, else from the encoder."""
     variant, fingerprint = variants.choose(stored)
-    fidelity, encoder = None, None
+    fidelity, encoder, sources = None, None, []
     if stored and stored.metadata.get("encoder_fingerprint") == fingerprint:
         measured = stored.metadata.get("fidelity")
         fidelity = Fidelity(**json.loads(measured)) if measured else None
+        sources.append((stored.text_hashes, stored.vectors))
     else:
-        stored = None
         encoder, variant, fidelity = variants.checked(variant, log)
         fingerprint = variants.fingerprint(variant)
-    known = np.full(len(distinct.texts), -1) if stored is None else positions_in_store(stored, distinct)
-    reused, new = np.flatnonzero(known >= 0), np.flatnonzero(known < 0)
-    if stored is None or len(new):
+    unfinished = Unfinished(target, fingerprint)
+    if some := unfinished.read():
+        log(f"Going on with {len(some[0]):,} texts of a run that did not finish")
+        sources.append(some)
+    known, vectors = taken_over(distinct, sources)
+    tokens, device, new = 0, "none", np.flatnonzero(~known)
+    if vectors is None or len(new):
         encoder = encoder or variants.load(variant)
-        computed, tokens = encoder.encode(distinct.texts.take(pa.array(new)), progress)
-        device = encoder.runtime.device
-    else:
-        computed, tokens, device = stored.vectors[:0], 0, "none"
-    vectors = np.zeros((len(known) + 1, computed.shape[1]), dtype=np.float32)
-    vectors[new] = computed
-    if stored is not None:
-        vectors[reused] = stored.vectors[known[reused]]
-    return Made(vectors, len(reused), tokens, variant, fingerprint, fidelity, device)
+        hashes = distinct.hashes.take(pa.array(new))
+        computed, tokens = encoder.encode(
+            distinct.texts.take(pa.array(new)),
+            progress,
+            lambda rows, found: unfinished.add(hashes.take(pa.array(rows)), found),
+        )
+        if vectors is None:
+            vectors = np.zeros((len(known) + 1, computed.shape[1]), dtype=np.float32)
+        vectors[new], device = computed, encoder.runtime.device
+    return Made(vectors, len(known) - len(new), tokens, variant, fingerprint, fidelity, device, unfinished)
+
+
+def taken_over(
+    distinct: DistinctTexts, sources: Sequence[tuple[pa.Array, np.ndarray]]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Which distinct texts one of the sources holds (hashes [n] and vectors [n, dimension]), bool [d]; and the vectors
+    of all, float32 [d + 1, dimension], 0 where none does. Without sources there are none."""
+    known, vectors = np.zeros(len(distinct.texts), dtype=bool), None
+    for hashes, held in sources:
+        if vectors is None:
+            vectors = np.zeros((len(known) + 1, held.shape[1]), dtype=np.float32)
+        places = pc.index_in(distinct.hashes.slice(0, len(known)), value_set=hashes)
+        places = places.cast(pa.int64()).fill_null(-1).to_numpy()
+        found = np.flatnonzero(places >= 0)
+        vectors[found] = held[places[found]]
+        known[found] = True
+    return known, vectors
 
 
 @dataclass(frozen=True)
@@ -181,12 +213,6 @@ def stored_vectors(target: Path, log: Log) -> Vectors | None:
     except UserError as error:
         log(f"No vector is taken over, every text is embedded anew: {error}")
         return None
-
-
-def positions_in_store(stored: Vectors, distinct: DistinctTexts) -> np.ndarray:
-    """int64 [d]: the row of the store that holds each distinct text, -1 where none does."""
-    rows = pc.index_in(distinct.hashes.slice(0, len(distinct.texts)), value_set=stored.text_hashes)
-    return rows.cast(pa.int64()).fill_null(-1).to_numpy()
 
 
 def describe(encoder: Encoder, files: EncoderFiles, made: Made) -> dict[str, str]:

@@ -18,13 +18,18 @@ from mtl_pipeline.spec import Encoder
 Progress = Callable[[int, int], None]
 """Called after each batch with (texts done, texts in all)."""
 
+Keep = Callable[[np.ndarray, np.ndarray], None]
+"""Called after each batch with the places of its texts, int64 [batch], and vectors, float32 [batch, dimension]."""
+
 
 @dataclass(frozen=True)
 class TextEncoder:
     runtime: Runtime
     batch_size: int
 
-    def encode(self, texts: pa.Array, progress: Progress | None = None) -> tuple[np.ndarray, int]:
+    def encode(
+        self, texts: pa.Array, progress: Progress | None = None, keep: Keep = lambda rows, vectors: None
+    ) -> tuple[np.ndarray, int]:
         """Vectors (float32 [n, dimension], not normalised) of `texts` (strings [n]); their token count."""
         tokens = tokenize(self.runtime.tokenizer, texts)
         vectors = np.zeros((len(texts), self.runtime.dimension), dtype=np.float32)
@@ -32,6 +37,7 @@ class TextEncoder:
         done = 0
         for rows, found in self.runtime.run(batches):
             vectors[rows] = found
+            keep(rows, found)
             done += len(rows)
             if progress:
                 progress(done, len(texts))

@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from mtl_pipeline.embedding import EmbeddingSummary, embed_texts
+from mtl_pipeline.embedding import EmbeddingSummary, embed_texts, unfinished
 from mtl_pipeline.embedding.encoder import TextEncoder
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.spec import Encoder
@@ -210,6 +210,50 @@ def test_an_interrupted_run_leaves_the_old_file_and_nothing_else(tiny: Encoder, 
     with pytest.raises(KeyboardInterrupt):
         embed_texts(with_text(MOVIES, 1, "ice"), tiny, target, progress=interrupt)
     assert target.read_bytes() == before
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_killed_run_is_gone_on_with(tiny: Encoder, target: Path, monkeypatch: pytest.MonkeyPatch):
+    """Also when other texts have come, and one of the pieces has been damaged."""
+    monkeypatch.setattr(unfinished, "SECONDS_BETWEEN", 0.0)
+    one_by_one = tiny.model_copy(update={"batch_size": 1})
+    texts = pa.table(
+        {"id": list(range(6)), "text": ["red", "blue sea", "a tale of war", "ice", "old train", "hat"]}
+    )
+
+    def kill(done: int, total: int) -> None:
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        embed_texts(texts, one_by_one, target, progress=kill)
+    *_, last = sorted(target.parent.glob(".items.parquet.unfinished/*.parquet"))
+    last.write_bytes(flipped_bit(last.read_bytes()))
+    lines: list[str] = []
+    calls: list[tuple[int, int]] = []
+    other = with_text(texts, 5, "green hat")
+    summary = embed_texts(
+        other, one_by_one, target, progress=lambda *call: calls.append(call), log=lines.append
+    )
+    assert lines == ["Going on with 3 texts of a run that did not finish"]
+    assert (summary.reused_texts, calls[-1]) == (3, (3, 3))
+    undisturbed = embed_texts(other, one_by_one, target.with_name("other.parquet"))
+    assert summary.fingerprint == undisturbed.fingerprint
+    assert sorted(path.name for path in target.parent.iterdir()) == ["items.parquet", "other.parquet"]
+
+
+def test_another_encoder_takes_nothing_of_a_killed_run(
+    tiny: Encoder, target: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(unfinished, "SECONDS_BETWEEN", 0.0)
+
+    def kill(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        embed_texts(MOVIES, tiny, target, progress=kill)
+    summary = embed_texts(MOVIES, tiny.model_copy(update={"pooling": "cls"}), target)
+    assert summary.reused_texts == 0
     assert list(target.parent.iterdir()) == [target]
 
 
