@@ -168,6 +168,7 @@ def report(case: str, options: argparse.Namespace, count: int, work: Path) -> No
 
     from mtl_pipeline.embedding.source import package_folder
     from mtl_pipeline.embedding.tokens import Tokenizer, tokenize
+    from mtl_pipeline.spec import Encoder
 
     def one(method: str) -> dict[str, float]:
         started = time.perf_counter()
@@ -181,7 +182,8 @@ def report(case: str, options: argparse.Namespace, count: int, work: Path) -> No
         one(method)  # which exports
     rounds = [{method: one(method) for method in [*methods, "peak"]} for _ in range(options.rounds)]
     texts = made_texts(options.file, options.column, case, count)
-    tokenizer = Tokenizer.from_file(package_folder(MINILM) / "tokenizer.json", CASES[case][1], 0)
+    settings = Encoder(package=MINILM, max_tokens=CASES[case][1])
+    tokenizer = Tokenizer.from_file(package_folder(MINILM) / "tokenizer.json", settings, 0)
     lengths = tokenize(tokenizer, pa.array(texts)).lengths
     per_text = flops(case, lengths) / count
     print(f"{case}: {count:,} texts of {lengths.mean():.0f} tokens on average\n")

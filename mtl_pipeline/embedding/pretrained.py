@@ -22,7 +22,14 @@ def cls(hidden: Tensor, mask: Tensor) -> Tensor:
     return hidden[:, 0]
 
 
-POOLINGS = {"mean": mean, "cls": cls}
+def last(hidden: Tensor, mask: Tensor) -> Tensor:
+    """The last token, the only one that has read the whole text in a decoder (Neelakantan et al. 2022,
+    https://arxiv.org/abs/2201.10005). Padding is on the right."""
+    places = mask.sum(dim=1).long().clamp(min=1) - 1
+    return hidden.gather(1, places.view(-1, 1, 1).expand(-1, 1, hidden.shape[2]))[:, 0]
+
+
+POOLINGS = {"mean": mean, "cls": cls, "last": last}
 """(hidden float32 [batch, tokens, hidden size], mask [batch, tokens]) → [batch, hidden size]"""
 
 

@@ -159,6 +159,8 @@ def encoder_identity(files: EncoderFiles, encoder: Encoder) -> dict[str, object]
     }
     if encoder.layers != [-1]:  # so that vectors of earlier releases stay valid
         identity["layers"] = encoder.layers
+    if encoder.prompt:
+        identity["prompt"] = encoder.prompt
     return identity
 
 

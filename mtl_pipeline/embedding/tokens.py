@@ -15,6 +15,8 @@ import numpy as np
 import pyarrow as pa
 import tokenizers
 
+from mtl_pipeline.spec import Encoder
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -62,16 +64,16 @@ class Tokenizer:
     """An encoder's tokenizer, and how it is used."""
 
     read: Callable[[list[str]], list[list[int]]]
-    """Token ids of texts, each cut to the encoder's `max_tokens`, special tokens included."""
+    """Token ids of texts, each behind the encoder's `prompt` and cut to its `max_tokens`, special tokens included."""
     pad_id: int
 
     @classmethod
-    def of(cls, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> Tokenizer:
+    def of(cls, tokenizer: PreTrainedTokenizerBase, settings: Encoder) -> Tokenizer:
         def read(texts: list[str]) -> list[list[int]]:
             return tokenizer(
-                texts,
+                [settings.prompt + text for text in texts],
                 truncation=True,
-                max_length=max_tokens,
+                max_length=settings.max_tokens,
                 padding=False,
                 return_attention_mask=False,
                 return_token_type_ids=False,
@@ -82,12 +84,18 @@ class Tokenizer:
         return cls(read, next(pad for pad in pads if pad is not None))
 
     @classmethod
-    def from_file(cls, file: Path, max_tokens: int, pad_id: int) -> Tokenizer:
+    def from_file(cls, file: Path, settings: Encoder, pad_id: int) -> Tokenizer:
         """From a tokenizer.json: without transformers, whose import takes seconds."""
         tokenizer = tokenizers.Tokenizer.from_file(str(file))
         tokenizer.no_padding()
-        tokenizer.enable_truncation(max_tokens)
-        return cls(lambda texts: [found.ids for found in tokenizer.encode_batch_fast(texts)], pad_id)
+        tokenizer.enable_truncation(settings.max_tokens)
+
+        def read(texts: list[str]) -> list[list[int]]:
+            return [
+                found.ids for found in tokenizer.encode_batch_fast([settings.prompt + text for text in texts])
+            ]
+
+        return cls(read, pad_id)
 
 
 def tokenize(tokenizer: Tokenizer, texts: pa.Array) -> TokenizedTexts:

@@ -175,8 +175,11 @@ class Encoder(SpecModel):
     """A local folder written by `save_pretrained`."""
     revision: str | None = None
     """Commit, tag or branch of the hub id; pin a commit for reproducible runs."""
-    pooling: Literal["mean", "cls"] = "mean"
-    """How a text's token vectors become one: their mean, or the first token's."""
+    pooling: Literal["mean", "cls", "last"] = "mean"
+    """How a text's token vectors become one: their mean, the first token's, or the last token's, as embeddings of the
+    GPT kind are made."""
+    prompt: str = ""
+    """Put before each text, where the encoder was trained with it: `passage: ` of e5 models."""
     layers: list[int] = Field(default=[-1], min_length=1)
     """Of which layers token vectors are pooled, one result after the other: -1 is the last, 0 what words are before the
     first. The last says what a text is about, the first ones in which words: `[0]` or `[0, -1]` where these matter."""

@@ -113,6 +113,7 @@ def test_the_file_tells_what_made_it(tiny: Encoder, target: Path):
     assert encoder == {
         "folder": tiny.folder,
         "pooling": "mean",
+        "prompt": "",
         "layers": [-1],
         "max_tokens": 32,
         "runtime": "torch",

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
 from mtl_pipeline.embedding.encoder import TextEncoder, load_encoder
-from mtl_pipeline.embedding.pretrained import cls, load_pretrained, mean
+from mtl_pipeline.embedding.pretrained import cls, last, load_pretrained, mean
 from mtl_pipeline.embedding.source import find_encoder_files
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.spec import Encoder
@@ -196,6 +196,10 @@ def test_mean_leaves_padding_out():
 
 def test_mean_of_nothing_is_zero():
     assert mean(HIDDEN, torch.zeros_like(MASK)).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+
+
+def test_last_is_the_last_token_that_is_not_padding():
+    assert last(HIDDEN, MASK).tolist() == [[3.0, 6.0], [6.0, 3.0]]
 
 
 def test_cls_is_the_first_token():

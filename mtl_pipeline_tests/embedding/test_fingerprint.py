@@ -23,10 +23,12 @@ def test_settings_that_change_vectors(tiny_bert: Path):
         fingerprint(tiny_bert),
         fingerprint(tiny_bert, pooling="cls"),
         fingerprint(tiny_bert, max_tokens=8),
+        fingerprint(tiny_bert, pooling="last"),
+        fingerprint(tiny_bert, prompt="query: "),
         fingerprint(tiny_bert, layers=[0]),
         fingerprint(tiny_bert, layers=[0, -1]),
     }
-    assert len(prints) == 5
+    assert len(prints) == 7
 
 
 def test_settings_that_do_not(tiny_bert: Path):

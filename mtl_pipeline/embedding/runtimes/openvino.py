@@ -61,7 +61,7 @@ class OpenVINORuntime(Runtime):
         with reading(exported) as version:
             facts = json.loads((version / FACTS).read_text())
             self.dimension = facts["dimension"]
-            self.tokenizer = Tokenizer.from_file(version / TOKENIZER, settings.max_tokens, facts["pad_id"])
+            self.tokenizer = Tokenizer.from_file(version / TOKENIZER, settings, facts["pad_id"])
             hint = HINTS[precision] if has_bfloat16() else "f32"
             self.graph = ov.Core().compile_model(
                 version / GRAPH, "CPU", {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "THROUGHPUT"}
@@ -123,7 +123,7 @@ def export(files: EncoderFiles, settings: Encoder, target: Path) -> None:
         expected = pooled(*probe).numpy()
     if not np.abs(found - expected).max() < ALIKE * max(1.0, np.abs(expected).max()):
         raise encoder_error(files.source, "OpenVINO gives other vectors than PyTorch. Use runtime: torch")
-    facts = {"dimension": pooled.dimension, "pad_id": Tokenizer.of(tokenizer, settings.max_tokens).pad_id}
+    facts = {"dimension": pooled.dimension, "pad_id": Tokenizer.of(tokenizer, settings).pad_id}
     with publish_folder(target) as folder:
         ov.save_model(graph, folder / GRAPH, compress_to_fp16=False)
         backend.save(str(folder / TOKENIZER))

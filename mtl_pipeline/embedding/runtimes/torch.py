@@ -46,7 +46,7 @@ class TorchRuntime(Runtime):
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         pooled, tokenizer = load_pretrained(files, settings)
         self.pooled = pooled.to(self.device, getattr(torch, precision))
-        self.dimension, self.tokenizer = pooled.dimension, Tokenizer.of(tokenizer, settings.max_tokens)
+        self.dimension, self.tokenizer = pooled.dimension, Tokenizer.of(tokenizer, settings)
 
     @torch.inference_mode()
     def run(self, batches: Iterable[Batch]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
