@@ -80,6 +80,15 @@ def reading(target: Path, verify: Callable[[Path, Path], None] = verify_checksum
         yield session.versions[key]
 
 
+def is_published(target: Path) -> bool:
+    """Whether there is a version that is not damaged."""
+    try:
+        with reading(target):
+            return True
+    except UserError:
+        return False
+
+
 @contextmanager
 def one_version_each() -> Iterator[None]:
     """Within, every read of a folder gets the version that the first one got, which is verified once.

@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 
 from mtl_pipeline.embedding.encoder import Progress
 from mtl_pipeline.embedding.fidelity import Fidelity
-from mtl_pipeline.embedding.runtimes import Variant
+from mtl_pipeline.embedding.runtimes import EXACT, Variant
 from mtl_pipeline.embedding.source import EncoderFiles, find_encoder_files
 from mtl_pipeline.embedding.unfinished import Unfinished
 from mtl_pipeline.embedding.variants import Variants
@@ -134,8 +134,10 @@ def embed_distinct(
     """Vectors from where the same encoder left them, at `target` or in a run that was killed, else from the encoder."""
     variant, fingerprint = variants.choose(stored)
     fidelity, encoder, sources = None, None, []
-    if stored and stored.metadata.get("encoder_fingerprint") == fingerprint:
-        measured = stored.metadata.get("fidelity")
+    measured = stored.metadata.get("fidelity") if stored else None
+    # What was made without a text was not measured: it is on the first night that has one.
+    same = stored and stored.metadata.get("encoder_fingerprint") == fingerprint
+    if stored and same and (measured or variant == EXACT or not len(distinct.texts)):
         fidelity = Fidelity(**json.loads(measured)) if measured else None
         sources.append((stored.text_hashes, stored.vectors))
     else:

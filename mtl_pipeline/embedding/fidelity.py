@@ -25,10 +25,17 @@ class Fidelity(NamedTuple):
     @classmethod
     def of(cls, vectors: np.ndarray, exact: np.ndarray, precision: str) -> Fidelity:
         """Both float32 [texts, dimension]."""
-        unit, exact_unit = (side / np.linalg.norm(side, axis=1, keepdims=True) for side in (vectors, exact))
-        cosines = (unit * exact_unit).sum(1)
+        unit, exact_unit = (unit_length(side) for side in (vectors, exact))
+        same = (vectors == exact).all(1)  # also of a text without a token, whose vector is zero
+        cosines = np.where(same, 1.0, np.nan_to_num((unit * exact_unit).sum(1)))
         neighbours = shared(nearest(unit), nearest(exact_unit))
         return cls(float(cosines.mean()), float(cosines.min()), neighbours, LEAST_COSINE[precision])
+
+
+def unit_length(vectors: np.ndarray) -> np.ndarray:
+    """Zero stays zero."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
 
 
 def nearest(unit: np.ndarray) -> np.ndarray:
@@ -42,4 +49,4 @@ def nearest(unit: np.ndarray) -> np.ndarray:
 
 
 def shared(some: np.ndarray, others: np.ndarray) -> float:
-    return float((some & others).sum() / max(1, others.sum()))
+    return float((some & others).sum() / others.sum()) if others.any() else 1.0

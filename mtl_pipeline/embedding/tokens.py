@@ -88,7 +88,8 @@ class Tokenizer:
         """From a tokenizer.json: without transformers, whose import takes seconds."""
         tokenizer = tokenizers.Tokenizer.from_file(str(file))
         tokenizer.no_padding()
-        tokenizer.enable_truncation(settings.max_tokens)
+        direction = (tokenizer.truncation or {}).get("direction", "right")
+        tokenizer.enable_truncation(settings.max_tokens, direction=direction)
 
         def read(texts: list[str]) -> list[list[int]]:
             return [

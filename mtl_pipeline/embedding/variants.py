@@ -15,6 +15,7 @@ from mtl_pipeline.embedding.encoder import TextEncoder, load_encoder
 from mtl_pipeline.embedding.fidelity import TEXTS, Fidelity
 from mtl_pipeline.embedding.runtimes import EXACT, Variant, choose, may_be
 from mtl_pipeline.embedding.source import EncoderFiles, encoder_fingerprint, encoder_identity
+from mtl_pipeline.errors import UserError
 from mtl_pipeline.publishing import folder_fingerprint
 from mtl_pipeline.spec import Encoder
 from mtl_pipeline.vectors import Vectors
@@ -44,22 +45,25 @@ class Variants:
         """Makes int8 weights, where there are none yet: they are part of it."""
         quantised = None
         if variant.precision == "int8":
-            from mtl_pipeline.embedding.runtimes.int8 import quantise
+            from mtl_pipeline.embedding.runtimes.int8 import NAMES_ONLY, quantise
 
             target = self.exported(variant)
             quantise(self.files, self.settings, self.texts, self.exported(EXACT), target)
-            quantised = folder_fingerprint(target)
+            quantised = folder_fingerprint(target, without=NAMES_ONLY)
         return encoder_fingerprint(self.identity, *variant, quantised)
 
     def choose(self, stored: Vectors | None) -> tuple[Variant, str]:
         """With its fingerprint. What `auto` may stand for stays what the vectors that are there were made by."""
+        settings = self.settings
+        if settings.precision == "int8" and not len(self.texts):  # to take its scales of
+            settings = settings.model_copy(update={"precision": "float32"})
         made = json.loads(stored.metadata.get("encoder", "{}")) if stored else {}
         before = Variant(made.get("runtime", EXACT.runtime), made.get("precision", EXACT.precision))
-        if stored and may_be(before, self.settings):
+        if stored and may_be(before, settings):
             fingerprint = self.fingerprint(before)
             if stored.metadata.get("encoder_fingerprint") == fingerprint:
                 return before, fingerprint
-        variant = choose(self.settings, self.device)
+        variant = choose(settings, self.device)
         return variant, self.fingerprint(variant)
 
     def load(self, variant: Variant) -> TextEncoder:
@@ -69,15 +73,24 @@ class Variants:
         self, variant: Variant, log: Callable[[str], None]
     ) -> tuple[TextEncoder, Variant, Fidelity | None]:
         """What computes it, and how near it is to the exact vectors of a sample of the texts (None: it is exact, or
-        there are none). Where `auto` chose a precision that loses too much, float32."""
-        encoder = self.load(variant)
+        there are none). Where `auto` chose a runtime that cannot follow the encoder, torch; where it chose a precision
+        that loses too much, float32."""
+        settings = self.settings
+        try:
+            encoder = self.load(variant)
+        except UserError as error:
+            if settings.runtime != "auto" or variant.runtime == EXACT.runtime or variant.precision == "int8":
+                raise
+            log(f"torch is taken: {error}")
+            return self.checked(Variant(EXACT.runtime, variant.precision), log)
         if variant == EXACT or not len(self.texts):
             return encoder, variant, None
         random = np.random.default_rng(0)
         sample = self.texts.take(pa.array(np.sort(random.permutation(len(self.texts))[:TEXTS])))
         exact = load_encoder(self.files, self.settings, self.device)
         fidelity = Fidelity.of(encoder.encode(sample)[0], exact.encode(sample)[0], variant.precision)
-        if self.settings.precision != "auto" or fidelity.cosine >= fidelity.wanted:
+        nearer = EXACT if settings.runtime == "auto" else Variant(settings.runtime, EXACT.precision)
+        if settings.precision != "auto" or fidelity.cosine >= fidelity.wanted or variant == nearer:
             return encoder, variant, fidelity
         log(f"{variant.precision} loses too much (mean cosine {fidelity.cosine:.6f}): float32 is taken.")
-        return exact, EXACT, None
+        return (exact, EXACT, None) if nearer == EXACT else self.checked(nearer, log)

@@ -147,6 +147,74 @@ def test_auto_takes_no_precision_that_loses_too_much(
     assert lines[0].startswith("bfloat16 loses too much (mean cosine 0.9999")
 
 
+@pytest.mark.parametrize("runtime", ["auto", "torch", "openvino"])
+def test_a_precision_that_loses_too_much_is_not_tried_again_every_night(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str
+):
+    monkeypatch.setitem(LEAST_COSINE, "bfloat16", 1.1)
+    for module in map(of_name, ("openvino", "torch")):
+        monkeypatch.setattr(module, "precisions", lambda device: ["bfloat16"])
+    encoder, target = Encoder(folder=str(tiny_bert), max_tokens=16), tmp_path / "items.parquet"
+    first = embed(encoder, target, runtime=runtime)
+    assert (first.runtime, first.precision) == ("torch" if runtime == "auto" else runtime, "float32")
+    assert embed(encoder, target, runtime=runtime).reused_texts == len(TEXTS)
+
+
+def test_auto_takes_torch_where_openvino_cannot_follow(tiny_bert: Path, tmp_path: Path):
+    (tiny_bert / "tokenizer.json").unlink()
+    (tiny_bert / "vocab.txt").write_text("\n".join(["<cls>", "<pad>", "<eos>", "<unk>", *"ACDEFG"]))
+    (tiny_bert / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "EsmTokenizer"}))
+    encoder, target = Encoder(folder=str(tiny_bert), max_tokens=16), tmp_path / "items.parquet"
+    with pytest.raises(UserError, match="its tokenizer is written in Python"):
+        embed(encoder, target, runtime="openvino")
+    assert embed(encoder, target).runtime == "torch"
+    assert embed(encoder, target).reused_texts == len(TEXTS)
+
+
+def test_long_texts_are_cut_on_the_side_that_the_tokenizer_says(tiny_bert: Path, tmp_path: Path):
+    config = tiny_bert / "tokenizer_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "truncation_side": "left"}))
+    settings = Encoder(folder=str(tiny_bert), max_tokens=5)
+    files, texts = (
+        find_encoder_files(settings),
+        pa.array(["old boat red sea war tale", "a tale of ice and sea"]),
+    )
+    exact, found = (
+        load_encoder(files, settings, "cpu", Variant(runtime, "float32"), tmp_path / "it").encode(texts)[0]
+        for runtime in ("torch", "openvino")
+    )
+    np.testing.assert_allclose(found, exact, atol=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["auto", "int8"])
+def test_a_night_without_texts(tiny_bert: Path, tmp_path: Path, precision: str):
+    """What nothing could be measured on, or scaled by, is on the first night that has texts."""
+    encoder, target = Encoder(folder=str(tiny_bert), max_tokens=16), tmp_path / "items.parquet"
+    blank = pa.table({"id": [0, 1], "text": ["", None]})
+    settings = {"runtime": "openvino", "precision": precision}
+    assert embed(encoder, target, blank, **settings).fidelity is None
+    assert embed(encoder, target, **settings).fidelity is not None
+    assert embed(encoder, target, **settings).reused_texts == len(TEXTS)
+
+
+def test_int8_that_is_made_again_of_the_same_texts_is_the_same(tiny_bert: Path, tmp_path: Path):
+    encoder, settings = (
+        Encoder(folder=str(tiny_bert), max_tokens=16),
+        {"runtime": "openvino", "precision": "int8"},
+    )
+    made = [embed(encoder, tmp_path / night / "items.parquet", **settings) for night in ("one", "two")]
+    assert made[0].encoder_fingerprint == made[1].encoder_fingerprint
+    assert made[0].fingerprint == made[1].fingerprint
+
+
+def test_fidelity_of_vectors_that_have_no_direction():
+    """Zero: a text without a token. NaN is like nothing, and a number, so that the check sees it."""
+    exact = np.array([[0, 0], [1, 2], [2, 1]], dtype=np.float32)
+    assert Fidelity.of(exact, exact, "float32").cosine == pytest.approx(1)
+    assert Fidelity.of(np.full_like(exact, np.nan), exact, "float32").cosine == 0
+    assert Fidelity.of(exact[:1], exact[:1], "float32").neighbours == 1
+
+
 def test_a_damaged_export_is_made_again(minilm_settings: Encoder, tmp_path: Path):
     target, settings = tmp_path / "items.parquet", {"runtime": "openvino", "precision": "float32"}
     embed(minilm_settings, target, TABLE.slice(0, 20), **settings)

@@ -47,7 +47,8 @@ def choose(settings: Encoder, device: str | None) -> Variant:
         if settings.precision == "auto" and (fast or declared):
             return Variant(name, [*fast, "float32"][0])
     raise encoder_error(
-        f"precision: {settings.precision}", "needs OpenVINO on a CPU: pip install 'mtl_pipeline[openvino]'"
+        f"precision: {settings.precision}",
+        "needs OpenVINO on a CPU: pip install 'mtl_pipeline[int8]', and where there is a GPU name runtime: openvino",
     )
 
 

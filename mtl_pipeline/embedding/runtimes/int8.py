@@ -15,21 +15,19 @@ from mtl_pipeline.embedding.runtimes.openvino import GRAPH, OpenVINORuntime, exp
 from mtl_pipeline.embedding.runtimes.telemetry import no_telemetry
 from mtl_pipeline.embedding.source import EncoderFiles, encoder_error
 from mtl_pipeline.embedding.tokens import tokenize
-from mtl_pipeline.errors import UserError
-from mtl_pipeline.publishing import publish_folder, reading
+from mtl_pipeline.publishing import is_published, publish_folder, reading
 from mtl_pipeline.spec import Encoder
 
 TEXTS = 300
+NAMES_ONLY = [GRAPH]
+"""Numbers its nodes anew each time. The same weights and scales (encoder.bin) are the same encoder."""
 
 
 def quantise(files: EncoderFiles, settings: Encoder, texts: pa.Array, exported: Path, target: Path) -> None:
     """Publish the encoder in int8 at `target`, unless it is there: what it was once scaled by stays, so that vectors
     stay alike. `texts`: strings, of which it takes a sample. Raises UserError as `export` does, and without NNCF."""
-    try:
-        with reading(target):
-            return
-    except UserError:  # none yet, or a damaged one
-        pass
+    if is_published(target):
+        return
     try:
         with no_telemetry():
             import nncf

@@ -19,8 +19,7 @@ from mtl_pipeline.embedding.runtimes.base import Batch, Runtime, has_cuda
 from mtl_pipeline.embedding.runtimes.telemetry import no_telemetry
 from mtl_pipeline.embedding.source import EncoderFiles, encoder_error, first_line
 from mtl_pipeline.embedding.tokens import Tokenizer
-from mtl_pipeline.errors import UserError
-from mtl_pipeline.publishing import publish_folder, reading
+from mtl_pipeline.publishing import is_published, locked, publish_folder, reading
 from mtl_pipeline.spec import Encoder
 
 GRAPH, TOKENIZER, FACTS = "encoder.xml", "tokenizer.json", "facts.json"
@@ -90,13 +89,14 @@ class OpenVINORuntime(Runtime):
 
 
 def export(files: EncoderFiles, settings: Encoder, target: Path) -> None:
-    """Publish the encoder at `target`, unless it is there. Raises UserError where OpenVINO gives other vectors than
-    PyTorch, or cannot follow."""
-    try:
-        with reading(target):
-            return
-    except UserError:  # none yet, or a damaged one
-        pass
+    """Publish the encoder at `target`, unless it is there. Users and items, embedded at once, wait for one export.
+    Raises UserError where OpenVINO gives other vectors than PyTorch, or cannot follow."""
+    with locked(target):
+        if not is_published(target):
+            convert(files, settings, target)
+
+
+def convert(files: EncoderFiles, settings: Encoder, target: Path) -> None:
     import torch
 
     from mtl_pipeline.embedding.pretrained import load_pretrained
@@ -126,5 +126,6 @@ def export(files: EncoderFiles, settings: Encoder, target: Path) -> None:
     facts = {"dimension": pooled.dimension, "pad_id": Tokenizer.of(tokenizer, settings).pad_id}
     with publish_folder(target) as folder:
         ov.save_model(graph, folder / GRAPH, compress_to_fp16=False)
+        backend.enable_truncation(settings.max_tokens, direction=tokenizer.truncation_side)
         backend.save(str(folder / TOKENIZER))
         (folder / FACTS).write_text(json.dumps(facts))

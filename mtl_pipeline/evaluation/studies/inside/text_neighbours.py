@@ -26,7 +26,7 @@ def sample_items(found: Vectors, interactions: pl.DataFrame | None = None) -> tu
 
     With `interactions` (columns item_id and interactions) the most popular come first; otherwise, and where equally
     popular, they are in the order of their texts' hashes, which is arbitrary and stays. One item stands for all with
-    its text; those without text, whose vector is zero, are left out.
+    its text; those without text, whose vector is zero, are left out, as are vectors that are not finite.
     """
     columns = {"item_id": pl.Series(found.ids), "text_hash": pl.Series(found.text_hashes)}
     items = pl.DataFrame(columns).with_row_index("row").with_columns(interactions=pl.lit(0.0))
@@ -36,7 +36,7 @@ def sample_items(found: Vectors, interactions: pl.DataFrame | None = None) -> tu
     chosen = ordered.unique("text_hash", keep="first", maintain_order=True).head(MOST_ITEMS)
     vectors = found.vectors[chosen["row"].to_numpy()]
     lengths = np.linalg.norm(vectors, axis=1)
-    has_text = lengths > 0
+    has_text = (lengths > 0) & np.isfinite(lengths)
     return chosen.filter(has_text).select("item_id"), vectors[has_text] / lengths[has_text, None]
 
 
