@@ -186,8 +186,8 @@ class Encoder(SpecModel):
     max_tokens: int = Field(default=256, ge=2)
     """Longer texts are truncated."""
     runtime: Literal["auto", "torch", "openvino"] = "auto"
-    """What computes vectors. auto: what those that are there were made by, or else the fastest that is installed: on a
-    GPU torch, on a CPU openvino (`pip install 'mtl_pipeline[openvino]'`), or else torch."""
+    """What computes vectors. auto: what those that are there were made by, or else the fastest that is installed and
+    can read the encoder: on a GPU torch, on a CPU openvino (`pip install 'mtl_pipeline[openvino]'`), or else torch."""
     precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
     """Of the computation. auto: as above, or else bfloat16, where the hardware has it and the vectors of the pipeline's
     own texts stay the same (mean cosine of at least .999), or else float32. int8 is half as fast again, on a CPU with
