@@ -12,7 +12,7 @@ import platform
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """Of mallopt, see https://man7.org/linux/man-pages/man3/mallopt.3.html."""
 KEPT = 1 << 30
-"""Bytes that are kept at most."""
+"""Bytes at the end of the heap that are kept at most; what lies before something that is still used is kept anyway."""
 LARGEST = 32 << 20
 """Bytes of an array; larger ones are handed back as ever. More is not possible."""
 
