@@ -237,6 +237,16 @@ def test_what_is_not_installed_says_how_to_install_it(
     assert embed(minilm_settings, tmp_path / "items.parquet").runtime == "torch"
 
 
+def test_a_damaged_installation_says_so(
+    minilm_settings: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delitem(sys.modules, "mtl_pipeline.embedding.runtimes.openvino", raising=False)
+    monkeypatch.setitem(sys.modules, "openvino", None)  # as if its import failed
+    monkeypatch.setattr("mtl_pipeline.embedding.runtimes.find_spec", lambda name: name)
+    with pytest.raises(UserError, match=r"runtime: openvino .*cannot be imported .*install it again"):
+        embed(minilm_settings, tmp_path / "items.parquet", runtime="openvino")
+
+
 def test_nobody_is_told_of_conversions(monkeypatch: pytest.MonkeyPatch):
     from openvino.tools.ovc.telemetry_utils import init_ovc_telemetry
 

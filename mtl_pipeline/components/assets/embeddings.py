@@ -39,7 +39,15 @@ def embedding_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinitio
             "device": summary.device,
             "runtime": summary.runtime,
             "precision": summary.precision,
-            **(summary.fidelity._asdict() if summary.fidelity else {}),
+            **(
+                {
+                    "mean cosine to float32": summary.fidelity.cosine,
+                    "least cosine to float32": summary.fidelity.least_cosine,
+                    "neighbours as in float32": summary.fidelity.neighbours,
+                }
+                if summary.fidelity
+                else {}
+            ),
             "seconds": round(summary.seconds, 1),
             "encoder fingerprint": summary.encoder_fingerprint,
         }

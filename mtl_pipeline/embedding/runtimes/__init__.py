@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from mtl_pipeline.embedding.runtimes.base import Runtime
-from mtl_pipeline.embedding.source import EncoderFiles, encoder_error
+from mtl_pipeline.embedding.source import EncoderFiles, encoder_error, first_line
 from mtl_pipeline.spec import Encoder
 
 RUNTIMES = ("openvino", "torch")
@@ -61,7 +61,11 @@ def load(
 
 
 def of_name(name: str) -> ModuleType:
-    """Raises UserError where it is not installed."""
+    """Raises UserError where it is not installed, or damaged."""
     if not find_spec(name):
         raise encoder_error(f"runtime: {name}", f"it is not installed: pip install 'mtl_pipeline[{name}]'")
-    return import_module(f"{__name__}.{name}")
+    try:
+        return import_module(f"{__name__}.{name}")
+    except ImportError as error:  # of a damaged installation
+        problem = f"it cannot be imported ({first_line(error)}): install it again, or name another runtime"
+        raise encoder_error(f"runtime: {name}", problem) from error
