@@ -11,7 +11,8 @@ import numpy as np
 import openvino as ov
 import pyarrow as pa
 
-from mtl_pipeline.embedding.runtimes.openvino import GRAPH, OpenVINORuntime, export
+from mtl_pipeline.embedding.runtimes.openvino import OpenVINORuntime
+from mtl_pipeline.embedding.runtimes.openvino_export import GRAPH, export
 from mtl_pipeline.embedding.runtimes.telemetry import no_telemetry
 from mtl_pipeline.embedding.source import EncoderFiles, encoder_error
 from mtl_pipeline.embedding.tokens import tokenize
