@@ -1,6 +1,6 @@
 """An encoder as OpenVINO reads it: exported once, through PyTorch, into a folder of its own.
 
-Later runs read that: neither PyTorch nor transformers is imported, which saves most of the start and half of the memory.
+Later runs read that: neither PyTorch nor transformers is imported, which saves most of the start and half the memory.
 """
 
 from __future__ import annotations
