@@ -89,6 +89,7 @@ def ours(data: Mapping[str, np.ndarray], users: int, settings: Mapping[str, Any]
     """Through the project's own network, batches, optimisers and training step, without its validation rounds."""
     import torch
 
+    from mtl_pipeline.hardware import keep_freed_memory
     from mtl_pipeline.learning.balancing import BALANCERS
     from mtl_pipeline.learning.data.encoding import Rows
     from mtl_pipeline.learning.network import MultiTaskNetwork
@@ -99,7 +100,6 @@ def ours(data: Mapping[str, np.ndarray], users: int, settings: Mapping[str, Any]
     from mtl_pipeline.learning.training.loop import train_on
     from mtl_pipeline.learning.training.optimisation.losses import task_losses
     from mtl_pipeline.learning.training.optimisation.optimizers import make_optimizers
-    from mtl_pipeline.memory import keep_freed_memory
     from mtl_pipeline.spec import Model, Task, Training
 
     keep_freed_memory()

@@ -12,7 +12,7 @@ from mtl_pipeline.embedding.pretrained import load_pretrained
 from mtl_pipeline.embedding.runtimes.base import Batch, Runtime
 from mtl_pipeline.embedding.source import EncoderFiles
 from mtl_pipeline.embedding.tokens import Tokenizer
-from mtl_pipeline.memory import keep_freed_memory
+from mtl_pipeline.hardware import has_bfloat16, keep_freed_memory
 from mtl_pipeline.spec import Encoder
 
 PRECISIONS = ("float32", "bfloat16")
@@ -20,12 +20,12 @@ PRECISIONS = ("float32", "bfloat16")
 
 def precisions(device: str | None) -> list[str]:
     """Those that `precision: auto` may take here, the fastest first."""
-    if device == "cuda" or (device is None and torch.cuda.is_available()):
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        capabilities = torch.cpu.get_capabilities()
-        fast = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    fast = has_bfloat16(torch.device(device or default_device()))
     return ["bfloat16", "float32"] if fast else ["float32"]
+
+
+def default_device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def load(
@@ -43,7 +43,7 @@ class TorchRuntime(Runtime):
     ) -> None:
         """`device`: by default the GPU where there is one. Raises UserError as `load_pretrained` does."""
         keep_freed_memory()
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device or default_device()
         pooled, tokenizer = load_pretrained(files, settings)
         self.pooled = pooled.to(self.device, getattr(torch, precision))
         self.dimension, self.tokenizer = pooled.dimension, Tokenizer.of(tokenizer, settings)

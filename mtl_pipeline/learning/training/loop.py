@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mtl_pipeline.hardware import keep_freed_memory
 from mtl_pipeline.learning.balancing import Balancer, make_balancer
 from mtl_pipeline.learning.balancing.base import observed_shares
 from mtl_pipeline.learning.data.dataset import Dataset
@@ -47,7 +48,6 @@ from mtl_pipeline.learning.training.optimisation.losses import (
 from mtl_pipeline.learning.training.optimisation.optimizers import make_optimizers
 from mtl_pipeline.learning.training.optimisation.precision import is_mixed, mixed_precision
 from mtl_pipeline.learning.training.warm_start import WarmStart
-from mtl_pipeline.memory import keep_freed_memory
 from mtl_pipeline.progress import time_left
 from mtl_pipeline.spec import PipelineSpec, Task, Training
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import torch
 
+from mtl_pipeline.hardware import has_bfloat16
 from mtl_pipeline.spec.learning import Precision
 
 
@@ -17,11 +18,3 @@ def mixed_precision(device: torch.device, precision: Precision) -> torch.autocas
 def is_mixed(device: torch.device, precision: Precision) -> bool:
     """Whether matrices are multiplied in bfloat16: what `auto` comes to on this device."""
     return precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether it multiplies bfloat16 faster than float32: others can too, by way of float32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
