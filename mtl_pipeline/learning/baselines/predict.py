@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -30,14 +30,14 @@ from mtl_pipeline.learning.calibration.fitting import fit_calibration
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.data.samples import drawn_rows
 from mtl_pipeline.learning.ranker.provenance import networks_trained_with, write_trained_with
-from mtl_pipeline.learning.ranker.ranker import Ranker, published_columns
+from mtl_pipeline.learning.ranker.ranker import published_columns
 from mtl_pipeline.learning.training.checkpoint import Checkpoints
 from mtl_pipeline.learning.training.guard import save_own
 from mtl_pipeline.learning.training.held_out import HeldOut
-from mtl_pipeline.learning.training.loop import Log, fit_members
+from mtl_pipeline.learning.training.loop import Log
+from mtl_pipeline.learning.training.side_by_side import SideBySide, Wanted
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import SINGLE_TASK
-from mtl_pipeline.progress import time_left
 from mtl_pipeline.publishing import ensure_writable, folder_fingerprint, publish_folder
 from mtl_pipeline.spec import PipelineSpec, Task
 
@@ -55,64 +55,77 @@ def predict_baselines(
     paths: PipelinePaths, spec: PipelineSpec, *, target: Path, log: Log = print
 ) -> BaselinesSummary:
     """Fit every baseline on the training split, calibrate it on validation, and publish predictions.parquet, with the
-    columns of `published_columns`, at `target`; beside it the networks for single tasks.
+    columns of `published_columns`, at `target`; beside it the networks for single tasks, which are trained while the
+    others are fitted.
 
     Raises UserError when examples or text vectors are missing or damaged, or `target` cannot be written."""
     ensure_writable(target)
-    dataset = Dataset(paths, spec)
+    dataset, checkpoints = Dataset(paths, spec), Checkpoints.of(paths, target)
     held_out = HeldOut(dataset, spec)
-    design = DesignMatrix(dataset, spec)
-    matrix = design.build(held_out.rows)
-    columns: dict[str, np.ndarray] = {}
-    alone: dict[str, Ranker] = {}
+    predicted = Predicted(spec, held_out, log)
+    own = [Wanted(task.name, spec.seed) for task in spec.tasks if SINGLE_TASK in spec.baselines.models]
     weights: dict[str, list[dict[str, torch.Tensor]]] = {}
-    seconds: dict[str, float] = {}
-    begun, checkpoints = time.perf_counter(), Checkpoints.of(paths, target)
-    for number, task in enumerate(spec.tasks, start=1):
-        started = time.perf_counter()
-        for model, predictions in answers(
-            dataset, spec, task, held_out, design, matrix, alone, checkpoints, log
-        ):
-            on_validation = {task.name: predictions[held_out.validation]}
-            if model == SINGLE_TASK:
-                # Predicted by themselves, as for the model: other batches round otherwise, and that would tell a task
-                # that is left to this network from the network.
-                ranker = alone.pop(task.name)
-                on_validation = ranker.predict_uncalibrated(dataset.validation)
-                weights[task.name] = [member.weights for member in ranker.members]
-            calibration = fit_calibration(spec, held_out.validation_labels, on_validation)
-            columns |= published_columns(model, {task.name: predictions}, calibration)
-            taken = time.perf_counter() - started
-            seconds[model] = round(seconds.get(model, 0.0) + taken, 2)
-            log(f"{model} for {task.name}: {taken:.1f} s; calibration {calibration[task.name]}")
-            started = time.perf_counter()
-        left = time_left(number, len(spec.tasks), started - begun)
-        log(f"baselines of {number} of {len(spec.tasks)} tasks{left}")
+    with SideBySide(
+        dataset, spec, own, lambda of, line: log(f"{of.task} alone, {line}"), checkpoints
+    ) as networks:
+        design = DesignMatrix(dataset, spec)
+        matrix = design.build(held_out.rows)
+        for task in spec.tasks:
+            for model, answers in simple_answers(dataset, spec, task, held_out, design, matrix):
+                predicted.add(model, task, answers, answers[held_out.validation])
+        for task, wanted in zip(spec.tasks, own, strict=bool(own)):
+            ranker = networks.ranker(wanted)
+            weights[task.name] = [member.weights for member in ranker.members]
+            # Validation rows by themselves, as for the model: other batches round otherwise, and that would tell a task
+            # that is left to this network from the network.
+            on_validation, answers = (
+                ranker.predict_uncalibrated(rows)[task.name] for rows in (dataset.validation, held_out.rows)
+            )
+            predicted.add(SINGLE_TASK, task, answers, on_validation)
     with publish_folder(target) as folder:
         held_out.frame.select("example_id").with_columns(
-            pl.Series(name, values) for name, values in columns.items()
+            pl.Series(name, values) for name, values in predicted.columns.items()
         ).write_parquet(folder / "predictions.parquet")
-        for name, networks in weights.items():
-            save_own(folder, name, networks)
+        for name, members in weights.items():
+            save_own(folder, name, members)
         write_trained_with(folder, networks_trained_with(dataset, spec))
         fingerprint = folder_fingerprint(folder)
     checkpoints.remove()
-    return BaselinesSummary(len(held_out.rows), seconds, fingerprint)
+    return BaselinesSummary(len(held_out.rows), predicted.seconds, fingerprint)
 
 
-def answers(
+@dataclass
+class Predicted:
+    """What the baselines say of the held-out rows, calibrated."""
+
+    spec: PipelineSpec
+    held_out: HeldOut
+    log: Log
+    columns: dict[str, np.ndarray] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    """By model, since the one before; of networks that were trained beside it, those of waiting for them."""
+    started: float = field(default_factory=time.perf_counter)
+
+    def add(self, model: str, task: Task, answers: np.ndarray, on_validation: np.ndarray) -> None:
+        """A model's uncalibrated predictions of a task, for all held-out rows and for those of validation."""
+        calibration = fit_calibration(self.spec, self.held_out.validation_labels, {task.name: on_validation})
+        self.columns |= published_columns(model, {task.name: answers}, calibration)
+        taken = time.perf_counter() - self.started
+        self.seconds[model] = round(self.seconds.get(model, 0.0) + taken, 2)
+        self.log(f"{model} for {task.name}: {taken:.1f} s; calibration {calibration[task.name]}")
+        self.started += taken
+
+
+def simple_answers(
     dataset: Dataset,
     spec: PipelineSpec,
     task: Task,
     held_out: HeldOut,
     design: DesignMatrix,
     matrix: np.ndarray,
-    alone: dict[str, Ranker],
-    checkpoints: Checkpoints,
-    log: Log,
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Fit one baseline after another: its name, and its uncalibrated predictions for the held-out rows, of which
-    `matrix` holds the inputs. The networks of the last one are handed over in `alone`."""
+    """Fit one baseline after another, all but the networks: its name, and its uncalibrated predictions for the held-out
+    rows, of which `matrix` holds the inputs."""
     models = spec.baselines.models
     labels = dataset.train.labels[:, dataset.encoder.tasks.index(task.name)].numpy()
     observed = dataset.observed(task.name)
@@ -134,10 +147,3 @@ def answers(
         known = ~np.isnan(held_out.validation_labels[task.name])
         validation = matrix[held_out.validation][known], held_out.validation_labels[task.name][known]
         yield "boosted_trees", boosted_answers(task, inputs, targets, validation, matrix)
-    if SINGLE_TASK in models:
-        own_rows = dataset.drawn_for(task.name, spec)
-        own = fit_members(
-            own_rows, spec, [task], lambda line: log(f"{task.name} alone, {line}"), checkpoints=checkpoints
-        )
-        alone[task.name] = own.ranker
-        yield SINGLE_TASK, own.ranker.predict_uncalibrated(held_out.rows)[task.name]

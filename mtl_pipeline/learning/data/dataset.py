@@ -61,6 +61,7 @@ class Dataset:
     """Examples by split, with the encoder that the training split defines. Rows are read when they are asked for."""
 
     def __init__(self, paths: PipelinePaths, spec: PipelineSpec) -> None:
+        self.paths = paths
         with reading(paths.examples) as folder:
             self.fingerprint = folder_fingerprint(folder)
             self.lines = ParquetLines((folder / "examples.parquet").open("rb"))

@@ -23,7 +23,8 @@ from mtl_pipeline.learning.ranker.ranker import Ranker, load_ranker, published_c
 from mtl_pipeline.learning.representation.representation import NetworkShape
 from mtl_pipeline.learning.training.checkpoint import Checkpoints
 from mtl_pipeline.learning.training.held_out import HeldOut
-from mtl_pipeline.learning.training.loop import Log, fit_members
+from mtl_pipeline.learning.training.loop import Log
+from mtl_pipeline.learning.training.side_by_side import SideBySide, Wanted
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import JOINT, label_column, prediction_column
 from mtl_pipeline.publishing import reading
@@ -79,11 +80,9 @@ def own_members(
     except UserError as error:
         why = str(error)
     log(f"{why}; so the networks for single tasks are trained here")
-    rankers = [
-        fit_members(dataset.drawn_for(task.name, spec), spec, [task], log, checkpoints=checkpoints).ranker
-        for task in spec.tasks
-    ]
-    return [member for ranker in rankers for member in ranker.members]
+    alone = [Wanted(task.name, spec.seed) for task in spec.tasks]
+    with SideBySide(dataset, spec, alone, lambda _, line: log(line), checkpoints) as networks:
+        return [member for wanted in alone for member in networks.ranker(wanted).members]
 
 
 def save_own(folder: Path, task: str, networks: Iterable[Mapping[str, Tensor]]) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -33,12 +33,13 @@ from mtl_pipeline.learning.ranker.ranker import Ranker
 from mtl_pipeline.learning.training.checkpoint import Checkpoints
 from mtl_pipeline.learning.training.guard import Judge, choices, guarded, read_guard
 from mtl_pipeline.learning.training.held_out import HeldOut
-from mtl_pipeline.learning.training.loop import Log, fit_members
+from mtl_pipeline.learning.training.loop import Log
+from mtl_pipeline.learning.training.side_by_side import SideBySide, Wanted
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import CANDIDATE, JOINT, SINGLE_TASK, WITHOUT_TEXT, plain_prediction_column
 from mtl_pipeline.progress import time_left
 from mtl_pipeline.publishing import ensure_writable, publish_folder, reading
-from mtl_pipeline.spec import PipelineSpec, Task
+from mtl_pipeline.spec import PipelineSpec
 
 PREDICTIONS, SUMMARY = "predictions.parquet", "summary.json"
 
@@ -53,7 +54,7 @@ class SeedRunsSummary:
     networks: int
     """Trained here, including those for one task alone."""
     seconds: dict[str, float]
-    """By model."""
+    """By model; of networks that were trained beside others, those of waiting for them."""
     fingerprint: str
 
 
@@ -82,19 +83,24 @@ def train_seeds(
     seconds: dict[str, float] = {}
     begun, checkpoints = time.perf_counter(), Checkpoints.of(paths, target)
     predictions, networks = [no_predictions(held_out, spec)], 0
-    for seed in all_seeds if seeds > 1 else ():
-        trained = SeedNetworks(dataset, held_out, spec, seed, judge, checkpoints)
-        if seed == spec.seed:
-            trained.predicted_by = choices(read_guard(paths.model))
-        for model in models_of(spec, seed):
-            started = time.perf_counter()
-            predictions.append(trained.predict(model))
-            taken = time.perf_counter() - started
-            seconds[model] = round(seconds.get(model, 0.0) + taken, 2)
-            done, total = len(predictions) - 1, sum(len(models_of(spec, one)) for one in all_seeds)
-            left = time_left(done, total, time.perf_counter() - begun)
-            log(f"{model} with seed {seed}: {taken:.1f} s; {done} of {total}{left}")
-        networks += trained.networks
+    compared = all_seeds if seeds > 1 else []
+    wanted = [
+        one for seed in compared for model in models_of(spec, seed) for one in wanted_for(model, spec, seed)
+    ]
+    with SideBySide(dataset, spec, wanted, checkpoints=checkpoints) as side_by_side:
+        for seed in compared:
+            trained = SeedNetworks(dataset, held_out, spec, seed, judge, side_by_side)
+            if seed == spec.seed:
+                trained.predicted_by = choices(read_guard(paths.model))
+            for model in models_of(spec, seed):
+                started = time.perf_counter()
+                predictions.append(trained.predict(model))
+                taken = time.perf_counter() - started
+                seconds[model] = round(seconds.get(model, 0.0) + taken, 2)
+                done, total = len(predictions) - 1, sum(len(models_of(spec, one)) for one in all_seeds)
+                left = time_left(done, total, time.perf_counter() - begun)
+                log(f"{model} with seed {seed}: {taken:.1f} s; {done} of {total}{left}")
+            networks += trained.networks
     with publish_folder(target) as folder:
         pl.concat(predictions).write_parquet(folder / PREDICTIONS)
         with (folder / PREDICTIONS).open("rb") as file:
@@ -113,8 +119,15 @@ def models_of(spec: PipelineSpec, seed: int) -> list[str]:
     return [*further, *([WITHOUT_TEXT] if spec.text_tables else [])]
 
 
+def wanted_for(model: str, spec: PipelineSpec, seed: int) -> list[Wanted]:
+    """The networks that it needs for certain; the guard may have it need more."""
+    if model == SINGLE_TASK:
+        return [Wanted(task.name, seed) for task in spec.tasks]
+    return [Wanted(None, seed, blind=model == WITHOUT_TEXT)]
+
+
 class SeedNetworks:
-    """The networks of one seed, each trained when it is first asked for."""
+    """The networks of one seed."""
 
     def __init__(
         self,
@@ -123,10 +136,10 @@ class SeedNetworks:
         spec: PipelineSpec,
         seed: int,
         judge: Judge | None = None,
-        checkpoints: Checkpoints | None = None,
+        side_by_side: SideBySide | None = None,
     ) -> None:
         self.dataset, self.held_out, self.seed, self.judge = dataset, held_out, seed, judge
-        self.checkpoints = checkpoints
+        self.side_by_side = side_by_side or SideBySide(dataset, spec)
         self.spec = spec.model_copy(update={"seed": seed})
         self.networks = 0
         """How many were trained."""
@@ -152,8 +165,8 @@ class SeedNetworks:
         if model == SINGLE_TASK:
             return self.alone
         if model == WITHOUT_TEXT:
-            return [self.without_text(self.blind)]
-        joint = self.fit(self.dataset, self.spec.tasks)
+            return [self.without_text()]
+        [joint] = self.trained(CANDIDATE)
         if self.judge:
             joint, said = guarded(self.dataset, joint, members_of(self.alone), self.judge)
             self.predicted_by = choices(said)
@@ -165,19 +178,21 @@ class SeedNetworks:
 
     @cached_property
     def alone(self) -> list[Ranker]:
-        return [self.fit(self.dataset.drawn_for(task.name, self.spec), [task]) for task in self.spec.tasks]
+        return self.trained(SINGLE_TASK)
 
-    def without_text(self, blind: Dataset) -> Ranker:
-        joint = self.fit(blind, self.spec.tasks)
+    def without_text(self) -> Ranker:
+        [joint] = self.trained(WITHOUT_TEXT)
         guarded_tasks = [task for task in self.spec.tasks if self.predicted_by.get(task.name, JOINT) != JOINT]
         if not guarded_tasks:
             return joint
-        own = members_of(self.fit(blind.drawn_for(task.name, self.spec), [task]) for task in guarded_tasks)
+        own = members_of(self.ranker(Wanted(task.name, self.seed, blind=True)) for task in guarded_tasks)
         return replace(joint, members=composed(joint.members, own, self.predicted_by))
 
-    def fit(self, dataset: Dataset, tasks: Sequence[Task]) -> Ranker:
-        fit = fit_members(dataset, self.spec, tasks, lambda line: None, checkpoints=self.checkpoints)
-        ranker = fit.ranker
+    def trained(self, model: str) -> list[Ranker]:
+        return [self.ranker(wanted) for wanted in wanted_for(model, self.spec, self.seed)]
+
+    def ranker(self, wanted: Wanted) -> Ranker:
+        ranker = self.side_by_side.ranker(wanted)
         self.networks += len(ranker.members)
         return ranker
 

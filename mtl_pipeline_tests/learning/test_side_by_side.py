@@ -1,0 +1,157 @@
+"""Networks trained at once, each in a process of its own: the same networks, and no process that is left behind."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.learning.data.dataset import Dataset
+from mtl_pipeline.learning.training import side_by_side
+from mtl_pipeline.learning.training.divergence import Diverged
+from mtl_pipeline.learning.training.side_by_side import SideBySide, Wanted
+from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline_tests.conftest import TinyPipeline
+
+WANTED = [Wanted("watched", 0), Wanted("rating", 0), Wanted(None, 1), Wanted(None, 1, blind=True)]
+SECONDS = 60
+
+
+@pytest.fixture(autouse=True)
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Two threads, and processes for any number of rows."""
+    monkeypatch.setattr(side_by_side, "WORTH_PROCESSES", 0)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def trained_for(pipeline: TinyPipeline, epochs: int, **training: object) -> PipelineSpec:
+    settings = pipeline.spec.training.model_copy(update={"epochs": epochs, **training})
+    return pipeline.spec.model_copy(update={"training": settings})
+
+
+def test_a_process_trains_the_network_that_one_thread_trains_here(prepared: TinyPipeline) -> None:
+    spec = trained_for(prepared, 2)
+    dataset, lines = Dataset(prepared.paths, spec), []
+    with SideBySide(dataset, spec, WANTED, lambda of, line: lines.append((of, line))) as networks:
+        assert len(networks.futures) == len(WANTED)
+        assert torch.get_num_threads() == 1
+        apart = [networks.ranker(wanted) for wanted in WANTED]
+        here = [wanted.fit(dataset, spec, print, networks.checkpoints).ranker for wanted in WANTED]
+    assert torch.get_num_threads() == 2
+    for one, other in zip(apart, here, strict=True):
+        assert one.tasks == other.tasks
+        assert one.scale == other.scale
+        for ours, theirs in zip(one.members, other.members, strict=True):
+            assert ours.gives == theirs.gives
+            for name, weights in theirs.weights.items():
+                assert torch.equal(ours.weights[name], weights), name
+        for task, values in other.predict_uncalibrated(dataset.validation).items():
+            assert values == pytest.approx(one.predict_uncalibrated(dataset.validation)[task])
+    assert {of for of, line in lines if "epoch" in line} == set(WANTED)
+
+
+def test_a_network_that_nobody_thought_of_is_trained_here(prepared: TinyPipeline) -> None:
+    spec = trained_for(prepared, 1)
+    with SideBySide(Dataset(prepared.paths, spec), spec, WANTED[:2]) as networks:
+        assert networks.ranker(Wanted("liked", 3)).members[0].gives == ("liked",)
+
+
+def test_an_error_that_a_user_can_mend_arrives(prepared: TinyPipeline) -> None:
+    spec = trained_for(prepared, 2, learning_rate=1e30)
+    with (
+        SideBySide(Dataset(prepared.paths, spec), spec, WANTED[:2]) as networks,
+        pytest.raises(Diverged, match="learning_rate"),
+    ):
+        networks.ranker(WANTED[0])
+
+
+def test_examples_that_are_made_anew_meanwhile_are_not_mixed(prepared: TinyPipeline) -> None:
+    spec = trained_for(prepared, 2)
+    dataset = Dataset(prepared.paths, spec)
+    dataset.fingerprint = "of other examples"
+    with (
+        SideBySide(dataset, spec, WANTED[:2]) as networks,
+        pytest.raises(UserError, match="made anew meanwhile"),
+    ):
+        networks.ranker(WANTED[0])
+
+
+def test_a_process_that_is_killed_is_named(prepared: TinyPipeline) -> None:
+    spec = trained_for(prepared, 10_000, patience=10_000)
+    with SideBySide(Dataset(prepared.paths, spec), spec, WANTED[:2]) as networks:
+        wait_until(lambda: bool(networks.processes))
+        networks.processes[0].kill()
+        with pytest.raises(
+            UserError, match=r"for (watched|rating) was killed by signal 9.*OMP_NUM_THREADS=1"
+        ):
+            networks.ranker(networks.orders[0].wanted)
+
+
+def test_leaving_early_ends_the_processes(prepared: TinyPipeline) -> None:
+    spec = trained_for(prepared, 10_000, patience=10_000)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        SideBySide(Dataset(prepared.paths, spec), spec, WANTED) as networks,
+    ):
+        wait_until(lambda: bool(networks.processes))
+        raise KeyboardInterrupt
+    assert all(process.poll() is not None for process in networks.processes)
+
+
+ENDLESS = """
+import sys
+from mtl_pipeline.learning.training import side_by_side
+from mtl_pipeline_tests.learning.test_side_by_side import WANTED, trained_for
+from mtl_pipeline_tests.conftest import TinyPipeline
+import torch
+from pathlib import Path
+torch.set_num_threads(2)
+side_by_side.WORTH_PROCESSES = 0
+pipeline = TinyPipeline(Path(sys.argv[1]))
+spec = trained_for(pipeline, 10_000, patience=10_000)
+dataset = side_by_side.Dataset(pipeline.paths, spec)
+with side_by_side.SideBySide(dataset, spec, WANTED[:2], lambda wanted, line: print(line, flush=True)) as networks:
+    networks.ranker(WANTED[0])
+"""
+
+
+def test_processes_end_with_the_one_that_started_them(prepared: TinyPipeline) -> None:
+    """However it ends."""
+    with subprocess.Popen(
+        [sys.executable, "-c", ENDLESS, str(prepared.root)], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        assert "epoch" in parent.stdout.readline()
+        children = children_of(parent.pid)
+        assert len(children) == 2
+        parent.send_signal(signal.SIGKILL)
+    wait_until(lambda: not any(map(running, children)))
+
+
+def children_of(pid: int) -> list[int]:
+    listed = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=True)
+    return [int(line) for line in listed.stdout.split()]
+
+
+def running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
