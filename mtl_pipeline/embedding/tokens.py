@@ -1,4 +1,4 @@
-"""Texts as token ids: tokenized once, kept flat, handed out in batches of similar length.
+"""Texts as token ids: a chunk of texts at once, kept flat, handed out in batches of similar length.
 
 A batch costs its longest text times its size, so texts sorted by length waste almost nothing on padding.
 The longest batch comes first: if memory is too small, it fails at once, not after an hour.
@@ -26,7 +26,7 @@ TEXTS_PER_CALL = 4096
 
 @dataclass(frozen=True)
 class TokenizedTexts:
-    """Memory: 4 bytes a token and 8 a text, so at most 4 · max_tokens + 8 bytes for each distinct text."""
+    """Memory: 4 bytes a token and 8 a text, so at most 4 · max_tokens + 8 bytes for each text of a chunk."""
 
     token_ids: np.ndarray
     """int32 [tokens]: all texts, one after the other."""

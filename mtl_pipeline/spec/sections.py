@@ -194,6 +194,11 @@ class Encoder(SpecModel):
     openvino (`pip install 'mtl_pipeline[int8]'`), and loses more: look at the share of neighbours that stay."""
     batch_size: int = Field(default=32, ge=1)
     """Texts encoded at once."""
+    store: str | None = None
+    """A folder where vectors stay for all pipelines that name it: a text that one of them has is not computed again by
+    another with the same encoder. A relative one starts at the project's root."""
+    storage: Literal["float32", "float16"] = "float32"
+    """Of the vectors in the file: float16 takes half the room, and keeps three digits of each number."""
 
     @model_validator(mode="after")
     def name_one_source(self) -> Encoder:

@@ -81,13 +81,6 @@ def test_what_is_beyond_max_tokens_is_not_read(tiny_bert: Path):
     np.testing.assert_array_equal(cut, short)
 
 
-def test_progress_counts_texts_up_to_all(tiny_bert: Path):
-    calls: list[tuple[int, int]] = []
-    encoder = load(tiny_bert, batch_size=2)
-    encoder.encode(pa.array(["red", "blue", "green", "old", "ice"]), lambda *call: calls.append(call))
-    assert calls == [(2, 5), (4, 5), (5, 5)]
-
-
 def test_token_count(tiny_bert: Path):
     _, tokens = load(tiny_bert).encode(pa.array(["red cat", "sea"]))
     assert tokens == (1 + 2 + 1) + (1 + 1 + 1)

@@ -42,7 +42,7 @@ PLAIN = {"runtime": "torch", "precision": "float32"}
 
 def embed(encoder: Encoder, target: Path, table: pa.Table = TABLE, **settings: str | int) -> EmbeddingSummary:
     return embed_texts(
-        table, encoder.model_copy(update=settings), target, device="cpu", log=lambda line: None
+        table.to_batches(), encoder.model_copy(update=settings), target, device="cpu", log=lambda line: None
     )
 
 
@@ -114,7 +114,7 @@ from pathlib import Path
 from mtl_pipeline.embedding import embed_texts
 from mtl_pipeline.spec import Encoder
 texts = pa.table({TABLE.to_pydict()})
-summary = embed_texts(texts, Encoder(**{encoder.model_dump()}), Path({str(target)!r}))
+summary = embed_texts(texts.to_batches(), Encoder(**{encoder.model_dump()}), Path({str(target)!r}))
 print(summary.reused_texts, summary.device, "torch" in sys.modules)
 """
     again = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
@@ -142,7 +142,9 @@ def test_auto_takes_no_precision_that_loses_too_much(
     monkeypatch.setitem(LEAST_COSINE, "bfloat16", 1.1)
     monkeypatch.setattr(of_name("openvino"), "precisions", lambda device: ["bfloat16"])
     lines: list[str] = []
-    summary = embed_texts(TABLE, minilm_settings, tmp_path / "items.parquet", device="cpu", log=lines.append)
+    summary = embed_texts(
+        TABLE.to_batches(), minilm_settings, tmp_path / "items.parquet", device="cpu", log=lines.append
+    )
     assert (summary.runtime, summary.precision) == ("torch", "float32")
     assert lines[0].startswith("bfloat16 loses too much (mean cosine 0.9999")
 
