@@ -95,6 +95,7 @@ def embed_texts(
             chosen = choose_variant(stored, variants, log)
             if stored and made_by(stored, chosen.fingerprint) and stored.keeps(encoder.storage):
                 vectors.take_over(stored)
+        variants.sweep_unused(chosen.variant)
         pieces = Pieces(
             pieces_folder(encoder, target) / chosen.fingerprint, bool(encoder.store), vectors, log
         )

@@ -65,7 +65,9 @@ def keep_texts(batches: Iterable[pa.RecordBatch], file: Path) -> DistinctTexts:
         for batch in batches:
             text = batch["text"].cast(pa.large_string())
             writer.write_batch(pa.record_batch([text], schema=SCHEMA))
-            ids.append(batch["id"].take(pa.array(range(len(batch)))))  # a copy: it would hold the whole batch
+            ids.append(
+                batch["id"].take(pa.array(np.arange(len(batch))))
+            )  # a copy: a slice would hold the batch
             blank = pc.equal(pc.utf8_trim_whitespace(text), "")
             present = pc.if_else(blank, pa.scalar(None, pa.large_string()), text)
             hashes.append(text_hashes(present))

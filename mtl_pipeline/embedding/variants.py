@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,8 +16,10 @@ from mtl_pipeline.embedding.runtimes import EXACT, Variant, choose, may_be
 from mtl_pipeline.embedding.source import EncoderFiles, encoder_fingerprint, encoder_identity
 from mtl_pipeline.embedding.texts import DistinctTexts
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.publishing import folder_fingerprint
+from mtl_pipeline.publishing import folder_fingerprint, sweep
 from mtl_pipeline.spec import Encoder
+
+UNUSED_SECONDS = 30 * 24 * 60 * 60
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,18 @@ class Variants:
             quantise(self.files, self.settings, self.texts, self.exported(EXACT), target)
             quantised = folder_fingerprint(target, without=NAMES_ONLY)
         return encoder_fingerprint(self.identity, *variant, quantised)
+
+    def sweep_unused(self, used: Variant) -> None:
+        """Delete what runtimes made of encoders that have not been used here for a month. What is kept of other tables
+        is theirs."""
+        for link in (self.exported(used), self.exported(EXACT)):
+            if link.is_symlink():
+                os.utime(link, follow_symlinks=False)
+        for link in self.folder.glob("[!.]*"):
+            ours = "-int8-" not in link.name or link.name.endswith(f"-int8-{self.name}")
+            if ours and link.is_symlink() and link.lstat().st_mtime < time.time() - UNUSED_SECONDS:
+                link.unlink(missing_ok=True)
+                sweep(link)
 
     def choose(self, metadata: Mapping[str, str]) -> tuple[Variant, str]:
         """With its fingerprint. What `auto` may stand for stays what the vectors that are there, which have these

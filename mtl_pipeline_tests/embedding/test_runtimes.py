@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -226,6 +227,25 @@ def test_a_damaged_export_is_made_again(minilm_settings: Encoder, tmp_path: Path
         file.write(bytes(100))
     assert embed(minilm_settings, target, **settings).reused_texts == 20
     assert any(weights.read_bytes()[1_000_000:1_000_100])
+
+
+def test_what_was_exported_and_is_not_used_for_a_month_is_deleted(tiny_bert: Path, tmp_path: Path):
+    """But not the scales of another table."""
+    encoder, target = (
+        Encoder(folder=str(tiny_bert), max_tokens=16, runtime="openvino"),
+        tmp_path / "a.parquet",
+    )
+    embed(encoder, target, precision="int8")
+    embed(encoder, target.with_name("b.parquet"), precision="int8")
+    embed(encoder, target, precision="float32", max_tokens=8)
+    folder = tmp_path / "encoders"
+    assert len(list(folder.glob("[!.]*"))) == 4
+    for link in folder.glob("[!.]*"):
+        os.utime(link, (0, 0), follow_symlinks=False)
+    embed(encoder, target, precision="float32", max_tokens=8)
+    kept = sorted(link.name[16:] for link in folder.glob("[!.]*"))
+    assert kept == ["", "-int8-b"]
+    assert len([version for version in folder.glob(".*") if version.is_dir()]) == 2
 
 
 def test_what_is_not_installed_says_how_to_install_it(
