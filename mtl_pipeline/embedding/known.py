@@ -52,9 +52,9 @@ class KnownVectors:
         rows = pc.index_in(hashes, value_set=stored.column("text_hash")).fill_null(-1).to_numpy()
         held = rows >= 0
         wanted = np.flatnonzero(held & ~self.known)
-        wanted = wanted[np.argsort(rows[wanted], kind="stable")]
+        by_row = wanted[np.argsort(rows[wanted], kind="stable")]
+        places = rows[by_row]
         for start, part in stored.parts() if len(wanted) else ():
-            first, end = np.searchsorted(rows[wanted], (start, start + len(part)))
-            numbers = wanted[first:end]
-            self.put(numbers, part[rows[numbers] - start])
+            first, end = np.searchsorted(places, (start, start + len(part)))
+            self.put(by_row[first:end], part[places[first:end] - start])
         return held

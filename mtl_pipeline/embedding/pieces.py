@@ -11,7 +11,7 @@ import fcntl
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +26,9 @@ from mtl_pipeline.vectors import VectorsFile, open_vectors, write_groups
 SECONDS_BETWEEN = 30.0
 """Between pieces: at most as much, and a batch, is computed again."""
 MOST_PIECES = 48
-"""In a store: a night adds one or a few."""
+"""Small ones, in a store: a night adds one or a few."""
+LARGE = 1 << 30
+"""Bytes of a piece that is left as it is."""
 
 
 @dataclass
@@ -47,20 +49,17 @@ class Pieces:
         """What pieces hold becomes known. What was known before is kept in the store too, where there is one."""
         before = self.vectors.known.copy()
         with held(self.folder, fcntl.LOCK_SH):
-            self.read()
+            for piece in self.whole(self.folder.glob("*.parquet")):
+                self.kept |= self.vectors.take_over(piece)
         if found := np.count_nonzero(self.vectors.known & ~before):
             where = f"the store {self.folder.parent}" if self.shared else "a run that did not finish"
             self.log(f"Going on with {found:,} texts of {where}")
         if not self.shared:
             self.kept |= before
 
-    def read(self) -> None:
-        for piece in self.whole():
-            self.kept |= self.vectors.take_over(piece)
-
-    def whole(self) -> Iterator[VectorsFile]:
+    def whole(self, paths: Iterable[Path]) -> Iterator[VectorsFile]:
         """Pieces that are not damaged; others are deleted."""
-        for path in sorted(self.folder.glob("*.parquet")):
+        for path in sorted(paths):
             try:
                 with open_vectors(path) as piece:
                     yield piece
@@ -97,20 +96,20 @@ class Pieces:
             shutil.rmtree(self.folder.parent, ignore_errors=True)
 
     def merge(self) -> None:
-        """Make one of many. One that is killed in between leaves both, which harms nobody."""
-        if len(several := list(self.folder.glob("*.parquet"))) <= MOST_PIECES:
-            return
+        """Make one of many small ones. Who is killed in between leaves both, which harms nobody."""
         with held(self.folder, fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
-            if alone is None:
+            pieces = self.folder.glob("*.parquet") if alone else ()
+            small = [path for path in pieces if path.stat().st_size < LARGE]
+            if len(small) <= MOST_PIECES:
                 return
-            hashes = pa.concat_arrays([piece.column("text_hash") for piece in self.whole()]).unique()
+            hashes = [piece.column("text_hash") for piece in self.whole(small)]
+            distinct = pa.concat_arrays([self.vectors.hashes[:0], *hashes]).unique()
             scratch, no_text = self.vectors.file.with_name("merged"), self.vectors.hashes[-1:]
-            merged = KnownVectors(scratch, pa.concat_arrays([hashes, no_text]))
-            one = Pieces(self.folder, self.shared, merged, self.log)
-            one.read()
-            one.kept[:] = False
-            one.write()
-            for path in several:
+            merged = KnownVectors(scratch, pa.concat_arrays([distinct, no_text]))
+            for piece in self.whole(small):
+                merged.take_over(piece)
+            Pieces(self.folder, self.shared, merged, self.log).write()
+            for path in small:
                 path.unlink(missing_ok=True)
             for leftover in self.folder.glob(".*"):  # of writers that were killed
                 remove_unused(leftover, self.folder / "none")
