@@ -26,7 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mtl_pipeline.checksums import UNSEALED, seal, verify_seal
+from mtl_pipeline.checksums import BLOCK, UNSEALED, seal, verify_seal
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.publishing import publish_file
 
@@ -108,15 +108,18 @@ def write_groups(
     )
     layout = {"compression": "none", "use_dictionary": False, "write_statistics": ["id"]}
     digest = digest_of(ids)
+
+    def group(rows: slice) -> pa.Table:
+        vectors, hashes = read(rows)
+        values = np.ascontiguousarray(vectors, dtype=storage).reshape(-1)
+        digest.update(values.astype(np.float32, copy=False).data)
+        column = pa.FixedSizeListArray.from_arrays(pa.array(values), type=vector_type)
+        return pa.table([ids[rows], column, hashes], schema=schema)
+
     with publish_file(target) as temporary:
         with pq.ParquetWriter(temporary, schema, **layout) as file:
             for start in range(0, max(len(ids), 1), ROWS_PER_GROUP):
-                rows = slice(start, min(start + ROWS_PER_GROUP, len(ids)))
-                vectors, hashes = read(rows)
-                values = np.ascontiguousarray(vectors, dtype=storage).reshape(-1)
-                column = pa.FixedSizeListArray.from_arrays(pa.array(values), type=vector_type)
-                file.write_table(pa.table([ids[rows], column, hashes], schema=schema))
-                digest.update(values.astype(np.float32, copy=False).data)
+                file.write_table(group(slice(start, min(start + ROWS_PER_GROUP, len(ids)))))
         seal(temporary)
     return digest.hexdigest()
 
@@ -131,7 +134,8 @@ def open_vectors(path: Path) -> Iterator[VectorsFile]:
         raise UserError(f"{path}: there is no such file of text vectors. Materialize the embeddings first.")
     with path.open("rb") as content:
         verify_seal(content, path)
-        file = pq.ParquetFile(content)
+        # By itself it would hold all of the file (`pre_buffer`), or a column of a row group.
+        file = pq.ParquetFile(content, pre_buffer=False, buffer_size=BLOCK)
         metadata = {key.decode(): value.decode() for key, value in file.schema_arrow.metadata.items()}
         yield VectorsFile(file, {key: metadata[key] for key in metadata if key not in UNSEALED})
 
