@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 TEXTS_PER_CALL = 4096
 """Enough to keep the tokenizer's threads busy; its Python lists live no longer than one call."""
+BYTES_PER_CALL = 1 << 21
+"""Of long texts fewer: the tokenizer reads all of each before it cuts, and takes some hundred bytes a token."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,9 @@ def tokenize(tokenizer: Tokenizer, texts: pa.Array) -> TokenizedTexts:
     """Tokenize `texts` (strings [n])."""
     parts: list[np.ndarray] = [np.empty(0, dtype=np.int32)]
     lengths: list[int] = []
-    for start in range(0, len(texts), TEXTS_PER_CALL):
-        encoded = tokenizer.read(texts.slice(start, TEXTS_PER_CALL).to_pylist())
+    together = min(TEXTS_PER_CALL, 1 + BYTES_PER_CALL * len(texts) // max(texts.nbytes, 1))
+    for start in range(0, len(texts), together):
+        encoded = tokenizer.read(texts.slice(start, together).to_pylist())
         lengths.extend(map(len, encoded))
         parts.extend(np.asarray(ids, dtype=np.int32) for ids in encoded)
     starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
