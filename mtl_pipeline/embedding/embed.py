@@ -29,7 +29,7 @@ from mtl_pipeline.embedding.fidelity import Fidelity
 from mtl_pipeline.embedding.known import KnownVectors
 from mtl_pipeline.embedding.pieces import Pieces
 from mtl_pipeline.embedding.runtimes import EXACT, Variant
-from mtl_pipeline.embedding.source import EncoderFiles, find_encoder_files
+from mtl_pipeline.embedding.source import EncoderFiles, completed, find_encoder_files
 from mtl_pipeline.embedding.texts import DistinctTexts, keep_texts
 from mtl_pipeline.embedding.tokens import TokenizedTexts
 from mtl_pipeline.embedding.variants import Variants
@@ -210,7 +210,7 @@ def compute(
 def describe(encoder: Encoder, files: EncoderFiles, chosen: Chosen) -> dict[str, str]:
     """The file's metadata: what made these vectors."""
     description = (
-        encoder.model_dump(exclude_none=True, exclude={"batch_size", "store", "storage"})
+        completed(encoder, files).model_dump(exclude_none=True, exclude={"batch_size", "store", "storage"})
         | chosen.variant._asdict()
     )
     description |= {"transformers": version("transformers")}

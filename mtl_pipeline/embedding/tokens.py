@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import tokenizers
 
-from mtl_pipeline.spec import Encoder
+from mtl_pipeline.embedding.source import Settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -70,7 +70,7 @@ class Tokenizer:
     pad_id: int
 
     @classmethod
-    def of(cls, tokenizer: PreTrainedTokenizerBase, settings: Encoder) -> Tokenizer:
+    def of(cls, tokenizer: PreTrainedTokenizerBase, settings: Settings) -> Tokenizer:
         def read(texts: list[str]) -> list[list[int]]:
             return tokenizer(
                 [settings.prompt + text for text in texts],
@@ -86,7 +86,7 @@ class Tokenizer:
         return cls(read, next(pad for pad in pads if pad is not None))
 
     @classmethod
-    def from_file(cls, file: Path, settings: Encoder, pad_id: int) -> Tokenizer:
+    def from_file(cls, file: Path, settings: Settings, pad_id: int) -> Tokenizer:
         """From a tokenizer.json: without transformers, whose import takes seconds."""
         tokenizer = tokenizers.Tokenizer.from_file(str(file))
         tokenizer.no_padding()

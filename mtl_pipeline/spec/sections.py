@@ -175,16 +175,23 @@ class Encoder(SpecModel):
     """A local folder written by `save_pretrained`."""
     revision: str | None = None
     """Commit, tag or branch of the hub id; pin a commit for reproducible runs."""
-    pooling: Literal["mean", "cls", "last"] = "mean"
+    pooling: Literal["mean", "cls", "last"] | None = None
     """How a text's token vectors become one: their mean, the first token's, or the last token's, as embeddings of the
-    GPT kind are made."""
-    prompt: str = ""
-    """Put before each text, where the encoder was trained with it: `passage: ` of e5 models."""
+    GPT kind are made. By default as the encoder's own modules.json says, or else the mean."""
+    prompt: str | None = None
+    """Put before each text, where the encoder was trained with it: `passage: ` of e5 models. By default the one that
+    the encoder's own files name as default, or else none."""
     layers: list[int] = Field(default=[-1], min_length=1)
     """Of which layers token vectors are pooled, one result after the other: -1 is the last, 0 what words are before the
     first. The last says what a text is about, the first ones in which words: `[0]` or `[0, -1]` where these matter."""
-    max_tokens: int = Field(default=256, ge=2)
-    """Longer texts are truncated."""
+    max_tokens: int | None = Field(default=None, ge=2)
+    """Longer texts are truncated. By default what the encoder's own sentence_bert_config.json says, or else 256."""
+    dimensions: int | None = Field(default=None, ge=1)
+    """Keep the first so many numbers of each vector, of an encoder that was trained for it (Matryoshka). By default as
+    the encoder's own files say, or else all."""
+    normalised: bool = False
+    """Give each vector a length of 1, as many sentence encoders do. By default not, whatever the encoder's own files
+    say: cosines are the same, and the ranker may read the length, which tells how typical a text is."""
     runtime: Literal["auto", "torch", "openvino"] = "auto"
     """What computes vectors. auto: what those that are there were made by, or else the fastest that is installed and
     can read the encoder: on a GPU torch, on a CPU openvino (`pip install 'mtl_pipeline[openvino]'`), or else torch."""

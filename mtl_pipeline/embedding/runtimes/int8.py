@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 
+from mtl_pipeline.embedding.errors import encoder_error
 from mtl_pipeline.embedding.runtimes.openvino import OpenVINORuntime
 from mtl_pipeline.embedding.runtimes.openvino_export import GRAPH, export
 from mtl_pipeline.embedding.runtimes.telemetry import no_telemetry
-from mtl_pipeline.embedding.source import EncoderFiles, encoder_error
+from mtl_pipeline.embedding.source import EncoderFiles, Settings
 from mtl_pipeline.embedding.texts import DistinctTexts
 from mtl_pipeline.embedding.tokens import tokenize
 from mtl_pipeline.publishing import is_published, publish_folder, reading
-from mtl_pipeline.spec import Encoder
 
 TEXTS = 300
 NAMES_ONLY = [GRAPH]
@@ -25,7 +25,7 @@ NAMES_ONLY = [GRAPH]
 
 
 def quantise(
-    files: EncoderFiles, settings: Encoder, texts: DistinctTexts, exported: Path, target: Path
+    files: EncoderFiles, settings: Settings, texts: DistinctTexts, exported: Path, target: Path
 ) -> None:
     """Publish the encoder in int8 at `target`, unless it is there: what it was once scaled by stays, so that vectors
     stay alike. Of `texts` it takes a sample. Raises UserError as `export` does, and without NNCF."""

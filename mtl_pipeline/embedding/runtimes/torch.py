@@ -10,10 +10,9 @@ import torch
 
 from mtl_pipeline.embedding.pretrained import load_pretrained
 from mtl_pipeline.embedding.runtimes.base import Batch, Runtime
-from mtl_pipeline.embedding.source import EncoderFiles
+from mtl_pipeline.embedding.source import EncoderFiles, Settings
 from mtl_pipeline.embedding.tokens import Tokenizer
 from mtl_pipeline.hardware import has_bfloat16, keep_freed_memory
-from mtl_pipeline.spec import Encoder
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -29,7 +28,7 @@ def default_device() -> str:
 
 
 def load(
-    files: EncoderFiles, settings: Encoder, precision: str, device: str | None, exported: Path
+    files: EncoderFiles, settings: Settings, precision: str, device: str | None, exported: Path
 ) -> TorchRuntime:
     """Raises UserError as `load_pretrained` does. (`exported`: what other runtimes need.)"""
     return TorchRuntime(files, settings, precision, device)
@@ -39,13 +38,14 @@ class TorchRuntime(Runtime):
     """In bfloat16 the weights are rounded too; what is pooled is float32."""
 
     def __init__(
-        self, files: EncoderFiles, settings: Encoder, precision: str, device: str | None = None
+        self, files: EncoderFiles, settings: Settings, precision: str, device: str | None = None
     ) -> None:
         """`device`: by default the GPU where there is one. Raises UserError as `load_pretrained` does."""
         keep_freed_memory()
         self.device = device or default_device()
         pooled, tokenizer = load_pretrained(files, settings)
-        self.pooled = pooled.to(self.device, getattr(torch, precision))
+        self.pooled = pooled.to(self.device)
+        pooled.model.to(getattr(torch, precision))
         self.dimension, self.tokenizer = pooled.dimension, Tokenizer.of(tokenizer, settings)
 
     @torch.inference_mode()
