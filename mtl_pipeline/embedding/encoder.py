@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ Progress = Callable[[int, int], None]
 class TextEncoder:
     runtime: Runtime
     batch_size: int
+    normalised: bool = False
 
     def encode(self, texts: pa.Array) -> tuple[np.ndarray, int]:
         """Vectors (float32 [n, dimension], not normalised) of `texts` (strings [n]); their token count."""
@@ -41,12 +43,23 @@ class TextEncoder:
         """Numbers, int64 [batch], and vectors, float32 [batch, dimension], of numbered texts, batch by batch: within a
         chunk the longest first, and none of a text without a token. A chunk is asked for when it is needed."""
 
+        computing: deque[tuple[TokenizedTexts, np.ndarray]] = deque()
+
         def batches() -> Iterator[Batch]:
             for numbers, tokens in chunks:
                 for rows in tokens.batches(self.batch_size):
+                    computing.append((tokens, rows))
                     yield numbers[rows], *tokens.padded(rows)
 
-        return self.runtime.run(batches())
+        for numbers, found in self.runtime.run(batches()):
+            tokens, rows = computing.popleft()
+            yield numbers, self.of_texts(tokens.pooled(rows, found), found)
+
+    def of_texts(self, vectors: np.ndarray, of_windows: np.ndarray) -> np.ndarray:
+        """A mean of vectors with a length of 1 is shorter."""
+        if not self.normalised or vectors is of_windows:
+            return vectors
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def load_encoder(
@@ -60,4 +73,6 @@ def load_encoder(
 
     Raises UserError when the files are no text encoder that works with these settings, or with this variant.
     """
-    return TextEncoder(load(files, settings, variant, device, exported), settings.batch_size)
+    return TextEncoder(
+        load(files, settings, variant, device, exported), settings.batch_size, settings.normalised
+    )

@@ -125,6 +125,10 @@ def refuse_unfit(
         )
     if settings.pooling == "cls" and tokenizer.cls_token_id is None:
         raise encoder_error(source, "the model has no CLS token for pooling: cls. Use pooling: mean")
+    if settings.long_texts == "windows" and not tokenizer.is_fast:
+        raise encoder_error(
+            source, "its tokenizer is written in Python and knows no windows. Use long_texts: cut"
+        )
     positions = getattr(model.config, "max_position_embeddings", None) or settings.max_tokens
     limit = min(positions, tokenizer.model_max_length)
     if settings.max_tokens > limit:

@@ -181,8 +181,9 @@ def encoder_identity(files: EncoderFiles, encoder: Encoder) -> dict[str, object]
     }
     # Only where they say something, so that vectors of earlier releases stay valid.
     further = {"layers": settings.layers, "prompt": settings.prompt, "dimensions": settings.dimensions}
-    further["normalised"] = settings.normalised
-    return identity | {name: value for name, value in further.items() if value not in ([-1], "", None, False)}
+    further |= {"normalised": settings.normalised, "long_texts": settings.long_texts}
+    usual = ([-1], "", None, False, "cut")
+    return identity | {name: value for name, value in further.items() if value not in usual}
 
 
 def encoder_fingerprint(

@@ -185,7 +185,10 @@ class Encoder(SpecModel):
     """Of which layers token vectors are pooled, one result after the other: -1 is the last, 0 what words are before the
     first. The last says what a text is about, the first ones in which words: `[0]` or `[0, -1]` where these matter."""
     max_tokens: int | None = Field(default=None, ge=2)
-    """Longer texts are truncated. By default what the encoder's own sentence_bert_config.json says, or else 256."""
+    """That are read at once. By default what the encoder's own sentence_bert_config.json says, or else 256."""
+    long_texts: Literal["cut", "windows"] = "cut"
+    """Of texts of more tokens: cut them there, or read them in windows that overlap by an eighth, up to 64 of them, and
+    take the mean of their vectors, which takes as much longer as they are."""
     dimensions: int | None = Field(default=None, ge=1)
     """Keep the first so many numbers of each vector, of an encoder that was trained for it (Matryoshka). By default as
     the encoder's own files say, or else all."""

@@ -126,6 +126,7 @@ def test_the_file_tells_what_made_it(tiny: Encoder, target: Path):
         "prompt": "",
         "layers": [-1],
         "max_tokens": 32,
+        "long_texts": "cut",
         "normalised": False,
         "runtime": "torch",
         "precision": "float32",

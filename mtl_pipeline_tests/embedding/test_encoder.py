@@ -198,3 +198,33 @@ def test_last_is_the_last_token_that_is_not_padding():
 
 def test_cls_is_the_first_token():
     assert cls(HIDDEN, MASK).tolist() == [[1.0, 2.0], [4.0, 0.0]]
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+def test_a_long_text_in_windows_is_the_mean_of_them(tiny_bert: Path, normalised: bool):
+    words = [
+        "a",
+        "bear",
+        "boat",
+        "blue",
+        "cat",
+        "dog",
+        "film",
+        "green",
+        "hat",
+        "ice",
+        "old",
+        "red",
+        "river",
+        "sea",
+    ]
+    cut = load(tiny_bert, max_tokens=10, normalised=normalised)
+    whole = load(tiny_bert, max_tokens=10, normalised=normalised, long_texts="windows")
+    texts = [" ".join(words), "old red hat"]
+    # 8 words in each, and the first repeats the last of the window before.
+    parts = encode(cut, " ".join(words[:8]), " ".join(words[7:]), texts[1])
+    mean = (parts[0] * 10 + parts[1] * 9) / 19
+    expected = mean / np.linalg.norm(mean) if normalised else mean
+    found = encode(whole, *texts)
+    assert found == pytest.approx(np.stack([expected, parts[2]]), abs=1e-6)
+    assert encode(cut, *texts)[0] == pytest.approx(parts[0], abs=1e-6)
