@@ -11,7 +11,7 @@ from mtl_pipeline.spec.assets import code_version, embeddings_name, encoder_sett
 
 def embedding_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinition:
     paths, spec = pipeline.paths, pipeline.spec
-    encoder, text = spec.encoder, getattr(spec.features, table).text
+    encoder, text = spec.encoder_of(table), getattr(spec.features, table).text
 
     @pipeline.asset(
         name=embeddings_name(table),
