@@ -47,7 +47,7 @@ class TextEncoder:
 
         def batches() -> Iterator[Batch]:
             for numbers, tokens in chunks:
-                for rows in tokens.batches(self.batch_size):
+                for rows in tokens.batches(self.batch_size, self.runtime.tokens_at_once):
                     computing.append((tokens, rows))
                     yield numbers[rows], *tokens.padded(rows)
 

@@ -45,16 +45,19 @@ class TokenizedTexts:
         """int64 [texts]: tokens, those in the overlap of windows twice."""
         return np.diff(self.starts[self.windows])
 
-    def batches(self, batch_size: int) -> Iterator[np.ndarray]:
-        """Row numbers of texts of together at most `batch_size` windows, or of one text, longest texts first. Texts
-        without a token are left out."""
+    def batches(self, batch_size: int, tokens_at_once: int = 0) -> Iterator[np.ndarray]:
+        """Row numbers of texts of together at most `batch_size` windows, or more, as long as these have no more than
+        `tokens_at_once` tokens with their padding; or of one text. Longest texts first, those without a token left
+        out."""
         longest_first = np.argsort(-self.lengths, kind="stable")
         rows = longest_first[: np.count_nonzero(self.lengths)]
         counted = np.cumsum(np.diff(self.windows)[rows])
+        longest = np.diff(self.starts)[self.windows[:-1]]  # the first window of each text
         start = 0
         while start < len(rows):
             before = counted[start - 1] if start else 0
-            end = max(start + 1, int(np.searchsorted(counted, before + batch_size, side="right")))
+            size = max(batch_size, tokens_at_once // longest[rows[start]])
+            end = max(start + 1, int(np.searchsorted(counted, before + size, side="right")))
             yield rows[start:end]
             start = end
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from mtl_pipeline.embedding import EmbeddingSummary, embed_texts
 from mtl_pipeline.embedding.encoder import TextEncoder, load_encoder
@@ -275,3 +276,32 @@ def test_nobody_is_told_of_conversions(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("CI", raising=False)
     with no_telemetry():
         assert not init_ovc_telemetry().consent
+
+
+def test_a_batch_that_memory_is_too_small_for_is_halved(
+    minilm: TextEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = pa.array(["a", "a cat", "a cat and a dog", "old red hats", "the sea"])
+    expected = minilm.encode(texts)[0]
+    pooled, sizes = minilm.runtime.pooled, []
+
+    def with_little_memory(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(ids))
+        if len(ids) > 2:
+            raise torch.OutOfMemoryError
+        return pooled(ids, mask)
+
+    monkeypatch.setattr(minilm.runtime, "pooled", with_little_memory)
+    assert minilm.encode(texts)[0] == pytest.approx(expected, abs=1e-6)
+    assert sizes == [5, 3, 2, 1, 2]
+
+
+def test_a_text_that_is_too_long_for_memory_is_an_error(
+    minilm: TextEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_no_memory(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(minilm.runtime, "pooled", with_no_memory)
+    with pytest.raises(torch.OutOfMemoryError):
+        minilm.encode(pa.array(["a"]))

@@ -28,6 +28,11 @@ def test_batches_start_with_the_longest_texts_and_hold_each_row_once():
     assert [rows.tolist() for rows in texts.batches(3)] == [[3, 1, 2], [0]]
 
 
+def test_batches_of_short_texts_are_larger_where_tokens_are_counted():
+    texts = tokenized([1] * 6, [1, 2, 3], [1, 2], [1, 2], [1], [1])
+    assert [rows.tolist() for rows in texts.batches(1, 6)] == [[0], [1, 2], [3, 4, 5]]
+
+
 def test_texts_without_a_token_are_left_out():
     texts = tokenized([1, 2], [], [3])
     assert [rows.tolist() for rows in texts.batches(8)] == [[0, 2]]

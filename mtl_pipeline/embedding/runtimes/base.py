@@ -22,6 +22,8 @@ class Runtime(ABC):
     dimension: int
     tokenizer: Tokenizer
     """Of this encoder."""
+    tokens_at_once: int = 0
+    """Batches are as large as `batch_size` says, or until they have so many tokens, padding included."""
 
     @abstractmethod
     def run(self, batches: Iterable[Batch]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
