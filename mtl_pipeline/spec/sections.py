@@ -203,7 +203,7 @@ class Encoder(SpecModel):
     own texts stay the same (mean cosine of at least .999), or else float32. int8 is half as fast again, on a CPU with
     openvino (`pip install 'mtl_pipeline[int8]'`), and loses more: look at the share of neighbours that stay."""
     batch_size: int = Field(default=32, ge=1)
-    """Texts encoded at once; on a GPU more, until they have 65,536 tokens, and half as many where memory is too small."""
+    """Texts encoded at once; on a GPU more, until they have 65,536 tokens, and fewer where memory is too small."""
     store: str | None = None
     """A folder where vectors stay for all pipelines that name it: a text that one of them has is not computed again by
     another with the same encoder. A relative one starts at the project's root."""
