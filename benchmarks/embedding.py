@@ -166,9 +166,8 @@ def main() -> None:
 def report(case: str, options: argparse.Namespace, count: int, work: Path) -> None:
     import pyarrow as pa
 
-    from mtl_pipeline.embedding.source import package_folder
+    from mtl_pipeline.embedding.source import Settings, package_folder
     from mtl_pipeline.embedding.tokens import Tokenizer, tokenize
-    from mtl_pipeline.spec import Encoder
 
     def one(method: str) -> dict[str, float]:
         started = time.perf_counter()
@@ -182,7 +181,7 @@ def report(case: str, options: argparse.Namespace, count: int, work: Path) -> No
         one(method)  # which exports
     rounds = [{method: one(method) for method in [*methods, "peak"]} for _ in range(options.rounds)]
     texts = made_texts(options.file, options.column, case, count)
-    settings = Encoder(package=MINILM, max_tokens=CASES[case][1])
+    settings = Settings(package=MINILM, pooling="mean", prompt="", max_tokens=CASES[case][1])
     tokenizer = Tokenizer.from_file(package_folder(MINILM) / "tokenizer.json", settings, 0)
     lengths = tokenize(tokenizer, pa.array(texts)).lengths
     per_text = flops(case, lengths) / count

@@ -16,11 +16,13 @@ from typing import Any, TextIO
 from unittest.mock import patch
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import yaml
 
 from mtl_pipeline.paths import ROOT_VARIABLE, PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.warehouse.tables import read_texts
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PIPELINE = "movielens"
@@ -146,6 +148,11 @@ class TinyPipeline:
         """Each planted row with its line number."""
         files = {path.name: path.read_text().splitlines() for path in self.paths.raw.iterdir()}
         return [(row, files[row.file].index(row.content) + 1) for row in PLANTED_ROWS]
+
+
+def ids_of(paths: PipelinePaths, spec: PipelineSpec, table: str) -> pa.Array:
+    """The key of users or items, in order, as embeddings have it."""
+    return pa.Table.from_batches(read_texts(paths, spec, table)).sort_by("id")["id"].combine_chunks()
 
 
 @cache

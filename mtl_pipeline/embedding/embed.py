@@ -4,38 +4,43 @@ Each distinct text is embedded once. One that is NULL, empty or only white space
 which no encoder gives to a real text, so that a model can learn what having no text means.
 
 The file that is replaced serves as the store: where its encoder has the same fingerprint, vectors are
-taken over by text hash; and so are those that a run had computed which was killed (see `unfinished`).
-A night on which nothing changed loads no model, not even torch.
+taken over by text hash; and so are those of pieces, which a run that was killed has left, or other pipelines
+(see `pieces`). A night on which nothing changed loads no model, not even torch.
 
-Memory: the vectors of all rows and of the distinct texts, plus those of the old file while they are
-compared, 4 · dimension bytes each; and the tokens of the texts to embed (see `tokens`).
+Memory: the ids and hashes (see `texts`), and of texts, tokens and vectors as many as are worked on at once. The others
+are in files: beside what is published, for as long as it takes, the texts, and 4 · dimension bytes for each distinct.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from mtl_pipeline.embedding.encoder import Progress
+from mtl_pipeline.embedding.encoder import Progress, TextEncoder
 from mtl_pipeline.embedding.fidelity import Fidelity
+from mtl_pipeline.embedding.known import KnownVectors
+from mtl_pipeline.embedding.pieces import Pieces
 from mtl_pipeline.embedding.runtimes import EXACT, Variant
-from mtl_pipeline.embedding.source import EncoderFiles, find_encoder_files
-from mtl_pipeline.embedding.unfinished import Unfinished
+from mtl_pipeline.embedding.source import EncoderFiles, completed, find_encoder_files
+from mtl_pipeline.embedding.texts import DistinctTexts, keep_texts
+from mtl_pipeline.embedding.tokens import TokenizedTexts
 from mtl_pipeline.embedding.variants import Variants
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.publishing import ensure_writable
+from mtl_pipeline.paths import project_root
+from mtl_pipeline.publishing import ensure_writable, hidden_folder
 from mtl_pipeline.spec import Encoder
-from mtl_pipeline.vectors import TEXT_HASH_BYTES, Vectors, content_fingerprint, read_vectors, write_vectors
+from mtl_pipeline.vectors import VectorsFile, open_vectors, write_groups
 
+TEXTS_PER_CHUNK = 16_384
+"""Tokenized at once, and sorted by length: so many that batches pad little."""
 Log = Callable[[str], None]
 
 
@@ -63,7 +68,7 @@ class EmbeddingSummary:
 
 
 def embed_texts(
-    texts: pa.Table,
+    texts: Iterable[pa.RecordBatch],
     encoder: Encoder,
     target: Path,
     *,
@@ -72,7 +77,7 @@ def embed_texts(
     progress: Progress | None = None,
     log: Log = print,
 ) -> EmbeddingSummary:
-    """Embed `texts` (columns `id` and `text`) into the Parquet file `target`, in the same order.
+    """Embed `texts` (columns `id` and `text`, in any order) into the Parquet file `target`, in order of the ids.
 
     `exported`: the folder where runtimes keep what they make of encoders, by default beside `target`.
     `progress(done, total)` is called after each batch with numbers of texts. The old file stays in place
@@ -81,147 +86,135 @@ def embed_texts(
     """
     started = time.perf_counter()
     ensure_writable(target)
-    distinct = distinct_texts(texts["text"])
-    files, folder = find_encoder_files(encoder), exported or target.parent / "encoders"
-    variants = Variants(files, encoder, distinct.texts, folder, target.stem, device)
-    made = embed_distinct(distinct, stored_vectors(target, log), variants, target, progress, log)
-    ids, vectors = texts["id"].combine_chunks(), made.vectors[distinct.rows]
-    hashes = distinct.hashes.take(pa.array(distinct.rows))
-    write_vectors(target, ids, vectors, hashes, describe(encoder, files, made))
-    made.unfinished.remove()
+    with hidden_folder(target) as scratch:
+        distinct = keep_texts(texts, scratch / "texts.arrow")
+        files, folder = find_encoder_files(encoder), exported or target.parent / "encoders"
+        variants = Variants(files, encoder, distinct, folder, target.stem, device)
+        vectors = KnownVectors(scratch / "vectors", distinct.hashes)
+        with stored_vectors(target, log) as stored:
+            chosen = choose_variant(stored, variants, log)
+            if stored and made_by(stored, chosen.fingerprint) and stored.keeps(encoder.storage):
+                vectors.take_over(stored)
+        variants.sweep_unused(chosen.variant)
+        pieces = Pieces(
+            pieces_folder(encoder, target) / chosen.fingerprint, bool(encoder.store), vectors, log
+        )
+        pieces.take_over()
+        reused = int(np.count_nonzero(vectors.known))
+        tokens, device = compute(distinct, vectors, pieces, chosen, variants, progress)
+        fingerprint = write_groups(
+            target,
+            distinct.ids,
+            vectors.dimension,
+            lambda rows: vectors.of(distinct.numbers[rows]),
+            describe(encoder, files, chosen),
+            encoder.storage,
+        )
+        pieces.finish()
     return EmbeddingSummary(
-        rows=len(ids),
-        rows_without_text=int(np.count_nonzero(distinct.rows == len(distinct.texts))),
-        distinct_texts=len(distinct.texts),
-        reused_texts=made.reused,
-        tokens=made.tokens,
-        dimension=vectors.shape[1],
-        encoder_fingerprint=made.fingerprint,
-        device=made.device,
-        runtime=made.variant.runtime,
-        precision=made.variant.precision,
-        fidelity=made.fidelity,
+        rows=len(distinct.ids),
+        rows_without_text=int(np.count_nonzero(distinct.numbers == len(distinct))),
+        distinct_texts=len(distinct),
+        reused_texts=reused,
+        tokens=tokens,
+        dimension=vectors.dimension,
+        encoder_fingerprint=chosen.fingerprint,
+        device=device,
+        runtime=chosen.variant.runtime,
+        precision=chosen.variant.precision,
+        fidelity=chosen.fidelity,
         seconds=time.perf_counter() - started,
-        fingerprint=content_fingerprint(ids, vectors),
+        fingerprint=fingerprint,
     )
 
 
 @dataclass(frozen=True)
-class Made:
-    """Of distinct texts."""
-
-    vectors: np.ndarray
-    """float32 [d + 1, dimension]; the last is that of no text."""
-    reused: int
-    tokens: int
+class Chosen:
     variant: Variant
     fingerprint: str
     """Of the encoder."""
     fidelity: Fidelity | None
-    device: str
-    unfinished: Unfinished
-    """To be removed once these are published."""
+    encoder: TextEncoder | None
+    """Where it has been loaded already."""
 
 
-def embed_distinct(
-    distinct: DistinctTexts,
-    stored: Vectors | None,
-    variants: Variants,
-    target: Path,
-    progress: Progress | None,
-    log: Log,
-) -> Made:
-    """Vectors from where the same encoder left them, at `target` or in a run that was killed, else from the encoder."""
-    variant, fingerprint = variants.choose(stored)
-    fidelity, encoder, sources = None, None, []
+def choose_variant(stored: VectorsFile | None, variants: Variants, log: Log) -> Chosen:
+    """What makes the vectors here. Nothing is loaded where those that are there were made by it and measured."""
+    variant, fingerprint = variants.choose(stored.metadata if stored else {})
     measured = stored.metadata.get("fidelity") if stored else None
     # What was made without a text was not measured: it is on the first night that has one.
-    same = stored and stored.metadata.get("encoder_fingerprint") == fingerprint
-    if stored and same and (measured or variant == EXACT or not len(distinct.texts)):
-        fidelity = Fidelity(**json.loads(measured)) if measured else None
-        sources.append((stored.text_hashes, stored.vectors))
-    else:
-        encoder, variant, fidelity = variants.checked(variant, log)
-        fingerprint = variants.fingerprint(variant)
-    unfinished = Unfinished(target, fingerprint)
-    if some := unfinished.read():
-        log(f"Going on with {len(some[0]):,} texts of a run that did not finish")
-        sources.append(some)
-    known, vectors = taken_over(distinct, sources)
-    tokens, device, new = 0, "none", np.flatnonzero(~known)
-    if vectors is None or len(new):
-        encoder = encoder or variants.load(variant)
-        hashes = distinct.hashes.take(pa.array(new))
-        computed, tokens = encoder.encode(
-            distinct.texts.take(pa.array(new)),
-            progress,
-            lambda rows, found: unfinished.add(hashes.take(pa.array(rows)), found),
-        )
-        if vectors is None:
-            vectors = np.zeros((len(known) + 1, computed.shape[1]), dtype=np.float32)
-        vectors[new], device = computed, encoder.runtime.device
-    return Made(vectors, len(known) - len(new), tokens, variant, fingerprint, fidelity, device, unfinished)
+    if made_by(stored, fingerprint) and (measured or variant == EXACT or not len(variants.texts)):
+        return Chosen(variant, fingerprint, Fidelity(**json.loads(measured)) if measured else None, None)
+    encoder, variant, fidelity = variants.checked(variant, log)
+    return Chosen(variant, variants.fingerprint(variant), fidelity, encoder)
 
 
-def taken_over(
-    distinct: DistinctTexts, sources: Sequence[tuple[pa.Array, np.ndarray]]
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Which distinct texts one of the sources holds (hashes [n] and vectors [n, dimension]), bool [d]; and the vectors
-    of all, float32 [d + 1, dimension], 0 where none does. Without sources there are none."""
-    known, vectors = np.zeros(len(distinct.texts), dtype=bool), None
-    for hashes, held in sources:
-        if vectors is None:
-            vectors = np.zeros((len(known) + 1, held.shape[1]), dtype=np.float32)
-        places = pc.index_in(distinct.hashes.slice(0, len(known)), value_set=hashes)
-        places = places.cast(pa.int64()).fill_null(-1).to_numpy()
-        found = np.flatnonzero(places >= 0)
-        vectors[found] = held[places[found]]
-        known[found] = True
-    return known, vectors
+def made_by(stored: VectorsFile | None, fingerprint: str) -> bool:
+    return stored is not None and stored.metadata.get("encoder_fingerprint") == fingerprint
 
 
-@dataclass(frozen=True)
-class DistinctTexts:
-    texts: pa.Array
-    """large_string [d], in order of first appearance."""
-    hashes: pa.Array
-    """fixed_size_binary(16) [d + 1]: BLAKE2b of each text; the last is that of no text."""
-    rows: np.ndarray
-    """int64 [n]: the position of each row's text in `texts`; `d` where it has none."""
+@contextmanager
+def stored_vectors(target: Path, log: Log) -> Iterator[VectorsFile | None]:
+    """The file at `target`. A damaged one counts as none."""
+    with ExitStack() as until_the_end:
+        stored = None
+        try:
+            if target.is_file():
+                stored = until_the_end.enter_context(open_vectors(target))
+        except UserError as error:
+            log(f"No vector is taken over, every text is embedded anew: {error}")
+        yield stored
 
 
-def distinct_texts(column: pa.ChunkedArray) -> DistinctTexts:
-    """The distinct texts of a string column [n]."""
-    column = column.cast(pa.large_string())
-    blank = pc.equal(pc.utf8_trim_whitespace(column), "")
-    present = pc.if_else(blank, pa.scalar(None, pa.large_string()), column)
-    encoded = present.combine_chunks().dictionary_encode()
-    texts = encoded.dictionary
-    rows = encoded.indices.cast(pa.int64()).fill_null(len(texts)).to_numpy()
-    hashes = [text_hash(text) for text in (*texts.to_pylist(), "")]
-    return DistinctTexts(texts, pa.array(hashes, pa.binary(TEXT_HASH_BYTES)), rows)
+def pieces_folder(encoder: Encoder, target: Path) -> Path:
+    """A relative store starts at the project's root, as the encoder's `folder` does."""
+    if encoder.store:
+        return project_root() / Path(encoder.store).expanduser()
+    return target.with_name(f".{target.name}.unfinished")
 
 
-def text_hash(text: str) -> bytes:
-    return hashlib.blake2b(text.encode(), digest_size=TEXT_HASH_BYTES).digest()
+def compute(
+    distinct: DistinctTexts,
+    vectors: KnownVectors,
+    pieces: Pieces,
+    chosen: Chosen,
+    variants: Variants,
+    progress: Progress | None,
+) -> tuple[int, str]:
+    """Make the vectors that are not known. How many tokens were read, and on which device."""
+    wanted = len(distinct) - int(np.count_nonzero(vectors.known))
+    if not wanted and vectors.dimension:
+        return 0, "none"
+    encoder = chosen.encoder or variants.load(chosen.variant)
+    vectors.make_room(encoder.runtime.dimension)
+    done = read = 0
+
+    def chunks() -> Iterator[tuple[np.ndarray, TokenizedTexts]]:
+        # Cut by number, whatever is known, so that a run that goes on makes the same batches of what is left.
+        nonlocal read
+        for start in range(0, len(distinct), TEXTS_PER_CHUNK):
+            numbers = start + np.flatnonzero(~vectors.known[start : start + TEXTS_PER_CHUNK])
+            tokens = encoder.tokenize(distinct.take(numbers))
+            read += len(tokens.token_ids)
+            yield numbers, tokens
+
+    for numbers, found in encoder.run(chunks()):
+        vectors.put(numbers, found)
+        pieces.write_now_and_then()
+        done += len(numbers)
+        if progress:
+            progress(done, wanted)
+    return read, encoder.runtime.device
 
 
-def stored_vectors(target: Path, log: Log) -> Vectors | None:
-    """The vectors at `target`. A damaged file counts as none."""
-    if not target.is_file():
-        return None
-    try:
-        return read_vectors(target)
-    except UserError as error:
-        log(f"No vector is taken over, every text is embedded anew: {error}")
-        return None
-
-
-def describe(encoder: Encoder, files: EncoderFiles, made: Made) -> dict[str, str]:
+def describe(encoder: Encoder, files: EncoderFiles, chosen: Chosen) -> dict[str, str]:
     """The file's metadata: what made these vectors."""
-    description = encoder.model_dump(exclude_none=True, exclude={"batch_size"}) | made.variant._asdict()
+    description = (
+        completed(encoder, files).model_dump(exclude_none=True, exclude={"batch_size", "store", "storage"})
+        | chosen.variant._asdict()
+    )
     description |= {"transformers": version("transformers")}
     if files.commit:
         description["commit"] = files.commit
-    metadata = {"encoder_fingerprint": made.fingerprint, "encoder": json.dumps(description)}
-    return metadata | ({"fidelity": json.dumps(made.fidelity._asdict())} if made.fidelity else {})
+    metadata = {"encoder_fingerprint": chosen.fingerprint, "encoder": json.dumps(description)}
+    return metadata | ({"fidelity": json.dumps(chosen.fidelity._asdict())} if chosen.fidelity else {})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,38 +11,55 @@ import numpy as np
 import pyarrow as pa
 
 from mtl_pipeline.embedding.runtimes import EXACT, Variant, load
-from mtl_pipeline.embedding.runtimes.base import Runtime
+from mtl_pipeline.embedding.runtimes.base import Batch, Runtime
 from mtl_pipeline.embedding.source import EncoderFiles
-from mtl_pipeline.embedding.tokens import tokenize
+from mtl_pipeline.embedding.tokens import TokenizedTexts, tokenize
 from mtl_pipeline.spec import Encoder
 
 Progress = Callable[[int, int], None]
 """Called after each batch with (texts done, texts in all)."""
-
-Keep = Callable[[np.ndarray, np.ndarray], None]
-"""Called after each batch with the places of its texts, int64 [batch], and vectors, float32 [batch, dimension]."""
 
 
 @dataclass(frozen=True)
 class TextEncoder:
     runtime: Runtime
     batch_size: int
+    normalised: bool = False
 
-    def encode(
-        self, texts: pa.Array, progress: Progress | None = None, keep: Keep = lambda rows, vectors: None
-    ) -> tuple[np.ndarray, int]:
+    def encode(self, texts: pa.Array) -> tuple[np.ndarray, int]:
         """Vectors (float32 [n, dimension], not normalised) of `texts` (strings [n]); their token count."""
-        tokens = tokenize(self.runtime.tokenizer, texts)
+        tokens = self.tokenize(texts)
         vectors = np.zeros((len(texts), self.runtime.dimension), dtype=np.float32)
-        batches = ((rows, *tokens.padded(rows)) for rows in tokens.batches(self.batch_size))
-        done = 0
-        for rows, found in self.runtime.run(batches):
+        for rows, found in self.run([(np.arange(len(texts)), tokens)]):
             vectors[rows] = found
-            keep(rows, found)
-            done += len(rows)
-            if progress:
-                progress(done, len(texts))
         return vectors, len(tokens.token_ids)
+
+    def tokenize(self, texts: pa.Array) -> TokenizedTexts:
+        return tokenize(self.runtime.tokenizer, texts)
+
+    def run(
+        self, chunks: Iterable[tuple[np.ndarray, TokenizedTexts]]
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Numbers, int64 [batch], and vectors, float32 [batch, dimension], of numbered texts, batch by batch: within a
+        chunk the longest first, and none of a text without a token. A chunk is asked for when it is needed."""
+
+        computing: deque[tuple[TokenizedTexts, np.ndarray]] = deque()
+
+        def batches() -> Iterator[Batch]:
+            for numbers, tokens in chunks:
+                for rows in tokens.batches(self.batch_size, self.runtime.tokens_at_once):
+                    computing.append((tokens, rows))
+                    yield numbers[rows], *tokens.padded(rows)
+
+        for numbers, found in self.runtime.run(batches()):
+            tokens, rows = computing.popleft()
+            yield numbers, self.of_texts(tokens.pooled(rows, found), found)
+
+    def of_texts(self, vectors: np.ndarray, of_windows: np.ndarray) -> np.ndarray:
+        """A mean of vectors with a length of 1 is shorter."""
+        if not self.normalised or vectors is of_windows:
+            return vectors
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def load_encoder(
@@ -55,4 +73,6 @@ def load_encoder(
 
     Raises UserError when the files are no text encoder that works with these settings, or with this variant.
     """
-    return TextEncoder(load(files, settings, variant, device, exported), settings.batch_size)
+    return TextEncoder(
+        load(files, settings, variant, device, exported), settings.batch_size, settings.normalised
+    )

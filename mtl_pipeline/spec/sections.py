@@ -175,16 +175,26 @@ class Encoder(SpecModel):
     """A local folder written by `save_pretrained`."""
     revision: str | None = None
     """Commit, tag or branch of the hub id; pin a commit for reproducible runs."""
-    pooling: Literal["mean", "cls", "last"] = "mean"
+    pooling: Literal["mean", "cls", "last"] | None = None
     """How a text's token vectors become one: their mean, the first token's, or the last token's, as embeddings of the
-    GPT kind are made."""
-    prompt: str = ""
-    """Put before each text, where the encoder was trained with it: `passage: ` of e5 models."""
+    GPT kind are made. By default as the encoder's own modules.json says, or else the mean."""
+    prompt: str | None = None
+    """Put before each text, where the encoder was trained with it: `passage: ` of e5 models. By default the one that
+    the encoder's own files name as default, or else none."""
     layers: list[int] = Field(default=[-1], min_length=1)
     """Of which layers token vectors are pooled, one result after the other: -1 is the last, 0 what words are before the
     first. The last says what a text is about, the first ones in which words: `[0]` or `[0, -1]` where these matter."""
-    max_tokens: int = Field(default=256, ge=2)
-    """Longer texts are truncated."""
+    max_tokens: int | None = Field(default=None, ge=2)
+    """That are read at once. By default what the encoder's own sentence_bert_config.json says, or else 256."""
+    long_texts: Literal["cut", "windows"] = "cut"
+    """Of texts of more tokens: cut them there, or read them in windows that overlap by an eighth, up to 64 of them, and
+    take the mean of their vectors, which takes as much longer as they are."""
+    dimensions: int | None = Field(default=None, ge=1)
+    """Keep the first so many numbers of each vector, of an encoder that was trained for it (Matryoshka). By default as
+    the encoder's own files say, or else all."""
+    normalised: bool = False
+    """Give each vector a length of 1, as many sentence encoders do. By default not, whatever the encoder's own files
+    say: cosines are the same, and the ranker may read the length, which tells how typical a text is."""
     runtime: Literal["auto", "torch", "openvino"] = "auto"
     """What computes vectors. auto: what those that are there were made by, or else the fastest that is installed and
     can read the encoder: on a GPU torch, on a CPU openvino (`pip install 'mtl_pipeline[openvino]'`), or else torch."""
@@ -193,7 +203,12 @@ class Encoder(SpecModel):
     own texts stay the same (mean cosine of at least .999), or else float32. int8 is half as fast again, on a CPU with
     openvino (`pip install 'mtl_pipeline[int8]'`), and loses more: look at the share of neighbours that stay."""
     batch_size: int = Field(default=32, ge=1)
-    """Texts encoded at once."""
+    """Texts encoded at once; on a GPU more, until they have 65,536 tokens, and fewer where memory is too small."""
+    store: str | None = None
+    """A folder where vectors stay for all pipelines that name it: a text that one of them has is not computed again by
+    another with the same encoder. A relative one starts at the project's root."""
+    storage: Literal["float32", "float16"] = "float32"
+    """Of the vectors in the file: float16 takes half the room, and keeps three digits of each number."""
 
     @model_validator(mode="after")
     def name_one_source(self) -> Encoder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import duckdb
@@ -31,6 +32,7 @@ from mtl_pipeline.warehouse.templates import quote_identifier, quote_literals
 
 TABLES = ("users", "items", "interactions")
 SHOWN_CHARACTERS = 200
+TEXTS_PER_BATCH = 8_192
 
 
 @dataclass(frozen=True)
@@ -241,13 +243,15 @@ def count_rejected(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     )
 
 
-def read_texts(paths: PipelinePaths, spec: PipelineSpec, table: str) -> pa.Table:
-    """Columns `id` and `text` of users or items, in the order of the key."""
+def read_texts(paths: PipelinePaths, spec: PipelineSpec, table: str) -> Iterator[pa.RecordBatch]:
+    """Columns `id` and `text` of users or items, as they lie in the table: DuckDB would put long texts in order in
+    memory only. The warehouse is open until the last is read. Of an empty table, one empty batch."""
     text = quote_identifier(getattr(spec.features, table).text)
-    with open_warehouse(paths.warehouse, read_only=True) as connection:
-        return connection.sql(
-            f"SELECT {id_column(table)} AS id, {text} AS text FROM {table} ORDER BY id"
-        ).to_arrow_table()
+    with open_warehouse(paths.warehouse, read_only=True, settings=spec.warehouse) as connection:
+        rows = connection.sql(f"SELECT {id_column(table)} AS id, {text} AS text FROM {table}")
+        batches = rows.to_arrow_reader(TEXTS_PER_BATCH)
+        yield pa.RecordBatch.from_pylist([], schema=batches.schema)
+        yield from batches
 
 
 def read_item_texts(paths: PipelinePaths, spec: PipelineSpec, items: pl.Series) -> pl.DataFrame:

@@ -17,7 +17,7 @@ def embed_table(
     Raises UserError when there is no warehouse yet, or no encoder."""
     return embed_texts(
         read_texts(paths, spec, table),
-        spec.encoder,
+        spec.encoder_of(table),
         paths.embeddings(table),
         exported=paths.encoders,
         progress=ProgressLog(log, f"{table}: texts embedded"),

@@ -25,12 +25,12 @@ from mtl_pipeline.spec import Backtest, PipelineSpec
 from mtl_pipeline.spec.assets import backtest_version
 from mtl_pipeline.vectors import write_vectors
 from mtl_pipeline.warehouse.features.examples import build_examples
-from mtl_pipeline.warehouse.tables import build_table, read_texts
+from mtl_pipeline.warehouse.tables import build_table
 from mtl_pipeline.workflows.backtest import run_backtest
 from mtl_pipeline.workflows.backtest_work import open_work
 from mtl_pipeline_tests.components.people import PEOPLE, PEOPLE_SQL, write_people
 from mtl_pipeline_tests.components.quick import quick_pipeline
-from mtl_pipeline_tests.conftest import SMALL_SETTINGS, write_tiny_pipeline
+from mtl_pipeline_tests.conftest import SMALL_SETTINGS, ids_of, write_tiny_pipeline
 from mtl_pipeline_tests.faults.processes import PROCESSES
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -58,7 +58,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PipelineConte
         build_table(pipeline.paths, pipeline.spec, table)
     build_examples(pipeline.paths, pipeline.spec)
     for table in pipeline.spec.text_tables:
-        ids = read_texts(pipeline.paths, pipeline.spec, table)["id"].combine_chunks()
+        ids = ids_of(pipeline.paths, pipeline.spec, table)
         vectors = np.random.default_rng(0).normal(size=(len(ids), 8)).astype(np.float32)
         hashes = pa.array([bytes(16)] * len(ids), pa.binary(16))
         metadata = {"encoder_fingerprint": "random", "encoder": "{}"}

@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from mtl_pipeline.embedding import EmbeddingSummary, embed_texts, unfinished
+from mtl_pipeline.embedding import EmbeddingSummary, embed_texts, pieces
 from mtl_pipeline.embedding.encoder import TextEncoder
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.spec import Encoder
@@ -21,7 +21,7 @@ from mtl_pipeline.vectors import read_vectors
 
 MOVIES = pa.table(
     {
-        "id": pa.array([30, 10, 20, 40, 50, 60], pa.int64()),
+        "id": pa.array([10, 20, 30, 40, 50, 60], pa.int64()),
         "text": ["red boat", "a tale of war", "red boat", None, "", " \t "],
     }
 )
@@ -45,13 +45,15 @@ def with_text(table: pa.Table, row: int, text: str) -> pa.Table:
 
 def embed(texts: pa.Table, encoder: Encoder, target: Path) -> tuple[EmbeddingSummary, list[tuple[int, int]]]:
     calls: list[tuple[int, int]] = []
-    summary = embed_texts(texts, encoder, target, device="cpu", progress=lambda *call: calls.append(call))
+    summary = embed_texts(
+        texts.to_batches(), encoder, target, device="cpu", progress=lambda *call: calls.append(call)
+    )
     return summary, calls
 
 
 def test_the_default_encoder_end_to_end(minilm: TextEncoder, minilm_settings: Encoder, target: Path):
     exact = minilm_settings.model_copy(update={"runtime": "torch", "precision": "float32"})
-    summary = embed_texts(MOVIES, exact, target, device="cpu")
+    summary = embed_texts(MOVIES.to_batches(), exact, target, device="cpu")
     ids, vectors, *_ = read_vectors(target)
     assert ids == MOVIES["id"].combine_chunks()
     assert vectors.shape == (6, 384)
@@ -60,18 +62,16 @@ def test_the_default_encoder_end_to_end(minilm: TextEncoder, minilm_settings: En
     assert (summary.rows, summary.dimension, summary.device) == (6, 384, "cpu")
 
 
-def test_rows_keep_their_order_and_equal_texts_share_a_vector(tiny: Encoder, target: Path):
-    embed_texts(MOVIES, tiny, target)
+def test_rows_are_in_order_of_their_ids_and_equal_texts_share_a_vector(tiny: Encoder, target: Path):
+    embed_texts(MOVIES.to_batches(), tiny, target)
     ids, vectors, *_ = read_vectors(target)
-    assert ids.to_pylist() == [30, 10, 20, 40, 50, 60]
+    assert ids.to_pylist() == [10, 20, 30, 40, 50, 60]
     np.testing.assert_array_equal(vectors[0], vectors[2])
     assert np.abs(vectors[0] - vectors[1]).max() > 0.01
 
     reverse = MOVIES.take(list(range(5, -1, -1)))
-    embed_texts(reverse, tiny, target.with_name("reverse.parquet"))
-    np.testing.assert_allclose(
-        read_vectors(target.with_name("reverse.parquet")).vectors, vectors[::-1], atol=1e-6
-    )
+    embed_texts(reverse.to_batches(), tiny, target.with_name("reverse.parquet"))
+    np.testing.assert_allclose(read_vectors(target.with_name("reverse.parquet")).vectors, vectors, atol=1e-6)
 
 
 def test_each_distinct_text_is_computed_once(tiny: Encoder, target: Path):
@@ -79,6 +79,16 @@ def test_each_distinct_text_is_computed_once(tiny: Encoder, target: Path):
     assert calls == [(2, 2)]
     assert summary.distinct_texts == 2
     assert summary.tokens == 4 + 6  # [CLS] red boat [SEP], [CLS] a tale of war [SEP]
+
+
+@pytest.mark.parametrize("texts_per_chunk", [2, 16_384])
+def test_progress_counts_texts_up_to_all(
+    tiny: Encoder, target: Path, monkeypatch: pytest.MonkeyPatch, texts_per_chunk: int
+):
+    monkeypatch.setattr("mtl_pipeline.embedding.embed.TEXTS_PER_CHUNK", texts_per_chunk)
+    texts = pa.table({"id": list(range(5)), "text": ["red", "blue", "green", "old", "ice"]})
+    _, calls = embed(texts, tiny.model_copy(update={"batch_size": 2}), target)
+    assert calls == [(2, 5), (4, 5), (5, 5)]
 
 
 def test_no_text_is_the_zero_vector(tiny: Encoder, target: Path):
@@ -100,8 +110,8 @@ def test_nothing_to_embed(tiny: Encoder, target: Path, texts: list[str | None]):
 
 def test_tables_from_polars_with_string_keys(tiny: Encoder, target: Path):
     table = pl.DataFrame({"id": ["b", "a"], "text": ["red boat", None]}).to_arrow()
-    embed_texts(table, tiny, target)
-    assert read_vectors(target).ids.to_pylist() == ["b", "a"]
+    embed_texts(table.to_batches(), tiny, target)
+    assert read_vectors(target).ids.to_pylist() == ["a", "b"]
 
 
 def test_the_file_tells_what_made_it(tiny: Encoder, target: Path):
@@ -116,13 +126,15 @@ def test_the_file_tells_what_made_it(tiny: Encoder, target: Path):
         "prompt": "",
         "layers": [-1],
         "max_tokens": 32,
+        "long_texts": "cut",
+        "normalised": False,
         "runtime": "torch",
         "precision": "float32",
     }
 
 
 def test_only_a_changed_text_is_computed_again(tiny: Encoder, target: Path):
-    embed_texts(MOVIES, tiny, target)
+    embed_texts(MOVIES.to_batches(), tiny, target)
     before = read_vectors(target).vectors
     summary, calls = embed(with_text(MOVIES, 1, "old green train"), tiny, target)
     after = read_vectors(target).vectors
@@ -135,7 +147,7 @@ def test_only_a_changed_text_is_computed_again(tiny: Encoder, target: Path):
     "texts", [["a tale of war", "red boat"], ["ice", "red boat", "a tale of war"]], ids=["known", "one new"]
 )
 def test_reuse_goes_by_text_not_by_id_or_place(tiny: Encoder, target: Path, texts: list[str]):
-    embed_texts(MOVIES, tiny, target)
+    embed_texts(MOVIES.to_batches(), tiny, target)
     before = dict(zip(MOVIES["text"].to_pylist(), read_vectors(target).vectors, strict=True))
     summary, _ = embed(pa.table({"id": list(range(len(texts))), "text": texts}), tiny, target)
     after = dict(zip(texts, read_vectors(target).vectors, strict=True))
@@ -145,7 +157,7 @@ def test_reuse_goes_by_text_not_by_id_or_place(tiny: Encoder, target: Path, text
 
 
 def test_a_row_that_gets_its_first_text(tiny: Encoder, target: Path):
-    embed_texts(MOVIES, tiny, target)
+    embed_texts(MOVIES.to_batches(), tiny, target)
     summary, _ = embed(with_text(MOVIES, 3, "blue hat"), tiny, target)
     assert (summary.reused_texts, summary.rows_without_text) == (2, 2)
     assert read_vectors(target).vectors[3].any()
@@ -178,7 +190,7 @@ def test_a_damaged_old_file_is_replaced_and_nothing_of_it_taken_over(
     first, _ = embed(MOVIES, tiny, target)
     target.write_bytes(damage(target.read_bytes()))
     lines: list[str] = []
-    second = embed_texts(MOVIES, tiny, target, log=lines.append)
+    second = embed_texts(MOVIES.to_batches(), tiny, target, log=lines.append)
     assert second.reused_texts == 0
     assert second.fingerprint == first.fingerprint
     assert len(lines) == 1
@@ -194,7 +206,7 @@ from pathlib import Path
 from mtl_pipeline.embedding import embed_texts
 from mtl_pipeline.spec import Encoder
 texts = pa.table({MOVIES.to_pydict()})
-summary = embed_texts(texts, Encoder(**{tiny.model_dump()}), Path({str(target)!r}))
+summary = embed_texts(texts.to_batches(), Encoder(**{tiny.model_dump()}), Path({str(target)!r}))
 print(summary.fingerprint, summary.device, summary.tokens, "torch" in sys.modules)
 """
     again = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
@@ -202,21 +214,21 @@ print(summary.fingerprint, summary.device, summary.tokens, "torch" in sys.module
 
 
 def test_an_interrupted_run_leaves_the_old_file_and_nothing_else(tiny: Encoder, target: Path):
-    embed_texts(MOVIES, tiny, target)
+    embed_texts(MOVIES.to_batches(), tiny, target)
     before = target.read_bytes()
 
     def interrupt(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        embed_texts(with_text(MOVIES, 1, "ice"), tiny, target, progress=interrupt)
+        embed_texts(with_text(MOVIES, 1, "ice").to_batches(), tiny, target, progress=interrupt)
     assert target.read_bytes() == before
     assert list(target.parent.iterdir()) == [target]
 
 
 def test_a_killed_run_is_gone_on_with(tiny: Encoder, target: Path, monkeypatch: pytest.MonkeyPatch):
     """Also when other texts have come, and one of the pieces has been damaged."""
-    monkeypatch.setattr(unfinished, "SECONDS_BETWEEN", 0.0)
+    monkeypatch.setattr(pieces, "SECONDS_BETWEEN", 0.0)
     one_by_one = tiny.model_copy(update={"batch_size": 1})
     texts = pa.table(
         {"id": list(range(6)), "text": ["red", "blue sea", "a tale of war", "ice", "old train", "hat"]}
@@ -227,18 +239,20 @@ def test_a_killed_run_is_gone_on_with(tiny: Encoder, target: Path, monkeypatch: 
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        embed_texts(texts, one_by_one, target, progress=kill)
-    *_, last = sorted(target.parent.glob(".items.parquet.unfinished/*.parquet"))
+        embed_texts(texts.to_batches(), one_by_one, target, progress=kill)
+    *_, last = sorted(target.parent.glob(".items.parquet.unfinished/*/*.parquet"))
     last.write_bytes(flipped_bit(last.read_bytes()))
     lines: list[str] = []
     calls: list[tuple[int, int]] = []
     other = with_text(texts, 5, "green hat")
     summary = embed_texts(
-        other, one_by_one, target, progress=lambda *call: calls.append(call), log=lines.append
+        other.to_batches(), one_by_one, target, progress=lambda *call: calls.append(call), log=lines.append
     )
-    assert lines == ["Going on with 3 texts of a run that did not finish"]
+    damaged, going_on = lines
+    assert damaged == f"{last} is damaged: the texts whose vectors it held are embedded anew"
+    assert going_on == "Going on with 3 texts of a run that did not finish"
     assert (summary.reused_texts, calls[-1]) == (3, (3, 3))
-    undisturbed = embed_texts(other, one_by_one, target.with_name("other.parquet"))
+    undisturbed = embed_texts(other.to_batches(), one_by_one, target.with_name("other.parquet"))
     assert summary.fingerprint == undisturbed.fingerprint
     assert sorted(path.name for path in target.parent.iterdir()) == ["items.parquet", "other.parquet"]
 
@@ -246,28 +260,28 @@ def test_a_killed_run_is_gone_on_with(tiny: Encoder, target: Path, monkeypatch: 
 def test_another_encoder_takes_nothing_of_a_killed_run(
     tiny: Encoder, target: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(unfinished, "SECONDS_BETWEEN", 0.0)
+    monkeypatch.setattr(pieces, "SECONDS_BETWEEN", 0.0)
 
     def kill(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        embed_texts(MOVIES, tiny, target, progress=kill)
-    summary = embed_texts(MOVIES, tiny.model_copy(update={"pooling": "cls"}), target)
+        embed_texts(MOVIES.to_batches(), tiny, target, progress=kill)
+    summary = embed_texts(MOVIES.to_batches(), tiny.model_copy(update={"pooling": "cls"}), target)
     assert summary.reused_texts == 0
     assert list(target.parent.iterdir()) == [target]
 
 
 def test_a_missing_encoder_leaves_the_old_file(tiny: Encoder, target: Path):
-    embed_texts(MOVIES, tiny, target)
+    embed_texts(MOVIES.to_batches(), tiny, target)
     before = target.read_bytes()
     with pytest.raises(UserError, match="encoder: package: gt_no_such_bert in"):
-        embed_texts(MOVIES, Encoder(package="gt_no_such_bert"), target)
+        embed_texts(MOVIES.to_batches(), Encoder(package="gt_no_such_bert"), target)
     assert target.read_bytes() == before
 
 
 def test_text_hashes_tell_texts_apart(tiny: Encoder, target: Path):
-    embed_texts(MOVIES, tiny, target)
+    embed_texts(MOVIES.to_batches(), tiny, target)
     hashes = read_vectors(target).text_hashes.to_pylist()
     assert hashes[0] == hashes[2] != hashes[1]
     assert hashes[3] == hashes[4] == hashes[5]

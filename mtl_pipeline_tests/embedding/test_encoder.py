@@ -13,7 +13,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from mtl_pipeline.embedding.encoder import TextEncoder, load_encoder
 from mtl_pipeline.embedding.pretrained import cls, last, load_pretrained, mean
-from mtl_pipeline.embedding.source import find_encoder_files
+from mtl_pipeline.embedding.source import completed, find_encoder_files
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.spec import Encoder
 
@@ -81,13 +81,6 @@ def test_what_is_beyond_max_tokens_is_not_read(tiny_bert: Path):
     np.testing.assert_array_equal(cut, short)
 
 
-def test_progress_counts_texts_up_to_all(tiny_bert: Path):
-    calls: list[tuple[int, int]] = []
-    encoder = load(tiny_bert, batch_size=2)
-    encoder.encode(pa.array(["red", "blue", "green", "old", "ice"]), lambda *call: calls.append(call))
-    assert calls == [(2, 5), (4, 5), (5, 5)]
-
-
 def test_token_count(tiny_bert: Path):
     _, tokens = load(tiny_bert).encode(pa.array(["red cat", "sea"]))
     assert tokens == (1 + 2 + 1) + (1 + 1 + 1)
@@ -130,7 +123,8 @@ def test_gpt2_without_a_padding_token(tiny_gpt2: Path):
 def test_half_precision_files_are_computed_in_float32(tiny_bert: Path):
     AutoModel.from_pretrained(tiny_bert).to(torch.bfloat16).save_pretrained(tiny_bert)
     settings = Encoder(folder=str(tiny_bert), max_tokens=32)
-    pooled, _ = load_pretrained(find_encoder_files(settings), settings)
+    files = find_encoder_files(settings)
+    pooled, _ = load_pretrained(files, completed(settings, files))
     assert {parameter.dtype for parameter in pooled.parameters()} == {torch.float32}
     assert not any(module.training for module in pooled.modules())
 
@@ -204,3 +198,33 @@ def test_last_is_the_last_token_that_is_not_padding():
 
 def test_cls_is_the_first_token():
     assert cls(HIDDEN, MASK).tolist() == [[1.0, 2.0], [4.0, 0.0]]
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+def test_a_long_text_in_windows_is_the_mean_of_them(tiny_bert: Path, normalised: bool):
+    words = [
+        "a",
+        "bear",
+        "boat",
+        "blue",
+        "cat",
+        "dog",
+        "film",
+        "green",
+        "hat",
+        "ice",
+        "old",
+        "red",
+        "river",
+        "sea",
+    ]
+    cut = load(tiny_bert, max_tokens=10, normalised=normalised)
+    whole = load(tiny_bert, max_tokens=10, normalised=normalised, long_texts="windows")
+    texts = [" ".join(words), "old red hat"]
+    # 8 words in each, and the first repeats the last of the window before.
+    parts = encode(cut, " ".join(words[:8]), " ".join(words[7:]), texts[1])
+    mean = (parts[0] * 10 + parts[1] * 9) / 19
+    expected = mean / np.linalg.norm(mean) if normalised else mean
+    found = encode(whole, *texts)
+    assert found == pytest.approx(np.stack([expected, parts[2]]), abs=1e-6)
+    assert encode(cut, *texts)[0] == pytest.approx(parts[0], abs=1e-6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from mtl_pipeline.embedding import EmbeddingSummary, embed_texts
 from mtl_pipeline.embedding.encoder import TextEncoder, load_encoder
@@ -42,7 +44,7 @@ PLAIN = {"runtime": "torch", "precision": "float32"}
 
 def embed(encoder: Encoder, target: Path, table: pa.Table = TABLE, **settings: str | int) -> EmbeddingSummary:
     return embed_texts(
-        table, encoder.model_copy(update=settings), target, device="cpu", log=lambda line: None
+        table.to_batches(), encoder.model_copy(update=settings), target, device="cpu", log=lambda line: None
     )
 
 
@@ -114,7 +116,7 @@ from pathlib import Path
 from mtl_pipeline.embedding import embed_texts
 from mtl_pipeline.spec import Encoder
 texts = pa.table({TABLE.to_pydict()})
-summary = embed_texts(texts, Encoder(**{encoder.model_dump()}), Path({str(target)!r}))
+summary = embed_texts(texts.to_batches(), Encoder(**{encoder.model_dump()}), Path({str(target)!r}))
 print(summary.reused_texts, summary.device, "torch" in sys.modules)
 """
     again = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
@@ -142,7 +144,9 @@ def test_auto_takes_no_precision_that_loses_too_much(
     monkeypatch.setitem(LEAST_COSINE, "bfloat16", 1.1)
     monkeypatch.setattr(of_name("openvino"), "precisions", lambda device: ["bfloat16"])
     lines: list[str] = []
-    summary = embed_texts(TABLE, minilm_settings, tmp_path / "items.parquet", device="cpu", log=lines.append)
+    summary = embed_texts(
+        TABLE.to_batches(), minilm_settings, tmp_path / "items.parquet", device="cpu", log=lines.append
+    )
     assert (summary.runtime, summary.precision) == ("torch", "float32")
     assert lines[0].startswith("bfloat16 loses too much (mean cosine 0.9999")
 
@@ -226,6 +230,25 @@ def test_a_damaged_export_is_made_again(minilm_settings: Encoder, tmp_path: Path
     assert any(weights.read_bytes()[1_000_000:1_000_100])
 
 
+def test_what_was_exported_and_is_not_used_for_a_month_is_deleted(tiny_bert: Path, tmp_path: Path):
+    """But not the scales of another table."""
+    encoder, target = (
+        Encoder(folder=str(tiny_bert), max_tokens=16, runtime="openvino"),
+        tmp_path / "a.parquet",
+    )
+    embed(encoder, target, precision="int8")
+    embed(encoder, target.with_name("b.parquet"), precision="int8")
+    embed(encoder, target, precision="float32", max_tokens=8)
+    folder = tmp_path / "encoders"
+    assert len(list(folder.glob("[!.]*"))) == 4
+    for link in folder.glob("[!.]*"):
+        os.utime(link, (0, 0), follow_symlinks=False)
+    embed(encoder, target, precision="float32", max_tokens=8)
+    kept = sorted(link.name[16:] for link in folder.glob("[!.]*"))
+    assert kept == ["", "-int8-b"]
+    assert len([version for version in folder.glob(".*") if version.is_dir()]) == 2
+
+
 def test_what_is_not_installed_says_how_to_install_it(
     minilm_settings: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -253,3 +276,32 @@ def test_nobody_is_told_of_conversions(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("CI", raising=False)
     with no_telemetry():
         assert not init_ovc_telemetry().consent
+
+
+def test_a_batch_that_memory_is_too_small_for_is_halved(
+    minilm: TextEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = pa.array(["a", "a cat", "a cat and a dog", "old red hats", "the sea"])
+    expected = minilm.encode(texts)[0]
+    pooled, sizes = minilm.runtime.pooled, []
+
+    def with_little_memory(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(ids))
+        if len(ids) > 2:
+            raise torch.OutOfMemoryError
+        return pooled(ids, mask)
+
+    monkeypatch.setattr(minilm.runtime, "pooled", with_little_memory)
+    assert minilm.encode(texts)[0] == pytest.approx(expected, abs=1e-6)
+    assert sizes == [5, 3, 2, 1, 2]
+
+
+def test_a_text_that_is_too_long_for_memory_is_an_error(
+    minilm: TextEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_no_memory(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(minilm.runtime, "pooled", with_no_memory)
+    with pytest.raises(torch.OutOfMemoryError):
+        minilm.encode(pa.array(["a"]))

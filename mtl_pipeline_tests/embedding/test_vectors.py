@@ -17,6 +17,7 @@ from mtl_pipeline.errors import UserError
 from mtl_pipeline.vectors import (
     ROWS_PER_GROUP,
     content_fingerprint,
+    open_vectors,
     read_vectors,
     write_vectors,
 )
@@ -48,6 +49,17 @@ def test_what_is_written_is_read(tmp_path: Path, rows: int):
     assert read.vectors.dtype == np.float32
     assert read.vectors.flags.writeable
     assert len(read.text_hashes) == rows
+
+
+def test_reading_part_by_part_holds_a_part(tmp_path: Path):
+    path = tmp_path / "v.parquet"
+    written = write(path, pa.array(range(3 * ROWS_PER_GROUP), pa.int32()), dimension=64)
+    before, most = pa.total_allocated_bytes(), 0
+    with open_vectors(path) as file:
+        for start, part in file.parts():
+            np.testing.assert_array_equal(part, written[start : start + len(part)])
+            most = max(most, pa.total_allocated_bytes() - before)
+    assert most < written.nbytes / 2
 
 
 def test_keys_of_text(tmp_path: Path):

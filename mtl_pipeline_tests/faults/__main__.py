@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mtl_pipeline_tests.conftest import TinyPipeline
+from mtl_pipeline_tests.faults.embeddings import kill_embedding
 from mtl_pipeline_tests.faults.files import fuzz_files
 from mtl_pipeline_tests.faults.flips import flip_artifacts
 from mtl_pipeline_tests.faults.full_disk import can_mount, fill_disks, small_disk
@@ -33,7 +34,7 @@ def raised(work: Callable[[], object]) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Make faults on purpose, and count what they do.")
     defaults = {"seed": 0, "files": 10_000, "kills": 100, "flips": 20, "publishes": 1_000, "promotions": 200}
-    for name, default in (defaults | {"full-disks": 45, "trainings": 20}).items():
+    for name, default in (defaults | {"full-disks": 45, "trainings": 20, "embeddings": 20}).items():
         parser.add_argument(f"--{name}", type=int, default=default)
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
@@ -80,6 +81,16 @@ def try_all(wanted: argparse.Namespace, root: Path) -> Iterator[bool]:
         "kills of a training that streams its rows",
         wanted.trainings,
         lambda: kill_training(copy_pipeline(made, root / "streaming"), wanted.trainings, seed, 1),
+    )
+    yield report(
+        "kills of an embedding",
+        wanted.embeddings,
+        lambda: kill_embedding(root / "embedding", wanted.embeddings, seed),
+    )
+    yield report(
+        "kills of an embedding whose store is damaged each time",
+        wanted.embeddings,
+        lambda: kill_embedding(root / "damaged", wanted.embeddings, seed, damages=True),
     )
     yield report(
         "kills of Dagster runs",

@@ -8,6 +8,7 @@ import pytest
 
 from mtl_pipeline_tests.conftest import TinyPipeline, write_tiny_pipeline
 from mtl_pipeline_tests.faults.__main__ import report
+from mtl_pipeline_tests.faults.embeddings import kill_embedding
 from mtl_pipeline_tests.faults.files import Fuzzer
 from mtl_pipeline_tests.faults.full_disk import can_mount, fill_disks, small_disk
 from mtl_pipeline_tests.faults.kills import difference, kill_stages, time_stage
@@ -39,6 +40,11 @@ def test_the_champion_can_be_read_while_two_processes_promote_and_roll_back(tmp_
 
 def test_stages_that_are_killed_harm_nothing_and_leave_nothing(made: TinyPipeline) -> None:
     assert kill_stages(made, kills=len(TABLES), seed=0, stages=TABLES) == []
+
+
+@pytest.mark.parametrize("damages", [False, True])
+def test_an_embedding_that_is_killed_ends_as_one_that_is_not(tmp_path: Path, damages: bool) -> None:
+    assert kill_embedding(tmp_path, kills=2, seed=0, damages=damages) == []
 
 
 @pytest.mark.skipif(not can_mount(), reason="mounting a small disk needs root")

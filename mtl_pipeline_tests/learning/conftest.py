@@ -12,8 +12,8 @@ import pytest
 from mtl_pipeline.paths import ROOT_VARIABLE
 from mtl_pipeline.vectors import write_vectors
 from mtl_pipeline.warehouse.features.examples import build_examples
-from mtl_pipeline.warehouse.tables import TABLES, build_table, read_texts
-from mtl_pipeline_tests.conftest import MakeOnce, TinyPipeline, write_tiny_pipeline
+from mtl_pipeline.warehouse.tables import TABLES, build_table
+from mtl_pipeline_tests.conftest import MakeOnce, TinyPipeline, ids_of, write_tiny_pipeline
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def prepare(root: Path) -> None:
         build_table(pipeline.paths, pipeline.spec, table)
     build_examples(pipeline.paths, pipeline.spec)
     for table in ("users", "items"):
-        ids = read_texts(pipeline.paths, pipeline.spec, table)["id"].combine_chunks()
+        ids = ids_of(pipeline.paths, pipeline.spec, table)
         vectors = np.random.default_rng(0).normal(size=(len(ids), 8)).astype(np.float32)
         hashes = pa.array([bytes(16)] * len(ids), pa.binary(16))
         metadata = {"encoder_fingerprint": "random", "encoder": "{}"}

@@ -29,9 +29,9 @@ from mtl_pipeline.spec import Model, PipelineSpec
 from mtl_pipeline.spec.quick import quick
 from mtl_pipeline.vectors import write_vectors
 from mtl_pipeline.warehouse.features.examples import build_examples
-from mtl_pipeline.warehouse.tables import TABLES, build_table, read_texts
+from mtl_pipeline.warehouse.tables import TABLES, build_table
 from mtl_pipeline.workflows.evaluate import warm_start_caveat
-from mtl_pipeline_tests.conftest import ITEMS, MakeOnce, TinyPipeline, tiny_tables
+from mtl_pipeline_tests.conftest import ITEMS, MakeOnce, TinyPipeline, ids_of, tiny_tables
 from mtl_pipeline_tests.learning.conftest import copied, prepare
 
 NEW, TWIN, DROPPED = "7", "8", "9"
@@ -55,7 +55,7 @@ def bring(pipeline: TinyPipeline, *, without: str, until: int = 895_000_000) -> 
     of_all = np.random.default_rng(0).normal(size=(ITEMS + 1, 8)).astype(np.float32)
     of_all[int(NEW)] = of_all[int(TWIN)]
     for table in ("users", "items"):
-        ids = read_texts(pipeline.paths, pipeline.spec, table)["id"].combine_chunks()
+        ids = ids_of(pipeline.paths, pipeline.spec, table)
         hashes, metadata = (
             pa.array([bytes(16)] * len(ids), pa.binary(16)),
             {"encoder_fingerprint": "random", "encoder": "{}"},

@@ -31,9 +31,9 @@ from mtl_pipeline.warehouse.checks.outputs import (
 from mtl_pipeline.warehouse.checks.tables import rejected_rows_checks, table_checks
 from mtl_pipeline.warehouse.connection import open_warehouse
 from mtl_pipeline.warehouse.features.examples import build_examples
-from mtl_pipeline.warehouse.tables import TABLES, build_rejected_rows, build_table, read_texts
+from mtl_pipeline.warehouse.tables import TABLES, build_rejected_rows, build_table
 from mtl_pipeline.warehouse.templates import quote_literal
-from mtl_pipeline_tests.conftest import TinyPipeline, write_tiny_pipeline
+from mtl_pipeline_tests.conftest import TinyPipeline, ids_of, write_tiny_pipeline
 
 ROWS_READ = {"users": 64, "items": 83, "interactions": 1506}
 DIMENSION = 4
@@ -55,7 +55,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> TinyPipeline:
     build_rejected_rows(paths, pipeline.spec)
     build_examples(paths, pipeline.spec)
     for table in ("users", "items"):
-        ids = read_texts(paths, pipeline.spec, table)["id"].combine_chunks()
+        ids = ids_of(paths, pipeline.spec, table)
         hashes = pa.array([bytes(16)] * len(ids), pa.binary(16))
         write_vectors(paths.embeddings(table), ids, np.ones((len(ids), DIMENSION), np.float32), hashes, {})
     write_query(paths, RECOMMENDATIONS, paths.recommendations)
@@ -211,7 +211,7 @@ def test_statistics_that_are_not_finite(pipeline: TinyPipeline) -> None:
 
 
 def test_faults_of_embeddings(pipeline: TinyPipeline) -> None:
-    ids = read_texts(pipeline.paths, pipeline.spec, "items")["id"].combine_chunks()
+    ids = ids_of(pipeline.paths, pipeline.spec, "items")
     vectors = np.ones((len(ids), DIMENSION), np.float32)
     vectors[3, 2] = np.nan
     hashes = pa.array([bytes(16)] * len(ids), pa.binary(16))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
 
-from mtl_pipeline.embedding.embed import distinct_texts
+from mtl_pipeline.embedding.texts import keep_texts
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.vectors import write_vectors
@@ -38,12 +39,12 @@ def write_items(paths: PipelinePaths, spec: PipelineSpec, items: list[tuple[int,
     rows = ", ".join(f"({', '.join(map(str, row))})" for row in items)
     with open_warehouse(paths.warehouse) as connection:
         connection.execute(f"CREATE TABLE items AS SELECT * FROM (VALUES {rows}) AS t(item_id, text, genres)")
-    texts = read_texts(paths, spec, "items")
-    distinct = distinct_texts(texts["text"])
-    by_text = [DIRECTIONS[text] for text in distinct.texts.to_pylist()] + [[0.0, 0.0]]
-    hashes = distinct.hashes.take(pa.array(distinct.rows))
-    ids = texts["id"].combine_chunks()
-    write_vectors(paths.embeddings("items"), ids, np.array(by_text)[distinct.rows], hashes, {})
+    with TemporaryDirectory() as folder:
+        distinct = keep_texts(read_texts(paths, spec, "items"), Path(folder) / "texts.arrow")
+        texts = distinct.take(np.arange(len(distinct))).to_pylist()
+    by_text = np.array([DIRECTIONS[text] for text in texts] + [[0.0, 0.0]])
+    hashes = distinct.hashes.take(pa.array(distinct.numbers))
+    write_vectors(paths.embeddings("items"), distinct.ids, by_text[distinct.numbers], hashes, {})
 
 
 def test_items_with_a_text_of_their_own_are_shown_by_it(pipeline: TinyPipeline) -> None:

@@ -6,12 +6,12 @@ import dagster as dg
 
 from mtl_pipeline.components.context import PRIORITY, PipelineContext
 from mtl_pipeline.components.metadata import markdown_table, published
-from mtl_pipeline.spec.assets import code_version, embeddings_name
+from mtl_pipeline.spec.assets import code_version, embeddings_name, encoder_settings
 
 
 def embedding_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinition:
     paths, spec = pipeline.paths, pipeline.spec
-    encoder, text = spec.encoder, getattr(spec.features, table).text
+    encoder, text = spec.encoder_of(table), getattr(spec.features, table).text
 
     @pipeline.asset(
         name=embeddings_name(table),
@@ -19,11 +19,9 @@ def embedding_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinitio
         op_tags={PRIORITY: "-1"},
         kinds={"huggingface", "pytorch", "parquet"},
         description=f"One vector per row of {table}: its `{text}`, read by the frozen encoder "
-        f"`{encoder.package or encoder.hub or encoder.folder}` ({encoder.pooling} pooling). "
+        f"`{encoder.package or encoder.hub or encoder.folder}`. "
         "Texts that the previous file already holds are not embedded again.",
-        code_version=code_version(
-            settings={"encoder": encoder.model_dump(exclude={"batch_size"}), "text": text}
-        ),
+        code_version=code_version(settings={"encoder": encoder_settings(encoder), "text": text}),
     )
     def embed(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         from mtl_pipeline.workflows.embed import embed_table

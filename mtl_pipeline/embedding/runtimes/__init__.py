@@ -8,8 +8,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
+from mtl_pipeline.embedding.errors import encoder_error, first_line
 from mtl_pipeline.embedding.runtimes.base import Runtime
-from mtl_pipeline.embedding.source import EncoderFiles, encoder_error, first_line
+from mtl_pipeline.embedding.source import EncoderFiles, completed
 from mtl_pipeline.spec import Encoder
 
 RUNTIMES = ("openvino", "torch")
@@ -57,7 +58,9 @@ def load(
 ) -> Runtime:
     """`exported`: where runtimes keep what they make of the encoder's files. Raises UserError where it cannot be loaded
     or made."""
-    return of_name(variant.runtime).load(files, settings, variant.precision, device, exported)
+    return of_name(variant.runtime).load(
+        files, completed(settings, files), variant.precision, device, exported
+    )
 
 
 def of_name(name: str) -> ModuleType:

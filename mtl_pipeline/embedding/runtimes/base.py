@@ -11,7 +11,7 @@ import numpy as np
 from mtl_pipeline.embedding.tokens import Tokenizer
 
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
-"""Row numbers int64 [batch], token ids int64 [batch, tokens], mask bool [batch, tokens]."""
+"""Row numbers int64 [texts], token ids int64 [windows, tokens], mask bool [windows, tokens]."""
 
 
 class Runtime(ABC):
@@ -22,10 +22,12 @@ class Runtime(ABC):
     dimension: int
     tokenizer: Tokenizer
     """Of this encoder."""
+    tokens_at_once: int = 0
+    """Batches are as large as `batch_size` says, or until they have so many tokens, padding included."""
 
     @abstractmethod
     def run(self, batches: Iterable[Batch]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Row numbers and vectors, float32 [batch, dimension], of each batch, in whatever order they are ready."""
+        """Row numbers and vectors, float32 [windows, dimension], of each batch, in their order."""
 
 
 def has_cuda() -> bool:

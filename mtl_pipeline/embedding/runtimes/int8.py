@@ -9,24 +9,26 @@ from pathlib import Path
 
 import numpy as np
 import openvino as ov
-import pyarrow as pa
 
+from mtl_pipeline.embedding.errors import encoder_error
 from mtl_pipeline.embedding.runtimes.openvino import OpenVINORuntime
 from mtl_pipeline.embedding.runtimes.openvino_export import GRAPH, export
 from mtl_pipeline.embedding.runtimes.telemetry import no_telemetry
-from mtl_pipeline.embedding.source import EncoderFiles, encoder_error
+from mtl_pipeline.embedding.source import EncoderFiles, Settings
+from mtl_pipeline.embedding.texts import DistinctTexts
 from mtl_pipeline.embedding.tokens import tokenize
 from mtl_pipeline.publishing import is_published, publish_folder, reading
-from mtl_pipeline.spec import Encoder
 
 TEXTS = 300
 NAMES_ONLY = [GRAPH]
 """Numbers its nodes anew each time. The same weights and scales (encoder.bin) are the same encoder."""
 
 
-def quantise(files: EncoderFiles, settings: Encoder, texts: pa.Array, exported: Path, target: Path) -> None:
+def quantise(
+    files: EncoderFiles, settings: Settings, texts: DistinctTexts, exported: Path, target: Path
+) -> None:
     """Publish the encoder in int8 at `target`, unless it is there: what it was once scaled by stays, so that vectors
-    stay alike. `texts`: strings, of which it takes a sample. Raises UserError as `export` does, and without NNCF."""
+    stay alike. Of `texts` it takes a sample. Raises UserError as `export` does, and without NNCF."""
     if is_published(target):
         return
     try:
@@ -36,9 +38,7 @@ def quantise(files: EncoderFiles, settings: Encoder, texts: pa.Array, exported: 
         raise encoder_error("precision: int8", "needs NNCF: pip install 'mtl_pipeline[int8]'") from error
 
     export(files, settings, exported)
-    random = np.random.default_rng(0)
-    sample = texts.take(pa.array(np.sort(random.permutation(len(texts))[:TEXTS])))
-    tokens = tokenize(OpenVINORuntime(exported, settings, "float32").tokenizer, sample)
+    tokens = tokenize(OpenVINORuntime(exported, settings, "float32").tokenizer, texts.sample(TEXTS))
     batches = [tokens.padded(rows) for rows in tokens.batches(1)]
     with reading(exported) as version, publish_folder(target) as folder:
         with no_telemetry():

@@ -12,10 +12,9 @@ import openvino as ov
 
 from mtl_pipeline.embedding.runtimes.base import Batch, Runtime, has_cuda
 from mtl_pipeline.embedding.runtimes.openvino_export import FACTS, GRAPH, TOKENIZER, export
-from mtl_pipeline.embedding.source import EncoderFiles
+from mtl_pipeline.embedding.source import EncoderFiles, Settings
 from mtl_pipeline.embedding.tokens import Tokenizer
 from mtl_pipeline.publishing import reading
-from mtl_pipeline.spec import Encoder
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
@@ -30,7 +29,7 @@ def precisions(device: str | None) -> list[str]:
 
 
 def load(
-    files: EncoderFiles, settings: Encoder, precision: str, device: str | None, exported: Path
+    files: EncoderFiles, settings: Settings, precision: str, device: str | None, exported: Path
 ) -> OpenVINORuntime:
     """`exported`: where the encoder is, or is to be, published. Raises UserError as `export` does."""
     if precision != "int8":  # which has been made of it already
@@ -47,7 +46,7 @@ class OpenVINORuntime(Runtime):
 
     device = "cpu"
 
-    def __init__(self, exported: Path, settings: Encoder, precision: str) -> None:
+    def __init__(self, exported: Path, settings: Settings, precision: str) -> None:
         """`exported`: the folder of `export`, or of the same encoder in int8. Raises UserError when it is damaged."""
         with reading(exported) as version:
             facts = json.loads((version / FACTS).read_text())

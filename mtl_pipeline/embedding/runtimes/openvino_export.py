@@ -12,18 +12,18 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 
+from mtl_pipeline.embedding.errors import encoder_error, first_line
 from mtl_pipeline.embedding.runtimes.telemetry import no_telemetry
-from mtl_pipeline.embedding.source import EncoderFiles, encoder_error, first_line
+from mtl_pipeline.embedding.source import EncoderFiles, Settings
 from mtl_pipeline.embedding.tokens import Tokenizer
 from mtl_pipeline.publishing import is_published, locked, publish_folder
-from mtl_pipeline.spec import Encoder
 
 GRAPH, TOKENIZER, FACTS = "encoder.xml", "tokenizer.json", "facts.json"
 ALIKE = 1e-3
 """The most by which a number of the exported encoder may differ from PyTorch's, where vectors are about 1 long."""
 
 
-def export(files: EncoderFiles, settings: Encoder, target: Path) -> None:
+def export(files: EncoderFiles, settings: Settings, target: Path) -> None:
     """Publish the encoder at `target`, unless it is there. Users and items, embedded at once, wait for one export.
     Raises UserError where OpenVINO gives other vectors than PyTorch, or cannot follow."""
     with locked(target):
@@ -31,7 +31,7 @@ def export(files: EncoderFiles, settings: Encoder, target: Path) -> None:
             convert(files, settings, target)
 
 
-def convert(files: EncoderFiles, settings: Encoder, target: Path) -> None:
+def convert(files: EncoderFiles, settings: Settings, target: Path) -> None:
     import torch
 
     from mtl_pipeline.embedding.pretrained import load_pretrained

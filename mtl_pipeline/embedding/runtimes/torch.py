@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mtl_pipeline.embedding.pretrained import load_pretrained
 from mtl_pipeline.embedding.runtimes.base import Batch, Runtime
-from mtl_pipeline.embedding.source import EncoderFiles
+from mtl_pipeline.embedding.source import EncoderFiles, Settings
 from mtl_pipeline.embedding.tokens import Tokenizer
 from mtl_pipeline.hardware import has_bfloat16, keep_freed_memory
-from mtl_pipeline.spec import Encoder
 
+TOKENS_ON_GPU = 65_536
+"""At once: 100 MB for each array of 384 numbers a token."""
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -29,7 +32,7 @@ def default_device() -> str:
 
 
 def load(
-    files: EncoderFiles, settings: Encoder, precision: str, device: str | None, exported: Path
+    files: EncoderFiles, settings: Settings, precision: str, device: str | None, exported: Path
 ) -> TorchRuntime:
     """Raises UserError as `load_pretrained` does. (`exported`: what other runtimes need.)"""
     return TorchRuntime(files, settings, precision, device)
@@ -39,17 +42,59 @@ class TorchRuntime(Runtime):
     """In bfloat16 the weights are rounded too; what is pooled is float32."""
 
     def __init__(
-        self, files: EncoderFiles, settings: Encoder, precision: str, device: str | None = None
+        self, files: EncoderFiles, settings: Settings, precision: str, device: str | None = None
     ) -> None:
         """`device`: by default the GPU where there is one. Raises UserError as `load_pretrained` does."""
         keep_freed_memory()
         self.device = device or default_device()
+        self.on_gpu = self.device == "cuda"
+        self.tokens_at_once = TOKENS_ON_GPU if self.on_gpu else 0
         pooled, tokenizer = load_pretrained(files, settings)
-        self.pooled = pooled.to(self.device, getattr(torch, precision))
+        self.pooled = pooled.to(self.device)
+        pooled.model.to(getattr(torch, precision))
         self.dimension, self.tokenizer = pooled.dimension, Tokenizer.of(tokenizer, settings)
 
-    @torch.inference_mode()
     def run(self, batches: Iterable[Batch]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """One batch behind: while a GPU computes one, the next is padded, and the last one's vectors are taken."""
+        computing: deque[tuple[np.ndarray, Tensor, torch.cuda.Event | None]] = deque()
         for rows, token_ids, mask in batches:
-            ids, present = (torch.from_numpy(values).to(self.device) for values in (token_ids, mask))
-            yield rows, self.pooled(ids, present.long()).cpu().numpy()
+            vectors = self.compute(*map(self.moved, (token_ids, mask.astype(np.int64))))
+            computing.append((rows, *self.fetched(vectors)))
+            if len(computing) > 1:
+                yield waited_for(*computing.popleft())
+        yield from (waited_for(*last) for last in computing)
+
+    def moved(self, values: np.ndarray) -> Tensor:
+        tensor = torch.from_numpy(values)
+        return tensor.pin_memory().to(self.device, non_blocking=True) if self.on_gpu else tensor
+
+    def fetched(self, vectors: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
+        """On their way to the CPU; the event says when they are there."""
+        if not self.on_gpu:
+            return vectors, None
+        here = torch.empty_like(vectors, device="cpu", pin_memory=True)
+        here.copy_(vectors, non_blocking=True)
+        there = torch.cuda.Event()
+        there.record()
+        return here, there
+
+    @torch.inference_mode()
+    def compute(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Where memory is too small for a batch, its halves one after the other."""
+        try:
+            return self.pooled(ids, mask)
+        except torch.OutOfMemoryError:
+            if len(ids) == 1:
+                raise
+        if self.on_gpu:
+            torch.cuda.empty_cache()
+        halves = zip(ids.tensor_split(2), mask.tensor_split(2), strict=True)
+        return torch.cat([self.compute(*half) for half in halves])
+
+
+def waited_for(
+    rows: np.ndarray, vectors: Tensor, there: torch.cuda.Event | None
+) -> tuple[np.ndarray, np.ndarray]:
+    if there:
+        there.synchronize()
+    return rows, vectors.numpy()

@@ -1,0 +1,115 @@
+"""Vectors as they are computed: pieces, written now and then, with which a run that comes later goes on.
+
+Either beside the file that is to be written, until it is; or in a store that pipelines share, where they stay. Each
+piece is a file of vectors of its own, with its checksum and a name that nobody else gives; one that is damaged is
+deleted, and what it held computed again. Many pieces are made one while nobody reads them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from mtl_pipeline.embedding.known import KnownVectors
+from mtl_pipeline.errors import UserError
+from mtl_pipeline.publishing import held, remove_unused
+from mtl_pipeline.vectors import VectorsFile, open_vectors, write_groups
+
+SECONDS_BETWEEN = 30.0
+"""Between pieces: at most as much, and a batch, is computed again."""
+MOST_PIECES = 48
+"""Small ones, in a store: a night adds one or a few."""
+LARGE = 1 << 30
+"""Bytes of a piece that is left as it is."""
+
+
+@dataclass
+class Pieces:
+    folder: Path
+    """Of one encoder."""
+    shared: bool
+    vectors: KnownVectors
+    log: Callable[[str], None]
+    kept: np.ndarray = field(init=False)
+    """bool [d]: which of these texts need not be written."""
+    written_at: float = field(init=False, default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.kept = np.zeros_like(self.vectors.known)
+
+    def take_over(self) -> None:
+        """What pieces hold becomes known. What was known before is kept in the store too, where there is one."""
+        before = self.vectors.known.copy()
+        with held(self.folder, fcntl.LOCK_SH):
+            for piece in self.whole(self.folder.glob("*.parquet")):
+                self.kept |= self.vectors.take_over(piece)
+        if found := np.count_nonzero(self.vectors.known & ~before):
+            where = f"the store {self.folder.parent}" if self.shared else "a run that did not finish"
+            self.log(f"Going on with {found:,} texts of {where}")
+        if not self.shared:
+            self.kept |= before
+
+    def whole(self, paths: Iterable[Path]) -> Iterator[VectorsFile]:
+        """Pieces that are not damaged; others are deleted."""
+        for path in sorted(paths):
+            try:
+                with open_vectors(path) as piece:
+                    yield piece
+            except UserError:
+                self.log(f"{path} is damaged: the texts whose vectors it held are embedded anew")
+                path.unlink(missing_ok=True)
+
+    def write_now_and_then(self) -> None:
+        if time.monotonic() - self.written_at >= SECONDS_BETWEEN:
+            self.write()
+
+    def write(self) -> None:
+        """What has become known since the last time."""
+        numbers = np.flatnonzero(self.vectors.known & ~self.kept)
+        if len(numbers):
+            hashes = self.vectors.hashes.take(pa.array(numbers))
+            piece = self.folder / f"{time.time_ns()}-{uuid.uuid4().hex[:8]}.parquet"
+            write_groups(
+                piece,
+                hashes,
+                self.vectors.dimension,
+                lambda rows: self.vectors.of(numbers[rows]),
+                {"encoder_fingerprint": self.folder.name, "encoder": "{}"},
+            )
+        self.kept[numbers] = True
+        self.written_at = time.monotonic()
+
+    def finish(self) -> None:
+        """Once everything is published."""
+        if self.shared:
+            self.write()
+            self.merge()
+        else:
+            shutil.rmtree(self.folder.parent, ignore_errors=True)
+
+    def merge(self) -> None:
+        """Make one of many small ones. Who is killed in between leaves both, which harms nobody."""
+        with held(self.folder, fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
+            pieces = self.folder.glob("*.parquet") if alone else ()
+            small = [path for path in pieces if path.stat().st_size < LARGE]
+            if len(small) <= MOST_PIECES:
+                return
+            hashes = [piece.column("text_hash") for piece in self.whole(small)]
+            distinct = pa.concat_arrays([self.vectors.hashes[:0], *hashes]).unique()
+            scratch, no_text = self.vectors.file.with_name("merged"), self.vectors.hashes[-1:]
+            merged = KnownVectors(scratch, pa.concat_arrays([distinct, no_text]))
+            for piece in self.whole(small):
+                merged.take_over(piece)
+            Pieces(self.folder, self.shared, merged, self.log).write()
+            for path in small:
+                path.unlink(missing_ok=True)
+            for leftover in self.folder.glob(".*"):  # of writers that were killed
+                remove_unused(leftover, self.folder / "none")
