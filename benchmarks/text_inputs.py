@@ -49,6 +49,7 @@ SEEDS, SAMPLES, FEWEST = 3, 1000, 100
 DECLARED = "as declared"
 VARIANTS: dict[str, dict] = {
     DECLARED: {},
+    "16 components": {"text_components": 16},
     "64 components": {"text_components": 64},
     "64 components, whitened": {"text_components": 64, "text_whitened": True},
     "32 components, whitened": {"text_components": 32, "text_whitened": True},
@@ -188,8 +189,8 @@ def headline(resampled: Resampled, task: Task, variant: str) -> str:
     return f"{format_value(float(mean), 4)}{mark}"
 
 
-def table(bench: Bench) -> Iterator[str]:
-    found: dict[str, list[Found]] = {variant: [] for variant in bench.variants}
+def table(bench: Bench, variants: list[str]) -> Iterator[str]:
+    found: dict[str, list[Found]] = {variant: [] for variant in bench.variants if variant in variants}
     for seed in range(SEEDS):
         for variant in found:
             found[variant].append(bench.run(variant, seed))
@@ -215,10 +216,11 @@ def main() -> None:
     )
     parser.add_argument("pipelines", nargs="+")
     parser.add_argument("--rows", type=int)
+    parser.add_argument("--variants", nargs="+", default=[*VARIANTS, *OTHER_ROWS])
     options = parser.parse_args()
     for pipeline in options.pipelines:
         bench = Bench(pipeline, options.rows)
-        print(f"\n## {pipeline}\n", *table(bench), sep="\n", flush=True)
+        print(f"\n## {pipeline}\n", *table(bench, [DECLARED, *options.variants]), sep="\n", flush=True)
 
 
 if __name__ == "__main__":
