@@ -43,6 +43,11 @@ class LinearSettings(SpecModel):
     text_dimension: int | None = Field(default=32, ge=1)
     """Width of the trained projection of the text vectors, and of the products of user and item; null takes the vectors
     as they are, and products of width 32."""
+    text_components: int | None = Field(default=None, ge=1, exclude_if=lambda declared: declared is None)
+    """How many leading principal components of the text vectors the network reads in their place, fitted to the texts
+    of training's users and items; null: the vectors themselves."""
+    text_whitened: bool = Field(default=False, exclude_if=lambda declared: not declared)
+    """Whether these components, by default all, have the same variance."""
     interaction: Interaction = "vectors"
     """What of the user is multiplied with what of the item. vectors: ids and texts. features: the features of `users`
     and `items` too, for tastes that follow from age or country."""

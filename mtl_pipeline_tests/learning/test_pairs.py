@@ -19,7 +19,7 @@ from mtl_pipeline.learning.ranker import members
 from mtl_pipeline.learning.ranker.members import Member
 from mtl_pipeline.learning.ranker.ranker import LabelScale, Ranker
 from mtl_pipeline.learning.recommending import best_per_user
-from mtl_pipeline.learning.representation.representation import NetworkShape
+from mtl_pipeline.learning.representation.representation import FrozenText, NetworkShape
 from mtl_pipeline.learning.representation.sequences import SEQUENCE_ENCODERS
 from mtl_pipeline.learning.representation.sequences.base import SequenceShape
 from mtl_pipeline.spec import Model, PipelineSpec
@@ -50,6 +50,8 @@ MODELS: dict[str, dict[str, Any]] = {
     "without texts": {"texts": []},
     "text of items alone": {"texts": ["items"]},
     "texts as they are": {"text_dimension": None, "hidden": [32, 16], "tower": [8]},
+    "components of texts": {"text_components": 3, "text_whitened": True},
+    "components of texts as they are": {"text_components": 3, "text_dimension": None, "hidden": [32, 16]},
     "no features of both": {"of_both": False, "numeric": {"age": 0.0, "price": 0.2}},
     **{encoder: {"sequence_encoder": encoder} for encoder in SEQUENCE_ENCODERS},
 }
@@ -137,6 +139,10 @@ def ranker(architecture: str, settings: dict[str, Any]) -> tuple[Ranker, Feature
     for name, statistic in network.named_buffers():
         if name.endswith("running_var"):
             statistic.fill_(0.05)  # about that of what such small weights give
+    for text in network.representation.texts.values():
+        assert isinstance(text, FrozenText)
+        if text.components:
+            text.components.fit(text.vectors, torch.arange(3))
     if network.representation.numbers:
         network.representation.numbers.fit(torch.randn(50, len(encoder.numeric_names)))
     tasks = list(spec.tasks)

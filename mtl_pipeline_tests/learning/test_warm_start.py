@@ -154,6 +154,7 @@ MODELS: dict[str, dict] = {
     "mmoe": {},
     "numbers in the product of user and item": {"interaction": "features"},
     "bins": {"numbers": "piecewise"},
+    "components": {"text_components": 6, "text_whitened": True},
     "linear": {"architecture": "linear"},
     "own ids": {"architecture": "stem"},
 }

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from sklearn.decomposition import PCA
 
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.data.encoding import CategoricalField, Rows
+from mtl_pipeline.learning.representation.components import Components
 from mtl_pipeline.spec import PipelineSpec
 
 TEXT_COMPONENTS = 32
@@ -23,7 +23,7 @@ class DesignMatrix:
         self.components = [
             text_components(
                 dataset.text.tables[table].vectors,
-                dataset.encoder.text_row(dataset.trained_on(name), name).unique().sort().to_numpy(),
+                dataset.encoder.text_row(dataset.trained_on(name), name).to_numpy(writable=True),
             )
             for table, name in zip(spec.text_tables, dataset.encoder.text_ids, strict=True)
         ]
@@ -44,7 +44,7 @@ class DesignMatrix:
 
 
 def text_components(vectors: np.ndarray, train_rows: np.ndarray) -> np.ndarray:
-    """float32 [vectors, components]: principal components fitted on the training rows' vectors."""
-    known = vectors[train_rows]
-    analysis = PCA(min(TEXT_COMPONENTS, *known.shape), random_state=0).fit(known)
-    return analysis.transform(vectors).astype(np.float32)
+    """float32 [vectors, components]: the leading ones of those that a network reads which is told to."""
+    components, texts = Components(vectors.shape[1], TEXT_COMPONENTS), torch.from_numpy(vectors)
+    components.fit(texts, torch.from_numpy(train_rows))
+    return components(texts).numpy()

@@ -6,12 +6,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from mtl_pipeline.learning.data.encoding import CategoricalField, Rows, SideFeatures
 from mtl_pipeline.learning.data.streaming import TrainingRows
+from mtl_pipeline.learning.representation.components import Components
 from mtl_pipeline.learning.representation.lookup import look_up
 from mtl_pipeline.learning.representation.numbers import PiecewiseEmbedding
 from mtl_pipeline.learning.representation.parts import Parts
@@ -109,33 +111,45 @@ class CategoricalEmbedding(nn.Module):
 
 
 class FrozenText(nn.Module):
-    """Text vectors as they are."""
+    """Text vectors as they are, or their components."""
 
     vectors: Tensor
 
-    def __init__(self, vectors: Tensor) -> None:
+    def __init__(self, vectors: Tensor, components: Components | None = None) -> None:
         super().__init__()
         self.register_buffer("vectors", vectors, persistent=False)
+        self.components = components
+        self.width = components.width if components else vectors.shape[1]
+        self.reduced: Tensor | None = None
         self.rounded: Tensor | None = None
 
     def forward(self, rows: Tensor) -> Tensor:
         return look_up(rows, self.read())
 
     def read(self) -> Tensor:
-        """[texts, dimension]; in mixed precision rounded once, so that a step has half as much to read."""
+        """[texts, width]; in mixed precision rounded once, so that a step has half as much to read."""
         if not torch.is_autocast_enabled(self.vectors.device.type):
-            return self.vectors
+            return self.exact()
         if self.rounded is None:
-            self.rounded = self.vectors.to(torch.get_autocast_dtype(self.vectors.device.type))
+            self.rounded = self.exact().to(torch.get_autocast_dtype(self.vectors.device.type))
         return self.rounded
+
+    def exact(self) -> Tensor:
+        """float32 [texts, width]; components are computed once, after they are fitted or loaded."""
+        if self.components is None:
+            return self.vectors
+        if self.reduced is None:
+            with torch.inference_mode(False), torch.autocast(self.vectors.device.type, enabled=False):
+                self.reduced = self.components(self.vectors)
+        return self.reduced
 
 
 class TextProjection(FrozenText):
     """A trained projection of frozen text vectors, computed once per vector where that is cheaper."""
 
-    def __init__(self, vectors: Tensor, dimension: int) -> None:
-        super().__init__(vectors)
-        self.project = nn.Linear(vectors.shape[1], dimension)
+    def __init__(self, vectors: Tensor, components: Components | None, dimension: int) -> None:
+        super().__init__(vectors, components)
+        self.project = nn.Linear(self.width, dimension)
         self.kept: Tensor | None = None
         """The projection of all vectors, while the weights do not change: see `Representation.texts_kept`."""
 
@@ -190,8 +204,9 @@ class Representation(nn.Module):
         of_side = {side: [Input(model.id_dimension)] if f"{side}_id" in self.ids else [] for side in SIDES}
         for table, vectors in texts.items():
             side, dimension = table.removesuffix("s"), model.text_dimension
-            self.texts[side] = TextProjection(vectors, dimension) if dimension else FrozenText(vectors)
-            self.text_widths[side] = dimension or vectors.shape[1]
+            frozen = vectors, Components.of(model, vectors.shape[1])
+            text = TextProjection(*frozen, dimension) if dimension else FrozenText(*frozen)
+            self.texts[side], self.text_widths[side] = text, dimension or text.width
             of_side[side].append(Input(self.text_widths[side], learned=dimension is not None))
         user, item = (sum(part.width for part in of_side[side]) for side in SIDES)
         read = shape if model.interaction == "features" else replace(shape, sides={})
@@ -291,9 +306,14 @@ class Representation(nn.Module):
         return torch.cat(parts, 1)
 
     def fit(self, train: TrainingRows) -> None:
-        """Take from the training rows what is not learned by gradients: the bins of numbers, the scale of labels."""
-        if self.numbers or self.sequence:
+        """Take from the training rows what is not learned by gradients: the bins of numbers, the scale of labels, the
+        components of texts."""
+        texts = [cast(FrozenText, text) for text in self.texts.values()]
+        if self.numbers or self.sequence or any(text.components for text in texts):
             sample = train.sample()
+        for column, text in enumerate(texts):
+            if text.components:
+                text.components.fit(text.vectors, sample.text[:, column])
         if self.numbers:
             self.numbers.fit(sample.numeric)
         if self.sequence:
@@ -312,7 +332,7 @@ class Representation(nn.Module):
         texts = [text for text in self.texts.values() if isinstance(text, TextProjection)]
         kept = [text for text in texts if len(text.vectors) <= rows]
         for projection in kept:
-            projection.kept = projection.project(projection.vectors)
+            projection.kept = projection.project(projection.exact())
         try:
             yield
         finally:

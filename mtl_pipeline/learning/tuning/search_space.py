@@ -36,7 +36,7 @@ def with_settings(spec: PipelineSpec, values: dict[str, Any]) -> PipelineSpec:
     """The specification with other values in `model` and `training`."""
     settings = settings_of(spec) | values
     sections = {
-        name: section.model_validate({key: settings[key] for key in section.model_fields})
+        name: section.model_validate({key: settings[key] for key in section.model_fields if key in settings})
         for name, section in (("model", Model), ("training", Training))
     }
     return spec.model_copy(update=sections)
