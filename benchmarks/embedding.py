@@ -78,10 +78,13 @@ def measure(method: str, case: str, texts: list[str], work: Path) -> dict[str, f
     files = find_encoder_files(settings)
     if method in OURS:
         from mtl_pipeline.embedding.runtimes import Variant
+        from mtl_pipeline.embedding.texts import keep_texts
         from mtl_pipeline.embedding.variants import Variants
 
         variant = Variant(*OURS[method])
-        variants = Variants(files, settings, pa.array(texts), work / "encoders", case, "cpu")
+        numbered = pa.record_batch({"id": np.arange(len(texts)), "text": pa.array(texts)})
+        kept = keep_texts([numbered], work / f"{method}.arrow")
+        variants = Variants(files, settings, kept, work / "encoders", case, "cpu")
         variants.fingerprint(variant)
         encoder = variants.load(variant)
 
