@@ -82,9 +82,10 @@ class PipelinePaths:
     def sql(self) -> Path:
         return self.root / "sql" / self.pipeline
 
-    def embeddings(self, table: str) -> Path:
-        """Text vectors of `users` or `items`."""
-        return self.data / "embeddings" / f"{table}.parquet"
+    def embeddings(self, table: str, kind: str = "text") -> Path:
+        """Vectors of the texts, or of the pictures (`image`), of `users` or `items`."""
+        name = table if kind == "text" else f"{table.removesuffix('s')}_{kind}s"
+        return self.data / "embeddings" / f"{name}.parquet"
 
     raw = InData("raw")
     warehouse = InData("warehouse.duckdb")

@@ -34,8 +34,8 @@ class PipelineContext:
 
     @property
     def embeddings(self) -> list[str]:
-        """The assets that hold text vectors."""
-        return [embeddings_name(table) for table in self.spec.text_tables]
+        """The assets that hold vectors of texts and pictures."""
+        return [embeddings_name(*pair) for pair in self.spec.embedded]
 
     def asset(
         self, *, reads: Iterable[str], study: bool = False, trains: bool = False, **declared: Any

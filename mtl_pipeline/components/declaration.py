@@ -135,8 +135,9 @@ def key_columns(spec: PipelineSpec, table: str) -> Iterator[DeclaredColumn]:
 
 def feature_columns(spec: PipelineSpec, table: str) -> Iterator[DeclaredColumn]:
     features = getattr(spec.features, table)
-    if text := getattr(features, "text", None):
-        yield DeclaredColumn(text, f"features.{table}.text", ("features", table, "text"), STRING)
+    for kind in ("text", "image"):
+        if column := getattr(features, kind, None):
+            yield DeclaredColumn(column, f"features.{table}.{kind}", ("features", table, kind), STRING)
     for kind, sort in (("categorical", CATEGORY), ("numeric", NUMBER)):
         for position, name in enumerate(getattr(features, kind)):
             place = ("features", table, kind, position)

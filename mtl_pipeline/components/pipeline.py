@@ -77,7 +77,7 @@ def define_assets(pipeline: PipelineContext) -> dg.Definitions:
         *(raw_file_asset(pipeline, table) for table in spec.tables),
         *(table_asset(pipeline, table) for table in spec.tables),
         rejected_rows_asset(pipeline),
-        *(embedding_asset(pipeline, table) for table in spec.text_tables),
+        *(embedding_asset(pipeline, *pair) for pair in spec.embedded),
         examples_asset(pipeline),
         baselines_asset(pipeline),
         model_asset(pipeline),

@@ -1,5 +1,5 @@
-"""Text → vectors → Parquet, by a frozen pretrained transformer."""
+"""Texts or pictures → vectors → Parquet, by a frozen pretrained transformer."""
 
-from mtl_pipeline.embedding.embed import EmbeddingSummary, embed_texts
+from mtl_pipeline.embedding.embed import EmbeddingSummary, embed_pictures, embed_texts
 
-__all__ = ["EmbeddingSummary", "embed_texts"]
+__all__ = ["EmbeddingSummary", "embed_pictures", "embed_texts"]

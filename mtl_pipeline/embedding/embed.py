@@ -1,7 +1,8 @@
-"""The stage: a table of texts becomes a file of vectors, and no vector is computed twice.
+"""The stage: a table of texts, or of pictures, becomes a file of vectors, and no vector is computed twice.
 
 Each distinct text is embedded once. One that is NULL, empty or only white space is *no text*: its vector is zero,
-which no encoder gives to a real text, so that a model can learn what having no text means.
+which no encoder gives to a real text, so that a model can learn what having no text means. All of this holds of
+pictures too: see `pictures` for what stands for one in place of a text.
 
 The file that is replaced serves as the store: where its encoder has the same fingerprint, vectors are
 taken over by text hash; and so are those of pieces, which a run that was killed has left, or other pipelines
@@ -17,7 +18,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,16 +28,17 @@ import pyarrow as pa
 from mtl_pipeline.embedding.encoder import Progress, TextEncoder
 from mtl_pipeline.embedding.fidelity import Fidelity
 from mtl_pipeline.embedding.known import KnownVectors
+from mtl_pipeline.embedding.pictures import DIGITS, PictureFiles, line_hashes
 from mtl_pipeline.embedding.pieces import Pieces
 from mtl_pipeline.embedding.runtimes import EXACT, Variant
+from mtl_pipeline.embedding.runtimes.base import Prepared
 from mtl_pipeline.embedding.source import EncoderFiles, completed, find_encoder_files
-from mtl_pipeline.embedding.texts import DistinctTexts, keep_texts
-from mtl_pipeline.embedding.tokens import TokenizedTexts
+from mtl_pipeline.embedding.texts import DistinctTexts, keep_texts, text_hashes
 from mtl_pipeline.embedding.variants import Variants
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import project_root
 from mtl_pipeline.publishing import ensure_writable, hidden_folder
-from mtl_pipeline.spec import Encoder
+from mtl_pipeline.spec import Encoder, ImageEncoder, Pretrained
 from mtl_pipeline.vectors import VectorsFile, open_vectors, write_groups
 
 TEXTS_PER_CHUNK = 16_384
@@ -48,7 +50,11 @@ Log = Callable[[str], None]
 class EmbeddingSummary:
     rows: int
     rows_without_text: int
-    """NULL, empty or blank text: a zero vector."""
+    """NULL, empty or blank text, or no picture: a zero vector."""
+    rows_unread: int
+    """With a text of which no token is left, or a picture that cannot be decoded: a zero vector as well."""
+    unread: list[str]
+    """The first few of them."""
     distinct_texts: int
     reused_texts: int
     """Distinct texts whose vectors were taken over from the previous file."""
@@ -65,13 +71,46 @@ class EmbeddingSummary:
     seconds: float
     fingerprint: str
     """SHA-256 of ids and vectors."""
+    rows_missing: int = 0
+    """Of `rows_without_text`, those that name a picture of which there is no file."""
+
+
+def embed_pictures(
+    paths: Iterable[pa.RecordBatch],
+    folder: Path,
+    encoder: ImageEncoder,
+    target: Path,
+    *,
+    device: str | None = None,
+    progress: Progress | None = None,
+    log: Log = print,
+) -> EmbeddingSummary:
+    """Embed the pictures at `paths` (columns `id` and `text`; relative ones start at `folder`) as `embed_texts` does
+    texts. `log` names some that are missing or broken. Raises UserError as well where a path is an address."""
+    files = PictureFiles(folder)
+    summary = embed_texts(
+        files.lines(paths),
+        encoder,
+        target,
+        hashes_of=line_hashes,
+        device=device,
+        progress=progress,
+        log=log,
+    )
+    missing = summary.rows_without_text - files.undeclared
+    broken = [line[DIGITS + 1 :] for line in summary.unread]
+    for count, what, some in ((missing, "missing", files.missing), (summary.rows_unread, "broken", broken)):
+        if count:
+            log(f"{count:,} rows have no picture, since it is {what}: {', '.join(some)}, …")
+    return replace(summary, rows_missing=missing)
 
 
 def embed_texts(
     texts: Iterable[pa.RecordBatch],
-    encoder: Encoder,
+    encoder: Encoder | ImageEncoder,
     target: Path,
     *,
+    hashes_of: Callable[[pa.Array], pa.Array] = text_hashes,
     exported: Path | None = None,
     device: str | None = None,
     progress: Progress | None = None,
@@ -87,7 +126,7 @@ def embed_texts(
     started = time.perf_counter()
     ensure_writable(target)
     with hidden_folder(target) as scratch:
-        distinct = keep_texts(texts, scratch / "texts.arrow")
+        distinct = keep_texts(texts, scratch / "texts.arrow", hashes_of)
         files, folder = find_encoder_files(encoder), exported or target.parent / "encoders"
         variants = Variants(files, encoder, distinct, folder, target.stem, device)
         vectors = KnownVectors(scratch / "vectors", distinct.hashes)
@@ -102,18 +141,32 @@ def embed_texts(
         pieces.take_over()
         reused = int(np.count_nonzero(vectors.known))
         tokens, device = compute(distinct, vectors, pieces, chosen, variants, progress)
+        # What could not be read this time, as a picture that has vanished meanwhile, is nothing until the next.
+        numbers = np.where(np.append(vectors.known, False)[distinct.numbers], distinct.numbers, len(distinct))
+        unread = [numbers[:0]]
+
+        def read(rows: slice) -> tuple[np.ndarray, pa.Array]:
+            found, hashes = vectors.of(numbers[rows])
+            zero = numbers[rows][~found.any(axis=1)]
+            unread.append(zero[zero < len(distinct)])
+            return found, hashes
+
         fingerprint = write_groups(
             target,
             distinct.ids,
             vectors.dimension,
-            lambda rows: vectors.of(distinct.numbers[rows]),
+            read,
             describe(encoder, files, chosen),
             encoder.storage,
         )
         pieces.finish()
+        nothing_in = np.concatenate(unread)
+        first_unread = distinct.take(np.unique(nothing_in)[:3]).to_pylist()
     return EmbeddingSummary(
         rows=len(distinct.ids),
-        rows_without_text=int(np.count_nonzero(distinct.numbers == len(distinct))),
+        rows_without_text=int(np.count_nonzero(numbers == len(distinct))),
+        rows_unread=len(nothing_in),
+        unread=first_unread,
         distinct_texts=len(distinct),
         reused_texts=reused,
         tokens=tokens,
@@ -162,11 +215,11 @@ def stored_vectors(target: Path, log: Log) -> Iterator[VectorsFile | None]:
             if target.is_file():
                 stored = until_the_end.enter_context(open_vectors(target))
         except UserError as error:
-            log(f"No vector is taken over, every text is embedded anew: {error}")
+            log(f"No vector is taken over, all are computed anew: {error}")
         yield stored
 
 
-def pieces_folder(encoder: Encoder, target: Path) -> Path:
+def pieces_folder(encoder: Pretrained, target: Path) -> Path:
     """A relative store starts at the project's root, as the encoder's `folder` does."""
     if encoder.store:
         return project_root() / Path(encoder.store).expanduser()
@@ -189,14 +242,15 @@ def compute(
     vectors.make_room(encoder.runtime.dimension)
     done = read = 0
 
-    def chunks() -> Iterator[tuple[np.ndarray, TokenizedTexts]]:
+    def chunks() -> Iterator[tuple[np.ndarray, Prepared]]:
         # Cut by number, whatever is known, so that a run that goes on makes the same batches of what is left.
         nonlocal read
         for start in range(0, len(distinct), TEXTS_PER_CHUNK):
             numbers = start + np.flatnonzero(~vectors.known[start : start + TEXTS_PER_CHUNK])
-            tokens = encoder.tokenize(distinct.take(numbers))
-            read += len(tokens.token_ids)
-            yield numbers, tokens
+            prepared = encoder.runtime.reader.prepare(distinct.take(numbers))
+            vectors.known[numbers[prepared.lengths == 0]] = True
+            read += int(prepared.lengths.sum())
+            yield numbers, prepared
 
     for numbers, found in encoder.run(chunks()):
         vectors.put(numbers, found)
@@ -207,7 +261,7 @@ def compute(
     return read, encoder.runtime.device
 
 
-def describe(encoder: Encoder, files: EncoderFiles, chosen: Chosen) -> dict[str, str]:
+def describe(encoder: Pretrained, files: EncoderFiles, chosen: Chosen) -> dict[str, str]:
     """The file's metadata: what made these vectors."""
     description = (
         completed(encoder, files).model_dump(exclude_none=True, exclude={"batch_size", "store", "storage"})

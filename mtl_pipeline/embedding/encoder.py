@@ -1,4 +1,4 @@
-"""Texts in, vectors out, whatever computes them."""
+"""Texts or pictures in, vectors out, whatever computes them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from mtl_pipeline.embedding.runtimes import EXACT, Variant, load
-from mtl_pipeline.embedding.runtimes.base import Batch, Runtime
+from mtl_pipeline.embedding.runtimes.base import Batch, Prepared, Runtime
 from mtl_pipeline.embedding.source import EncoderFiles
-from mtl_pipeline.embedding.tokens import TokenizedTexts, tokenize
-from mtl_pipeline.spec import Encoder
+from mtl_pipeline.spec import Encoder, ImageEncoder
 
 Progress = Callable[[int, int], None]
 """Called after each batch with (texts done, texts in all)."""
@@ -28,32 +27,28 @@ class TextEncoder:
 
     def encode(self, texts: pa.Array) -> tuple[np.ndarray, int]:
         """Vectors (float32 [n, dimension], not normalised) of `texts` (strings [n]); their token count."""
-        tokens = self.tokenize(texts)
+        prepared = self.runtime.reader.prepare(texts)
         vectors = np.zeros((len(texts), self.runtime.dimension), dtype=np.float32)
-        for rows, found in self.run([(np.arange(len(texts)), tokens)]):
+        for rows, found in self.run([(np.arange(len(texts)), prepared)]):
             vectors[rows] = found
-        return vectors, len(tokens.token_ids)
+        return vectors, int(prepared.lengths.sum())
 
-    def tokenize(self, texts: pa.Array) -> TokenizedTexts:
-        return tokenize(self.runtime.tokenizer, texts)
-
-    def run(
-        self, chunks: Iterable[tuple[np.ndarray, TokenizedTexts]]
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def run(self, chunks: Iterable[tuple[np.ndarray, Prepared]]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Numbers, int64 [batch], and vectors, float32 [batch, dimension], of numbered texts, batch by batch: within a
         chunk the longest first, and none of a text without a token. A chunk is asked for when it is needed."""
 
-        computing: deque[tuple[TokenizedTexts, np.ndarray]] = deque()
+        computing: deque[tuple[np.ndarray, Prepared, np.ndarray]] = deque()
 
         def batches() -> Iterator[Batch]:
-            for numbers, tokens in chunks:
-                for rows in tokens.batches(self.batch_size, self.runtime.tokens_at_once):
-                    computing.append((tokens, rows))
-                    yield numbers[rows], *tokens.padded(rows)
+            for numbers, prepared in chunks:
+                for rows in prepared.batches(self.batch_size, self.runtime.tokens_at_once):
+                    computing.append((numbers, prepared, rows))
+                    yield numbers[rows], *prepared.padded(rows)
 
-        for numbers, found in self.runtime.run(batches()):
-            tokens, rows = computing.popleft()
-            yield numbers, self.of_texts(tokens.pooled(rows, found), found)
+        for _, found in self.runtime.run(batches()):
+            numbers, prepared, rows = computing.popleft()
+            rows, vectors = prepared.pooled(rows, found)
+            yield numbers[rows], self.of_texts(vectors, found)
 
     def of_texts(self, vectors: np.ndarray, of_windows: np.ndarray) -> np.ndarray:
         """A mean of vectors with a length of 1 is shorter."""
@@ -64,14 +59,14 @@ class TextEncoder:
 
 def load_encoder(
     files: EncoderFiles,
-    settings: Encoder,
+    settings: Encoder | ImageEncoder,
     device: str | None = None,
     variant: Variant = EXACT,
     exported: Path = Path(),
 ) -> TextEncoder:
     """By default on the GPU where there is one. `exported`: see `runtimes.load`.
 
-    Raises UserError when the files are no text encoder that works with these settings, or with this variant.
+    Raises UserError when the files are no encoder that works with these settings, or with this variant.
     """
     return TextEncoder(
         load(files, settings, variant, device, exported), settings.batch_size, settings.normalised

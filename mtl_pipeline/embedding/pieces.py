@@ -53,7 +53,7 @@ class Pieces:
                 self.kept |= self.vectors.take_over(piece)
         if found := np.count_nonzero(self.vectors.known & ~before):
             where = f"the store {self.folder.parent}" if self.shared else "a run that did not finish"
-            self.log(f"Going on with {found:,} texts of {where}")
+            self.log(f"Going on with {found:,} vectors of {where}")
         if not self.shared:
             self.kept |= before
 
@@ -64,7 +64,7 @@ class Pieces:
                 with open_vectors(path) as piece:
                     yield piece
             except UserError:
-                self.log(f"{path} is damaged: the texts whose vectors it held are embedded anew")
+                self.log(f"{path} is damaged: the vectors that it held are computed anew")
                 path.unlink(missing_ok=True)
 
     def write_now_and_then(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -61,25 +63,34 @@ class Pooled(nn.Module):
 def load_pretrained(files: EncoderFiles, settings: Settings) -> tuple[Pooled, PreTrainedTokenizerBase]:
     """In float32 and evaluation mode. Raises UserError when the files are no text encoder that works with these
     settings."""
-    source = files.source
+    tokenizer, model, _ = load_parts(files, AutoTokenizer)
+    model.config.use_cache = False  # for generating text; here it would only take memory
+    refuse_unfit(files, model, tokenizer, settings)
+    return Pooled(model, settings, dense_layers(files)).eval(), tokenizer
+
+
+def load_parts(files: EncoderFiles, reader: Any, **options: Any) -> tuple[Any, PreTrainedModel, bool]:
+    """What `reader` (AutoTokenizer, AutoImageProcessor) makes of the files, the model, and whether its pooler is a
+    trained one. Raises UserError where they cannot be loaded, or weights are missing, which transformers would silently
+    fill at random. Only the pooler may be."""
     disable_progress_bar()  # of reading weights: a thousand updates for a second's work
+    safely: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            files.folder, local_files_only=True, trust_remote_code=False
-        )
+        read = reader.from_pretrained(files.folder, **safely, **options)
         model, loading = AutoModel.from_pretrained(
-            files.folder,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            dtype=torch.float32,
-            output_loading_info=True,
+            files.folder, **safely, use_safetensors=True, dtype=torch.float32, output_loading_info=True
         )
     except Exception as error:  # OSError, ValueError, KeyError, ImportError, SafetensorError, …
-        raise encoder_error(source, f"could not be loaded: {first_line(error)}") from error
-    model.config.use_cache = False  # for generating text; here it would only take memory
-    refuse_unfit(files, model, tokenizer, settings, loading["missing_keys"])
-    return Pooled(model, settings, dense_layers(files)).eval(), tokenizer
+        raise encoder_error(files.source, f"could not be loaded: {first_line(error)}") from error
+    missing = loading["missing_keys"]
+    needed = sorted(name for name in missing if not name.startswith("pooler."))
+    if needed:
+        raise encoder_error(
+            files.source,
+            f"the weights lack {len(needed)} of the model's parameters ({needed[0]}, …), "
+            "which would be random. Fetch or save the model again",
+        )
+    return read, model, not missing
 
 
 def dense_layers(files: EncoderFiles) -> nn.Sequential:
@@ -98,17 +109,8 @@ def refuse_unfit(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     settings: Settings,
-    missing: set[str],
 ) -> None:
-    """`missing`: parameters that transformers silently fills at random. Only the unused pooler may be missing."""
     source = files.source
-    needed = sorted(name for name in missing if not name.startswith("pooler."))
-    if needed:
-        raise encoder_error(
-            source,
-            f"the weights lack {len(needed)} of the model's parameters ({needed[0]}, …), "
-            "which would be random. Fetch or save the model again",
-        )
     layers = model.config.num_hidden_layers + 1
     if beyond := [layer for layer in settings.layers if not -layers <= layer < layers]:
         raise encoder_error(

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from mtl_pipeline.embedding.errors import encoder_error, first_line
 from mtl_pipeline.embedding.sentence_modules import PATTERNS, SentenceModules, read_modules
 from mtl_pipeline.paths import project_root
-from mtl_pipeline.spec import Encoder
+from mtl_pipeline.spec import Encoder, Pretrained
 
 WEIGHTS_FILE = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
@@ -35,6 +35,8 @@ DEFINITION_FILES = (
 """What else decides the vectors: the architecture and the tokenizer."""
 VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 """A tokenizer has one of these. Without any, transformers makes up an empty vocabulary."""
+PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
+"""What pictures are made before they are read: size, colours."""
 RECIPE = 1
 """Raise it when a change in this package gives other vectors for the same files and settings."""
 
@@ -52,18 +54,33 @@ class EncoderFiles:
     """The hub's commit, which tells what a branch or tag meant."""
 
 
-def find_encoder_files(encoder: Encoder) -> EncoderFiles:
+class Wanted(NamedTuple):
+    """Besides weights."""
+
+    definition: tuple[str, ...]
+    one_of: tuple[str, ...]
+    written_by: str
+
+
+WANTED = {
+    "encoder": Wanted(DEFINITION_FILES, VOCABULARY_FILES, "tokenizer"),
+    "image_encoder": Wanted(("config.json", *PROCESSOR_FILES), PROCESSOR_FILES, "image_processor"),
+}
+
+
+def find_encoder_files(encoder: Pretrained) -> EncoderFiles:
     """The files of the encoder, downloaded if it is a hub id that is not in the cache.
 
     Raises UserError when there is no such package, folder or hub id, or no weights in it.
     """
+    wanted = WANTED[encoder.section]
     if encoder.package:
-        return files_in(package_folder(encoder.package), f"package: {encoder.package}")
+        return files_in(package_folder(encoder.package), f"package: {encoder.package}", wanted)
     if encoder.folder:
-        return files_in(local_folder(encoder.folder), f"folder: {encoder.folder}")
+        return files_in(local_folder(encoder.folder), f"folder: {encoder.folder}", wanted)
     assert encoder.hub is not None
     folder = hub_folder(encoder.hub, encoder.revision)
-    return files_in(folder, f"hub: {encoder.hub}", commit=folder.name)
+    return files_in(folder, f"hub: {encoder.hub}", wanted, commit=folder.name)
 
 
 def package_folder(package: str) -> Path:
@@ -103,7 +120,7 @@ def hub_folder(hub_id: str, revision: str | None) -> Path:
     """The hub's snapshot in the local cache. `HF_HUB_OFFLINE=1` uses what the cache holds."""
     from huggingface_hub import snapshot_download
 
-    wanted = [WEIGHTS_FILE, WEIGHTS_INDEX, WEIGHTS_SHARDS, *DEFINITION_FILES, *PATTERNS]
+    wanted = [WEIGHTS_FILE, WEIGHTS_INDEX, WEIGHTS_SHARDS, *DEFINITION_FILES, *PROCESSOR_FILES, *PATTERNS]
     try:
         return Path(snapshot_download(hub_id, revision=revision, allow_patterns=wanted))
     except Exception as error:  # errors of the hub, of HTTP and of its storage share no other base
@@ -115,19 +132,20 @@ def hub_folder(hub_id: str, revision: str | None) -> Path:
         ) from error
 
 
-def files_in(folder: Path, source: str, commit: str | None = None) -> EncoderFiles:
+def files_in(folder: Path, source: str, wanted: Wanted, commit: str | None = None) -> EncoderFiles:
     def matching(patterns: tuple[str, ...]) -> tuple[Path, ...]:
         return tuple(sorted({path for pattern in patterns for path in folder.glob(pattern)}))
 
     if not (folder / "config.json").is_file():
         raise encoder_error(source, f"{folder} holds no config.json. Name a model written by save_pretrained")
-    if not matching(VOCABULARY_FILES):
+    if not matching(wanted.one_of):
         raise encoder_error(
-            source, f"{folder} holds no tokenizer.json. Write it there with tokenizer.save_pretrained"
+            source,
+            f"{folder} holds no {wanted.one_of[0]}. Write it there with {wanted.written_by}.save_pretrained",
         )
     modules = read_modules(folder, source)
     return EncoderFiles(
-        source, folder, weights_in(folder, source), matching(DEFINITION_FILES), modules, commit
+        source, folder, weights_in(folder, source), matching(wanted.definition), modules, commit
     )
 
 
@@ -157,33 +175,39 @@ class Settings(Encoder):
     max_tokens: int
 
 
-def completed(encoder: Encoder, files: EncoderFiles) -> Settings:
+def completed(encoder: Pretrained, files: EncoderFiles) -> Pretrained:
+    """`Settings` of an encoder of texts; one of pictures leaves nothing open."""
+    if not isinstance(encoder, Encoder):
+        return encoder
     said = encoder.model_dump(exclude_none=True)
     own = {name: getattr(files.modules, name) for name in ("pooling", "prompt", "max_tokens", "dimensions")}
     return Settings.model_validate(own | said)
 
 
-def encoder_identity(files: EncoderFiles, encoder: Encoder) -> dict[str, object]:
+def encoder_identity(files: EncoderFiles, encoder: Pretrained) -> dict[str, object]:
     """The content of weights, config and tokenizer, and the settings that matter.
 
     Not in it, because they move a vector by rounding only: device, batch size, and the versions of torch
     and transformers. A library upgrade would otherwise embed everything again. Where a model comes from is
     not in it either: the same files from a package, the hub or a folder are the same encoder.
     """
-    settings = completed(encoder, files)
     dense = [path / name for path in files.modules.dense for name in ("config.json", "model.safetensors")]
     contents = {path.name: file_sha256(path) for path in (*files.weights, *files.definition)}
     identity: dict[str, object] = {
         "files": contents | {f"{path.parent.name}/{path.name}": file_sha256(path) for path in dense},
-        "pooling": settings.pooling,
-        "max_tokens": settings.max_tokens,
         "recipe": RECIPE,
     }
+    settings = completed(encoder, files)
+    return identity | (how_read(settings) if isinstance(settings, Settings) else {})
+
+
+def how_read(settings: Settings) -> dict[str, object]:
     # Only where they say something, so that vectors of earlier releases stay valid.
-    further = {"layers": settings.layers, "prompt": settings.prompt, "dimensions": settings.dimensions}
-    further |= {"normalised": settings.normalised, "long_texts": settings.long_texts}
+    names = ("layers", "prompt", "dimensions", "normalised", "long_texts")
+    further = {name: getattr(settings, name) for name in names}
     usual = ([-1], "", None, False, "cut")
-    return identity | {name: value for name, value in further.items() if value not in usual}
+    said = {name: value for name, value in further.items() if value not in usual}
+    return {"pooling": settings.pooling, "max_tokens": settings.max_tokens} | said
 
 
 def encoder_fingerprint(

@@ -6,7 +6,7 @@ A text that is NULL, empty or only white space is *no text*.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,8 +58,11 @@ class DistinctTexts:
         return self.take(np.sort(chosen))
 
 
-def keep_texts(batches: Iterable[pa.RecordBatch], file: Path) -> DistinctTexts:
-    """Write the texts of `batches` (columns `id` and `text`, in any order) into `file`."""
+def keep_texts(
+    batches: Iterable[pa.RecordBatch], file: Path, hashes_of: Callable[[pa.Array], pa.Array] | None = None
+) -> DistinctTexts:
+    """Write the texts of `batches` (columns `id` and `text`, in any order) into `file`. `hashes_of` (default:
+    `text_hashes`) says which of them are the same."""
     ids, hashes, starts = [], [pa.array([], pa.binary(TEXT_HASH_BYTES))], [0]
     with pa.ipc.new_file(str(file), SCHEMA) as writer:
         for batch in batches:
@@ -70,7 +73,7 @@ def keep_texts(batches: Iterable[pa.RecordBatch], file: Path) -> DistinctTexts:
             )  # a copy: a slice would hold the batch
             blank = pc.equal(pc.utf8_trim_whitespace(text), "")
             present = pc.if_else(blank, pa.scalar(None, pa.large_string()), text)
-            hashes.append(text_hashes(present))
+            hashes.append((hashes_of or text_hashes)(present))
             starts.append(starts[-1] + len(batch))
     all_ids = pa.concat_arrays(ids) if ids else pa.array([], pa.int64())
     by_id = pc.sort_indices(all_ids)

@@ -75,17 +75,17 @@ class TokenizedTexts:
         padded[mask] = np.concatenate(ids)
         return padded, mask
 
-    def pooled(self, rows: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    def pooled(self, rows: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """From vectors of the windows of `rows`, float32 [windows, dimension], to those of the texts, float32 [rows,
-        dimension]: their mean, each window as heavy as it has tokens."""
+        dimension], behind `rows`: their mean, each window as heavy as it has tokens."""
         counts = np.diff(self.windows)[rows]
         if len(vectors) == len(rows):
-            return vectors
+            return rows, vectors
         windows = np.concatenate([np.arange(self.windows[row], self.windows[row + 1]) for row in rows])
         tokens = np.diff(self.starts)[windows].astype(np.float32)
         firsts = np.cumsum(counts) - counts
         sums = np.add.reduceat(vectors * tokens[:, None], firsts, axis=0)
-        return sums / np.add.reduceat(tokens, firsts)[:, None]
+        return rows, sums / np.add.reduceat(tokens, firsts)[:, None]
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,9 @@ class Tokenizer:
             return [[one.ids, *(window.ids for window in one.overflowing[:further])] for one in found]
 
         return cls(read, pad_id)
+
+    def prepare(self, texts: pa.Array) -> TokenizedTexts:
+        return tokenize(self, texts)
 
 
 def overlap(settings: Settings) -> int:

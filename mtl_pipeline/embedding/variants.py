@@ -13,11 +13,17 @@ from pathlib import Path
 from mtl_pipeline.embedding.encoder import TextEncoder, load_encoder
 from mtl_pipeline.embedding.fidelity import TEXTS, Fidelity
 from mtl_pipeline.embedding.runtimes import EXACT, Variant, choose, may_be
-from mtl_pipeline.embedding.source import EncoderFiles, completed, encoder_fingerprint, encoder_identity
+from mtl_pipeline.embedding.source import (
+    EncoderFiles,
+    Settings,
+    completed,
+    encoder_fingerprint,
+    encoder_identity,
+)
 from mtl_pipeline.embedding.texts import DistinctTexts
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.publishing import folder_fingerprint, sweep
-from mtl_pipeline.spec import Encoder
+from mtl_pipeline.spec import Encoder, ImageEncoder
 
 UNUSED_SECONDS = 30 * 24 * 60 * 60
 
@@ -25,7 +31,7 @@ UNUSED_SECONDS = 30 * 24 * 60 * 60
 @dataclass(frozen=True)
 class Variants:
     files: EncoderFiles
-    settings: Encoder
+    settings: Encoder | ImageEncoder
     texts: DistinctTexts
     """Those to embed, of which int8 takes its scales."""
     folder: Path
@@ -50,6 +56,7 @@ class Variants:
 
             target = self.exported(variant)
             settings = completed(self.settings, self.files)
+            assert isinstance(settings, Settings)
             quantise(self.files, settings, self.texts, self.exported(EXACT), target)
             quantised = folder_fingerprint(target, without=NAMES_ONLY)
         return encoder_fingerprint(self.identity, *variant, quantised)

@@ -93,7 +93,7 @@ class Lineage:
         """Where what it makes lies; None of an asset of the user's own."""
         paths, spec = self.pipeline.paths, self.pipeline.spec
         places = dict.fromkeys((*spec.tables, "rejected_rows"), paths.warehouse)
-        places |= {embeddings_name(table): paths.embeddings(table) for table in spec.text_tables}
+        places |= {embeddings_name(*pair): paths.embeddings(*pair) for pair in spec.embedded}
         return places.get(asset) or getattr(paths, "champion_history" if asset == "champion" else asset, None)
 
     def name(self, key: dg.AssetKey) -> str:

@@ -31,7 +31,9 @@ from mtl_pipeline.spec.recommendations import Recommendations
 from mtl_pipeline.spec.sections import (
     Backtest,
     Encoder,
+    ImageEncoder,
     Negatives,
+    Pretrained,
     RawFiles,
     Split,
     Warehouse,

@@ -11,7 +11,7 @@ from typing import Any
 
 from mtl_pipeline.paths import COMMON_SQL, PipelinePaths
 from mtl_pipeline.spec.pipeline import PipelineSpec
-from mtl_pipeline.spec.sections import Backtest, Encoder
+from mtl_pipeline.spec.sections import Backtest, Pretrained
 
 SEEDS_OF_A_STUDY = 5
 """For seed runs made on request where defs.yaml asks for one seed only: one would compare nothing."""
@@ -21,8 +21,8 @@ JOINT_ONLY = ("guard", "hedge", "warm_start")
 """The settings of training that decide nothing about networks for single tasks."""
 
 
-def embeddings_name(table: str) -> str:
-    return f"{table.removesuffix('s')}_embeddings"
+def embeddings_name(table: str, kind: str = "text") -> str:
+    return f"{table.removesuffix('s')}{'' if kind == 'text' else f'_{kind}'}_embeddings"
 
 
 def runs_seeds_nightly(spec: PipelineSpec) -> bool:
@@ -57,7 +57,7 @@ def examples_settings(spec: PipelineSpec) -> dict[str, Any]:
     }
 
 
-def encoder_settings(encoder: Encoder) -> dict[str, Any]:
+def encoder_settings(encoder: Pretrained) -> dict[str, Any]:
     """All but what makes no difference to the file, so that those of earlier releases stay valid."""
     unimportant = {"batch_size", "store", *(["storage"] if encoder.storage == "float32" else [])}
     return encoder.model_dump(exclude=unimportant)

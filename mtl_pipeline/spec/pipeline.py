@@ -72,7 +72,7 @@ class PipelineSpec(Attributes):
                     f"ids lacks {column}, but raw.{table} names a file; set raw.{table} to null", "ids"
                 )
             features = getattr(self.features, table)
-            if table not in self.entities and (features.categorical or features.numeric):
+            if table not in self.entities and (features.categorical or features.numeric or features.image):
                 raise SpecError(
                     f"features.{table} names columns, but raw.{table} names no file", f"features.{table}"
                 )
@@ -134,6 +134,14 @@ class PipelineSpec(Attributes):
                     f"task, '{self.root_task.name}', must be binary",
                     "features.sequence",
                 )
+        return self
+
+    @model_validator(mode="after")
+    def check_images(self) -> PipelineSpec:
+        pictures = [table for table, kind in self.embedded if kind == "image"]
+        if pictures and not self.image_encoder:
+            place = f"features.{pictures[0]}.image"
+            raise SpecError(f"{place} names pictures, which need an encoder: declare image_encoder", place)
         return self
 
     def check_number(self, what: str, label: str, place: str) -> None:
@@ -253,7 +261,7 @@ class PipelineSpec(Attributes):
                 )
 
     def check_candidates(self) -> None:
-        declared, has_text = self.recommendations, "items" in self.text_tables
+        declared, has_text = self.recommendations, ("items", "text") in self.embedded
         stage, diversity = declared.candidates, declared.diversity
         sources = set(stage.sources) if stage else set()
         looks_back = self.timed and KINDS[self.root_task.kind].is_event

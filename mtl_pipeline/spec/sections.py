@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, Self
 from zoneinfo import available_timezones
 
 from pydantic import Field, NaiveDatetime, StringConstraints, model_validator
@@ -164,9 +164,11 @@ class Split(SpecModel):
         return self
 
 
-class Encoder(SpecModel):
-    """The frozen pretrained text encoder. Exactly one source: `package`, `hub` or `folder`."""
+class Pretrained(SpecModel):
+    """What all frozen pretrained encoders share."""
 
+    section: ClassVar[str]
+    """The key that declares it."""
     package: str | None = None
     """An installed Python package with the weights in its `model/` folder."""
     hub: str | None = None
@@ -175,6 +177,27 @@ class Encoder(SpecModel):
     """A local folder written by `save_pretrained`."""
     revision: str | None = None
     """Commit, tag or branch of the hub id; pin a commit for reproducible runs."""
+    store: str | None = None
+    """A folder where vectors stay for all pipelines that name it: what one of them has read is not computed again by
+    another with the same encoder. A relative one starts at the project's root."""
+    storage: Literal["float32", "float16"] = "float32"
+    """Of the vectors in the file: float16 takes half the room, and keeps three digits of each number."""
+
+    @model_validator(mode="after")
+    def name_one_source(self) -> Self:
+        sources = [name for name in ("package", "hub", "folder") if getattr(self, name)]
+        if len(sources) != 1:
+            given = ", ".join(sources) or "none"
+            raise SpecError(f"{self.section}: name exactly one of package, hub, folder (got: {given})")
+        if self.revision and not self.hub:
+            raise SpecError(f"{self.section}: revision goes with hub only", "revision")
+        return self
+
+
+class Encoder(Pretrained):
+    """The frozen pretrained text encoder. Exactly one source: `package`, `hub` or `folder`."""
+
+    section = "encoder"
     pooling: Literal["mean", "cls", "last"] | None = None
     """How a text's token vectors become one: their mean, the first token's, or the last token's, as embeddings of the
     GPT kind are made. By default as the encoder's own modules.json says, or else the mean."""
@@ -204,23 +227,25 @@ class Encoder(SpecModel):
     openvino (`pip install 'mtl_pipeline[int8]'`), and loses more: look at the share of neighbours that stay."""
     batch_size: int = Field(default=32, ge=1)
     """Texts encoded at once; on a GPU more, until they have 65,536 tokens, and fewer where memory is too small."""
-    store: str | None = None
-    """A folder where vectors stay for all pipelines that name it: a text that one of them has is not computed again by
-    another with the same encoder. A relative one starts at the project's root."""
-    storage: Literal["float32", "float16"] = "float32"
-    """Of the vectors in the file: float16 takes half the room, and keeps three digits of each number."""
 
     @model_validator(mode="after")
-    def name_one_source(self) -> Encoder:
-        sources = [name for name in ("package", "hub", "folder") if getattr(self, name)]
-        if len(sources) != 1:
-            given = ", ".join(sources) or "none"
-            raise SpecError(f"encoder: name exactly one of package, hub, folder (got: {given})")
-        if self.revision and not self.hub:
-            raise SpecError("encoder: revision goes with hub only", "revision")
+    def check_precision(self) -> Encoder:
         if self.precision == "int8" and self.runtime == "torch":
             raise SpecError("encoder: precision int8 needs runtime openvino", "precision")
         return self
+
+
+class ImageEncoder(Pretrained):
+    """The frozen pretrained encoder of pictures, such as CLIP, SigLIP or ViT. Exactly one source."""
+
+    section = "image_encoder"
+    runtime: ClassVar[str] = "torch"
+    normalised: ClassVar[bool] = False
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the computation. auto: what the vectors that are there were made in, or else bfloat16, where the hardware has
+    it and the vectors of the pipeline's own pictures stay the same, or else float32."""
+    batch_size: int = Field(default=32, ge=1)
+    """Pictures read at once; fewer where a GPU's memory is too small."""
 
 
 class Backtest(SpecModel):

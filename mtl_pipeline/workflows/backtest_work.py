@@ -106,9 +106,9 @@ def pin_inputs(paths: PipelinePaths, spec: PipelineSpec, folder: Path) -> None:
         for beside in ("label_steps.parquet", "chosen.parquet"):
             if (examples / beside).is_file():
                 keep(examples / beside, folder)
-    for table in spec.text_tables:
-        verify_file(paths.embeddings(table))
-        keep(paths.embeddings(table), folder / "embeddings")
+    for pair in spec.embedded:
+        verify_file(paths.embeddings(*pair))
+        keep(paths.embeddings(*pair), folder / "embeddings")
     if paths.truth.is_file():
         keep(paths.truth, folder)
 

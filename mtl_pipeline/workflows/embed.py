@@ -1,25 +1,28 @@
-"""Text vectors of items or users, by a frozen pretrained encoder."""
+"""Vectors of the texts or pictures of items or users, by a frozen pretrained encoder."""
 
 from __future__ import annotations
 
-from mtl_pipeline.embedding import EmbeddingSummary, embed_texts
+from mtl_pipeline.embedding import EmbeddingSummary, embed_pictures, embed_texts
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.progress import ProgressLog
-from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.spec import ImageEncoder, PipelineSpec
 from mtl_pipeline.warehouse.tables import read_texts
 from mtl_pipeline.workflows.log import Log
 
 
 def embed_table(
-    paths: PipelinePaths, spec: PipelineSpec, table: str, *, log: Log = print, warn: Log = print
+    paths: PipelinePaths,
+    spec: PipelineSpec,
+    table: str,
+    kind: str = "text",
+    *,
+    log: Log = print,
+    warn: Log = print,
 ) -> EmbeddingSummary:
-    """A vector for each row of `table`. Vectors of the last file are taken over, unless it is damaged: `warn` says so.
-    Raises UserError when there is no warehouse yet, or no encoder."""
-    return embed_texts(
-        read_texts(paths, spec, table),
-        spec.encoder_of(table),
-        paths.embeddings(table),
-        exported=paths.encoders,
-        progress=ProgressLog(log, f"{table}: texts embedded"),
-        log=warn,
-    )
+    """A vector for each row of `table`: of its text, or of its picture (`image`). Vectors of the last file are taken
+    over, unless it is damaged: `warn` says so. Raises UserError when there is no warehouse yet, or no encoder."""
+    rows, encoder = read_texts(paths, spec, table, kind), spec.encoder_of(table, kind)
+    target, progress = paths.embeddings(table, kind), ProgressLog(log, f"{table}: {kind}s embedded")
+    if isinstance(encoder, ImageEncoder):
+        return embed_pictures(rows, paths.raw, encoder, target, progress=progress, log=warn)
+    return embed_texts(rows, encoder, target, exported=paths.encoders, progress=progress, log=warn)

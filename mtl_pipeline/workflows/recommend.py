@@ -64,7 +64,7 @@ def first_recommendations(paths: PipelinePaths, spec: PipelineSpec) -> pl.DataFr
     """The first items of the first users, with their texts."""
     best = pl.scan_parquet(paths.recommendations).filter(pl.col("rank") <= ITEMS_SHOWN)
     first = best.sort("user_id", "rank").head(USERS_SHOWN * ITEMS_SHOWN).collect()
-    if "items" not in spec.text_tables:
+    if ("items", "text") not in spec.embedded:
         return first
     texts = read_item_texts(paths, spec, first["item_id"]).rename({"item_text": "item"})
     return first.join(texts, on="item_id", how="left", maintain_order="left")

@@ -54,7 +54,8 @@ def fingerprints(paths: PipelinePaths, spec: PipelineSpec) -> dict[str, str]:
     Raises UserError when there is no model, or there are no baselines, yet."""
     with reading(paths.model) as model, reading(paths.baselines) as baselines:
         trained = {"model": model_fingerprint(model), "baselines": folder_fingerprint(baselines)}
-    vectors = {table: file_fingerprint(paths.embeddings(table)) for table in spec.text_tables}
+    files = [paths.embeddings(*pair) for pair in spec.embedded]
+    vectors = {file.stem: file_fingerprint(file) for file in files}
     return trained | {
         "settings": code_version(settings=training_settings(spec)),
         "text vectors": code_version(settings=vectors),

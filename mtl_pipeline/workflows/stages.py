@@ -40,12 +40,12 @@ def stages_of(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Stage]:
     def table_stage(table: str) -> Stage:
         return Stage(table, lambda log: build_table(paths, spec, table))
 
-    def embedding_stage(table: str) -> Stage:
-        return Stage(embeddings_name(table), lambda log: embed_table(paths, spec, table, log=log, warn=log))
+    def embedding_stage(pair: tuple[str, str]) -> Stage:
+        return Stage(embeddings_name(*pair), lambda log: embed_table(paths, spec, *pair, log=log, warn=log))
 
     yield from map(table_stage, spec.tables)
     yield Stage("rejected_rows", lambda log: build_rejected_rows(paths, spec))
-    yield from map(embedding_stage, spec.text_tables)
+    yield from map(embedding_stage, spec.embedded)
     yield Stage("examples", lambda log: build_examples(paths, spec))
     yield Stage("baselines", lambda log: predict_baselines(paths, spec, target=paths.baselines, log=log))
     yield Stage("model", lambda log: train_model(paths, spec, target=paths.model, log=log))

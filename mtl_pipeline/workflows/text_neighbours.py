@@ -19,7 +19,7 @@ def show_text_vectors(
     Categories are the values of the first categorical feature of items that is declared. `interactions`: see
     `sample_items`. Raises UserError when warehouse or vectors are missing or damaged.
     """
-    if "items" not in spec.text_tables:
+    if ("items", "text") not in spec.embedded:
         return {}
     items, vectors = sample_items(read_vectors(paths.embeddings("items")), interactions)
     if len(items) < 2:

@@ -194,7 +194,7 @@ def test_a_damaged_old_file_is_replaced_and_nothing_of_it_taken_over(
     assert second.reused_texts == 0
     assert second.fingerprint == first.fingerprint
     assert len(lines) == 1
-    assert f"every text is embedded anew: {target} " in lines[0]
+    assert f"all are computed anew: {target} " in lines[0]
 
 
 def test_a_run_without_news_gives_the_same_content_and_loads_no_model(tiny: Encoder, target: Path):
@@ -249,8 +249,8 @@ def test_a_killed_run_is_gone_on_with(tiny: Encoder, target: Path, monkeypatch: 
         other.to_batches(), one_by_one, target, progress=lambda *call: calls.append(call), log=lines.append
     )
     damaged, going_on = lines
-    assert damaged == f"{last} is damaged: the texts whose vectors it held are embedded anew"
-    assert going_on == "Going on with 3 texts of a run that did not finish"
+    assert damaged == f"{last} is damaged: the vectors that it held are computed anew"
+    assert going_on == "Going on with 3 vectors of a run that did not finish"
     assert (summary.reused_texts, calls[-1]) == (3, (3, 3))
     undisturbed = embed_texts(other.to_batches(), one_by_one, target.with_name("other.parquet"))
     assert summary.fingerprint == undisturbed.fingerprint

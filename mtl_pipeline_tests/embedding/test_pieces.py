@@ -68,7 +68,7 @@ def test_a_text_that_another_pipeline_has_is_not_computed_again(tiny: Encoder, t
     lines: list[str] = []
     second = embed(tiny, tmp_path / "two" / "users.parquet", ["ice ice", *TEXTS[:30]], lines)
     assert (first.reused_texts, second.reused_texts) == (0, 30)
-    assert lines == [f"Going on with 30 texts of the store {tmp_path / 'store'}"]
+    assert lines == [f"Going on with 30 vectors of the store {tmp_path / 'store'}"]
     one, two = (read_vectors(tmp_path / name).vectors for name in ("one/items.parquet", "two/users.parquet"))
     np.testing.assert_array_equal(two[1:], one[:30])
     assert embed(tiny, tmp_path / "three" / "items.parquet", ["ice ice"]).reused_texts == 1
@@ -91,7 +91,7 @@ def test_a_damaged_piece_is_replaced(tiny: Encoder, tmp_path: Path):
     flip(piece, piece.stat().st_size * 4)
     lines: list[str] = []
     assert embed(tiny, tmp_path / "two.parquet", lines=lines).reused_texts == 0
-    assert lines == [f"{piece} is damaged: the texts whose vectors it held are embedded anew"]
+    assert lines == [f"{piece} is damaged: the vectors that it held are computed anew"]
     assert embed(tiny, tmp_path / "three.parquet").reused_texts == len(TEXTS)
 
 

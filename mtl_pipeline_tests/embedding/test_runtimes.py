@@ -283,7 +283,7 @@ def test_a_batch_that_memory_is_too_small_for_is_halved(
 ) -> None:
     texts = pa.array(["a", "a cat", "a cat and a dog", "old red hats", "the sea"])
     expected = minilm.encode(texts)[0]
-    pooled, sizes = minilm.runtime.pooled, []
+    pooled, sizes = minilm.runtime.network, []
 
     def with_little_memory(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         sizes.append(len(ids))
@@ -291,7 +291,7 @@ def test_a_batch_that_memory_is_too_small_for_is_halved(
             raise torch.OutOfMemoryError
         return pooled(ids, mask)
 
-    monkeypatch.setattr(minilm.runtime, "pooled", with_little_memory)
+    monkeypatch.setattr(minilm.runtime, "network", with_little_memory)
     assert minilm.encode(texts)[0] == pytest.approx(expected, abs=1e-6)
     assert sizes == [5, 3, 2, 1, 2]
 
@@ -302,6 +302,6 @@ def test_a_text_that_is_too_long_for_memory_is_an_error(
     def with_no_memory(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(minilm.runtime, "pooled", with_no_memory)
+    monkeypatch.setattr(minilm.runtime, "network", with_no_memory)
     with pytest.raises(torch.OutOfMemoryError):
         minilm.encode(pa.array(["a"]))

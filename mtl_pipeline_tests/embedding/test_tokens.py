@@ -53,7 +53,7 @@ def test_sorted_batches_pad_little():
 
 def test_tokens_are_those_of_the_tokenizer_also_over_several_calls(minilm: TextEncoder):
     texts = [f"film {number}" for number in range(TEXTS_PER_CALL + 5)]
-    tokens = tokenize(minilm.runtime.tokenizer, pa.array(texts))
+    tokens = tokenize(minilm.runtime.reader, pa.array(texts))
     last = tokens.token_ids[tokens.starts[-2] : tokens.starts[-1]]
     assert len(tokens.lengths) == len(texts)
     assert decoded(last) == "[CLS] film 4100 [SEP]"
@@ -73,7 +73,7 @@ def test_a_long_text_is_cut_with_its_prompt_and_special_tokens(library: str):
 
 
 def test_no_texts(minilm: TextEncoder):
-    tokens = tokenize(minilm.runtime.tokenizer, pa.array([], pa.string()))
+    tokens = tokenize(minilm.runtime.reader, pa.array([], pa.string()))
     assert list(tokens.batches(32)) == []
 
 
@@ -116,5 +116,5 @@ def test_the_windows_of_a_text_are_in_one_batch():
 
 def test_a_text_is_the_mean_of_its_windows_by_their_tokens():
     vectors = np.array([[1, 0], [0, 1], [0, 2], [5, 5]], dtype=np.float32)
-    pooled = windowed().pooled(np.array([1, 0]), vectors)
+    _, pooled = windowed().pooled(np.array([1, 0]), vectors)
     assert pooled == pytest.approx(np.array([[4 / 9, 6 / 9], [5, 5]]))

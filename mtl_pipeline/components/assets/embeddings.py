@@ -1,4 +1,4 @@
-"""Text vectors of items and users, by a frozen pretrained encoder."""
+"""Vectors of the texts and pictures of items and users, by a frozen pretrained encoder."""
 
 from typing import Any
 
@@ -8,31 +8,38 @@ from mtl_pipeline.components.context import PRIORITY, PipelineContext
 from mtl_pipeline.components.metadata import markdown_table, published
 from mtl_pipeline.spec.assets import code_version, embeddings_name, encoder_settings
 
+NOUNS = {"text": "texts", "image": "pictures"}
 
-def embedding_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinition:
-    paths, spec = pipeline.paths, pipeline.spec
-    encoder, text = spec.encoder_of(table), getattr(spec.features, table).text
+
+def embedding_asset(pipeline: PipelineContext, table: str, kind: str) -> dg.AssetsDefinition:
+    paths, spec, noun = pipeline.paths, pipeline.spec, NOUNS[kind]
+    encoder, column = spec.encoder_of(table, kind), getattr(getattr(spec.features, table), kind)
 
     @pipeline.asset(
-        name=embeddings_name(table),
+        name=embeddings_name(table, kind),
         reads=[table],
         op_tags={PRIORITY: "-1"},
         kinds={"huggingface", "pytorch", "parquet"},
-        description=f"One vector per row of {table}: its `{text}`, read by the frozen encoder "
+        description=f"One vector per row of {table}: its `{column}`, read by the frozen encoder "
         f"`{encoder.package or encoder.hub or encoder.folder}`. "
-        "Texts that the previous file already holds are not embedded again.",
-        code_version=code_version(settings={"encoder": encoder_settings(encoder), "text": text}),
+        f"{noun.capitalize()} that the previous file already holds are not embedded again.",
+        code_version=code_version(settings={"encoder": encoder_settings(encoder), kind: column}),
     )
     def embed(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         from mtl_pipeline.workflows.embed import embed_table
 
-        summary = embed_table(paths, spec, table, log=context.log.info, warn=context.log.warning)
+        summary = embed_table(paths, spec, table, kind, log=context.log.info, warn=context.log.warning)
         metadata = {
             "dagster/row_count": summary.rows,
-            "distinct texts": summary.distinct_texts,
-            "texts taken over": summary.reused_texts,
-            "rows without text": summary.rows_without_text,
-            "tokens read": summary.tokens,
+            f"distinct {noun}": summary.distinct_texts,
+            f"{noun} taken over": summary.reused_texts,
+            f"rows without {noun.removesuffix('s')}": summary.rows_without_text,
+            **(
+                {"tokens read": summary.tokens}
+                if kind == "text"
+                else {"rows with a missing picture": summary.rows_missing}
+                | {"rows with a broken picture": summary.rows_unread}
+            ),
             "dimension": summary.dimension,
             "device": summary.device,
             "runtime": summary.runtime,
@@ -49,10 +56,10 @@ def embedding_asset(pipeline: PipelineContext, table: str) -> dg.AssetsDefinitio
             "seconds": round(summary.seconds, 1),
             "encoder fingerprint": summary.encoder_fingerprint,
         }
-        metadata |= seen(pipeline) if table == "items" else {}
+        metadata |= seen(pipeline) if (table, kind) == ("items", "text") else {}
         new = summary.distinct_texts - summary.reused_texts
-        in_short = f"{summary.distinct_texts:,} texts, {new:,} of them embedded now"
-        return published(summary.fingerprint, paths.embeddings(table), metadata, in_short=in_short)
+        in_short = f"{summary.distinct_texts:,} {noun}, {new:,} of them embedded now"
+        return published(summary.fingerprint, paths.embeddings(table, kind), metadata, in_short=in_short)
 
     return embed
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from mtl_pipeline.embedding.errors import encoder_error, first_line
 from mtl_pipeline.embedding.runtimes.base import Runtime
 from mtl_pipeline.embedding.source import EncoderFiles, completed
-from mtl_pipeline.spec import Encoder
+from mtl_pipeline.spec import Encoder, ImageEncoder
 
 RUNTIMES = ("openvino", "torch")
 """The fastest first. Each is a module here and a package of the same name; what is not installed is not imported."""
@@ -28,7 +28,7 @@ EXACT = Variant("torch", "float32")
 """What others are compared with."""
 
 
-def may_be(variant: Variant, settings: Encoder) -> bool:
+def may_be(variant: Variant, settings: Encoder | ImageEncoder) -> bool:
     """Whether this is what is declared, or what `auto` may stand for, and installed."""
     runtime = settings.runtime in ("auto", variant.runtime)
     precision = settings.precision in ("auto", variant.precision)
@@ -36,7 +36,7 @@ def may_be(variant: Variant, settings: Encoder) -> bool:
     return runtime and precision and by_itself and find_spec(variant.runtime) is not None
 
 
-def choose(settings: Encoder, device: str | None) -> Variant:
+def choose(settings: Encoder | ImageEncoder, device: str | None) -> Variant:
     """What is declared; where that is `auto`, the fastest that is installed, but never int8, which depends on the texts
     that it takes its scales of. Raises UserError where there is none."""
     declared = settings.runtime != "auto"
@@ -54,7 +54,11 @@ def choose(settings: Encoder, device: str | None) -> Variant:
 
 
 def load(
-    files: EncoderFiles, settings: Encoder, variant: Variant, device: str | None, exported: Path
+    files: EncoderFiles,
+    settings: Encoder | ImageEncoder,
+    variant: Variant,
+    device: str | None,
+    exported: Path,
 ) -> Runtime:
     """`exported`: where runtimes keep what they make of the encoder's files. Raises UserError where it cannot be loaded
     or made."""

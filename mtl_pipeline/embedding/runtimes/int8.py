@@ -16,7 +16,6 @@ from mtl_pipeline.embedding.runtimes.openvino_export import GRAPH, export
 from mtl_pipeline.embedding.runtimes.telemetry import no_telemetry
 from mtl_pipeline.embedding.source import EncoderFiles, Settings
 from mtl_pipeline.embedding.texts import DistinctTexts
-from mtl_pipeline.embedding.tokens import tokenize
 from mtl_pipeline.publishing import is_published, publish_folder, reading
 
 TEXTS = 300
@@ -38,7 +37,7 @@ def quantise(
         raise encoder_error("precision: int8", "needs NNCF: pip install 'mtl_pipeline[int8]'") from error
 
     export(files, settings, exported)
-    tokens = tokenize(OpenVINORuntime(exported, settings, "float32").tokenizer, texts.sample(TEXTS))
+    tokens = OpenVINORuntime(exported, settings, "float32").reader.prepare(texts.sample(TEXTS))
     batches = [tokens.padded(rows) for rows in tokens.batches(1)]
     with reading(exported) as version, publish_folder(target) as folder:
         with no_telemetry():

@@ -51,7 +51,7 @@ class OpenVINORuntime(Runtime):
         with reading(exported) as version:
             facts = json.loads((version / FACTS).read_text())
             self.dimension = facts["dimension"]
-            self.tokenizer = Tokenizer.from_file(version / TOKENIZER, settings, facts["pad_id"])
+            self.reader = Tokenizer.from_file(version / TOKENIZER, settings, facts["pad_id"])
             hint = HINTS[precision] if has_bfloat16() else "f32"
             self.graph = ov.Core().compile_model(
                 version / GRAPH, "CPU", {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "THROUGHPUT"}

@@ -1,14 +1,17 @@
-"""The published examples and text vectors, ready to learn from."""
+"""The published examples and vectors of texts and pictures, ready to learn from."""
 
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
 from mtl_pipeline.errors import UserError
@@ -23,13 +26,17 @@ from mtl_pipeline.vectors import Vectors, content_fingerprint, read_vectors
 
 @dataclass(frozen=True)
 class TextVectors:
-    """Vectors of the users and of the items, where they have text, in the order of their ids."""
+    """Vectors of the users and of the items, where they have text or pictures, in the order of their ids."""
 
     tables: dict[str, Vectors]
 
     @classmethod
     def read(cls, paths: PipelinePaths, spec: PipelineSpec) -> TextVectors:
-        return cls({table: read_vectors(paths.embeddings(table)) for table in spec.text_tables})
+        parts = {
+            table: [read_vectors(paths.embeddings(*pair)) for pair in spec.embedded if pair[0] == table]
+            for table in spec.text_tables
+        }
+        return cls({table: reduce(side_by_side, vectors) for table, vectors in parts.items()})
 
     @property
     def ids(self) -> dict[str, pl.Series]:
@@ -52,6 +59,27 @@ class TextVectors:
         return {
             table: content_fingerprint(vectors.ids, vectors.vectors) for table, vectors in self.tables.items()
         }
+
+
+def side_by_side(text: Vectors, pictures: Vectors) -> Vectors:
+    """Both by id, one after the other; zero where one of them has no such row.
+
+    Encoders differ in how long their vectors are, and the longer would drown the others. Those of pictures are made
+    about as long as those of texts: times a power of two, which stays what it is while the catalogue changes little."""
+    ids = pa.concat_arrays([text.ids, pictures.ids]).unique()
+    ids = ids.take(pc.sort_indices(ids))
+    lengths = [np.linalg.norm(part.vectors, axis=1) for part in (text, pictures)]
+    usual = [float(length[length > 0].mean()) if length.any() else 1.0 for length in lengths]
+    factors = 1.0, 2.0 ** round(math.log2(usual[0] / usual[1]))
+    widths = text.vectors.shape[1], pictures.vectors.shape[1]
+    vectors = np.zeros((len(ids), sum(widths)), dtype=np.float32)
+    for part, factor, columns in zip(
+        (text, pictures), factors, np.split(vectors, [widths[0]], axis=1), strict=True
+    ):
+        columns[pc.index_in(part.ids, value_set=ids).to_numpy()] = part.vectors * np.float32(factor)
+    encoders = [part.metadata["encoder_fingerprint"] for part in (text, pictures)]
+    metadata = {"encoder_fingerprint": f"{encoders[0]} + {factors[1]:g} * {encoders[1]}"}
+    return Vectors(ids, vectors, pa.nulls(len(ids), text.text_hashes.type), metadata)
 
 
 IS_TRAIN = pl.col("split") == "train"

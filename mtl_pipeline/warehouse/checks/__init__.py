@@ -26,7 +26,7 @@ def checks_by_asset(paths: PipelinePaths, spec: PipelineSpec) -> dict[str, list[
     checks = {
         **{table: table_checks(spec, table) for table in spec.tables},
         "rejected_rows": rejected_rows_checks(spec),
-        **{embeddings_name(table): embedding_checks(paths, table) for table in spec.text_tables},
+        **{embeddings_name(*pair): embedding_checks(paths, *pair) for pair in spec.embedded},
         "examples": examples_checks(paths, spec),
         "model": model_checks(paths, spec),
         "baselines": baselines_checks(paths, spec),

@@ -24,10 +24,10 @@ pipelines of this project; a count within 30 days, over a log of which nine tent
 1.3."""
 
 
-def embedding_checks(paths: PipelinePaths, table: str) -> Iterator[Check]:
-    """Checks of the text vectors of users or items."""
+def embedding_checks(paths: PipelinePaths, table: str, kind: str) -> Iterator[Check]:
+    """Checks of the vectors of users or items, of their texts or pictures."""
     key = id_column(table)
-    vectors = f"read_parquet({quote_literal(paths.embeddings(table))})"
+    vectors = f"read_parquet({quote_literal(paths.embeddings(table, kind))})"
     yield Check(
         "one_vector_per_row",
         f"Each row of {table} has one vector, and each vector a row.",
@@ -43,12 +43,20 @@ def embedding_checks(paths: PipelinePaths, table: str) -> Iterator[Check]:
     )
     yield Check(
         "vectors_as_exact_ones",
-        "On a sample of the texts, vectors are as near to those of PyTorch in float32 (mean cosine) as their precision "
+        "On a sample, vectors are as near to those of PyTorch in float32 (mean cosine) as their precision "
         "allows: .99999 in float32, .999 in bfloat16, .99 in int8. Where they are not, choose `encoder.precision`.",
         "SELECT (made->>'cosine')::DOUBLE AS cosine, (made->>'wanted')::DOUBLE AS wanted FROM (SELECT "
         "CASE WHEN decode(key) = 'fidelity' THEN decode(value)::JSON END AS made FROM "
-        f"parquet_kv_metadata({quote_literal(paths.embeddings(table))})) WHERE cosine < wanted",
+        f"parquet_kv_metadata({quote_literal(paths.embeddings(table, kind))})) WHERE cosine < wanted",
     )
+    if kind == "image":
+        yield Check(
+            "pictures_present",
+            "Every row has a picture that can be read: one without gets a vector of zeros, which tells the model "
+            "nothing. The asset's log names some that are missing or broken.",
+            f"SELECT id FROM {vectors} WHERE NOT list_bool_or(list_transform(vector, lambda x: x != 0))",
+            blocking=False,
+        )
 
 
 def examples_checks(paths: PipelinePaths, spec: PipelineSpec) -> Iterator[Check]:

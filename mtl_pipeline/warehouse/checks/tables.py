@@ -45,7 +45,7 @@ def table_checks(spec: PipelineSpec, table: str) -> Iterator[Check]:
     )
     if table == "interactions":
         yield from interactions_checks(spec)
-    elif table in spec.text_tables:
+    elif (table, "text") in spec.embedded:
         text = quote_identifier(getattr(spec.features, table).text)
         yield Check(
             "texts_present",

@@ -71,7 +71,7 @@ def read_relations(
         ),
         items=len(items),
         last=sequence.last,
-        vectors=text_components(paths, items) if "items" in spec.text_tables else None,
+        vectors=text_components(paths, items) if ("items", "text") in spec.embedded else None,
     )
 
 
