@@ -261,7 +261,7 @@ def compute(
     return read, encoder.runtime.device
 
 
-def describe(encoder: Pretrained, files: EncoderFiles, chosen: Chosen) -> dict[str, str]:
+def describe(encoder: Encoder | ImageEncoder, files: EncoderFiles, chosen: Chosen) -> dict[str, str]:
     """The file's metadata: what made these vectors."""
     description = (
         completed(encoder, files).model_dump(exclude_none=True, exclude={"batch_size", "store", "storage"})

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, overload
 
 from mtl_pipeline.embedding.errors import encoder_error, first_line
 from mtl_pipeline.embedding.sentence_modules import PATTERNS, SentenceModules, read_modules
 from mtl_pipeline.paths import project_root
-from mtl_pipeline.spec import Encoder, Pretrained
+from mtl_pipeline.spec import Encoder, ImageEncoder, Pretrained
 
 WEIGHTS_FILE = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
@@ -175,16 +175,20 @@ class Settings(Encoder):
     max_tokens: int
 
 
-def completed(encoder: Pretrained, files: EncoderFiles) -> Pretrained:
+@overload
+def completed(encoder: Encoder, files: EncoderFiles) -> Settings: ...
+@overload
+def completed(encoder: ImageEncoder, files: EncoderFiles) -> ImageEncoder: ...
+def completed(encoder: Encoder | ImageEncoder, files: EncoderFiles) -> Settings | ImageEncoder:
     """`Settings` of an encoder of texts; one of pictures leaves nothing open."""
-    if not isinstance(encoder, Encoder):
+    if isinstance(encoder, ImageEncoder):
         return encoder
     said = encoder.model_dump(exclude_none=True)
     own = {name: getattr(files.modules, name) for name in ("pooling", "prompt", "max_tokens", "dimensions")}
     return Settings.model_validate(own | said)
 
 
-def encoder_identity(files: EncoderFiles, encoder: Pretrained) -> dict[str, object]:
+def encoder_identity(files: EncoderFiles, encoder: Encoder | ImageEncoder) -> dict[str, object]:
     """The content of weights, config and tokenizer, and the settings that matter.
 
     Not in it, because they move a vector by rounding only: device, batch size, and the versions of torch

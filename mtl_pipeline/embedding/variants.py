@@ -13,13 +13,7 @@ from pathlib import Path
 from mtl_pipeline.embedding.encoder import TextEncoder, load_encoder
 from mtl_pipeline.embedding.fidelity import TEXTS, Fidelity
 from mtl_pipeline.embedding.runtimes import EXACT, Variant, choose, may_be
-from mtl_pipeline.embedding.source import (
-    EncoderFiles,
-    Settings,
-    completed,
-    encoder_fingerprint,
-    encoder_identity,
-)
+from mtl_pipeline.embedding.source import EncoderFiles, completed, encoder_fingerprint, encoder_identity
 from mtl_pipeline.embedding.texts import DistinctTexts
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.publishing import folder_fingerprint, sweep
@@ -55,8 +49,8 @@ class Variants:
             from mtl_pipeline.embedding.runtimes.int8 import NAMES_ONLY, quantise
 
             target = self.exported(variant)
+            assert isinstance(self.settings, Encoder)
             settings = completed(self.settings, self.files)
-            assert isinstance(settings, Settings)
             quantise(self.files, settings, self.texts, self.exported(EXACT), target)
             quantised = folder_fingerprint(target, without=NAMES_ONLY)
         return encoder_fingerprint(self.identity, *variant, quantised)

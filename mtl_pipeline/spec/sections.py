@@ -172,7 +172,7 @@ class Pretrained(SpecModel):
     package: str | None = None
     """An installed Python package with the weights in its `model/` folder."""
     hub: str | None = None
-    """A Hugging Face hub id such as `bert-base-uncased`."""
+    """A Hugging Face hub id such as `bert-base-uncased`, or of pictures `google/siglip-base-patch16-224`."""
     folder: str | None = None
     """A local folder written by `save_pretrained`."""
     revision: str | None = None

@@ -55,7 +55,7 @@ REFUSALS = [
         "numbers: [age]",
         (
             "defs.yaml:5: features.users.numbers: there is no such key (did you mean numeric?); the k"
-            "eys are: categorical, numeric, text"
+            "eys are: categorical, numeric, text, image"
         ),
     ),
     (
@@ -299,6 +299,24 @@ REFUSALS = [
         "  tasks:\n",
         "  encoder: {package: a, revision: b}\n  tasks:\n",
         "defs.yaml:8: encoder: revision goes with hub only",
+    ),
+    (
+        "  tasks:\n",
+        "  image_encoder: {package: a, folder: b}\n  tasks:\n",
+        "defs.yaml:8: image_encoder: name exactly one of package, hub, folder (got: package, folder)",
+    ),
+    (
+        "numeric: [age]",
+        "image: text",
+        "defs.yaml:5: features.users.image names pictures, which need an encoder: declare image_encoder",
+    ),
+    (
+        "attributes:\n  features:\n    users:\n      numeric: [age]",
+        "attributes:\n  image_encoder: {package: a}\n  features:\n    users:\n      image: photo",
+        (
+            "defs.yaml:6: features.users.image: sql/orders/users.sql delivers no column photo; it deliv"
+            "ers: user_id, age, text"
+        ),
     ),
     (
         "  tasks:\n",

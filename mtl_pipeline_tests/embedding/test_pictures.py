@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -33,14 +34,24 @@ from mtl_pipeline.errors import UserError
 from mtl_pipeline.spec import ImageEncoder
 from mtl_pipeline.vectors import read_vectors
 
-VISION = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+VISION: dict[str, Any] = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+}
 VISION |= {"image_size": 32, "patch_size": 8}
-WORDS = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+WORDS: dict[str, Any] = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+}
 WORDS |= {"vocab_size": 50, "max_position_embeddings": 16, "bos_token_id": 1, "eos_token_id": 2}
 CROPPED = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
 STRETCHED = ViTImageProcessorPil(size={"height": 32, "width": 32})
 
-MODELS: dict[str, tuple[Callable[[], PreTrainedModel], object, int]] = {
+MODELS: dict[str, tuple[Callable[[], PreTrainedModel], Any, int]] = {
     "clip": (
         lambda: CLIPModel(CLIPConfig(text_config=WORDS, vision_config=VISION, projection_dim=12)),
         CROPPED,
@@ -58,7 +69,7 @@ def saved(folder: Path, name: str = "clip") -> ImageEncoder:
     model, processor, _ = MODELS[name]
     torch.manual_seed(0)
     model().save_pretrained(folder)
-    processor.save_pretrained(folder)  # type: ignore[attr-defined]
+    processor.save_pretrained(folder)
     return ImageEncoder(folder=str(folder), precision="float32")
 
 
@@ -94,8 +105,8 @@ def test_vectors_are_those_that_transformers_gives(name: str, raw: Path):
     summary, vectors = embed(raw, encoder, ["0.png", "1.png", "2.png"])
     assert (summary.dimension, summary.runtime, summary.precision) == (MODELS[name][2], "torch", "float32")
 
-    processor = AutoImageProcessor.from_pretrained(encoder.folder, backend="pil")
-    model = AutoModel.from_pretrained(encoder.folder).eval()
+    processor = AutoImageProcessor.from_pretrained(str(encoder.folder), backend="pil")
+    model = AutoModel.from_pretrained(str(encoder.folder)).eval()
     inputs = processor(images=[Image.open(raw / f"{n}.png") for n in range(3)], return_tensors="pt")
     with torch.inference_mode():
         if name in ("clip", "siglip"):
@@ -212,7 +223,7 @@ def test_a_store_is_shared_and_a_processor_is_part_of_the_encoder(raw: Path):
     brighter = CLIPImageProcessorPil(
         size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}, image_mean=[0.1, 0.1, 0.1]
     )
-    brighter.save_pretrained(encoder.folder)
+    brighter.save_pretrained(str(encoder.folder))
     assert embed(raw, encoder, ["1.png", "2.png"])[0].reused_texts == 0
 
 
@@ -228,6 +239,8 @@ def test_folders_that_hold_no_encoder_of_pictures_are_refused(raw: Path, tiny_be
     with pytest.raises(UserError, match="it makes no vector of a picture"):
         embed(raw, ImageEncoder(folder=str(tiny_bert)), ["0.png"])
     uneven = saved(raw.parent / "uneven")
-    CLIPImageProcessorPil(size={"shortest_edge": 32}, do_center_crop=False).save_pretrained(uneven.folder)
+    CLIPImageProcessorPil(size={"shortest_edge": 32}, do_center_crop=False).save_pretrained(
+        str(uneven.folder)
+    )
     with pytest.raises(UserError, match="pictures of different sizes"):
         embed(raw, uneven, ["0.png"])

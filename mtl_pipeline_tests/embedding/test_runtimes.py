@@ -18,6 +18,7 @@ from mtl_pipeline.embedding.encoder import TextEncoder, load_encoder
 from mtl_pipeline.embedding.fidelity import LEAST_COSINE, Fidelity
 from mtl_pipeline.embedding.runtimes import Variant, of_name
 from mtl_pipeline.embedding.runtimes.telemetry import no_telemetry
+from mtl_pipeline.embedding.runtimes.torch import TorchRuntime
 from mtl_pipeline.embedding.source import find_encoder_files
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.spec import Encoder
@@ -283,13 +284,14 @@ def test_a_batch_that_memory_is_too_small_for_is_halved(
 ) -> None:
     texts = pa.array(["a", "a cat", "a cat and a dog", "old red hats", "the sea"])
     expected = minilm.encode(texts)[0]
-    pooled, sizes = minilm.runtime.network, []
+    assert isinstance(minilm.runtime, TorchRuntime)
+    network, sizes = minilm.runtime.network, []
 
     def with_little_memory(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         sizes.append(len(ids))
         if len(ids) > 2:
             raise torch.OutOfMemoryError
-        return pooled(ids, mask)
+        return network(ids, mask)
 
     monkeypatch.setattr(minilm.runtime, "network", with_little_memory)
     assert minilm.encode(texts)[0] == pytest.approx(expected, abs=1e-6)

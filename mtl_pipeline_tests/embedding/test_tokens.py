@@ -51,9 +51,14 @@ def test_sorted_batches_pad_little():
     assert area < 1.02 * lengths.sum()
 
 
+def tokenizer_of(encoder: TextEncoder) -> Tokenizer:
+    assert isinstance(encoder.runtime.reader, Tokenizer)
+    return encoder.runtime.reader
+
+
 def test_tokens_are_those_of_the_tokenizer_also_over_several_calls(minilm: TextEncoder):
     texts = [f"film {number}" for number in range(TEXTS_PER_CALL + 5)]
-    tokens = tokenize(minilm.runtime.reader, pa.array(texts))
+    tokens = tokenize(tokenizer_of(minilm), pa.array(texts))
     last = tokens.token_ids[tokens.starts[-2] : tokens.starts[-1]]
     assert len(tokens.lengths) == len(texts)
     assert decoded(last) == "[CLS] film 4100 [SEP]"
@@ -73,7 +78,7 @@ def test_a_long_text_is_cut_with_its_prompt_and_special_tokens(library: str):
 
 
 def test_no_texts(minilm: TextEncoder):
-    tokens = tokenize(minilm.runtime.reader, pa.array([], pa.string()))
+    tokens = tokenize(tokenizer_of(minilm), pa.array([], pa.string()))
     assert list(tokens.batches(32)) == []
 
 

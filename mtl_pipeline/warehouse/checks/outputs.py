@@ -24,7 +24,7 @@ pipelines of this project; a count within 30 days, over a log of which nine tent
 1.3."""
 
 
-def embedding_checks(paths: PipelinePaths, table: str, kind: str) -> Iterator[Check]:
+def embedding_checks(paths: PipelinePaths, table: str, kind: str = "text") -> Iterator[Check]:
     """Checks of the vectors of users or items, of their texts or pictures."""
     key = id_column(table)
     vectors = f"read_parquet({quote_literal(paths.embeddings(table, kind))})"
