@@ -88,20 +88,15 @@ def embed_pictures(
     """Embed the pictures at `paths` (columns `id` and `text`; relative ones start at `folder`) as `embed_texts` does
     texts. `log` names some that are missing or broken. Raises UserError as well where a path is an address."""
     files = PictureFiles(folder)
+    lines = files.lines(paths)
     summary = embed_texts(
-        files.lines(paths),
-        encoder,
-        target,
-        hashes_of=line_hashes,
-        device=device,
-        progress=progress,
-        log=log,
+        lines, encoder, target, hashes_of=line_hashes, device=device, progress=progress, log=log
     )
     missing = summary.rows_without_text - files.undeclared
     broken = [line[DIGITS + 1 :] for line in summary.unread]
     for count, what, some in ((missing, "missing", files.missing), (summary.rows_unread, "broken", broken)):
         if count:
-            log(f"{count:,} rows have no picture, since it is {what}: {', '.join(some)}, …")
+            log(f"{count:,} rows have a picture that is {what}: {', '.join(some) or 'since just now'}")
     return replace(summary, rows_missing=missing)
 
 

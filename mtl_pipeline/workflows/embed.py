@@ -24,5 +24,6 @@ def embed_table(
     rows, encoder = read_texts(paths, spec, table, kind), spec.encoder_of(table, kind)
     target, progress = paths.embeddings(table, kind), ProgressLog(log, f"{table}: {kind}s embedded")
     if isinstance(encoder, ImageEncoder):
-        return embed_pictures(rows, paths.raw, encoder, target, progress=progress, log=warn)
+        # All paths at once: to read the files may take hours, and an open warehouse would keep tables from being built.
+        return embed_pictures(list(rows), paths.raw, encoder, target, progress=progress, log=warn)
     return embed_texts(rows, encoder, target, exported=paths.encoders, progress=progress, log=warn)

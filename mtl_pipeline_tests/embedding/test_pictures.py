@@ -166,9 +166,9 @@ def test_what_cannot_be_read_is_a_row_without_a_picture_and_counted(
         assert (summary.rows_unread, summary.rows_missing, summary.rows_without_text) == (6, 5, 8)
         assert summary.device == ("cpu", "none")[night], "what is broken is not tried again"
         assert lines[0].startswith(
-            "5 rows have no picture, since it is missing: nowhere.png, folder.png, /dev/zero"
+            "5 rows have a picture that is missing: nowhere.png, folder.png, /dev/zero"
         )
-        assert lines[1].startswith(f"6 rows have no picture, since it is broken: {raw / 'truncated.png'}, ")
+        assert lines[1].startswith(f"6 rows have a picture that is broken: {raw / 'truncated.png'}, ")
 
 
 def test_a_file_that_changes_while_it_is_read_has_no_vector_until_the_next_run(

@@ -61,8 +61,8 @@ def test_a_pipeline_with_pictures_trains_and_recommends(tiny_pipeline: TinyPipel
     for name, stage in stages.items():
         if name not in LEFT_OUT:
             run_stage(stage, paths, checks.get(name, []), lines.append)
-    assert any("1 rows have no picture, since it is missing: pictures/1.png" in line for line in lines)
-    assert any("1 rows have no picture, since it is broken" in line for line in lines)
+    assert any("1 rows have a picture that is missing: pictures/1.png" in line for line in lines)
+    assert any("1 rows have a picture that is broken" in line for line in lines)
     assert any("beware, pictures_present: 2 offences" in line for line in lines)
 
     found = TextVectors.read(paths, spec)
