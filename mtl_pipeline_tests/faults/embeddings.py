@@ -72,8 +72,9 @@ def kill_embedding(root: Path, kills: int, seed: int, *, damages: bool = False) 
         if landed >= kills:
             break
         before = file_fingerprint(target)
-        while run(root, pooling, store, together, seconds * rng.uniform(0.1, 1.0)):
+        while run(root, pooling, store, together, seconds * rng.uniform(0.4, 1.0)):
             landed += 1
+            seconds *= 1.1  # else other work that slows it down would put every kill before the first piece
             found = sorted(root.rglob("*/[!.]*-*.parquet"))
             went_on += bool(found)
             if damages and found:
@@ -82,11 +83,13 @@ def kill_embedding(root: Path, kills: int, seed: int, *, damages: bool = False) 
                 damaged += 1
             if file_fingerprint(target) not in (before, whole[pooling]):
                 faults.append(f"kill {landed}: the file is neither that which was there nor the new one")
+        seconds /= 1.2
         if file_fingerprint(target) != whole[pooling]:
             faults.append(f"after {landed} kills the embedding ends with other vectors")
         if store:
             shutil.rmtree(store, ignore_errors=True)
     left = sorted(path.name for path in target.parent.iterdir())
     faults += [f"left over: {', '.join(left)}"] if left != [target.name] else []
-    faults += [] if went_on else ["no kill came after a piece, so nothing was tried"]
-    return faults if damaged or not damages else [*faults, "nothing was damaged"]
+    if kills > 9 and not (damaged if damages else went_on):
+        faults.append("no kill came after a piece, so nothing was tried")
+    return faults
