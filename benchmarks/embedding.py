@@ -77,8 +77,8 @@ def measure(method: str, case: str, texts: list[str], work: Path) -> dict[str, f
     settings = Encoder.model_validate({**source, "max_tokens": most})
     files = find_encoder_files(settings)
     if method in OURS:
+        from mtl_pipeline.embedding.inputs.texts import keep_texts
         from mtl_pipeline.embedding.runtimes import Variant
-        from mtl_pipeline.embedding.texts import keep_texts
         from mtl_pipeline.embedding.variants import Variants
 
         variant = Variant(*OURS[method])
@@ -169,8 +169,8 @@ def main() -> None:
 def report(case: str, options: argparse.Namespace, count: int, work: Path) -> None:
     import pyarrow as pa
 
+    from mtl_pipeline.embedding.inputs.tokens import Tokenizer, tokenize
     from mtl_pipeline.embedding.source import Settings, package_folder
-    from mtl_pipeline.embedding.tokens import Tokenizer, tokenize
 
     def one(method: str) -> dict[str, float]:
         started = time.perf_counter()

@@ -27,13 +27,13 @@ import pyarrow as pa
 
 from mtl_pipeline.embedding.encoder import Progress, TextEncoder
 from mtl_pipeline.embedding.fidelity import Fidelity
-from mtl_pipeline.embedding.known import KnownVectors
-from mtl_pipeline.embedding.pictures import DIGITS, PictureFiles, line_hashes
-from mtl_pipeline.embedding.pieces import Pieces
+from mtl_pipeline.embedding.inputs.pictures import DIGITS, PictureFiles, line_hashes
+from mtl_pipeline.embedding.inputs.texts import DistinctTexts, keep_texts, text_hashes
 from mtl_pipeline.embedding.runtimes import EXACT, Variant
 from mtl_pipeline.embedding.runtimes.base import Prepared
 from mtl_pipeline.embedding.source import EncoderFiles, completed, find_encoder_files
-from mtl_pipeline.embedding.texts import DistinctTexts, keep_texts, text_hashes
+from mtl_pipeline.embedding.store.known import KnownVectors
+from mtl_pipeline.embedding.store.pieces import Pieces
 from mtl_pipeline.embedding.variants import Variants
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.paths import project_root

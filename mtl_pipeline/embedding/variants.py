@@ -12,9 +12,9 @@ from pathlib import Path
 
 from mtl_pipeline.embedding.encoder import TextEncoder, load_encoder
 from mtl_pipeline.embedding.fidelity import TEXTS, Fidelity
+from mtl_pipeline.embedding.inputs.texts import DistinctTexts
 from mtl_pipeline.embedding.runtimes import EXACT, Variant, choose, may_be
 from mtl_pipeline.embedding.source import EncoderFiles, completed, encoder_fingerprint, encoder_identity
-from mtl_pipeline.embedding.texts import DistinctTexts
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.publishing import folder_fingerprint, sweep
 from mtl_pipeline.spec import Encoder, ImageEncoder

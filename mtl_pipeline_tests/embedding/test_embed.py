@@ -13,8 +13,9 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from mtl_pipeline.embedding import EmbeddingSummary, embed_texts, pieces
+from mtl_pipeline.embedding import EmbeddingSummary, embed_texts
 from mtl_pipeline.embedding.encoder import TextEncoder
+from mtl_pipeline.embedding.store import pieces
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.spec import Encoder
 from mtl_pipeline.vectors import read_vectors

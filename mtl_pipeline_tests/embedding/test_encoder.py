@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
 from mtl_pipeline.embedding.encoder import TextEncoder, load_encoder
-from mtl_pipeline.embedding.pretrained import cls, last, load_pretrained, mean
+from mtl_pipeline.embedding.pretrained.language import cls, last, load_pretrained, mean
 from mtl_pipeline.embedding.source import completed, find_encoder_files
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.spec import Encoder

@@ -29,7 +29,8 @@ from transformers import (
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
 
-from mtl_pipeline.embedding import EmbeddingSummary, embed_pictures, pictures
+from mtl_pipeline.embedding import EmbeddingSummary, embed_pictures
+from mtl_pipeline.embedding.inputs import pictures
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.spec import ImageEncoder
 from mtl_pipeline.vectors import read_vectors

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mtl_pipeline.embedding import EmbeddingSummary, embed_texts, pieces
+from mtl_pipeline.embedding import EmbeddingSummary, embed_texts
+from mtl_pipeline.embedding.store import pieces
 from mtl_pipeline.spec import Encoder
 from mtl_pipeline.vectors import read_vectors
 from mtl_pipeline_tests.embedding.conftest import WORDS

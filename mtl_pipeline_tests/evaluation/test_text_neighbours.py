@@ -7,7 +7,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from mtl_pipeline.embedding.texts import text_hash
+from mtl_pipeline.embedding.inputs.texts import text_hash
 from mtl_pipeline.evaluation.report.context import ReportContext
 from mtl_pipeline.evaluation.report.evaluation import evaluation_report
 from mtl_pipeline.evaluation.report.html import to_html

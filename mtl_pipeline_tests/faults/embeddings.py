@@ -11,7 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 import torch
 
-from mtl_pipeline.embedding import embed_texts, pieces
+from mtl_pipeline.embedding import embed_texts
+from mtl_pipeline.embedding.store import pieces
 from mtl_pipeline.spec import Encoder
 from mtl_pipeline.vectors import file_fingerprint
 from mtl_pipeline_tests.faults.flips import flip

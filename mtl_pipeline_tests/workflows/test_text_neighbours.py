@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from mtl_pipeline.embedding.texts import keep_texts
+from mtl_pipeline.embedding.inputs.texts import keep_texts
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.vectors import write_vectors

@@ -11,11 +11,11 @@ import numpy as np
 import openvino as ov
 
 from mtl_pipeline.embedding.errors import encoder_error
+from mtl_pipeline.embedding.inputs.texts import DistinctTexts
 from mtl_pipeline.embedding.runtimes.openvino import OpenVINORuntime
 from mtl_pipeline.embedding.runtimes.openvino_export import GRAPH, export
 from mtl_pipeline.embedding.runtimes.telemetry import no_telemetry
 from mtl_pipeline.embedding.source import EncoderFiles, Settings
-from mtl_pipeline.embedding.texts import DistinctTexts
 from mtl_pipeline.publishing import is_published, publish_folder, reading
 
 TEXTS = 300

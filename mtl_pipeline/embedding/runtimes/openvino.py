@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 
+from mtl_pipeline.embedding.inputs.tokens import Tokenizer
 from mtl_pipeline.embedding.runtimes.base import Batch, Runtime, has_cuda
 from mtl_pipeline.embedding.runtimes.openvino_export import FACTS, GRAPH, TOKENIZER, export
 from mtl_pipeline.embedding.source import EncoderFiles, Settings
-from mtl_pipeline.embedding.tokens import Tokenizer
 from mtl_pipeline.publishing import reading
 
 PRECISIONS = ("float32", "bfloat16", "int8")

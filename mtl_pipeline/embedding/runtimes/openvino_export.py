@@ -13,9 +13,9 @@ import numpy as np
 import openvino as ov
 
 from mtl_pipeline.embedding.errors import encoder_error, first_line
+from mtl_pipeline.embedding.inputs.tokens import Tokenizer
 from mtl_pipeline.embedding.runtimes.telemetry import no_telemetry
 from mtl_pipeline.embedding.source import EncoderFiles, Settings
-from mtl_pipeline.embedding.tokens import Tokenizer
 from mtl_pipeline.publishing import is_published, locked, publish_folder
 
 GRAPH, TOKENIZER, FACTS = "encoder.xml", "tokenizer.json", "facts.json"
@@ -34,7 +34,7 @@ def export(files: EncoderFiles, settings: Settings, target: Path) -> None:
 def convert(files: EncoderFiles, settings: Settings, target: Path) -> None:
     import torch
 
-    from mtl_pipeline.embedding.pretrained import load_pretrained
+    from mtl_pipeline.embedding.pretrained.language import load_pretrained
 
     pooled, tokenizer = load_pretrained(files, settings)
     backend = getattr(tokenizer, "backend_tokenizer", None)

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mtl_pipeline.embedding.pretrained import Pooled, load_pretrained
+from mtl_pipeline.embedding.inputs.tokens import Tokenizer
+from mtl_pipeline.embedding.pretrained.language import Pooled, load_pretrained
+from mtl_pipeline.embedding.pretrained.vision import Vision, load_vision
 from mtl_pipeline.embedding.runtimes.base import Batch, Reader, Runtime
 from mtl_pipeline.embedding.source import EncoderFiles, Settings
-from mtl_pipeline.embedding.tokens import Tokenizer
-from mtl_pipeline.embedding.vision import Vision, load_vision
 from mtl_pipeline.hardware import has_bfloat16, keep_freed_memory
 
 TOKENS_ON_GPU = 65_536

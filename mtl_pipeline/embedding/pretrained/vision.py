@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from transformers import AutoImageProcessor, PreTrainedModel
 
 from mtl_pipeline.embedding.errors import encoder_error, first_line
-from mtl_pipeline.embedding.pictures import PictureReader, process_with
-from mtl_pipeline.embedding.pretrained import load_parts
+from mtl_pipeline.embedding.inputs.pictures import PictureReader, process_with
+from mtl_pipeline.embedding.pretrained.language import load_parts
 from mtl_pipeline.embedding.source import EncoderFiles
 from mtl_pipeline.spec import ImageEncoder
 

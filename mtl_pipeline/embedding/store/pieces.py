@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from mtl_pipeline.embedding.known import KnownVectors
+from mtl_pipeline.embedding.store.known import KnownVectors
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.publishing import held, remove_unused
 from mtl_pipeline.vectors import VectorsFile, open_vectors, write_groups
