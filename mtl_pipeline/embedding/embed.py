@@ -21,6 +21,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -136,32 +137,11 @@ def embed_texts(
         pieces.take_over()
         reused = int(np.count_nonzero(vectors.known))
         tokens, device = compute(distinct, vectors, pieces, chosen, variants, progress)
-        # What could not be read this time, as a picture that has vanished meanwhile, is nothing until the next.
-        numbers = np.where(np.append(vectors.known, False)[distinct.numbers], distinct.numbers, len(distinct))
-        unread = [numbers[:0]]
-
-        def read(rows: slice) -> tuple[np.ndarray, pa.Array]:
-            found, hashes = vectors.of(numbers[rows])
-            zero = numbers[rows][~found.any(axis=1)]
-            unread.append(zero[zero < len(distinct)])
-            return found, hashes
-
-        fingerprint = write_groups(
-            target,
-            distinct.ids,
-            vectors.dimension,
-            read,
-            describe(encoder, files, chosen),
-            encoder.storage,
-        )
+        written = write(target, distinct, vectors, describe(encoder, files, chosen), encoder.storage)
         pieces.finish()
-        nothing_in = np.concatenate(unread)
-        first_unread = distinct.take(np.unique(nothing_in)[:3]).to_pylist()
     return EmbeddingSummary(
         rows=len(distinct.ids),
-        rows_without_text=int(np.count_nonzero(numbers == len(distinct))),
-        rows_unread=len(nothing_in),
-        unread=first_unread,
+        **written._asdict(),
         distinct_texts=len(distinct),
         reused_texts=reused,
         tokens=tokens,
@@ -172,8 +152,36 @@ def embed_texts(
         precision=chosen.variant.precision,
         fidelity=chosen.fidelity,
         seconds=time.perf_counter() - started,
-        fingerprint=fingerprint,
     )
+
+
+class Written(NamedTuple):
+    """As in the summary."""
+
+    fingerprint: str
+    rows_without_text: int
+    rows_unread: int
+    unread: list[str]
+
+
+def write(
+    target: Path, distinct: DistinctTexts, vectors: KnownVectors, metadata: dict[str, str], storage: str
+) -> Written:
+    """Publish the vectors of all rows."""
+    # What could not be read this time, as a picture that has vanished meanwhile, is nothing until the next.
+    numbers = np.where(np.append(vectors.known, False)[distinct.numbers], distinct.numbers, len(distinct))
+    unread = [numbers[:0]]
+
+    def read(rows: slice) -> tuple[np.ndarray, pa.Array]:
+        found, hashes = vectors.of(numbers[rows])
+        zero = numbers[rows][~found.any(axis=1)]
+        unread.append(zero[zero < len(distinct)])
+        return found, hashes
+
+    fingerprint = write_groups(target, distinct.ids, vectors.dimension, read, metadata, storage)
+    all_unread = np.concatenate(unread)
+    first = distinct.take(np.unique(all_unread)[:3]).to_pylist()
+    return Written(fingerprint, int(np.count_nonzero(numbers == len(distinct))), len(all_unread), first)
 
 
 @dataclass(frozen=True)

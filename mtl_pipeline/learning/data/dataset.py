@@ -36,7 +36,7 @@ class TextVectors:
             table: [read_vectors(paths.embeddings(*pair)) for pair in spec.embedded if pair[0] == table]
             for table in spec.text_tables
         }
-        return cls({table: reduce(side_by_side, vectors) for table, vectors in parts.items()})
+        return cls({table: reduce(fused, vectors) for table, vectors in parts.items()})
 
     @property
     def ids(self) -> dict[str, pl.Series]:
@@ -61,7 +61,7 @@ class TextVectors:
         }
 
 
-def side_by_side(text: Vectors, pictures: Vectors) -> Vectors:
+def fused(text: Vectors, pictures: Vectors) -> Vectors:
     """Both by id, one after the other; zero where one of them has no such row.
 
     Encoders differ in how long their vectors are, and the longer would drown the others. Those of pictures are made
