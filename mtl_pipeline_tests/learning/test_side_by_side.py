@@ -66,6 +66,17 @@ def test_a_network_that_nobody_thought_of_is_trained_here(prepared: TinyPipeline
         assert networks.ranker(Wanted("liked", 3)).members[0].gives == ("liked",)
 
 
+def test_files_of_the_working_directory_hide_no_modules(
+    prepared: TinyPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "queue.py").write_text("raise ImportError")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(Path(side_by_side.__file__).parents[3]), *filter(None, sys.path)])
+    spec = trained_for(prepared, 1)
+    with SideBySide(Dataset(prepared.paths, spec), spec, WANTED[:2]) as networks:
+        assert networks.ranker(WANTED[0]).members
+
+
 def test_an_error_that_a_user_can_mend_arrives(prepared: TinyPipeline) -> None:
     spec = trained_for(prepared, 2, learning_rate=1e30)
     with (

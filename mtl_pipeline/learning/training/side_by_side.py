@@ -179,7 +179,7 @@ class SideBySide:
         with (
             self.turns,
             subprocess.Popen(
-                [sys.executable, "-m", WORKER],
+                [sys.executable, "-P", "-m", WORKER],  # -P: not from the working directory
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=os.environ
