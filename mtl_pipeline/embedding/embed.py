@@ -135,6 +135,8 @@ def embed_texts(
             pieces_folder(encoder, target) / chosen.fingerprint, bool(encoder.store), vectors, log
         )
         pieces.take_over()
+        if encoder.storage != "float32":
+            pieces.kept |= vectors.known  # what the file held was rounded: others want it exact
         reused = int(np.count_nonzero(vectors.known))
         tokens, device = compute(distinct, vectors, pieces, chosen, variants, progress)
         written = write(target, distinct, vectors, describe(encoder, files, chosen), encoder.storage)

@@ -128,3 +128,14 @@ def test_float16_takes_half_the_room_and_serves_no_float32(tiny: Encoder, tmp_pa
     assert embed(tiny.model_copy(update=half), target).fingerprint == first.fingerprint
     assert embed(alone, target).reused_texts == 0
     np.testing.assert_array_equal(read_vectors(target).vectors, exact)
+
+
+def test_what_was_rounded_stays_out_of_the_store(tiny: Encoder, tmp_path: Path):
+    """A store is for pipelines that want exact vectors too."""
+    half = tiny.model_copy(update={"storage": "float16"})
+    embed(half.model_copy(update={"store": None}), tmp_path / "half.parquet", TEXTS[:100])
+    assert embed(half, tmp_path / "half.parquet").reused_texts == 100
+    embed(tiny, tmp_path / "whole.parquet")
+    embed(tiny.model_copy(update={"store": None}), tmp_path / "exact.parquet")
+    exact, whole = (read_vectors(tmp_path / f"{name}.parquet").vectors for name in ("exact", "whole"))
+    np.testing.assert_allclose(whole, exact, atol=1e-6)
