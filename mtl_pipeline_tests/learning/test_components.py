@@ -42,6 +42,16 @@ def fitted(texts: torch.Tensor, components: int | None = COMPONENTS, whitened: b
     return made
 
 
+@pytest.mark.parametrize("blanks", [0, 5])
+def test_one_text_alone_varies_in_nothing(blanks: int) -> None:
+    """What rounding leaves is no variance: whitened, it would make a million of each new text."""
+    generator = torch.Generator().manual_seed(0)
+    texts = torch.cat([torch.randn(1, 384, generator=generator).repeat(7, 1), torch.zeros(blanks, 384)])
+    made = Components(384, whitened=True)
+    made.fit(texts, torch.arange(len(texts)))
+    assert made(torch.randn(2, 384, generator=generator)).abs().max() < 1
+
+
 @pytest.mark.parametrize("whitened", [False, True])
 @pytest.mark.parametrize("components", [COMPONENTS, None, 99])
 def test_they_are_the_principal_components_of_the_texts_there_are(

@@ -38,12 +38,15 @@ class Components(nn.Module):
     def fit(self, vectors: Tensor, rows: Tensor) -> None:
         """To some rows, however often each is named, of float32 [texts, dimension]."""
         parts = rows.unique().long().split(AT_ONCE)
-        centre = vectors[parts[0]].mean(0)  # near the mean, so that float32 multiplies small numbers
+        some = vectors[parts[0]]
+        centre = some.sum(0) / some.any(1).sum().clamp(
+            min=1
+        )  # near the mean: float32 multiplies small numbers
         total = torch.zeros_like(centre, dtype=torch.float64)
         products, texts = total.outer(total), 0
         for part in parts:
             some = vectors[part]
-            some = (some - centre)[some.any(1)]
+            some = some[some.any(1)] - centre
             total += some.sum(0, dtype=torch.float64)
             products += some.T @ some
             texts += len(some)
