@@ -21,7 +21,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -90,13 +90,14 @@ def is_published(target: Path) -> bool:
 
 
 @contextmanager
-def one_version_each() -> Iterator[None]:
+def one_version_each(held: Mapping[Path, Path] | None = None) -> Iterator[None]:
     """Within, every read of a folder gets the version that the first one got, which is verified once.
 
-    So what takes many steps is made from one version of each of its inputs, whatever is published meanwhile.
+    So what takes many steps is made from one version of each of its inputs, whatever is published meanwhile. `held`:
+    the `held_versions` of another process, which keeps them until this one has ended.
     """
     with ExitStack() as stack:
-        token = SESSION.set(Session(stack))
+        token = SESSION.set(Session(stack, dict(held or {})))
         try:
             yield
         finally:
@@ -112,6 +113,12 @@ class Session:
 
 
 SESSION: ContextVar[Session | None] = ContextVar("session", default=None)
+
+
+def held_versions() -> dict[Path, Path]:
+    """By absolute path of their target, those that `one_version_each` keeps here."""
+    session = SESSION.get()
+    return dict(session.versions) if session else {}
 
 
 def folder_fingerprint(folder: Path, *, without: Collection[str] = ()) -> str:

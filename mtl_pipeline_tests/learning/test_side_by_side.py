@@ -17,7 +17,9 @@ from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.training import side_by_side
 from mtl_pipeline.learning.training.divergence import Diverged
 from mtl_pipeline.learning.training.side_by_side import SideBySide, Wanted
+from mtl_pipeline.publishing import one_version_each
 from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.warehouse.features.examples import build_examples
 from mtl_pipeline_tests.conftest import TinyPipeline
 
 WANTED = [Wanted("watched", 0), Wanted("rating", 0), Wanted(None, 1), Wanted(None, 1, blind=True)]
@@ -97,6 +99,24 @@ def test_examples_that_are_made_anew_meanwhile_are_not_mixed(prepared: TinyPipel
         networks.ranker(WANTED[0])
 
 
+def test_what_a_process_prints_is_no_answer(
+    prepared: TinyPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "noise").mkdir()
+    (tmp_path / "noise" / "sitecustomize.py").write_text("print('hello')")
+    monkeypatch.syspath_prepend(tmp_path / "noise")
+    spec = trained_for(prepared, 1)
+    with SideBySide(Dataset(prepared.paths, spec), spec, WANTED[:2]) as networks:
+        assert networks.ranker(WANTED[0]).members[0].gives == ("watched",)
+
+
+def test_examples_that_are_published_meanwhile_wait_for_the_next_run(prepared: TinyPipeline) -> None:
+    spec = trained_for(prepared, 1)
+    with one_version_each(), SideBySide(Dataset(prepared.paths, spec), spec, WANTED[:2]) as networks:
+        build_examples(prepared.paths, spec.model_copy(update={"seed": 5}))
+        assert networks.ranker(WANTED[0]).members[0].gives == ("watched",)
+
+
 def test_a_process_that_is_killed_is_named(prepared: TinyPipeline) -> None:
     spec = trained_for(prepared, 10_000, patience=10_000)
     with SideBySide(Dataset(prepared.paths, spec), spec, WANTED[:2]) as networks:
@@ -119,6 +139,7 @@ ENDLESS = """
 import sys
 from mtl_pipeline.learning.training import side_by_side
 from mtl_pipeline_tests.learning.test_side_by_side import WANTED, trained_for
+from mtl_pipeline.warehouse.features.examples import build_examples
 from mtl_pipeline_tests.conftest import TinyPipeline
 import torch
 from pathlib import Path

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
@@ -34,6 +35,7 @@ from mtl_pipeline.learning.representation.representation import NetworkShape
 from mtl_pipeline.learning.training.checkpoint import Checkpoints
 from mtl_pipeline.learning.training.loop import Fit, Log, fit_members
 from mtl_pipeline.paths import PipelinePaths
+from mtl_pipeline.publishing import held_versions
 from mtl_pipeline.spec import PipelineSpec, Task
 
 WORTH_PROCESSES = 100_000
@@ -74,6 +76,8 @@ class Order:
     spec: PipelineSpec
     trained_with: dict
     checkpoints: Checkpoints
+    versions: dict[Path, Path]
+    """Of its inputs, which are kept until it has ended."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,9 @@ class SideBySide:
         self.waited_for = self.left = False
         trained_with = networks_trained_with(dataset, spec) if self.at_once > 1 else {}
         self.orders = [
-            Order(one, dataset.paths, spec, trained_with, self.checkpoints)
+            Order(
+                one, dataset.paths, spec, trained_with, Checkpoints(self.checkpoints.folder), held_versions()
+            )
             for one in sorted(wanted, key=lambda one: (one.seed, -rows[one]))
         ]
 
@@ -175,29 +181,32 @@ class SideBySide:
             self.log(*self.lines.get())
 
     def train(self, order: Order) -> Trained:
-        """In a process of its own, which ends when this one does: the pipe that it was told by is closed then."""
+        """In a process of its own, which ends when this one does: the pipe that it was told by is closed then. It
+        answers through another, since whatever it imports may print."""
+        reading, writing = os.pipe()
         with (
             self.turns,
+            os.fdopen(reading, "rb") as answers,
             subprocess.Popen(
-                [sys.executable, "-P", "-m", WORKER],  # -P: not from the working directory
+                [sys.executable, "-P", "-m", WORKER, str(writing)],  # -P: not from the working directory
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                pass_fds=[writing],
                 env=os.environ
                 | {"OMP_NUM_THREADS": str(self.share), "PYTHONPATH": os.pathsep.join(sys.path)},
             ) as process,
         ):
+            os.close(writing)
             self.processes.append(process)
             if self.left:
                 process.kill()
             assert process.stdin is not None
-            assert process.stdout is not None
             try:
                 pickle.dump(order, process.stdin)
                 process.stdin.flush()
-                while isinstance(answer := pickle.load(process.stdout), str):  # noqa: S301
+                while isinstance(answer := pickle.load(answers), str):  # noqa: S301
                     self.lines.put((order.wanted, answer))
             except (OSError, EOFError, pickle.UnpicklingError):
-                ended(process.wait(), order.wanted)
+                raise_ended(process.wait(), order.wanted)
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -207,7 +216,7 @@ def training_rows(dataset: Dataset, task: str | None) -> int:
     return len(dataset.observed(task)) if task else len(dataset.train)
 
 
-def ended(code: int, wanted: Wanted) -> NoReturn:
+def raise_ended(code: int, wanted: Wanted) -> NoReturn:
     what = f"the network for {wanted.task}" if wanted.task else "a network for all tasks"
     if code < 0:
         raise UserError(

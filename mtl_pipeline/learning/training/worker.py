@@ -1,5 +1,6 @@
 """The process of one training, see `side_by_side`. It is told what to do on its standard input, and answers, pickled,
-on its standard output: lines of its log, and in the end what it trained, or the error that a user can mend."""
+through the pipe whose number is its argument: lines of its log, and in the end what it trained, or the error that a
+user can mend."""
 
 from __future__ import annotations
 
@@ -15,13 +16,16 @@ from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.ranker.provenance import networks_trained_with
 from mtl_pipeline.learning.training.loop import Log
 from mtl_pipeline.learning.training.side_by_side import Order, Trained
+from mtl_pipeline.publishing import one_version_each
 
 
 def train(order: Order, log: Log) -> Trained:
-    dataset, spec = Dataset(order.paths, order.spec), order.spec
-    if networks_trained_with(dataset, spec) != order.trained_with:
-        raise UserError(f"{order.paths.examples} or text vectors were made anew meanwhile: run it again")
-    fit = order.wanted.fit(dataset, spec, log, order.checkpoints)
+    spec = order.spec
+    with one_version_each(order.versions):
+        dataset = Dataset(order.paths, spec)
+        if networks_trained_with(dataset, spec) != order.trained_with:
+            raise UserError(f"{order.paths.examples} or vectors were made anew meanwhile: run it again")
+        fit = order.wanted.fit(dataset, spec, log, order.checkpoints)
     weights = [member.weights for member in fit.ranker.members]
     return Trained(weights, fit.shape, fit.ranker.scale, order.checkpoints.used)
 
@@ -36,8 +40,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
     order = pickle.load(sys.stdin.buffer)  # noqa: S301 - of the parent
     threading.Thread(target=end_with_parent, args=[sys.stdin.buffer], daemon=True).start()
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints is no answer
+    answers = os.fdopen(int(sys.argv[1]), "wb")
 
     def answer(content: object) -> None:
         pickle.dump(content, answers)
