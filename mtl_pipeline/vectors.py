@@ -111,7 +111,8 @@ def write_groups(
 
     def group(rows: slice) -> pa.Table:
         vectors, hashes = read(rows)
-        values = np.ascontiguousarray(vectors, dtype=storage).reshape(-1)
+        most = np.finfo(storage).max
+        values = np.ascontiguousarray(vectors.clip(-most, most), dtype=storage).reshape(-1)
         digest.update(values.astype(np.float32, copy=False).data)
         column = pa.FixedSizeListArray.from_arrays(pa.array(values), type=vector_type)
         return pa.table([ids[rows], column, hashes], schema=schema)

@@ -15,6 +15,7 @@ are in files: beside what is published, for as long as it takes, the texts, and 
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -141,6 +142,7 @@ def embed_texts(
         tokens, device = compute(distinct, vectors, pieces, chosen, variants, progress)
         written = write(target, distinct, vectors, describe(encoder, files, chosen), encoder.storage)
         pieces.finish()
+    shutil.rmtree(unfinished(target), ignore_errors=True)
     return EmbeddingSummary(
         rows=len(distinct.ids),
         **written._asdict(),
@@ -228,6 +230,10 @@ def pieces_folder(encoder: Pretrained, target: Path) -> Path:
     """A relative store starts at the project's root, as the encoder's `folder` does."""
     if encoder.store:
         return project_root() / Path(encoder.store).expanduser()
+    return unfinished(target)
+
+
+def unfinished(target: Path) -> Path:
     return target.with_name(f".{target.name}.unfinished")
 
 

@@ -54,7 +54,7 @@ class TextEncoder:
         """A mean of vectors with a length of 1 is shorter."""
         if not self.normalised or vectors is of_windows:
             return vectors
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
 
 
 def load_encoder(

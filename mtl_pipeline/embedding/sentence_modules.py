@@ -16,9 +16,11 @@ from mtl_pipeline.embedding.errors import encoder_error
 
 MODULES, OF_TRANSFORMER, OF_ALL = (
     "modules.json",
-    "sentence_bert_config.json",
+    "sentence_*_config.json",
     "config_sentence_transformers.json",
 )
+UNDERSTOOD = {"max_seq_length", "transformer_task", "modality_config", "module_output_name"}
+"""Of the transformer's own file, which is named after its kind."""
 PATTERNS = (
     MODULES,
     OF_TRANSFORMER,
@@ -61,26 +63,45 @@ def read_modules(folder: Path, source: str) -> SentenceModules:
 
 
 def understood(folder: Path, source: str) -> SentenceModules:
-    listed = [(one["type"].rpartition(".")[2], folder / one["path"]) for one in read_json(folder / MODULES)]
+    declared = read_json(folder / MODULES)
+    listed = [(one["type"].rpartition(".")[2], folder / one["path"]) for one in declared]
     kinds = [kind for kind, _ in listed]
+    if foreign := [one["type"] for one in declared if not one["type"].startswith("sentence_transformers.")]:
+        raise not_understood(source, folder / MODULES, ", ".join(foreign))
     dense = tuple(path for kind, path in listed if kind == "Dense")
     usual = ["Transformer", "Pooling", *["Dense"] * len(dense)]
     if kinds not in (usual, [*usual, "Normalize"]) or listed[0][1] != folder:
         raise not_understood(source, folder / MODULES, " → ".join(kinds))
-    transformer, all_of_it = read_json(folder / OF_TRANSFORMER), read_json(folder / OF_ALL)
-    if transformer.get("do_lower_case"):
-        raise not_understood(source, folder / OF_TRANSFORMER, "do_lower_case")
-    prompt = all_of_it.get("prompts", {}).get(all_of_it.get("default_prompt_name"), "")
+    own = next(iter(sorted(folder.glob(OF_TRANSFORMER))), folder / OF_TRANSFORMER)
+    transformer, all_of_it = read_json(own), read_json(folder / OF_ALL)
+    asked = {name for name, value in transformer.items() if value and value != {}} - UNDERSTOOD
+    if asked:
+        raise not_understood(source, own, ", ".join(sorted(asked)))
+    name = all_of_it.get("default_prompt_name")
+    if name and name not in all_of_it.get("prompts", {}):
+        raise not_understood(
+            source, folder / OF_ALL, f"default_prompt_name {name}, which it has no prompt of"
+        )
+    prompt = all_of_it["prompts"][name] if name else ""
     for path in dense:
         check_dense(path, source)
     return SentenceModules(
         pooling_of(listed[1][1] / "config.json", source, prompt),
-        transformer.get("max_seq_length") or SentenceModules.max_tokens,
+        transformer.get("max_seq_length") or most_tokens(folder),
         prompt,
-        all_of_it.get("truncate_dim"),
+        all_of_it.get("truncate_dim") or None,
         dense,
         kinds[-1] == "Normalize",
     )
+
+
+def most_tokens(folder: Path) -> int:
+    """What newer releases of sentence-transformers take: as many as tokenizer and model read."""
+    limits = (
+        read_json(folder / "tokenizer_config.json").get("model_max_length"),
+        read_json(folder / "config.json").get("max_position_embeddings"),
+    )
+    return min([int(limit) for limit in limits if limit], default=SentenceModules.max_tokens)
 
 
 def pooling_of(file: Path, source: str, prompt: str) -> str:

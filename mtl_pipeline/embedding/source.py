@@ -195,12 +195,11 @@ def encoder_identity(files: EncoderFiles, encoder: Encoder | ImageEncoder) -> di
     and transformers. A library upgrade would otherwise embed everything again. Where a model comes from is
     not in it either: the same files from a package, the hub or a folder are the same encoder.
     """
-    dense = [path / name for path in files.modules.dense for name in ("config.json", "model.safetensors")]
     contents = {path.name: file_sha256(path) for path in (*files.weights, *files.definition)}
-    identity: dict[str, object] = {
-        "files": contents | {f"{path.parent.name}/{path.name}": file_sha256(path) for path in dense},
-        "recipe": RECIPE,
-    }
+    identity: dict[str, object] = {"files": contents, "recipe": RECIPE}
+    dense = [path / name for path in files.modules.dense for name in ("config.json", "model.safetensors")]
+    if dense:  # in their order
+        identity["dense"] = [file_sha256(path) for path in dense]
     settings = completed(encoder, files)
     return identity | (how_read(settings) if isinstance(settings, Settings) else {})
 

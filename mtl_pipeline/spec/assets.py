@@ -59,8 +59,13 @@ def examples_settings(spec: PipelineSpec) -> dict[str, Any]:
 
 def encoder_settings(encoder: Pretrained) -> dict[str, Any]:
     """All but what makes no difference to the file, so that those of earlier releases stay valid."""
-    unimportant = {"batch_size", "store", *(["storage"] if encoder.storage == "float32" else [])}
-    return encoder.model_dump(exclude=unimportant)
+    unimportant = {"batch_size", "store"}
+    usual = {"storage": "float32", "dimensions": None, "normalised": False, "long_texts": "cut"}
+    declared = encoder.model_dump(
+        exclude=unimportant | {n for n, v in usual.items() if getattr(encoder, n, v) == v}
+    )
+    before = {"pooling": "mean", "prompt": "", "max_tokens": 256}  # which encoders of pictures do not have
+    return declared | {name: value for name, value in before.items() if declared.get(name, "") is None}
 
 
 def training_settings(spec: PipelineSpec) -> dict[str, Any]:

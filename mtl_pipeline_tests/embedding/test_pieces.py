@@ -139,3 +139,34 @@ def test_what_was_rounded_stays_out_of_the_store(tiny: Encoder, tmp_path: Path):
     embed(tiny.model_copy(update={"store": None}), tmp_path / "exact.parquet")
     exact, whole = (read_vectors(tmp_path / f"{name}.parquet").vectors for name in ("exact", "whole"))
     np.testing.assert_allclose(whole, exact, atol=1e-6)
+
+
+def test_a_night_on_which_nothing_is_new_reads_no_store(tiny: Encoder, tmp_path: Path):
+    embed(tiny, tmp_path / "one.parquet")
+    for piece in tmp_path.glob("store/*/*.parquet"):
+        flip(piece, 8)
+    lines: list[str] = []
+    assert embed(tiny, tmp_path / "one.parquet", lines=lines).reused_texts == len(TEXTS)
+    assert lines == []
+
+
+def test_a_store_that_cannot_be_used_stops_nothing(tiny: Encoder, tmp_path: Path):
+    (tmp_path / "store").write_text("not a folder")
+    lines: list[str] = []
+    assert embed(tiny, tmp_path / "one.parquet", lines=lines).reused_texts == 0
+    assert len(read_vectors(tmp_path / "one.parquet").vectors) == len(TEXTS)
+    assert [line.split(" (")[0].split(": ")[0] for line in lines] == [
+        f"{tmp_path / 'store'} cannot be read",
+        f"{len(TEXTS)} vectors cannot be kept in {tmp_path / 'store'}",
+    ]
+
+
+def test_what_a_killed_run_left_is_removed_once_a_store_is_declared(
+    tiny: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(pieces, "SECONDS_BETWEEN", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        embed(tiny.model_copy(update={"store": None}), tmp_path / "one.parquet", stop=8)
+    assert (tmp_path / ".one.parquet.unfinished").is_dir()
+    embed(tiny, tmp_path / "one.parquet")
+    assert not (tmp_path / ".one.parquet.unfinished").exists()

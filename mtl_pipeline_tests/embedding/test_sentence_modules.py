@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -114,12 +115,21 @@ def in_json(file: str, **changes: object) -> Callable[[Path], None]:
             "Transformer → LSTM → Pooling",
         ),
         (lambda folder: write_modules(folder, "CLIPModel"), "not understood here: CLIPModel"),
+        (
+            lambda folder: write_modules(folder, "Transformer", "Pooling", prefix="custom_module"),
+            "custom_module.Transformer",
+        ),
         (in_json("1_Pooling/config.json", pooling_mode="weightedmean"), "pooling weightedmean"),
         (in_json("1_Pooling/config.json", pooling_mode_max_tokens=True), r"pooling cls_token\+max_tokens"),
         (in_json("1_Pooling/config.json", include_prompt=False), "include_prompt"),
         (in_json("2_Dense/config.json", activation_function="my.own.Thing"), "my.own.Thing"),
         (in_json("2_Dense/config.json", use_residual=True), "use_residual"),
         (in_json("sentence_bert_config.json", do_lower_case=True), "do_lower_case"),
+        (in_json("sentence_bert_config.json", config_args={"num_hidden_layers": 1}), "config_args"),
+        (
+            in_json("config_sentence_transformers.json", default_prompt_name="none"),
+            "default_prompt_name none",
+        ),
         (lambda folder: (folder / "2_Dense" / "model.safetensors").unlink(), "holds no model.safetensors"),
         (lambda folder: (folder / "modules.json").write_text("[{]"), "is damaged"),
         (lambda folder: write(folder / "modules.json", []), "not understood here"),
@@ -149,3 +159,65 @@ def test_the_fingerprint_follows_what_decides_a_vector(folder: Path) -> None:
     assert all(identity(**one) != before for one in ({"normalised": True}, {"dimensions": 2}, {"prompt": ""}))
     save_file({"linear.weight": torch.zeros(4, 16)}, folder / "2_Dense" / "model.safetensors")
     assert identity() != before
+
+
+@pytest.mark.parametrize(
+    ("name", "length", "most"),
+    [
+        ("sentence_bert_config.json", {"max_seq_length": 8}, 8),
+        ("sentence_roberta_config.json", {"max_seq_length": 7}, 7),
+        ("sentence_bert_config.json", {"max_seq_length": None}, 20),
+        (None, {}, 20),
+    ],
+)
+def test_lengths_of_old_and_new_releases(
+    folder: Path, name: str | None, length: dict[str, object], most: int
+) -> None:
+    """Newer ones leave it to the tokenizer."""
+    (folder / "sentence_bert_config.json").unlink()
+    in_json("tokenizer_config.json", model_max_length=20)(folder)
+    if name:
+        write(folder / name, length)
+    encoder = Encoder(folder=str(folder))
+    assert completed(encoder, find_encoder_files(encoder)).max_tokens == most
+    assert encoded(encoder).shape == (3, 3)
+
+
+def test_the_order_of_dense_layers_is_in_the_fingerprint(folder: Path) -> None:
+    encoder = Encoder(folder=str(folder))
+    shutil.copytree(folder / "2_Dense", folder / "3_Dense")
+    save_file({"linear.weight": torch.ones(4, 4)}, folder / "3_Dense" / "model.safetensors")
+    write_modules(folder, "Transformer", "Pooling", "Dense", "Dense")
+    listed = json.loads((folder / "modules.json").read_text())
+    before = encoder_identity(find_encoder_files(encoder), encoder)
+    write(folder / "modules.json", [listed[place] for place in (0, 1, 3, 2)])
+    assert encoder_identity(find_encoder_files(encoder), encoder) != before
+    with pytest.raises(UserError, match="3_Dense could not be loaded"):  # 4 numbers do not follow 16
+        encoded(encoder)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"junk", "2_Dense could not be loaded"), (None, "holds no model.safetensors")]
+)
+def test_damaged_dense_layers_are_named(folder: Path, content: bytes | None, message: str) -> None:
+    weights = folder / "2_Dense" / "model.safetensors"
+    weights.unlink()
+    if content:
+        weights.write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        encoded(Encoder(folder=str(folder)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"prompt": "a tale of the old red hat"}, "leaves no room for texts: .* take 9"),
+        ({"max_tokens": 2, "prompt": "", "long_texts": "windows"}, "leaves no room for texts: .* take 2"),
+        ({"dimensions": 5}, "dimensions: 5 is more than it has, 4"),
+    ],
+)
+def test_settings_that_no_vector_can_follow_are_refused(
+    folder: Path, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        encoded(Encoder(folder=str(folder), **settings))

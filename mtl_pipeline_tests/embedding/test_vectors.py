@@ -19,6 +19,7 @@ from mtl_pipeline.vectors import (
     content_fingerprint,
     open_vectors,
     read_vectors,
+    write_groups,
     write_vectors,
 )
 from mtl_pipeline_tests.faults.flips import noticed
@@ -151,3 +152,11 @@ def test_the_content_fingerprint_does_not_see_how_arrays_lie_in_memory():
     assert content_fingerprint(whole.slice(1, 2), vectors[1:3]) == content_fingerprint(
         pa.array(["b", "c"]), np.asfortranarray(vectors[1:3])
     )
+
+
+def test_numbers_beyond_float16_are_the_largest_it_has(tmp_path: Path) -> None:
+    vectors = np.array([[1e6, -1e6, 1.0]], dtype=np.float32)
+    hashes = pa.array([bytes(16)], pa.binary(16))
+    ids = pa.array([1])
+    write_groups(tmp_path / "v.parquet", ids, 3, lambda rows: (vectors[rows], hashes[rows]), {}, "float16")
+    assert read_vectors(tmp_path / "v.parquet").vectors.tolist() == [[65504.0, -65504.0, 1.0]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
@@ -66,7 +67,12 @@ def load_pretrained(files: EncoderFiles, settings: Settings) -> tuple[Pooled, Pr
     tokenizer, model, _ = load_parts(files, AutoTokenizer)
     model.config.use_cache = False  # for generating text; here it would only take memory
     refuse_unfit(files, model, tokenizer, settings)
-    return Pooled(model, settings, dense_layers(files)).eval(), tokenizer
+    pooled = Pooled(model, settings, dense_layers(files, model.config.hidden_size)).eval()
+    if settings.dimensions and settings.dimensions > pooled.dimension:
+        raise encoder_error(
+            files.source, f"dimensions: {settings.dimensions} is more than it has, {pooled.dimension}"
+        )
+    return pooled, tokenizer
 
 
 def load_parts(files: EncoderFiles, reader: Any, **options: Any) -> tuple[Any, PreTrainedModel, bool]:
@@ -93,14 +99,18 @@ def load_parts(files: EncoderFiles, reader: Any, **options: Any) -> tuple[Any, P
     return read, model, not missing
 
 
-def dense_layers(files: EncoderFiles) -> nn.Sequential:
+def dense_layers(files: EncoderFiles, width: int) -> nn.Sequential:
+    """Of vectors of this width. Raises UserError where they cannot be loaded, or do not follow each other."""
     layers: list[nn.Module] = []
     for folder in files.modules.dense:
-        weights = load_file(folder / "model.safetensors")
-        outputs, inputs = weights["linear.weight"].shape
-        linear = nn.Linear(inputs, outputs, bias="linear.bias" in weights)
-        linear.load_state_dict({name.removeprefix("linear."): value for name, value in weights.items()})
+        try:
+            weights = load_file(folder / "model.safetensors")
+            linear = nn.Linear(width, len(weights["linear.weight"]), bias="linear.bias" in weights)
+            linear.load_state_dict({name.removeprefix("linear."): value for name, value in weights.items()})
+        except (OSError, KeyError, RuntimeError, SafetensorError) as error:
+            raise encoder_error(files.source, f"{folder} could not be loaded: {first_line(error)}") from error
         layers += [linear, getattr(nn, activation_of(folder))()]
+        width = linear.out_features
     return nn.Sequential(*layers)
 
 
@@ -130,6 +140,12 @@ def refuse_unfit(
     if settings.long_texts == "windows" and not tokenizer.is_fast:
         raise encoder_error(
             source, "its tokenizer is written in Python and knows no windows. Use long_texts: cut"
+        )
+    taken = len(tokenizer(settings.prompt)["input_ids"])
+    if taken >= settings.max_tokens:
+        raise encoder_error(
+            source,
+            f"max_tokens: {settings.max_tokens} leaves no room for texts: prompt and special tokens take {taken}",
         )
     positions = getattr(model.config, "max_position_embeddings", None) or settings.max_tokens
     limit = min(positions, tokenizer.model_max_length)

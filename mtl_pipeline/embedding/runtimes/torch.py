@@ -60,7 +60,7 @@ class TorchRuntime(Runtime):
         """`device`: by default the GPU where there is one."""
         keep_freed_memory()
         self.device = device or default_device()
-        self.on_gpu = self.device == "cuda"
+        self.on_gpu = self.device.startswith("cuda")
         self.tokens_at_once = TOKENS_ON_GPU if self.on_gpu else 0
         self.network = network.to(self.device)
         network.model.to(getattr(torch, precision))

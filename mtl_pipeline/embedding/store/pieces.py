@@ -8,10 +8,10 @@ deleted, and what it held computed again. Many pieces are made one while nobody 
 from __future__ import annotations
 
 import fcntl
-import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,11 +46,18 @@ class Pieces:
         self.kept = np.zeros_like(self.vectors.known)
 
     def take_over(self) -> None:
-        """What pieces hold becomes known. What was known before is kept in the store too, where there is one."""
+        """What pieces hold becomes known. What was known before is kept in the store too, where there is one; but none
+        is read as long as everything is known, lest an unchanged night costs as much as all that pipelines ever saw."""
         before = self.vectors.known.copy()
-        with held(self.folder, fcntl.LOCK_SH):
-            for piece in self.whole(self.folder.glob("*.parquet")):
-                self.kept |= self.vectors.take_over(piece)
+        if before.all() and (not self.shared or any(self.folder.glob("*.parquet"))):
+            self.kept |= before
+            return
+        try:
+            with held(self.folder, fcntl.LOCK_SH):
+                for piece in self.whole(self.folder.glob("*.parquet")):
+                    self.kept |= self.vectors.take_over(piece)
+        except OSError as error:
+            self.log(f"{self.folder.parent} cannot be read ({error}): no vector is taken over from it")
         if found := np.count_nonzero(self.vectors.known & ~before):
             where = f"the store {self.folder.parent}" if self.shared else "a run that did not finish"
             self.log(f"Going on with {found:,} vectors of {where}")
@@ -65,25 +72,29 @@ class Pieces:
                     yield piece
             except UserError:
                 self.log(f"{path} is damaged: the vectors that it held are computed anew")
-                path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    path.unlink()
 
     def write_now_and_then(self) -> None:
         if time.monotonic() - self.written_at >= SECONDS_BETWEEN:
             self.write()
 
     def write(self) -> None:
-        """What has become known since the last time."""
+        """What has become known since the last time. Where that is not possible, the run goes on without."""
         numbers = np.flatnonzero(self.vectors.known & ~self.kept)
         if len(numbers):
             hashes = self.vectors.hashes.take(pa.array(numbers))
             piece = self.folder / f"{time.time_ns()}-{uuid.uuid4().hex[:8]}.parquet"
-            write_groups(
-                piece,
-                hashes,
-                self.vectors.dimension,
-                lambda rows: self.vectors.of(numbers[rows]),
-                {"encoder_fingerprint": self.folder.name, "encoder": "{}"},
-            )
+            try:
+                write_groups(
+                    piece,
+                    hashes,
+                    self.vectors.dimension,
+                    lambda rows: self.vectors.of(numbers[rows]),
+                    {"encoder_fingerprint": self.folder.name, "encoder": "{}"},
+                )
+            except (OSError, UserError) as error:
+                self.log(f"{len(numbers):,} vectors cannot be kept in {self.folder.parent}: {error}")
         self.kept[numbers] = True
         self.written_at = time.monotonic()
 
@@ -91,9 +102,8 @@ class Pieces:
         """Once everything is published."""
         if self.shared:
             self.write()
-            self.merge()
-        else:
-            shutil.rmtree(self.folder.parent, ignore_errors=True)
+            with suppress(OSError):
+                self.merge()
 
     def merge(self) -> None:
         """Make one of many small ones. Who is killed in between leaves both, which harms nobody."""
