@@ -22,6 +22,7 @@ import json
 import resource
 import subprocess
 import sys
+import sysconfig
 import time
 from pathlib import Path
 from statistics import median
@@ -182,7 +183,7 @@ def report(case: str, options: argparse.Namespace, count: int, work: Path) -> No
         if method == FASTEMBED:
             command = [str(python_with_peers()), str(Path(__file__).with_name("embedding_peers.py"))]
             folder = package_folder(MINILM) if CASES[case][0] == MINILM else base_folder(work / "base")
-            command += [str(folder), str(work / f"onnx-{case}")]
+            command += [str(folder), str(work / f"onnx-{case}"), sysconfig.get_paths()["purelib"]]
             told = json.dumps(made_texts(options.file, options.column, case, count))
         found = subprocess.run(command, check=True, stdout=subprocess.PIPE, input=told, text=True).stdout
         return json.loads(found.splitlines()[-1]) | {"whole": time.perf_counter() - started}

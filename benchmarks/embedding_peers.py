@@ -1,7 +1,9 @@
 """fastembed's part of benchmarks/embedding.py, in the environment of the peers: an encoder as ONNX, exported once, and
 how many texts a second it reads. Texts come as JSON on standard input, the figures go to standard output.
 
-    python benchmarks/embedding_peers.py <folder of the encoder> <folder for the export> < texts.json
+    python benchmarks/embedding_peers.py <folder of the encoder> <folder for the export> <site-packages> < texts.json
+
+transformers, for the export, comes from the site-packages of the project's own environment: fastembed's cannot hold it.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ def export(folder: Path, target: Path) -> None:
     ).is_file():  # which transformers no longer writes, and fastembed wants
         tokens = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
         (target / "special_tokens_map.json").write_text(json.dumps(tokens))
-    model = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
+    model = AutoModel.from_pretrained(folder, attn_implementation="eager").eval().requires_grad_(False)
 
     class Hidden(torch.nn.Module):
         def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
@@ -50,8 +52,9 @@ def export(folder: Path, target: Path) -> None:
 
 
 def main() -> None:
-    folder, target = map(Path, sys.argv[1:])
+    folder, target, packages = map(Path, sys.argv[1:])
     if not target.exists():
+        sys.path.append(str(packages))
         export(folder, target)
     from fastembed import TextEmbedding
     from fastembed.common.model_description import ModelSource, PoolingType

@@ -10,22 +10,19 @@ from pathlib import Path
 
 from mtl_pipeline.paths import project_root
 
-PEERS = (
-    "torch-rechub==0.9.0",
-    "catboost==1.2.10",
-    "fastembed==0.9.1",
-    "onnx>=1.19,<2",
-    "transformers>=5.0,<6",
-)
+PEERS = ("torch-rechub==0.9.0", "catboost==1.2.10")
+OF_OTHER_VERSIONS = ("fastembed==0.9.1", "onnx==1.23.2")
+"""That need older versions of something than constraints.txt has."""
 ENVIRONMENT = Path(__file__).with_name(".venv-peers")
 
 
 def python_with_peers() -> Path:
     """Its interpreter."""
     python, installed = ENVIRONMENT / "bin" / "python", ENVIRONMENT / "installed.json"
-    if not installed.is_file() or json.loads(installed.read_text()) != list(PEERS):
+    if not installed.is_file() or json.loads(installed.read_text()) != [*PEERS, *OF_OTHER_VERSIONS]:
         subprocess.run([sys.executable, "-m", "venv", ENVIRONMENT], check=True)
         constraints = project_root() / "constraints.txt"
         subprocess.run([python, "-m", "pip", "install", "-q", "-c", constraints, *PEERS], check=True)
-        installed.write_text(json.dumps(PEERS))
+        subprocess.run([python, "-m", "pip", "install", "-q", *OF_OTHER_VERSIONS], check=True)
+        installed.write_text(json.dumps([*PEERS, *OF_OTHER_VERSIONS]))
     return python
