@@ -84,14 +84,17 @@ def train_seeds(
     begun, checkpoints = time.perf_counter(), Checkpoints.of(paths, target)
     predictions, networks = [no_predictions(held_out, spec)], 0
     compared = all_seeds if seeds > 1 else []
+    predicted_by = choices(read_guard(paths.model)) if compared else {}
     wanted = [
         one for seed in compared for model in models_of(spec, seed) for one in wanted_for(model, spec, seed)
     ]
+    if spec.text_tables:  # of further seeds, what the guard chooses is known when it has
+        wanted += [Wanted(task, spec.seed, blind=True) for task in guarded_tasks(spec, predicted_by)]
     with SideBySide(dataset, spec, wanted, checkpoints=checkpoints) as side_by_side:
         for seed in compared:
             trained = SeedNetworks(dataset, held_out, spec, seed, judge, side_by_side)
             if seed == spec.seed:
-                trained.predicted_by = choices(read_guard(paths.model))
+                trained.predicted_by = predicted_by
             for model in models_of(spec, seed):
                 started = time.perf_counter()
                 predictions.append(trained.predict(model))
@@ -124,6 +127,11 @@ def wanted_for(model: str, spec: PipelineSpec, seed: int) -> list[Wanted]:
     if model == SINGLE_TASK:
         return [Wanted(task.name, seed) for task in spec.tasks]
     return [Wanted(None, seed, blind=model == WITHOUT_TEXT)]
+
+
+def guarded_tasks(spec: PipelineSpec, predicted_by: Mapping[str, str]) -> list[str]:
+    """Those that are not left to the network for all tasks alone."""
+    return [task.name for task in spec.tasks if predicted_by.get(task.name, JOINT) != JOINT]
 
 
 class SeedNetworks:
@@ -182,10 +190,10 @@ class SeedNetworks:
 
     def without_text(self) -> Ranker:
         [joint] = self.trained(WITHOUT_TEXT)
-        guarded_tasks = [task for task in self.spec.tasks if self.predicted_by.get(task.name, JOINT) != JOINT]
-        if not guarded_tasks:
+        left = guarded_tasks(self.spec, self.predicted_by)
+        if not left:
             return joint
-        own = members_of(self.ranker(Wanted(task.name, self.seed, blind=True)) for task in guarded_tasks)
+        own = members_of(self.ranker(Wanted(task, self.seed, blind=True)) for task in left)
         return replace(joint, members=composed(joint.members, own, self.predicted_by))
 
     def trained(self, model: str) -> list[Ranker]:
