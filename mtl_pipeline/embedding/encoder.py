@@ -26,7 +26,7 @@ class TextEncoder:
     normalised: bool = False
 
     def encode(self, texts: pa.Array) -> tuple[np.ndarray, int]:
-        """Vectors (float32 [n, dimension], not normalised) of `texts` (strings [n]); their token count."""
+        """Vectors (float32 [n, dimension]) of `texts` (strings [n]); their token count."""
         prepared = self.runtime.reader.prepare(texts)
         vectors = np.zeros((len(texts), self.runtime.dimension), dtype=np.float32)
         for rows, found in self.run([(np.arange(len(texts)), prepared)]):
@@ -48,13 +48,9 @@ class TextEncoder:
         for _, found in self.runtime.run(batches()):
             numbers, prepared, rows = computing.popleft()
             rows, vectors = prepared.pooled(rows, found)
-            yield numbers[rows], self.of_texts(vectors, found)
-
-    def of_texts(self, vectors: np.ndarray, of_windows: np.ndarray) -> np.ndarray:
-        """A mean of vectors with a length of 1 is shorter."""
-        if not self.normalised or vectors is of_windows:
-            return vectors
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
+            if self.normalised:
+                vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
+            yield numbers[rows], vectors
 
 
 def load_encoder(

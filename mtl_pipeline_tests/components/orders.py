@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from mtl_pipeline.components import load_pipelines
+from mtl_pipeline.errors import UserError
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 GOOD = """\
@@ -38,3 +43,10 @@ HEADERS = {
 
 Edit = Callable[[str, str], Path]
 """Writes the good defs.yaml with one replacement; returns the package to load."""
+
+
+def refusal(package: Path) -> str:
+    """The message with which the pipelines are refused, without the path of defs.yaml."""
+    with pytest.raises(UserError) as error:
+        load_pipelines(package, strict=True)
+    return str(error.value).replace(f"{package}/defs/orders/", "")

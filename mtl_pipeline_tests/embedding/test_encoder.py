@@ -16,6 +16,7 @@ from mtl_pipeline.embedding.pretrained.language import cls, last, load_pretraine
 from mtl_pipeline.embedding.source import completed, find_encoder_files
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.spec import Encoder
+from mtl_pipeline_tests.embedding.conftest import WORDS
 
 TEXTS = [
     "Toy Story (1995). Animation, children's, comedy",
@@ -202,29 +203,15 @@ def test_cls_is_the_first_token():
 
 @pytest.mark.parametrize("normalised", [False, True])
 def test_a_long_text_in_windows_is_the_mean_of_them(tiny_bert: Path, normalised: bool):
-    words = [
-        "a",
-        "bear",
-        "boat",
-        "blue",
-        "cat",
-        "dog",
-        "film",
-        "green",
-        "hat",
-        "ice",
-        "old",
-        "red",
-        "river",
-        "sea",
-    ]
-    cut = load(tiny_bert, max_tokens=10, normalised=normalised)
+    words = WORDS[:14]
     whole = load(tiny_bert, max_tokens=10, normalised=normalised, long_texts="windows")
     texts = [" ".join(words), "old red hat"]
     # 8 words in each, and the first repeats the last of the window before.
+    cut = load(tiny_bert, max_tokens=10)
     parts = encode(cut, " ".join(words[:8]), " ".join(words[7:]), texts[1])
     mean = (parts[0] * 10 + parts[1] * 9) / 19
-    expected = mean / np.linalg.norm(mean) if normalised else mean
-    found = encode(whole, *texts)
-    assert found == pytest.approx(np.stack([expected, parts[2]]), abs=1e-6)
+    expected = np.stack([mean, parts[2]])
+    if normalised:
+        expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    assert encode(whole, *texts) == pytest.approx(expected, abs=1e-6)
     assert encode(cut, *texts)[0] == pytest.approx(parts[0], abs=1e-6)

@@ -61,13 +61,16 @@ class TokenizedTexts:
             yield rows[start:end]
             start = end
 
+    def windows_of(self, rows: np.ndarray) -> np.ndarray:
+        return np.concatenate([np.arange(self.windows[row], self.windows[row + 1]) for row in rows])
+
     def padded(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Token ids (int64) and mask (bool) of the windows of `rows`, both [windows, longest], padded on the right.
 
         On the right whatever the tokenizer's habit: absolute positions then start at the first token, and
         a causal model never looks at padding.
         """
-        windows = np.concatenate([np.arange(self.windows[row], self.windows[row + 1]) for row in rows])
+        windows = self.windows_of(rows)
         lengths = np.diff(self.starts)[windows]
         mask = np.arange(lengths.max()) < lengths[:, None]
         padded = np.full(mask.shape, self.pad_id, dtype=np.int64)
@@ -79,10 +82,9 @@ class TokenizedTexts:
         """From vectors of the windows of `rows`, float32 [windows, dimension], to those of the texts, float32 [rows,
         dimension], behind `rows`: their mean, each window as heavy as it has tokens."""
         counts = np.diff(self.windows)[rows]
-        if len(vectors) == len(rows):
+        if (counts == 1).all():
             return rows, vectors
-        windows = np.concatenate([np.arange(self.windows[row], self.windows[row + 1]) for row in rows])
-        tokens = np.diff(self.starts)[windows].astype(np.float32)
+        tokens = np.diff(self.starts)[self.windows_of(rows)].astype(np.float32)
         firsts = np.cumsum(counts) - counts
         sums = np.add.reduceat(vectors * tokens[:, None], firsts, axis=0)
         return rows, sums / np.add.reduceat(tokens, firsts)[:, None]

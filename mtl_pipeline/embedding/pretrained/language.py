@@ -8,7 +8,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
@@ -46,7 +45,7 @@ class Pooled(nn.Module):
         """`dense`: what follows the pooling."""
         super().__init__()
         self.model, self.layers, self.pool = model, settings.layers, POOLINGS[settings.pooling]
-        self.dense, self.normalised = dense.float(), settings.normalised
+        self.dense = dense.float()
         widths = [layer.out_features for layer in dense if isinstance(layer, nn.Linear)]
         width = [model.config.hidden_size * len(settings.layers), *widths][-1]
         self.dimension = min(width, settings.dimensions or width)
@@ -57,8 +56,7 @@ class Pooled(nn.Module):
         # By layer: the embeddings of the words, then each layer's vectors.
         states = (*(read.hidden_states[:-1] if several else ()), read.last_hidden_state)
         pooled = torch.cat([self.pool(states[layer].float(), attention_mask) for layer in self.layers], dim=1)
-        vectors = self.dense(pooled)[:, : self.dimension]
-        return functional.normalize(vectors) if self.normalised else vectors
+        return self.dense(pooled)[:, : self.dimension]
 
 
 def load_pretrained(files: EncoderFiles, settings: Settings) -> tuple[Pooled, PreTrainedTokenizerBase]:
