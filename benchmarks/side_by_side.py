@@ -11,8 +11,8 @@ import argparse
 import time
 
 from mtl_pipeline.learning.data.dataset import Dataset
-from mtl_pipeline.learning.training import side_by_side
-from mtl_pipeline.learning.training.side_by_side import SideBySide, Wanted
+from mtl_pipeline.learning.training.at_once import side_by_side
+from mtl_pipeline.learning.training.at_once.side_by_side import SideBySide, Wanted
 from mtl_pipeline.paths import PipelinePaths, project_root
 from mtl_pipeline.workflows.__main__ import declared
 

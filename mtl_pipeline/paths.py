@@ -99,12 +99,14 @@ class PipelinePaths:
     model = InData("model")
     """Folder of the newest model, the challenger: weights, `config.json`, `calibration.json`, `statistics.parquet`,
     `vocabulary.parquet`, `training_log.json`, `seen.json`, and `guard.parquet` where the pipeline has a guard."""
+    single_task = InData("single_task")
+    """Folder: the weights of the networks for single tasks that were trained beside the model, and what with."""
     champions = InData("champions")
     """Folder: one model folder for each of the last champions, named by its fingerprint."""
     champion_history = InData("champion.jsonl")
     """Who was champion since when, and why; the last line names the champion (see champions)."""
     baselines = InData("baselines")
-    """Folder: `predictions.parquet`, what they were trained with, and the weights of the networks for single tasks."""
+    """Folder: `predictions.parquet`, and what they were trained with."""
     checkpoints = InData("checkpoints")
     """Folder: a folder for each asset that is being trained, or was when it was interrupted."""
     seed_runs = InData("seed_runs")

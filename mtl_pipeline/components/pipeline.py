@@ -79,8 +79,8 @@ def define_assets(pipeline: PipelineContext) -> dg.Definitions:
         rejected_rows_asset(pipeline),
         *(embedding_asset(pipeline, *pair) for pair in spec.embedded),
         examples_asset(pipeline),
-        baselines_asset(pipeline),
         model_asset(pipeline),
+        baselines_asset(pipeline),
         evaluation_asset(pipeline),
     ]
     studies = [tuning_asset(pipeline), backtest_asset(pipeline)]

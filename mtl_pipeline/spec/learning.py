@@ -49,8 +49,8 @@ class Training(WeightingSettings):
     rows that it was not fitted on. none: predictions are used as they are."""
     guard: bool = True
     """Whether a task on which the network for all tasks is shown, on validation rows, to be worse than a network for
-    this task alone is predicted by the latter, or by the mean of both. `model` takes these networks from `baselines`,
-    and waits for them."""
+    this task alone is predicted by the latter, or by the mean of both. `model` trains these networks beside
+    that for all tasks; `baselines` waits for it, and measures them."""
     hedge: bool = True
     """Whether the guard also has the mean of both predict where no harm is shown, but the mean is better on validation
     rows in every compared metric. Scoring takes a further network for each such task."""

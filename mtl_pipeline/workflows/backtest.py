@@ -85,8 +85,8 @@ def make_window(
     started = time.perf_counter()
     with work.window_paths() as paths, one_version_each():
         build_window(spec, window, source=work.inputs / "examples.parquet", target=paths.examples)
-        predict_baselines(paths, spec, target=paths.baselines, log=say)
         trained = train_model(paths, spec, target=paths.model, log=say)
+        predict_baselines(paths, spec, target=paths.baselines, log=say)
         scores = score_window(
             wide_predictions(paths, spec, truth=work.inputs / "truth.parquet"),
             spec.tasks,

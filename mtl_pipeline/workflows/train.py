@@ -16,8 +16,8 @@ from mtl_pipeline.workflows.log import Log
 def train_model(
     paths: PipelinePaths, spec: PipelineSpec, *, target: Path, log: Log = print
 ) -> TrainingSummary:
-    """Train the multi-task ranker and publish it at `target`. With `training.guard`, it takes the networks for single
-    tasks from the baselines, where these have them. Raises UserError as `train_ranker` does."""
+    """Train the multi-task ranker and publish it at `target`; with `training.guard`, networks for single tasks beside
+    it. Raises UserError as `train_ranker` does."""
     return train_ranker(paths, spec, target=target, judge=judge_of(spec), log=log)
 
 

@@ -13,8 +13,8 @@ LINEAGE = {
     "item_embeddings": {"items"},
     "user_embeddings": {"users"},
     "examples": {"users", "items", "interactions"},
-    "baselines": {"examples", "item_embeddings", "user_embeddings"},
-    "model": {"examples", "item_embeddings", "user_embeddings", "baselines"},
+    "model": {"examples", "item_embeddings", "user_embeddings"},
+    "baselines": {"examples", "item_embeddings", "user_embeddings", "model"},
     "evaluation": {
         "model",
         "baselines",

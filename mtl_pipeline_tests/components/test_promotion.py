@@ -41,7 +41,7 @@ WIDE_MARGINS = {"margins": {"watched": 0.5, "liked": 0.5, "rating": 0.5}}
 
 
 UNGUARDED = SMALL_SETTINGS["training"] | {"guard": False}
-"""With one network instead of four: of another seed than the baselines, none of theirs can take over a task."""
+"""With one network instead of four."""
 SECOND_NIGHT: dict = {"seed": 1, "training": UNGUARDED, "promotion": WIDE_MARGINS}
 
 

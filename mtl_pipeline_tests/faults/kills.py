@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from mtl_pipeline.champions import model_fingerprint
-from mtl_pipeline.learning.training import checkpoint
+from mtl_pipeline.learning.training.continuing import checkpoint
 from mtl_pipeline.workflows.train import train_model
 from mtl_pipeline_tests.conftest import PIPELINE, TinyPipeline
 from mtl_pipeline_tests.faults.processes import PROCESSES

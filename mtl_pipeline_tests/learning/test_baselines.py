@@ -13,8 +13,7 @@ from mtl_pipeline.learning.baselines.simple import linear_answers, popularity_an
 from mtl_pipeline.learning.calibration.fitting import fit_calibrator
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.data.samples import drawn_rows
-from mtl_pipeline.learning.training.guard import own_members
-from mtl_pipeline.learning.training.loop import fit_network
+from mtl_pipeline.learning.training.train import train_ranker
 from mtl_pipeline.spec import Baselines, Task, Training
 from mtl_pipeline_tests.conftest import TinyPipeline
 
@@ -137,22 +136,21 @@ def test_few_rows_are_drawn_from_among_more_of_the_same_seed() -> None:
 
 
 def test_fewer_baselines_from_fewer_rows(prepared: TinyPipeline) -> None:
-    """The networks for single tasks, which the guard takes, are those of the rows that the others had."""
+    """The networks for single tasks, which are trained beside the model, learn from the rows that the others have."""
     paths, spec = prepared.paths, prepared.spec
     fewer = Baselines(models=["linear", "single_task"], rows=50)
     spec = spec.model_copy(update={"baselines": fewer})
-    predict_baselines(paths, spec, target=paths.baselines, log=lambda line: None)
+    joint = pl.DataFrame({"task": [task.name for task in spec.tasks], "predicted_by": "joint"})
+    train_ranker(paths, spec, target=paths.model, judge=lambda rows: joint, log=lambda line: None)
+    said: list[str] = []
+    predict_baselines(paths, spec, target=paths.baselines, log=said.append)
+    assert not [line for line in said if "trained here" in line]
     predictions = pl.read_parquet(paths.baselines / "predictions.parquet")
     made = {column.split("/")[1] for column in predictions.columns if column.startswith("prediction/")}
     assert made == {"constant", "linear", "single_task"}
     dataset = Dataset(paths, spec)
     for task in spec.tasks:
         assert len(dataset.drawn_for(task.name, spec).train) == 50
-    said: list[str] = []
-    assert own_members(
-        paths, dataset, spec, fit_network(dataset, spec, spec.tasks, said.append).shape, said.append
-    )
-    assert not [line for line in said if "trained here" in line]
 
 
 def test_without_networks_for_single_tasks_there_is_no_guard(prepared: TinyPipeline) -> None:

@@ -9,9 +9,9 @@ import torch
 
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.data.encoding import Rows
-from mtl_pipeline.learning.training import checkpoint
 from mtl_pipeline.learning.training.callbacks.base import Callback
-from mtl_pipeline.learning.training.checkpoint import Checkpoints
+from mtl_pipeline.learning.training.continuing import checkpoint
+from mtl_pipeline.learning.training.continuing.checkpoint import Checkpoints
 from mtl_pipeline.learning.training.divergence import Diverged
 from mtl_pipeline.learning.training.loop import Fit, fit_network
 from mtl_pipeline.learning.training.train import train_ranker

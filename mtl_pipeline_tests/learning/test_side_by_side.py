@@ -14,13 +14,13 @@ import torch
 
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.data.dataset import Dataset
-from mtl_pipeline.learning.training import side_by_side
+from mtl_pipeline.learning.training.at_once import side_by_side
+from mtl_pipeline.learning.training.at_once.side_by_side import SideBySide, Wanted
 from mtl_pipeline.learning.training.divergence import Diverged
-from mtl_pipeline.learning.training.side_by_side import SideBySide, Wanted
 from mtl_pipeline.publishing import one_version_each
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.features.examples import build_examples
-from mtl_pipeline_tests.conftest import TinyPipeline
+from mtl_pipeline_tests.conftest import REPOSITORY, TinyPipeline
 
 WANTED = [Wanted("watched", 0), Wanted("rating", 0), Wanted(None, 1), Wanted(None, 1, blind=True)]
 SECONDS = 60
@@ -73,7 +73,7 @@ def test_files_of_the_working_directory_hide_no_modules(
 ) -> None:
     (tmp_path / "queue.py").write_text("raise ImportError")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [str(Path(side_by_side.__file__).parents[3]), *filter(None, sys.path)])
+    monkeypatch.setattr(sys, "path", [str(REPOSITORY), *filter(None, sys.path)])
     spec = trained_for(prepared, 1)
     with SideBySide(Dataset(prepared.paths, spec), spec, WANTED[:2]) as networks:
         assert networks.ranker(WANTED[0]).members
@@ -137,10 +137,10 @@ def test_leaving_early_ends_the_processes(prepared: TinyPipeline) -> None:
 
 ENDLESS = """
 import sys
-from mtl_pipeline.learning.training import side_by_side
+from mtl_pipeline.learning.training.at_once import side_by_side
 from mtl_pipeline_tests.learning.test_side_by_side import WANTED, trained_for
 from mtl_pipeline.warehouse.features.examples import build_examples
-from mtl_pipeline_tests.conftest import TinyPipeline
+from mtl_pipeline_tests.conftest import REPOSITORY, TinyPipeline
 import torch
 from pathlib import Path
 torch.set_num_threads(2)

@@ -19,7 +19,7 @@ from mtl_pipeline.learning.data.streaming import StreamedRows
 from mtl_pipeline.learning.training.batches import ROUNDS_PER_EPOCH, Batches
 from mtl_pipeline.learning.training.callbacks.base import Callback
 from mtl_pipeline.learning.training.callbacks.gradient_conflict import sampled_rows
-from mtl_pipeline.learning.training.checkpoint import Checkpoints
+from mtl_pipeline.learning.training.continuing.checkpoint import Checkpoints
 from mtl_pipeline.learning.training.loop import fit_network
 from mtl_pipeline.learning.training.optimisation.losses import label_scale, labelled_rows
 from mtl_pipeline.learning.training.train import train_ranker

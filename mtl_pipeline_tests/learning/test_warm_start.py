@@ -19,12 +19,12 @@ from mtl_pipeline.learning.network import MultiTaskNetwork
 from mtl_pipeline.learning.ranker.members import Member
 from mtl_pipeline.learning.ranker.provenance import read_seen, started_from
 from mtl_pipeline.learning.ranker.ranker import Ranker, load_ranker
-from mtl_pipeline.learning.training.carrying_over import id_rows
-from mtl_pipeline.learning.training.checkpoint import Checkpoints
+from mtl_pipeline.learning.training.continuing.carrying_over import id_rows
+from mtl_pipeline.learning.training.continuing.checkpoint import Checkpoints
+from mtl_pipeline.learning.training.continuing.warm_start import WarmStart, warm_starts
 from mtl_pipeline.learning.training.loop import fit_network, network_shape
 from mtl_pipeline.learning.training.optimisation.losses import label_scale
 from mtl_pipeline.learning.training.train import train_ranker
-from mtl_pipeline.learning.training.warm_start import WarmStart, warm_starts
 from mtl_pipeline.spec import Model, PipelineSpec
 from mtl_pipeline.spec.quick import quick
 from mtl_pipeline.vectors import write_vectors

@@ -11,7 +11,7 @@ def baselines_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     paths, spec = pipeline.paths, pipeline.spec
 
     @pipeline.asset(
-        reads=["examples", *pipeline.embeddings],
+        reads=["examples", *pipeline.embeddings, *(["model"] if spec.guards else [])],
         kinds={"lightgbm", "pytorch", "parquet"},
         trains=True,
         code_version=code_version(settings=network_settings(spec)),

@@ -13,7 +13,7 @@ def model_asset(pipeline: PipelineContext) -> dg.AssetsDefinition:
     paths, spec = pipeline.paths, pipeline.spec
 
     @pipeline.asset(
-        reads=["examples", *pipeline.embeddings, *(["baselines"] if spec.guards else [])],
+        reads=["examples", *pipeline.embeddings],
         kinds={"pytorch"},
         trains=True,
         code_version=code_version(settings=training_settings(spec)),

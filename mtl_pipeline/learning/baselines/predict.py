@@ -31,11 +31,11 @@ from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.data.samples import drawn_rows
 from mtl_pipeline.learning.ranker.provenance import networks_trained_with, write_trained_with
 from mtl_pipeline.learning.ranker.ranker import published_columns
-from mtl_pipeline.learning.training.checkpoint import Checkpoints
-from mtl_pipeline.learning.training.guard import save_own
+from mtl_pipeline.learning.training.at_once.side_by_side import SideBySide
+from mtl_pipeline.learning.training.continuing.checkpoint import Checkpoints
 from mtl_pipeline.learning.training.held_out import HeldOut
 from mtl_pipeline.learning.training.loop import Log
-from mtl_pipeline.learning.training.side_by_side import SideBySide, Wanted
+from mtl_pipeline.learning.training.single_task import alone_log, read_single_task, single_task_networks
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import SINGLE_TASK
 from mtl_pipeline.publishing import ensure_writable, folder_fingerprint, publish_folder
@@ -55,39 +55,35 @@ def predict_baselines(
     paths: PipelinePaths, spec: PipelineSpec, *, target: Path, log: Log = print
 ) -> BaselinesSummary:
     """Fit every baseline on the training split, calibrate it on validation, and publish predictions.parquet, with the
-    columns of `published_columns`, at `target`; beside it the networks for single tasks, which are trained while the
-    others are fitted.
+    columns of `published_columns`, at `target`. The networks for single tasks are those that were trained beside the
+    model, or else are trained while the others are fitted.
 
     Raises UserError when examples or text vectors are missing or damaged, or `target` cannot be written."""
     ensure_writable(target)
     dataset, checkpoints = Dataset(paths, spec), Checkpoints.of(paths, target)
     held_out = HeldOut(dataset, spec)
     predicted = Predicted(spec, held_out, log)
-    own = [Wanted(task.name, spec.seed) for task in spec.tasks if SINGLE_TASK in spec.baselines.models]
-    weights: dict[str, list[dict[str, torch.Tensor]]] = {}
-    with SideBySide(
-        dataset, spec, own, lambda of, line: log(f"{of.task} alone, {line}"), checkpoints
-    ) as networks:
+    alone = single_task_networks(spec) if SINGLE_TASK in spec.baselines.models else {}
+    kept = read_single_task(paths, dataset, spec, log) if spec.guards else {}
+    lacking = [] if kept else [*alone.values()]
+    with SideBySide(dataset, spec, lacking, alone_log(log), checkpoints, busy=True) as networks:
         design = DesignMatrix(dataset, spec)
         matrix = design.build(held_out.rows)
         for task in spec.tasks:
             for model, answers in simple_answers(dataset, spec, task, held_out, design, matrix):
                 predicted.add(model, task, answers, answers[held_out.validation])
-        for task, wanted in zip(spec.tasks, own, strict=bool(own)):
-            ranker = networks.ranker(wanted)
-            weights[task.name] = [member.weights for member in ranker.members]
+        for name, wanted in alone.items():
+            ranker = kept.get(name) or networks.ranker(wanted)
             # Validation rows by themselves, as for the model: other batches round otherwise, and that would tell a task
             # that is left to this network from the network.
             on_validation, answers = (
-                ranker.predict_uncalibrated(rows)[task.name] for rows in (dataset.validation, held_out.rows)
+                ranker.predict_uncalibrated(rows)[name] for rows in (dataset.validation, held_out.rows)
             )
-            predicted.add(SINGLE_TASK, task, answers, on_validation)
+            predicted.add(SINGLE_TASK, spec.task(name), answers, on_validation)
     with publish_folder(target) as folder:
         held_out.frame.select("example_id").with_columns(
             pl.Series(name, values) for name, values in predicted.columns.items()
         ).write_parquet(folder / "predictions.parquet")
-        for name, members in weights.items():
-            save_own(folder, name, members)
         write_trained_with(folder, networks_trained_with(dataset, spec))
         fingerprint = folder_fingerprint(folder)
     checkpoints.remove()

@@ -35,7 +35,8 @@ from mtl_pipeline.learning.training.batches import ROUNDS_PER_EPOCH, Batches, pa
 from mtl_pipeline.learning.training.callbacks.base import Callback, Run
 from mtl_pipeline.learning.training.callbacks.task_early_stopping import MEAN, TaskEarlyStopping
 from mtl_pipeline.learning.training.callbacks.weight_averaging import WeightAveraging
-from mtl_pipeline.learning.training.checkpoint import Checkpoints
+from mtl_pipeline.learning.training.continuing.checkpoint import Checkpoints
+from mtl_pipeline.learning.training.continuing.warm_start import WarmStart
 from mtl_pipeline.learning.training.divergence import REMEDY, Diverged, what_diverged
 from mtl_pipeline.learning.training.optimisation.losses import (
     constant_losses,
@@ -47,7 +48,6 @@ from mtl_pipeline.learning.training.optimisation.losses import (
 )
 from mtl_pipeline.learning.training.optimisation.optimizers import make_optimizers
 from mtl_pipeline.learning.training.optimisation.precision import is_mixed, mixed_precision
-from mtl_pipeline.learning.training.warm_start import WarmStart
 from mtl_pipeline.progress import time_left
 from mtl_pipeline.spec import PipelineSpec, Task, Training
 
@@ -154,8 +154,7 @@ class Prepared:
 
 
 def prepare(dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task], start: WarmStart | None) -> Prepared:
-    columns = [dataset.encoder.tasks.index(task.name) for task in tasks]
-    scale = label_scale(dataset.train.labels[:, columns], tasks)
+    columns, scale = label_columns(dataset, tasks), scale_of(dataset, tasks)
     train = labelled_rows(dataset.train, columns, scale).to(dataset.device)
     validation = labelled_rows(dataset.validation, columns, scale).to(dataset.device)
     shape = network_shape(dataset, spec, tasks)
@@ -168,6 +167,15 @@ def prepare(dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task], start: 
     labels = network.architecture.training_labels(train.labels, tasks)
     comparable = labels.nan_to_num(torch.inf).eq(train.labels.nan_to_num(torch.inf)).all(0).cpu().numpy()
     return Prepared(network, shape, scale, train.labelled(labels), validation, constant, comparable)
+
+
+def label_columns(dataset: Dataset, tasks: Sequence[Task]) -> list[int]:
+    return [dataset.encoder.tasks.index(task.name) for task in tasks]
+
+
+def scale_of(dataset: Dataset, tasks: Sequence[Task]) -> LabelScale:
+    """That of the training rows."""
+    return label_scale(dataset.train.labels[:, label_columns(dataset, tasks)], tasks)
 
 
 def network_shape(dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task]) -> NetworkShape:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -27,14 +27,14 @@ import polars as pl
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.calibration.calibrator import calibrate
 from mtl_pipeline.learning.data.dataset import Dataset
-from mtl_pipeline.learning.ranker.members import Member, composed
+from mtl_pipeline.learning.ranker.members import composed
 from mtl_pipeline.learning.ranker.provenance import refuse_other_training
 from mtl_pipeline.learning.ranker.ranker import Ranker
-from mtl_pipeline.learning.training.checkpoint import Checkpoints
-from mtl_pipeline.learning.training.guard import Judge, choices, guarded, read_guard
+from mtl_pipeline.learning.training.at_once.side_by_side import SideBySide, Wanted
+from mtl_pipeline.learning.training.continuing.checkpoint import Checkpoints
+from mtl_pipeline.learning.training.guard import Judge, choices, guarded, members_of, read_guard
 from mtl_pipeline.learning.training.held_out import HeldOut
 from mtl_pipeline.learning.training.loop import Log
-from mtl_pipeline.learning.training.side_by_side import SideBySide, Wanted
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.predictions import CANDIDATE, JOINT, SINGLE_TASK, WITHOUT_TEXT, plain_prediction_column
 from mtl_pipeline.progress import time_left
@@ -176,7 +176,7 @@ class SeedNetworks:
             return [self.without_text()]
         [joint] = self.trained(CANDIDATE)
         if self.judge:
-            joint, said = guarded(self.dataset, joint, members_of(self.alone), self.judge)
+            joint, said = guarded(self.dataset, joint, self.alone, self.judge)
             self.predicted_by = choices(said)
         return [joint]
 
@@ -203,10 +203,6 @@ class SeedNetworks:
         ranker = self.side_by_side.ranker(wanted)
         self.networks += len(ranker.members)
         return ranker
-
-
-def members_of(rankers: Iterable[Ranker]) -> list[Member]:
-    return [member for ranker in rankers for member in ranker.members]
 
 
 def no_predictions(held_out: HeldOut, spec: PipelineSpec) -> pl.DataFrame:

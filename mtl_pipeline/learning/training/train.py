@@ -13,12 +13,14 @@ from mtl_pipeline.learning.calibration.fitting import fit_calibration
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.ranker.provenance import trained_with, write_seen, write_trained_with
 from mtl_pipeline.learning.ranker.ranker import save_ranker
+from mtl_pipeline.learning.training.at_once.side_by_side import SideBySide
 from mtl_pipeline.learning.training.batches import passes_per_epoch
 from mtl_pipeline.learning.training.callbacks.gradient_conflict import GradientConflict
-from mtl_pipeline.learning.training.checkpoint import Checkpoints
-from mtl_pipeline.learning.training.guard import GUARD, Judge, choices, guarded, own_members
+from mtl_pipeline.learning.training.continuing.checkpoint import Checkpoints
+from mtl_pipeline.learning.training.continuing.warm_start import warm_starts
+from mtl_pipeline.learning.training.guard import GUARD, Judge, choices, guarded
 from mtl_pipeline.learning.training.loop import Log, fit_members, why_stopped
-from mtl_pipeline.learning.training.warm_start import warm_starts
+from mtl_pipeline.learning.training.single_task import alone_log, publish_single_task, single_task_networks
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import ensure_writable, publish_folder
 from mtl_pipeline.spec import PipelineSpec
@@ -55,18 +57,24 @@ class TrainingSummary:
 def train_ranker(
     paths: PipelinePaths, spec: PipelineSpec, *, target: Path, judge: Judge | None = None, log: Log = print
 ) -> TrainingSummary:
-    """Train the multi-task ranker and publish it at `target`; a judge may have networks for single tasks predict.
+    """Train the multi-task ranker and publish it at `target`. A judge may have networks for single tasks predict: they
+    are trained beside it, and kept for the baselines.
 
     Raises UserError when examples or text vectors are missing or damaged, or `target` cannot be written.
     """
     ensure_writable(target)
     dataset, checkpoints = Dataset(paths, spec), Checkpoints.of(paths, target)
     starts = warm_starts(paths, spec, dataset, log)
-    fit = fit_members(dataset, spec, spec.tasks, log, [GradientConflict()], checkpoints, starts)
+    alone = single_task_networks(spec) if judge else {}
+    with SideBySide(dataset, spec, [*alone.values()], alone_log(log), checkpoints, busy=True) as networks:
+        fit = fit_members(
+            dataset, spec, spec.tasks, networks.with_lines(log), [GradientConflict()], checkpoints, starts
+        )
+        own = {task: networks.ranker(wanted) for task, wanted in alone.items()}
     ranker, said = fit.ranker, None
     if judge:
-        own = own_members(paths, dataset, spec, fit.shape, log, checkpoints)
-        ranker, said = guarded(dataset, ranker, own, judge)
+        publish_single_task(paths, dataset, spec, own)
+        ranker, said = guarded(dataset, ranker, own.values(), judge)
     validation = ranker.predict_uncalibrated(dataset.validation)
     ranker.calibration = fit_calibration(spec, dataset.validation_labels, validation)
     with publish_folder(target) as folder:

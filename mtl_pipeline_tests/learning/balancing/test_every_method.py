@@ -11,9 +11,9 @@ import torch
 
 from mtl_pipeline.learning.balancing import BALANCERS, Balancer, make_balancer
 from mtl_pipeline.learning.data.dataset import Dataset
-from mtl_pipeline.learning.training import checkpoint
 from mtl_pipeline.learning.training.callbacks.base import Callback
-from mtl_pipeline.learning.training.checkpoint import Checkpoints
+from mtl_pipeline.learning.training.continuing import checkpoint
+from mtl_pipeline.learning.training.continuing.checkpoint import Checkpoints
 from mtl_pipeline.learning.training.loop import fit_network
 from mtl_pipeline.spec import Task, WeightingSettings
 from mtl_pipeline.spec.weighting import METHODS, Weighting

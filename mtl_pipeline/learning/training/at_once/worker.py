@@ -14,8 +14,8 @@ from typing import BinaryIO
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.ranker.provenance import networks_trained_with
+from mtl_pipeline.learning.training.at_once.side_by_side import Order, Trained
 from mtl_pipeline.learning.training.loop import Log
-from mtl_pipeline.learning.training.side_by_side import Order, Trained
 from mtl_pipeline.publishing import one_version_each
 
 

@@ -135,6 +135,6 @@ class Checkpoint:
 def code_digest() -> str:
     """Of this package: another version of it would go on differently, or could not at all."""
     digest = hashlib.sha256(torch.__version__.encode())
-    for file in sorted(Path(__file__).parents[2].rglob("*.py")):
+    for file in sorted(Path(__file__).parents[3].rglob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()

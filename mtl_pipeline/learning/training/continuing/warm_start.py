@@ -23,7 +23,7 @@ from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.network import MultiTaskNetwork
 from mtl_pipeline.learning.ranker.provenance import leak, read_seen
 from mtl_pipeline.learning.ranker.ranker import CONFIG, LabelScale, load_ranker, readable
-from mtl_pipeline.learning.training.carrying_over import carried_over
+from mtl_pipeline.learning.training.continuing.carrying_over import carried_over
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.spec import PipelineSpec
 

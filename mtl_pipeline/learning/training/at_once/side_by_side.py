@@ -32,7 +32,7 @@ from mtl_pipeline.learning.ranker.members import load_member, on_device
 from mtl_pipeline.learning.ranker.provenance import networks_trained_with
 from mtl_pipeline.learning.ranker.ranker import LabelScale, Ranker
 from mtl_pipeline.learning.representation.representation import NetworkShape
-from mtl_pipeline.learning.training.checkpoint import Checkpoints
+from mtl_pipeline.learning.training.continuing.checkpoint import Checkpoints
 from mtl_pipeline.learning.training.loop import Fit, Log, fit_members
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import held_versions
@@ -41,7 +41,7 @@ from mtl_pipeline.spec import PipelineSpec, Task
 WORTH_PROCESSES = 100_000
 """Rows of the training split, each counted once for each network: fewer are trained in less time than a process takes
 to start."""
-WORKER = "mtl_pipeline.learning.training.worker"
+WORKER = "mtl_pipeline.learning.training.at_once.worker"
 SECONDS_BETWEEN_LINES = 0.5
 
 
@@ -111,7 +111,10 @@ class SideBySide:
         wanted: Sequence[Wanted] = (),
         log: Callable[[Wanted, str], None] = lambda wanted, line: None,
         checkpoints: Checkpoints | None = None,
+        *,
+        busy: bool = False,
     ) -> None:
+        """`busy`: something else is done here meanwhile, as much as one training, until a network is waited for."""
         self.dataset, self.spec, self.log = dataset, spec, log
         self.checkpoints = checkpoints or Checkpoints()
         self.lines: queue.SimpleQueue[tuple[Wanted, str]] = queue.SimpleQueue()
@@ -119,14 +122,14 @@ class SideBySide:
         self.futures: dict[Wanted, Future[Trained]] = {}
         rows = {one: training_rows(dataset, one.task) for one in wanted}
         self.threads = torch.get_num_threads()
-        self.at_once = min(len(wanted), self.threads)
+        self.at_once = min(len(wanted) + busy, self.threads) if wanted else 1
         if dataset.device.type != "cpu" or sum(rows.values()) < WORTH_PROCESSES:
             self.at_once = 1
         self.share = self.threads // self.at_once
         """Threads of each, and of what is done here meanwhile."""
-        self.turns = threading.Semaphore(self.at_once - 1)
-        """One is left to what is done here, until a network is waited for."""
-        self.waited_for = self.left = False
+        self.idle, self.left = threading.Event(), False
+        if not busy:
+            self.idle.set()
         trained_with = networks_trained_with(dataset, spec) if self.at_once > 1 else {}
         self.orders = [
             Order(
@@ -139,6 +142,7 @@ class SideBySide:
         if self.at_once > 1:
             torch.set_num_threads(self.share)
             self.pool = ThreadPoolExecutor(self.at_once)
+            self.pool.submit(self.idle.wait)  # takes the place of what is done here, as long as that goes on
             self.futures = {order.wanted: self.pool.submit(self.train, order) for order in self.orders}
         return self
 
@@ -146,6 +150,7 @@ class SideBySide:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.left = True
+        self.idle.set()
         if self.at_once > 1:
             self.pool.shutdown(wait=False, cancel_futures=True)
             while not all(future.done() for future in self.futures.values()):
@@ -160,9 +165,7 @@ class SideBySide:
             return wanted.fit(
                 self.dataset, self.spec, lambda line: self.log(wanted, line), self.checkpoints
             ).ranker
-        if not self.waited_for:
-            self.turns.release()
-            self.waited_for = True
+        self.idle.set()
         future = self.futures[wanted]
         while not future.done():
             self.log_lines()
@@ -175,6 +178,15 @@ class SideBySide:
         self.checkpoints.used |= trained.checkpoints
         return ranker_of(trained, wanted, self.dataset, self.spec)
 
+    def with_lines(self, log: Log) -> Log:
+        """The log of what is done here, which has those of the networks come in between."""
+
+        def both(line: str) -> None:
+            self.log_lines()
+            log(line)
+
+        return both
+
     def log_lines(self) -> None:
         """Here, and not in the thread that reads them: not every log may be written by several."""
         while not self.lines.empty():
@@ -185,7 +197,6 @@ class SideBySide:
         answers through another, since whatever it imports may print."""
         reading, writing = os.pipe()
         with (
-            self.turns,
             os.fdopen(reading, "rb") as answers,
             subprocess.Popen(
                 [sys.executable, "-P", "-m", WORKER, str(writing)],  # -P: not from the working directory
