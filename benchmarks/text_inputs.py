@@ -24,6 +24,7 @@ import numpy as np
 import polars as pl
 
 from benchmarks.joint_training import changed
+from mtl_pipeline.embedding import embed_texts
 from mtl_pipeline.evaluation.formatting import format_value
 from mtl_pipeline.evaluation.inference.comparing import resample_metrics
 from mtl_pipeline.evaluation.inference.intervals import (
@@ -36,23 +37,27 @@ from mtl_pipeline.evaluation.inference.intervals import (
     verdict,
 )
 from mtl_pipeline.kinds import KINDS
-from mtl_pipeline.learning.data.dataset import Dataset, TextVectors
+from mtl_pipeline.learning.data.dataset import Dataset, TextVectors, fused
 from mtl_pipeline.learning.training.held_out import HeldOut
 from mtl_pipeline.learning.training.loop import fit_network
 from mtl_pipeline.paths import PipelinePaths, project_root
 from mtl_pipeline.predictions import TaskRows
 from mtl_pipeline.spec import PipelineSpec, Task
+from mtl_pipeline.vectors import read_vectors
+from mtl_pipeline.warehouse.tables import read_texts
 from mtl_pipeline.workflows.__main__ import declared
 
 KEPT = Path(__file__).with_name(".text_inputs")
 SEEDS, SAMPLES, FEWEST = 3, 1000, 100
-DECLARED = "as declared"
+DECLARED, COLUMNS_APART = "as declared", "columns of items apart"
 VARIANTS: dict[str, dict] = {
     DECLARED: {},
     "16 components": {"text_components": 16},
     "64 components": {"text_components": 64},
     "64 components, whitened": {"text_components": 64, "text_whitened": True},
     "32 components, whitened": {"text_components": 32, "text_whitened": True},
+    "a third of texts hidden": {"text_dropout": 1 / 3},
+    "two thirds hidden": {"text_dropout": 2 / 3},
     "earlier items not read": {"sequence_encoder": None},
     "earlier items: their mean": {"sequence_encoder": "mean"},
     "earlier items: attention": {"sequence_encoder": "target_attention"},
@@ -74,10 +79,28 @@ def without_vectors(dataset: Dataset, _: PipelineSpec) -> Dataset:
     return other
 
 
+APART = {"deskdrop": ("title", "body"), "shop": ("title", "description"), "news": ("title", "summary")}
+"""Columns of items, of which their text is put together."""
+
+
+def with_columns_apart(dataset: Dataset, spec: PipelineSpec) -> Dataset:
+    """A vector for each column, side by side, in place of one for the text that they are put together to."""
+    columns = APART[dataset.paths.pipeline]
+    items = spec.features.items.model_copy(update={"text": columns[0], "further_texts": [*columns[1:]]})
+    apart = spec.model_copy(update={"features": spec.features.model_copy(update={"items": items})})
+    files = [KEPT / f"{dataset.paths.pipeline}-{column}.parquet" for column in columns]
+    for kind, file in zip(items.embedded, files, strict=True):
+        embed_texts(read_texts(dataset.paths, apart, "items", kind), spec.encoder, file)
+    other = copy.copy(dataset)
+    other.text = TextVectors({**dataset.text.tables, "items": fused(*map(read_vectors, files))})
+    return other
+
+
 OTHER_ROWS: dict[str, Callable[[Dataset, PipelineSpec], Dataset]] = {
     "vectors, no text relations": without_relations,
     "text relations, no vectors": without_vectors,
     "no text at all": Dataset.without_text,
+    COLUMNS_APART: with_columns_apart,
 }
 Found = Mapping[str, np.ndarray]
 """`validation/<task>`, the loss of the round that is kept; `predicted/<task>`, of the held-out rows."""
@@ -100,7 +123,10 @@ class Bench:
             for name, settings in VARIANTS.items()
             if name == DECLARED or any(getattr(model, key) != value for key, value in settings.items())
         ]
-        return [*other, *OTHER_ROWS]
+        return [
+            *other,
+            *(n for n in OTHER_ROWS if n != COLUMNS_APART or self.dataset.paths.pipeline in APART),
+        ]
 
     def run(self, variant: str, seed: int) -> Found:
         file = self.folder / f"{variant.replace(' ', '_')}-{seed}.npz"

@@ -83,7 +83,7 @@ class PipelinePaths:
         return self.root / "sql" / self.pipeline
 
     def embeddings(self, table: str, kind: str = "text") -> Path:
-        """Vectors of the texts, or of the pictures (`image`), of `users` or `items`."""
+        """Vectors of the texts (`text`, `text_<column>`) or pictures (`image`) of `users` or `items`."""
         name = table if kind == "text" else f"{table.removesuffix('s')}_{kind}s"
         return self.data / "embeddings" / f"{name}.parquet"
 

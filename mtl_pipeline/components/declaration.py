@@ -138,7 +138,7 @@ def feature_columns(spec: PipelineSpec, table: str) -> Iterator[DeclaredColumn]:
     for kind in ("text", "image"):
         if column := getattr(features, kind, None):
             yield DeclaredColumn(column, f"features.{table}.{kind}", ("features", table, kind), STRING)
-    for kind, sort in (("categorical", CATEGORY), ("numeric", NUMBER)):
-        for position, name in enumerate(getattr(features, kind)):
+    for kind, sort in (("further_texts", STRING), ("categorical", CATEGORY), ("numeric", NUMBER)):
+        for position, name in enumerate(getattr(features, kind, [])):
             place = ("features", table, kind, position)
             yield DeclaredColumn(name, f"features.{table}.{kind}", place, sort)

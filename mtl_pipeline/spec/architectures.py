@@ -48,6 +48,9 @@ class LinearSettings(SpecModel):
     of training's users and items; null: the vectors themselves."""
     text_whitened: bool = Field(default=False, exclude_if=lambda declared: not declared)
     """Whether these components, by default all, have the same variance."""
+    text_dropout: float = Field(default=0, ge=0, lt=1, exclude_if=lambda declared: not declared)
+    """Share of texts and pictures hidden in training, so that the network learns to do without: for few items that are
+    learned by heart by their vectors."""
     interaction: Interaction = "vectors"
     """What of the user is multiplied with what of the item. vectors: ids and texts. features: the features of `users`
     and `items` too, for tastes that follow from age or country."""

@@ -82,9 +82,8 @@ class Attributes(SpecModel):
 
     @property
     def embedded(self) -> list[tuple[str, str]]:
-        """Tables with a column that is embedded, and which: `text` or `image`."""
-        pairs = [(table, kind) for table in self.entities for kind in ("text", "image")]
-        return [(table, kind) for table, kind in pairs if getattr(getattr(self.features, table), kind)]
+        """Tables with columns that are embedded, and the names of what they make: see `EntityFeatures.embedded`."""
+        return [(table, kind) for table in self.entities for kind in getattr(self.features, table).embedded]
 
     @property
     def text_tables(self) -> list[str]:

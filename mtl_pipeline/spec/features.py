@@ -23,9 +23,37 @@ class EntityFeatures(ColumnFeatures):
 
     text: Identifier | None = "text"
     """VARCHAR column that the encoder turns into a vector; null where there is nothing to read."""
+    further_texts: list[Identifier] = Field(default=[], exclude_if=lambda columns: not columns)
+    """Further VARCHAR columns, such as `[description]` beside the title, each with a vector of its own beside that of
+    `text`, which alone is shown, compared with others and read in sequences."""
     image: Identifier | None = Field(default=None, exclude_if=lambda column: column is None)
     """VARCHAR column of paths of pictures, which `image_encoder` turns into a vector beside that of the text. Relative
     ones start at `data/<pipeline>/raw/`. A row whose picture is missing or broken counts as one without."""
+
+    @property
+    def texts(self) -> list[str]:
+        return [*([self.text] if self.text else []), *self.further_texts]
+
+    @property
+    def embedded(self) -> dict[str, str]:
+        """The columns that are turned into vectors, by the name of what they make: `text`, `text_<column>`, `image`."""
+        further = {f"text_{column}": column for column in self.further_texts}
+        return {
+            kind: column
+            for kind, column in (("text", self.text), *further.items(), ("image", self.image))
+            if column
+        }
+
+    @model_validator(mode="after")
+    def check_texts(self) -> EntityFeatures:
+        if self.further_texts and not self.text:
+            raise SpecError(
+                "further_texts stand beside text, which is null: name one of them there", "further_texts"
+            )
+        refuse_repeats("further_texts", self.further_texts, "further_texts")
+        if self.text in self.further_texts:
+            raise SpecError(f"further_texts names {self.text}, as text does", "further_texts")
+        return self
 
 
 class HistoryFeature(SpecModel):

@@ -176,9 +176,14 @@ def required_columns(spec: PipelineSpec, table: str) -> list[str]:
             )
         )
     features = getattr(spec.features, table)
-    embedded = [column for column in (features.text, features.image) if column]
     time = [spec.available_from] if table == "items" and spec.available_from else []
-    return [*table_key(spec, table), *embedded, *time, *features.categorical, *features.numeric]
+    return [
+        *table_key(spec, table),
+        *features.embedded.values(),
+        *time,
+        *features.categorical,
+        *features.numeric,
+    ]
 
 
 def time_columns(spec: PipelineSpec, table: str) -> list[str]:
@@ -248,7 +253,7 @@ def read_texts(
 ) -> Iterator[pa.RecordBatch]:
     """Columns `id` and `text` (of `image` the paths) of users or items, as they lie in the table: DuckDB would put long
     texts in order in memory only. The warehouse is open until the last is read. Of an empty table, one empty batch."""
-    text = quote_identifier(getattr(getattr(spec.features, table), kind))
+    text = quote_identifier(getattr(spec.features, table).embedded[kind])
     with open_warehouse(paths.warehouse, read_only=True, settings=spec.warehouse) as connection:
         rows = connection.sql(f"SELECT {id_column(table)} AS id, {text} AS text FROM {table}")
         batches = rows.to_arrow_reader(TEXTS_PER_BATCH)
@@ -262,7 +267,7 @@ def read_item_texts(paths: PipelinePaths, spec: PipelineSpec, items: pl.Series) 
     wanted = items.alias("item_id").unique().to_frame()
     if ("items", "text") not in spec.embedded:
         return wanted.clear().with_columns(pl.lit(None, pl.String).alias("item_text"))
-    text = quote_identifier(spec.features.items.text or "text")
+    text = quote_identifier(spec.features.items.embedded["text"])
     with open_warehouse(paths.warehouse, read_only=True) as connection:
         connection.register("wanted", wanted.to_arrow())
         return connection.sql(

@@ -19,10 +19,12 @@ def embed_table(
     log: Log = print,
     warn: Log = print,
 ) -> EmbeddingSummary:
-    """A vector for each row of `table`: of its text, or of its picture (`image`). Vectors of the last file are taken
-    over, unless it is damaged: `warn` says so. Raises UserError when there is no warehouse yet, or no encoder."""
+    """A vector for each row of `table`: of its text, of a further one, or of its picture (see `spec.embedded`). Vectors
+    of the last file are taken over, unless it is damaged: `warn` says so. Raises UserError when there is no warehouse
+    yet, or no encoder."""
     rows, encoder = read_texts(paths, spec, table, kind), spec.encoder_of(table, kind)
-    target, progress = paths.embeddings(table, kind), ProgressLog(log, f"{table}: {kind}s embedded")
+    target, what = paths.embeddings(table, kind), kind.replace("_", " ")
+    progress = ProgressLog(log, f"{table}: {what}s embedded")
     if isinstance(encoder, ImageEncoder):
         # All paths at once: to read the files may take hours, and an open warehouse would keep tables from being built.
         return embed_pictures(list(rows), paths.raw, encoder, target, progress=progress, log=warn)

@@ -48,7 +48,7 @@ REFUSALS = [
         "numbers: [age]",
         (
             "defs.yaml:5: features.users.numbers: there is no such key (did you mean numeric?); the k"
-            "eys are: categorical, numeric, text, image"
+            "eys are: categorical, numeric, text, further_texts, image"
         ),
     ),
     (
@@ -302,6 +302,29 @@ REFUSALS = [
         "numeric: [age]",
         "image: text",
         "defs.yaml:5: features.users.image names pictures, which need an encoder: declare image_encoder",
+    ),
+    (
+        "numeric: [age]",
+        "further_texts: [bio, bio]",
+        "defs.yaml:5: further_texts: declared more than once: bio",
+    ),
+    (
+        "numeric: [age]",
+        "further_texts: [text]",
+        "defs.yaml:5: further_texts names text, as text does",
+    ),
+    (
+        "numeric: [age]",
+        "text: null\n      further_texts: [bio]",
+        "defs.yaml:6: further_texts stand beside text, which is null: name one of them there",
+    ),
+    (
+        "numeric: [age]",
+        "further_texts: [bio]",
+        (
+            "defs.yaml:5: features.users.further_texts: sql/orders/users.sql delivers no column bio; it delivers: "
+            "user_id, age, text"
+        ),
     ),
     (
         "attributes:\n  features:\n    users:\n      numeric: [age]",

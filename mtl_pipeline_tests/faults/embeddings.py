@@ -27,7 +27,7 @@ POOLINGS = ("mean", "cls")
 
 def embed(root: Path, pooling: str, store: Path | None, together: int) -> None:
     """In a process of its own, a piece after every batch."""
-    pieces.SECONDS_BETWEEN, pieces.MOST_PIECES = 0.0, 16
+    pieces.SECONDS_BETWEEN = 0.0
     torch.set_num_threads(1)
     encoder = Encoder.model_validate(
         {

@@ -200,6 +200,20 @@ def test_hidden_ids_are_unknown_to_all_that_reads_them_and_in_training_only(arch
     assert not torch.equal(trained, unknown)
 
 
+@pytest.mark.parametrize("text_dimension", [None, 4])
+def test_hidden_texts_are_read_as_none_and_in_training_only(text_dimension: int | None) -> None:
+    representation = network("mmoe", text_dropout=0.5, text_dimension=text_dimension).representation
+    text, numbers = representation.texts["item"], torch.arange(ITEMS).repeat(20)
+    shown = representation.text("item", numbers)
+    trained = representation.train().text("item", numbers)
+    hidden = (trained != shown).any(1)
+    assert 0.3 < hidden.float().mean() < 0.7
+    assert torch.equal(representation.eval().text("item", numbers), shown)
+    text.get_buffer("vectors").zero_()
+    none = representation.text("item", numbers)
+    assert torch.allclose(trained[hidden], none[hidden])
+
+
 @pytest.mark.parametrize(("to_come", "kept"), [(ROWS, {"user", "item"}), (ITEMS - 1, {"user"}), (1, set())])
 def test_texts_are_projected_once_where_that_is_cheaper_and_anew_for_new_weights(
     to_come: int, kept: set[str]

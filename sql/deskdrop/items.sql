@@ -6,6 +6,8 @@ SELECT
     contentType AS content_type,
     lang,
     length(text) AS characters,
+    title,
+    text AS body,
     concat_ws('. ', title, text) AS text,
     source_file,
     source_line,

@@ -3,6 +3,7 @@
 SELECT
     whole_number(article_id) AS item_id,
     headline AS title,
+    summary,
     section,
     whole_number(minutes, 1) AS minutes,
     moment(published, 'milliseconds', 2000) AS published,

@@ -2,6 +2,7 @@
 SELECT
     whole_number(product_id) AS item_id,
     title,
+    description,
     category,
     brand,
     decimal_number(price, 0.01) AS price,

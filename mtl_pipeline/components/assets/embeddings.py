@@ -8,12 +8,10 @@ from mtl_pipeline.components.context import PRIORITY, PipelineContext
 from mtl_pipeline.components.metadata import markdown_table, published
 from mtl_pipeline.spec.assets import code_version, embeddings_name, encoder_settings
 
-NOUNS = {"text": "texts", "image": "pictures"}
-
 
 def embedding_asset(pipeline: PipelineContext, table: str, kind: str) -> dg.AssetsDefinition:
-    paths, spec, noun = pipeline.paths, pipeline.spec, NOUNS[kind]
-    encoder, column = spec.encoder_of(table, kind), getattr(getattr(spec.features, table), kind)
+    paths, spec, noun = pipeline.paths, pipeline.spec, "pictures" if kind == "image" else "texts"
+    encoder, column = spec.encoder_of(table, kind), getattr(spec.features, table).embedded[kind]
 
     @pipeline.asset(
         name=embeddings_name(table, kind),
@@ -36,7 +34,7 @@ def embedding_asset(pipeline: PipelineContext, table: str, kind: str) -> dg.Asse
             f"rows without {noun.removesuffix('s')}": summary.rows_without_text,
             **(
                 {"tokens read": summary.tokens}
-                if kind == "text"
+                if noun == "texts"
                 else {"rows with a missing picture": summary.rows_missing}
                 | {"rows with a broken picture": summary.rows_unread}
             ),

@@ -2,15 +2,14 @@
 
 Either beside the file that is to be written, until it is; or in a store that pipelines share, where they stay. Each
 piece is a file of vectors of its own, with its checksum and a name that nobody else gives; one that is damaged is
-deleted, and what it held computed again. Many pieces are made one while nobody reads them.
+deleted, and what it held computed again.
 """
 
 from __future__ import annotations
 
-import fcntl
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,15 +19,11 @@ import pyarrow as pa
 
 from mtl_pipeline.embedding.store.known import KnownVectors
 from mtl_pipeline.errors import UserError
-from mtl_pipeline.publishing import held, remove_unused
+from mtl_pipeline.publishing import remove_unused
 from mtl_pipeline.vectors import VectorsFile, open_vectors, write_groups
 
 SECONDS_BETWEEN = 30.0
 """Between pieces: at most as much, and a batch, is computed again."""
-MOST_PIECES = 48
-"""Small ones, in a store: a night adds one or a few."""
-LARGE = 1 << 30
-"""Bytes of a piece that is left as it is."""
 
 
 @dataclass
@@ -53,9 +48,8 @@ class Pieces:
             self.kept |= before
             return
         try:
-            with held(self.folder, fcntl.LOCK_SH):
-                for piece in self.whole(self.folder.glob("*.parquet")):
-                    self.kept |= self.vectors.take_over(piece)
+            for piece in self.whole():
+                self.kept |= self.vectors.take_over(piece)
         except OSError as error:
             self.log(f"{self.folder.parent} cannot be read ({error}): no vector is taken over from it")
         if found := np.count_nonzero(self.vectors.known & ~before):
@@ -64,9 +58,12 @@ class Pieces:
         if not self.shared:
             self.kept |= before
 
-    def whole(self, paths: Iterable[Path]) -> Iterator[VectorsFile]:
+    def whole(self) -> Iterator[VectorsFile]:
         """Pieces that are not damaged; others are deleted."""
-        for path in sorted(paths):
+        paths: list[Path] = []
+        with suppress(FileNotFoundError):
+            paths = sorted(path for path in self.folder.iterdir() if path.match("[!.]*.parquet"))
+        for path in paths:
             try:
                 with open_vectors(path) as piece:
                     yield piece
@@ -103,23 +100,5 @@ class Pieces:
         if self.shared:
             self.write()
             with suppress(OSError):
-                self.merge()
-
-    def merge(self) -> None:
-        """Make one of many small ones. Who is killed in between leaves both, which harms nobody."""
-        with held(self.folder, fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
-            pieces = self.folder.glob("*.parquet") if alone else ()
-            small = [path for path in pieces if path.stat().st_size < LARGE]
-            if len(small) <= MOST_PIECES:
-                return
-            hashes = [piece.column("text_hash") for piece in self.whole(small)]
-            distinct = pa.concat_arrays([self.vectors.hashes[:0], *hashes]).unique()
-            scratch, no_text = self.vectors.file.with_name("merged"), self.vectors.hashes[-1:]
-            merged = KnownVectors(scratch, pa.concat_arrays([distinct, no_text]))
-            for piece in self.whole(small):
-                merged.take_over(piece)
-            Pieces(self.folder, self.shared, merged, self.log).write()
-            for path in small:
-                path.unlink(missing_ok=True)
-            for leftover in self.folder.glob(".*"):  # of writers that were killed
-                remove_unused(leftover, self.folder / "none")
+                for leftover in self.folder.glob(".*"):  # of writers that were killed
+                    remove_unused(leftover, self.folder / "none")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property, reduce
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from mtl_pipeline.vectors import Vectors, content_fingerprint, read_vectors
 
 @dataclass(frozen=True)
 class TextVectors:
-    """Vectors of the users and of the items, where they have text or pictures, in the order of their ids."""
+    """Vectors of the users and of the items, where they have texts or pictures, in the order of their ids."""
 
     tables: dict[str, Vectors]
 
@@ -36,7 +36,7 @@ class TextVectors:
             table: [read_vectors(paths.embeddings(*pair)) for pair in spec.embedded if pair[0] == table]
             for table in spec.text_tables
         }
-        return cls({table: reduce(fused, vectors) for table, vectors in parts.items()})
+        return cls({table: fused(*vectors) for table, vectors in parts.items()})
 
     @property
     def ids(self) -> dict[str, pl.Series]:
@@ -61,25 +61,27 @@ class TextVectors:
         }
 
 
-def fused(text: Vectors, pictures: Vectors) -> Vectors:
-    """Both by id, one after the other; zero where one of them has no such row.
+def fused(first: Vectors, *others: Vectors) -> Vectors:
+    """All by id, one after the other; zero where one of them has no such row.
 
-    Encoders differ in how long their vectors are, and the longer would drown the others. Those of pictures are made
-    about as long as those of texts: times a power of two, which stays what it is while the catalogue changes little."""
-    ids = pa.concat_arrays([text.ids, pictures.ids]).unique()
+    Encoders differ in how long their vectors are, and the longest would drown the others. They are made about as long
+    as the first: times a power of two, which stays what it is while the catalogue changes little."""
+    if not others:
+        return first
+    parts = first, *others
+    ids = pa.concat_arrays([part.ids for part in parts]).unique()
     ids = ids.take(pc.sort_indices(ids))
-    lengths = [np.linalg.norm(part.vectors, axis=1) for part in (text, pictures)]
+    lengths = [np.linalg.norm(part.vectors, axis=1) for part in parts]
     usual = [float(length[length > 0].mean()) if length.any() else 1.0 for length in lengths]
-    factors = 1.0, 2.0 ** round(math.log2(usual[0] / usual[1]))
-    widths = text.vectors.shape[1], pictures.vectors.shape[1]
-    vectors = np.zeros((len(ids), sum(widths)), dtype=np.float32)
-    for part, factor, columns in zip(
-        (text, pictures), factors, np.split(vectors, [widths[0]], axis=1), strict=True
-    ):
+    factors = [2.0 ** round(math.log2(usual[0] / length)) for length in usual]
+    ends = np.cumsum([part.vectors.shape[1] for part in parts])
+    vectors = np.zeros((len(ids), ends[-1]), dtype=np.float32)
+    for part, factor, columns in zip(parts, factors, np.split(vectors, ends[:-1], axis=1), strict=True):
         columns[pc.index_in(part.ids, value_set=ids).to_numpy()] = part.vectors * np.float32(factor)
-    encoders = [part.metadata["encoder_fingerprint"] for part in (text, pictures)]
-    metadata = {"encoder_fingerprint": f"{encoders[0]} + {factors[1]:g} * {encoders[1]}"}
-    return Vectors(ids, vectors, pa.nulls(len(ids), text.text_hashes.type), metadata)
+    encoders = [part.metadata["encoder_fingerprint"] for part in parts]
+    also = "".join(f" + {factor:g} * {of}" for factor, of in zip(factors[1:], encoders[1:], strict=True))
+    metadata = {"encoder_fingerprint": encoders[0] + also}
+    return Vectors(ids, vectors, pa.nulls(len(ids), first.text_hashes.type), metadata)
 
 
 IS_TRAIN = pl.col("split") == "train"

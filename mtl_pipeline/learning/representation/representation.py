@@ -126,6 +126,11 @@ class FrozenText(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         return look_up(rows, self.read())
 
+    @property
+    def nothing(self) -> Tensor:
+        """What is read where there is no text: [width]."""
+        return self.vectors.new_zeros(self.width)
+
     def read(self) -> Tensor:
         """[texts, width]; in mixed precision rounded once, so that a step has half as much to read."""
         if not torch.is_autocast_enabled(self.vectors.device.type):
@@ -152,6 +157,10 @@ class TextProjection(FrozenText):
         self.project = nn.Linear(self.width, dimension)
         self.kept: Tensor | None = None
         """The projection of all vectors, while the weights do not change: see `Representation.texts_kept`."""
+
+    @property
+    def nothing(self) -> Tensor:
+        return self.project.bias
 
     def forward(self, rows: Tensor) -> Tensor:
         if self.kept is not None:
@@ -182,7 +191,7 @@ class Representation(nn.Module):
     ) -> None:
         """`texts`: as in MultiTaskNetwork; `own_ids`: as in Architecture."""
         super().__init__()
-        self.hide = model.id_dropout
+        self.hide, self.hide_texts = model.id_dropout, model.text_dropout
         self.ids = nn.ModuleDict()
         for name, size in shape.ids.items():
             self.ids[name] = IdEmbedding(size, model.id_dimension)
@@ -268,9 +277,18 @@ class Representation(nn.Module):
         parts: dict[str, list[Tensor]] = {side: [] for side in SIDES}
         for column, (name, embedding) in enumerate(self.ids.items()):
             parts[name.removesuffix("_id")].append(embedding(rows.ids[:, column]))
-        for column, (side, projection) in enumerate(self.texts.items()):
-            parts[side].append(projection(rows.text[:, column]))
+        for column, side in enumerate(self.texts):
+            parts[side].append(self.text(side, rows.text[:, column]))
         return parts
+
+    def text(self, side: str, rows: Tensor) -> Tensor:
+        """What is read of texts, or pictures, by number: [rows, width]. In training some are hidden, as ids are."""
+        text = cast(FrozenText, self.texts[side])
+        found = text(rows)
+        if not (self.training and self.hide_texts):
+            return found
+        shown = torch.rand(len(rows), 1, device=found.device) >= self.hide_texts
+        return found.where(shown, text.nothing.to(found.dtype))
 
     def of_one_side(self, rows: Rows, parts: Mapping[str, list[Tensor]]) -> list[Tensor]:
         """The first columns of the representation: of a user, of an item, or a number of both. A further kind of input
@@ -302,7 +320,7 @@ class Representation(nn.Module):
     def items(self, ids: Tensor, text: Tensor) -> Tensor:
         """What stands for items: int32 [items, 1] and [items, 1 or 0] → float32 [items, width of the item's side]."""
         parts = [self.ids["item_id"](self.hidden(ids)[:, 0])]
-        parts += [self.texts["item"](text[:, 0])] if "item" in self.texts else []
+        parts += [self.text("item", text[:, 0])] if "item" in self.texts else []
         return torch.cat(parts, 1)
 
     def fit(self, train: TrainingRows) -> None:

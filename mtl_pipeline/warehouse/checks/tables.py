@@ -46,12 +46,12 @@ def table_checks(spec: PipelineSpec, table: str) -> Iterator[Check]:
     if table == "interactions":
         yield from interactions_checks(spec)
     elif (table, "text") in spec.embedded:
-        text = quote_identifier(getattr(spec.features, table).text)
+        texts = ", ".join(map(quote_identifier, getattr(spec.features, table).texts))
         yield Check(
             "texts_present",
             "Every row has a text: one without gets a vector of zeros, which tells the model nothing. In sql/, put "
             "other words in its place, such as the name or the category.",
-            f"SELECT {columns}, {text} FROM {table} WHERE coalesce(trim({text}), '') = ''",
+            f"SELECT {columns}, {texts} FROM {table} WHERE trim(concat_ws('', {texts})) = ''",
             blocking=False,
         )
 
