@@ -48,7 +48,7 @@ class LinearSettings(SpecModel):
     of training's users and items; null: the vectors themselves."""
     text_whitened: bool = Field(default=False, exclude_if=lambda declared: not declared)
     """Whether these components, by default all, have the same variance."""
-    text_dropout: float = Field(default=0, ge=0, lt=1, exclude_if=lambda declared: not declared)
+    text_dropout: float = Field(default=0.0, ge=0, lt=1, exclude_if=lambda declared: not declared)
     """Share of texts and pictures hidden in training, so that the network learns to do without: for few items that are
     learned by heart by their vectors."""
     interaction: Interaction = "vectors"

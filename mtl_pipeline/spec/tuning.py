@@ -51,6 +51,8 @@ class Tuning(SpecModel):
     weight_decay: LogRange | None = LogRange(low=1e-6, high=1e-1)
     dropout: Range | None = Range(low=0.0, high=0.5)
     id_dropout: Range | None = Range(low=0.0, high=0.9)
+    text_dropout: Range | None = Field(default=None, exclude_if=lambda declared: declared is None)
+    """Shares of texts hidden in training to try: where few texts are learned by heart. Not searched by default."""
     batch_size: list[Count] | None = Field(default=[1024, 2048, 4096], min_length=1)
     """Numbers of rows per step to try."""
     weighting: list[Weighting] | None = Field(default=BALANCED_BY, min_length=1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mtl_pipeline.learning.tuning.search_space import search_space
+from mtl_pipeline.learning.tuning.search_space import search_space, settings_of, with_settings
 from mtl_pipeline.spec import PipelineSpec
 
 WIDTHS = {"id_dimension", "id_dropout", "text_dimension", "categorical_dimension"}
@@ -47,6 +47,17 @@ def test_settings_of_inputs_that_the_pipeline_lacks_are_not_searched(
         space = search_space(spec, architecture)
         assert WIDTHS & set(space) == searched
         assert "learning_rate" in space
+
+
+def test_a_share_of_hidden_texts_is_searched_where_it_is_asked_for() -> None:
+    declared = {
+        "tasks": [{"name": "click", "kind": "binary"}],
+        "tuning": {"text_dropout": {"low": 0, "high": 0.8}},
+    }
+    spec = PipelineSpec.model_validate(declared)
+    assert "text_dropout" in search_space(spec, "mmoe")
+    assert settings_of(spec)["text_dropout"] == 0
+    assert with_settings(spec, {"text_dropout": 0.5}).model.text_dropout == 0.5
 
 
 def test_settings_that_an_architecture_lacks_are_not_searched() -> None:

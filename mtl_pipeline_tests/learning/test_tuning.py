@@ -96,11 +96,13 @@ def test_every_value_lies_in_its_range_and_a_setting_without_one_is_left_alone(
     prepared: TinyPipeline,
 ) -> None:
     narrow = {"learning_rate": {"low": 0.004, "high": 0.0041}, "dropout": None, "weighting": ["static"]}
+    narrow |= {"text_dropout": {"low": 0.0, "high": 0.1}}
     found = search(prepared, declared(prepared, architectures=["mmoe"], **narrow), 3)
     drawn = found.trials.filter(pl.col("trial") > 0)
     assert drawn["learning_rate"].is_between(0.004, 0.0041).all()
     assert drawn["weighting"].to_list() == ["static"] * 2
-    assert found.trials.filter("present")["weighting"].item() == "uncertainty"
+    assert drawn["text_dropout"].is_between(0.0, 0.1, closed="right").all()
+    assert found.trials.filter("present").select("weighting", "text_dropout").row(0) == ("uncertainty", 0.0)
     assert not {"dropout", "id_dimension"} & set(found.trials.columns)
 
 

@@ -43,7 +43,7 @@ from mtl_pipeline.learning.tuning.search_space import (
 )
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import only_one
-from mtl_pipeline.spec import PipelineSpec
+from mtl_pipeline.spec import Model, PipelineSpec
 
 STARTUP_TRIALS = 8
 """Trials of an architecture before its sampler learns from them, including the one with the declared settings."""
@@ -221,6 +221,7 @@ def trials_frame(compared: dict[str, optuna.Study], spec: PipelineSpec) -> pl.Da
     """
     spaces = {architecture: search_space(spec, architecture) for architecture in compared}
     declared = settings_of(spec)
+    usual = {name: field.default for name, field in Model.model_fields.items()}  # some are written else only
     schema: dict[str, Any] = {
         "architecture": pl.String,
         "trial": pl.Int64,
@@ -237,7 +238,7 @@ def trials_frame(compared: dict[str, optuna.Study], spec: PipelineSpec) -> pl.Da
     for architecture, study in compared.items():
         for trial in study.trials:
             outcome = trial.user_attrs["outcome"]
-            values = outcome["model"] | outcome["training"]
+            values = usual | outcome["model"] | outcome["training"]
             row = outcome | {"architecture": architecture, "trial": trial.number}
             row["present"] = trial.number == 0 and architecture == spec.model.architecture
             row |= {f"score/{task}": score for task, score in outcome["scores"].items()}

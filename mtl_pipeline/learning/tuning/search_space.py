@@ -18,6 +18,7 @@ def search_space(spec: PipelineSpec, architecture: str) -> dict[str, Any]:
     inputs = {
         "id_dimension": spec.ids,
         "id_dropout": spec.ids,
+        "text_dropout": spec.text_tables,
         # The interaction of user and item has that width too, even of ids alone.
         "text_dimension": spec.text_tables or len(spec.ids) == 2,
         "categorical_dimension": spec.categorical_features,
@@ -28,8 +29,9 @@ def search_space(spec: PipelineSpec, architecture: str) -> dict[str, Any]:
 
 
 def settings_of(spec: PipelineSpec) -> dict[str, Any]:
-    """The values of `model` and `training`."""
-    return spec.model.model_dump() | spec.training.model_dump()
+    """The values of `model` and `training`, also of those that are not written where they are as usual."""
+    sections = spec.model, spec.training
+    return {name: getattr(section, name) for section in sections for name in type(section).model_fields}
 
 
 def with_settings(spec: PipelineSpec, values: dict[str, Any]) -> PipelineSpec:
