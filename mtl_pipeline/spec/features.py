@@ -25,7 +25,7 @@ class EntityFeatures(ColumnFeatures):
     """VARCHAR column that the encoder turns into a vector; null where there is nothing to read."""
     further_texts: list[Identifier] = Field(default=[], exclude_if=lambda columns: not columns)
     """Further VARCHAR columns, such as `[description]` beside the title, each with a vector of its own beside that of
-    `text`, which alone is shown, compared with others and read in sequences."""
+    `text`, which alone is shown, finds candidates and makes the columns of `sequence`."""
     image: Identifier | None = Field(default=None, exclude_if=lambda column: column is None)
     """VARCHAR column of paths of pictures, which `image_encoder` turns into a vector beside that of the text. Relative
     ones start at `data/<pipeline>/raw/`. A row whose picture is missing or broken counts as one without."""

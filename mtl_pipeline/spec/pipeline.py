@@ -72,7 +72,8 @@ class PipelineSpec(Attributes):
                     f"ids lacks {column}, but raw.{table} names a file; set raw.{table} to null", "ids"
                 )
             features = getattr(self.features, table)
-            if table not in self.entities and (features.categorical or features.numeric or features.image):
+            named = features.categorical or features.numeric or features.image or features.further_texts
+            if table not in self.entities and named:
                 raise SpecError(
                     f"features.{table} names columns, but raw.{table} names no file", f"features.{table}"
                 )

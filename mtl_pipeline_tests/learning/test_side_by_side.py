@@ -9,15 +9,19 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 import torch
 
+from mtl_pipeline.champions import model_fingerprint
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.training.at_once import side_by_side
 from mtl_pipeline.learning.training.at_once.side_by_side import SideBySide, Wanted
+from mtl_pipeline.learning.training.continuing.checkpoint import Checkpoints
 from mtl_pipeline.learning.training.divergence import Diverged
-from mtl_pipeline.publishing import one_version_each
+from mtl_pipeline.learning.training.train import train_ranker
+from mtl_pipeline.publishing import folder_fingerprint, one_version_each
 from mtl_pipeline.spec import PipelineSpec
 from mtl_pipeline.warehouse.features.examples import build_examples
 from mtl_pipeline_tests.conftest import REPOSITORY, TinyPipeline
@@ -60,6 +64,62 @@ def test_a_process_trains_the_network_that_one_thread_trains_here(prepared: Tiny
         for task, values in other.predict_uncalibrated(dataset.validation).items():
             assert values == pytest.approx(one.predict_uncalibrated(dataset.validation)[task])
     assert {of for of, line in lines if "epoch" in line} == set(WANTED)
+
+
+def test_one_place_is_left_to_what_is_done_here_until_a_network_is_waited_for(prepared: TinyPipeline) -> None:
+    spec = trained_for(prepared, 10_000, patience=10_000)
+    with SideBySide(Dataset(prepared.paths, spec), spec, WANTED[:2], busy=True) as networks:
+        wait_until(lambda: len(networks.processes) == 1)
+        time.sleep(1)
+        assert len(networks.processes) == 1
+        networks.idle.set()
+        wait_until(lambda: len(networks.processes) == 2)
+
+
+def test_what_is_kept_is_not_trained_and_takes_its_share_of_threads(prepared: TinyPipeline) -> None:
+    spec = trained_for(prepared, 1)
+    dataset = Dataset(prepared.paths, spec)
+    kept = {wanted: wanted.fit(dataset, spec, print, Checkpoints()).ranker for wanted in WANTED[:2]}
+    with SideBySide(dataset, spec, WANTED[:2], kept=kept, busy=True) as networks:
+        assert torch.get_num_threads() == 1
+        assert [networks.ranker(wanted) for wanted in WANTED[:2]] == [*kept.values()]
+        assert not networks.processes
+
+
+def test_the_model_is_the_same_whatever_is_trained_beside_it(prepared: TinyPipeline) -> None:
+    """In processes, here one after the other, or before."""
+    spec, paths = trained_for(prepared, 2), prepared.paths
+    lines: list[str] = []
+    said = pl.DataFrame({"task": [task.name for task in spec.tasks], "predicted_by": "mean"})
+
+    def train() -> tuple[str, str, bool]:
+        lines.clear()
+        train_ranker(paths, spec, target=paths.model, judge=lambda rows: said, log=lines.append)
+        trained = any("alone, epoch" in line for line in lines)
+        return model_fingerprint(paths.model), folder_fingerprint(paths.single_task), trained
+
+    *at_once, trained = train()
+    assert trained
+    *again, trained = train()
+    assert again == at_once
+    assert not trained
+    paths.single_task.unlink()
+    torch.set_num_threads(1)
+    *in_turn, trained = train()
+    assert in_turn == at_once
+    assert trained
+
+
+def test_an_error_beside_is_told_at_the_next_line_of_what_is_done_here(prepared: TinyPipeline) -> None:
+    spec = trained_for(prepared, 10_000, patience=10_000)
+    with SideBySide(Dataset(prepared.paths, spec), spec, WANTED[:2], busy=True) as networks:
+        say = networks.with_lines(print)
+        wait_until(lambda: bool(networks.processes))
+        say("a round")
+        networks.processes[0].kill()
+        wait_until(lambda: any(future.done() for future in networks.futures.values()))
+        with pytest.raises(UserError, match="was killed by signal 9"):
+            say("another round")
 
 
 def test_a_network_that_nobody_thought_of_is_trained_here(prepared: TinyPipeline) -> None:
@@ -140,7 +200,7 @@ import sys
 from mtl_pipeline.learning.training.at_once import side_by_side
 from mtl_pipeline_tests.learning.test_side_by_side import WANTED, trained_for
 from mtl_pipeline.warehouse.features.examples import build_examples
-from mtl_pipeline_tests.conftest import REPOSITORY, TinyPipeline
+from mtl_pipeline_tests.conftest import TinyPipeline
 import torch
 from pathlib import Path
 torch.set_num_threads(2)

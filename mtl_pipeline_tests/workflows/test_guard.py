@@ -45,7 +45,11 @@ def trained_by_baselines(paths: PipelinePaths, spec: PipelineSpec) -> bool:
     """Whether the baselines, made now, train the networks for single tasks themselves."""
     lines: list[str] = []
     predict_baselines(paths, spec, target=paths.baselines, log=lines.append)
-    return any("trained here" in line for line in lines)
+    return trains_alone(lines)
+
+
+def trains_alone(lines: list[str]) -> bool:
+    return any("alone, epoch" in line for line in lines)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +69,7 @@ def paths(mended: PipelinePaths, tmp_path: Path) -> PipelinePaths:
     return PipelinePaths(tmp_path / "root", mended.pipeline)
 
 
-def test_a_task_that_joint_training_hurts_is_predicted_by_the_baselines_network(
+def test_a_task_that_joint_training_hurts_is_predicted_by_its_own_network(
     mended: PipelinePaths,
 ) -> None:
     found = predict_examples(mended, declared(NARROW), mended.model)
@@ -142,6 +146,8 @@ def test_the_baselines_train_the_same_networks_where_the_model_left_none_of_use(
     write_checksums(paths.single_task)
     assert trained_by_baselines(paths, spec)
     assert predicted().equals(before)
+    assert trains_alone(train(paths, spec)[1])
+    assert not trained_by_baselines(paths, spec)
     train(paths, declared(NARROW, epochs=1))
     assert trained_by_baselines(paths, spec)
     assert predicted().equals(before)
@@ -153,8 +159,10 @@ def test_the_baselines_train_the_same_networks_where_the_model_left_none_of_use(
 
 def test_another_guard_needs_no_other_baselines(paths: PipelinePaths) -> None:
     spec = declared(NARROW, hedge=False)
-    train(paths, spec)
+    _, lines = train(paths, spec)
+    assert not trains_alone(lines), "nor other networks for single tasks"
     assert not trained_by_baselines(paths, declared(NARROW))
+    assert not trained_by_baselines(paths, declared(NARROW, guard=False))
     assert unequal_training(paths) == []
     refuse_other_training(paths, Dataset(paths, spec), spec)
     with pytest.raises(UserError, match="model was not trained with the present hedge, so"):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pytest
 
-from mtl_pipeline.learning.data.dataset import TextVectors
+from mtl_pipeline.learning.data.dataset import TextVectors, fused
 from mtl_pipeline.spec import PipelineSpec
-from mtl_pipeline.vectors import read_vectors
+from mtl_pipeline.vectors import Vectors, read_vectors
 from mtl_pipeline.warehouse.checks import checks_by_asset
 from mtl_pipeline.workflows.recommend import first_recommendations
 from mtl_pipeline.workflows.stages import run_stage, stages_of
@@ -53,3 +55,33 @@ def test_each_text_has_a_vector_of_its_own_and_the_ranker_reads_them_side_by_sid
     assert pl.read_parquet(paths.recommendations)["item_id"].n_unique() > 5
     shown = first_recommendations(paths, spec)["item"]
     assert shown.str.contains(" Story ").all(), "an item is shown by its title"
+
+
+def made_by(encoder: str, *lengths: float) -> Vectors:
+    ids = pa.array(range(len(lengths)), pa.int64())
+    vectors = np.array(lengths, dtype=np.float32)[:, None]
+    return Vectors(ids, vectors, pa.nulls(len(ids), pa.binary(16)), {"encoder_fingerprint": encoder})
+
+
+def test_texts_of_one_encoder_stay_as_they_are_however_few_there_are() -> None:
+    """The fingerprint tells a champion whether it can read the vectors: the first description must not change it."""
+    titles = made_by("a", 6, 7)
+    descriptions = [made_by("a", *lengths) for lengths in ((0, 0), (1, 0), (40, 60))]
+    together = [fused(titles, some) for some in descriptions]
+    assert {vectors.metadata["encoder_fingerprint"] for vectors in together} == {"a + 1 * a"}
+    np.testing.assert_array_equal(together[2].vectors, [[6, 40], [7, 60]])
+
+
+def test_vectors_of_another_encoder_are_made_about_as_long_as_the_first() -> None:
+    three = fused(made_by("a", 6, 7), made_by("b", 50, 0), made_by("c", 0, 0))
+    assert three.metadata["encoder_fingerprint"] == "a + 0.125 * b + 1 * c"
+    np.testing.assert_array_equal(three.vectors, [[6, 6.25, 0], [7, 0, 0]])
+
+
+def test_texts_of_a_table_that_is_not_there_are_refused() -> None:
+    declared = {"raw": {"users": None}, "ids": ["item_id"], "interaction_key": ["item_id"]}
+    users = {"users": {"further_texts": ["bio"]}}
+    with pytest.raises(ValueError, match=r"features\.users names columns, but raw\.users names no file"):
+        PipelineSpec.model_validate(
+            declared | {"features": users, "tasks": [{"name": "click", "kind": "binary"}]}
+        )

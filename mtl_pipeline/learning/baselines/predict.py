@@ -64,16 +64,16 @@ def predict_baselines(
     held_out = HeldOut(dataset, spec)
     predicted = Predicted(spec, held_out, log)
     alone = single_task_networks(spec) if SINGLE_TASK in spec.baselines.models else {}
-    kept = read_single_task(paths, dataset, spec, log) if spec.guards else {}
+    kept = read_single_task(paths, dataset, spec, log) if alone else {}
     lacking = [] if kept else [*alone.values()]
-    with SideBySide(dataset, spec, lacking, alone_log(log), checkpoints, busy=True) as networks:
+    with SideBySide(dataset, spec, lacking, alone_log(log), checkpoints, kept, busy=True) as networks:
         design = DesignMatrix(dataset, spec)
         matrix = design.build(held_out.rows)
         for task in spec.tasks:
             for model, answers in simple_answers(dataset, spec, task, held_out, design, matrix):
                 predicted.add(model, task, answers, answers[held_out.validation])
         for name, wanted in alone.items():
-            ranker = kept.get(name) or networks.ranker(wanted)
+            ranker = networks.ranker(wanted)
             # Validation rows by themselves, as for the model: other batches round otherwise, and that would tell a task
             # that is left to this network from the network.
             on_validation, answers = (

@@ -64,24 +64,36 @@ class TextVectors:
 def fused(first: Vectors, *others: Vectors) -> Vectors:
     """All by id, one after the other; zero where one of them has no such row.
 
-    Encoders differ in how long their vectors are, and the longest would drown the others. They are made about as long
-    as the first: times a power of two, which stays what it is while the catalogue changes little."""
+    Encoders differ in how long their vectors are, and the longest would drown the others. Those of another encoder are
+    made about as long as the first: times a power of two, which stays what it is while the catalogue changes little."""
     if not others:
         return first
     parts = first, *others
     ids = pa.concat_arrays([part.ids for part in parts]).unique()
     ids = ids.take(pc.sort_indices(ids))
-    lengths = [np.linalg.norm(part.vectors, axis=1) for part in parts]
-    usual = [float(length[length > 0].mean()) if length.any() else 1.0 for length in lengths]
-    factors = [2.0 ** round(math.log2(usual[0] / length)) for length in usual]
+    encoders = [part.metadata["encoder_fingerprint"] for part in parts]
+    factors = [
+        1.0 if of == encoders[0] else power_of_two(usual_length(first), usual_length(part))
+        for part, of in zip(parts, encoders, strict=True)
+    ]
     ends = np.cumsum([part.vectors.shape[1] for part in parts])
     vectors = np.zeros((len(ids), ends[-1]), dtype=np.float32)
     for part, factor, columns in zip(parts, factors, np.split(vectors, ends[:-1], axis=1), strict=True):
         columns[pc.index_in(part.ids, value_set=ids).to_numpy()] = part.vectors * np.float32(factor)
-    encoders = [part.metadata["encoder_fingerprint"] for part in parts]
     also = "".join(f" + {factor:g} * {of}" for factor, of in zip(factors[1:], encoders[1:], strict=True))
     metadata = {"encoder_fingerprint": encoders[0] + also}
     return Vectors(ids, vectors, pa.nulls(len(ids), first.text_hashes.type), metadata)
+
+
+def usual_length(vectors: Vectors) -> float:
+    """The mean of those that are not zero; 0 where all are."""
+    lengths = np.linalg.norm(vectors.vectors, axis=1)
+    return float(lengths[lengths > 0].mean()) if lengths.any() else 0.0
+
+
+def power_of_two(wanted: float, length: float) -> float:
+    """The one that brings a length nearest to the wanted one; 1 where either is 0."""
+    return 2.0 ** round(math.log2(wanted / length)) if wanted and length else 1.0
 
 
 IS_TRAIN = pl.col("split") == "train"
@@ -137,6 +149,7 @@ class Dataset:
         if spec.baselines.rows is None:
             return self
         thinned = copy.copy(self)
+        thinned.__dict__["scaling_labels"] = self.scaling_labels
         rows = drawn_rows(self.observed(task), spec.baselines.rows, spec.seed)
         thinned.__dict__["train"] = self.train[torch.from_numpy(rows)]
         return thinned
@@ -149,6 +162,12 @@ class Dataset:
         return StreamedRows.of(
             self.lines, IS_TRAIN & self.kept, self.encoder, self.chosen, self.rows_in_memory
         )
+
+    @cached_property
+    def scaling_labels(self) -> torch.Tensor:
+        """float32 [rows, tasks]: the training labels that numbers are standardised by, also for a network that learns
+        from fewer of these rows: else its outputs would mean something else than those of the network beside it."""
+        return self.train.labels
 
     @cached_property
     def validation(self) -> Rows:

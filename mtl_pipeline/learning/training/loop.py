@@ -174,8 +174,7 @@ def label_columns(dataset: Dataset, tasks: Sequence[Task]) -> list[int]:
 
 
 def scale_of(dataset: Dataset, tasks: Sequence[Task]) -> LabelScale:
-    """That of the training rows."""
-    return label_scale(dataset.train.labels[:, label_columns(dataset, tasks)], tasks)
+    return label_scale(dataset.scaling_labels[:, label_columns(dataset, tasks)], tasks)
 
 
 def network_shape(dataset: Dataset, spec: PipelineSpec, tasks: Sequence[Task]) -> NetworkShape:

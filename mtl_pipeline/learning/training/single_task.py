@@ -48,29 +48,34 @@ def publish_single_task(
 
 def read_single_task(
     paths: PipelinePaths, dataset: Dataset, spec: PipelineSpec, log: Log
-) -> dict[str, Ranker]:
-    """By task, what was kept; nothing, and the log says why, where there is none, or where it was trained on other
-    examples or with other settings."""
+) -> dict[Wanted, Ranker]:
+    """What was kept, none or all; the log says why none is of use where some are there."""
     kept = paths.single_task
+    if not kept.exists():
+        return {}
     try:
         with readable(kept):
             if others := differing(networks_trained_with(dataset, spec), read_trained_with(kept)):
-                raise UserError(f"{kept} was not trained with the present {', '.join(others)}")
+                raise UserError(f"not trained with the present {', '.join(others)}")
             with reading(kept) as folder:
-                return {task.name: load_single_task(folder, task.name, dataset, spec) for task in spec.tasks}
+                return {
+                    wanted: load_single_task(folder, task, dataset, spec)
+                    for task, wanted in single_task_networks(spec).items()
+                }
     except UserError as error:
-        log(f"{error}; so the networks for single tasks are trained here")
+        why = str(error).partition(": materialize ")[0]  # this folder is no asset
+        log(f"the networks for single tasks in {kept} are not taken, but trained anew: {why}")
         return {}
 
 
 def load_single_task(folder: Path, task: str, dataset: Dataset, spec: PipelineSpec) -> Ranker:
-    tasks, rows = [spec.task(task)], dataset.drawn_for(task, spec)
+    tasks = [spec.task(task)]
     inputs = spec.model, network_shape(dataset, spec, tasks), on_device(dataset.text.tensors)
     members = [
         load_member(load_file(weights_file(folder, task, number)), *inputs, tasks, [task])
         for number in range(spec.training.members)
     ]
-    return Ranker(members, tasks, scale_of(rows, tasks))
+    return Ranker(members, tasks, scale_of(dataset, tasks))
 
 
 def weights_file(folder: Path, task: str, number: int) -> Path:

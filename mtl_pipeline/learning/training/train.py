@@ -20,7 +20,12 @@ from mtl_pipeline.learning.training.continuing.checkpoint import Checkpoints
 from mtl_pipeline.learning.training.continuing.warm_start import warm_starts
 from mtl_pipeline.learning.training.guard import GUARD, Judge, choices, guarded
 from mtl_pipeline.learning.training.loop import Log, fit_members, why_stopped
-from mtl_pipeline.learning.training.single_task import alone_log, publish_single_task, single_task_networks
+from mtl_pipeline.learning.training.single_task import (
+    alone_log,
+    publish_single_task,
+    read_single_task,
+    single_task_networks,
+)
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import ensure_writable, publish_folder
 from mtl_pipeline.spec import PipelineSpec
@@ -65,15 +70,21 @@ def train_ranker(
     ensure_writable(target)
     dataset, checkpoints = Dataset(paths, spec), Checkpoints.of(paths, target)
     starts = warm_starts(paths, spec, dataset, log)
-    alone = single_task_networks(spec) if judge else {}
-    with SideBySide(dataset, spec, [*alone.values()], alone_log(log), checkpoints, busy=True) as networks:
+    alone, kept = {}, {}
+    if judge:
+        ensure_writable(paths.single_task)
+        alone, kept = single_task_networks(spec), read_single_task(paths, dataset, spec, log)
+    with SideBySide(
+        dataset, spec, [*alone.values()], alone_log(log), checkpoints, kept, busy=True
+    ) as networks:
         fit = fit_members(
             dataset, spec, spec.tasks, networks.with_lines(log), [GradientConflict()], checkpoints, starts
         )
         own = {task: networks.ranker(wanted) for task, wanted in alone.items()}
     ranker, said = fit.ranker, None
     if judge:
-        publish_single_task(paths, dataset, spec, own)
+        if not kept:
+            publish_single_task(paths, dataset, spec, own)
         ranker, said = guarded(dataset, ranker, own.values(), judge)
     validation = ranker.predict_uncalibrated(dataset.validation)
     ranker.calibration = fit_calibration(spec, dataset.validation_labels, validation)

@@ -15,7 +15,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass
@@ -111,11 +111,14 @@ class SideBySide:
         wanted: Sequence[Wanted] = (),
         log: Callable[[Wanted, str], None] = lambda wanted, line: None,
         checkpoints: Checkpoints | None = None,
+        kept: Mapping[Wanted, Ranker] | None = None,
         *,
         busy: bool = False,
     ) -> None:
-        """`busy`: something else is done here meanwhile, as much as one training, until a network is waited for."""
-        self.dataset, self.spec, self.log = dataset, spec, log
+        """`kept`: what need not be trained; it takes its share of threads all the same, where it is wanted, so that
+        what is trained beside it comes out as ever. `busy`: something else is done here meanwhile, as much as one
+        training, until a network is waited for."""
+        self.dataset, self.spec, self.log, self.kept = dataset, spec, log, kept or {}
         self.checkpoints = checkpoints or Checkpoints()
         self.lines: queue.SimpleQueue[tuple[Wanted, str]] = queue.SimpleQueue()
         self.processes: list[subprocess.Popen[bytes]] = []
@@ -136,6 +139,7 @@ class SideBySide:
                 one, dataset.paths, spec, trained_with, Checkpoints(self.checkpoints.folder), held_versions()
             )
             for one in sorted(wanted, key=lambda one: (one.seed, -rows[one]))
+            if one not in self.kept
         ]
 
     def __enter__(self) -> SideBySide:
@@ -161,6 +165,8 @@ class SideBySide:
 
     def ranker(self, wanted: Wanted) -> Ranker:
         """Of what is wanted, as soon as it is trained. May raise Diverged."""
+        if wanted in self.kept:
+            return self.kept[wanted]
         if wanted not in self.futures:
             return wanted.fit(
                 self.dataset, self.spec, lambda line: self.log(wanted, line), self.checkpoints
@@ -179,10 +185,14 @@ class SideBySide:
         return ranker_of(trained, wanted, self.dataset, self.spec)
 
     def with_lines(self, log: Log) -> Log:
-        """The log of what is done here, which has those of the networks come in between."""
+        """The log of what is done here, which has those of the networks come in between. Raises the error of one that
+        has failed meanwhile: nothing here is of use without it."""
 
         def both(line: str) -> None:
             self.log_lines()
+            for future in self.futures.values():
+                if future.done():
+                    future.result()
             log(line)
 
         return both
