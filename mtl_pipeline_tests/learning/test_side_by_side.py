@@ -67,7 +67,7 @@ def test_a_process_trains_the_network_that_one_thread_trains_here(prepared: Tiny
 
 
 def test_one_place_is_left_to_what_is_done_here_until_a_network_is_waited_for(prepared: TinyPipeline) -> None:
-    spec = trained_for(prepared, 10_000, patience=10_000)
+    spec = trained_for(prepared, 1_000, patience=1_000)
     with SideBySide(Dataset(prepared.paths, spec), spec, WANTED[:2], busy=True) as networks:
         wait_until(lambda: len(networks.processes) == 1)
         time.sleep(1)
@@ -111,7 +111,7 @@ def test_the_model_is_the_same_whatever_is_trained_beside_it(prepared: TinyPipel
 
 
 def test_an_error_beside_is_told_at_the_next_line_of_what_is_done_here(prepared: TinyPipeline) -> None:
-    spec = trained_for(prepared, 10_000, patience=10_000)
+    spec = trained_for(prepared, 1_000, patience=1_000)
     with SideBySide(Dataset(prepared.paths, spec), spec, WANTED[:2], busy=True) as networks:
         say = networks.with_lines(print)
         wait_until(lambda: bool(networks.processes))
@@ -178,18 +178,18 @@ def test_examples_that_are_published_meanwhile_wait_for_the_next_run(prepared: T
 
 
 def test_a_process_that_is_killed_is_named(prepared: TinyPipeline) -> None:
-    spec = trained_for(prepared, 10_000, patience=10_000)
+    spec = trained_for(prepared, 1_000, patience=1_000)
     with SideBySide(Dataset(prepared.paths, spec), spec, WANTED[:2]) as networks:
         wait_until(lambda: bool(networks.processes))
         networks.processes[0].kill()
         with pytest.raises(
             UserError, match=r"for (watched|rating) was killed by signal 9.*OMP_NUM_THREADS=1"
         ):
-            networks.ranker(networks.orders[0].wanted)
+            networks.ranker(networks.orders[0].wanted)  # which was killed is left to chance
 
 
 def test_leaving_early_ends_the_processes(prepared: TinyPipeline) -> None:
-    spec = trained_for(prepared, 10_000, patience=10_000)
+    spec = trained_for(prepared, 1_000, patience=1_000)
     with SideBySide(Dataset(prepared.paths, spec), spec, WANTED) as networks:
         wait_until(lambda: bool(networks.processes))
     assert all(process.poll() is not None for process in networks.processes)
@@ -206,7 +206,7 @@ from pathlib import Path
 torch.set_num_threads(2)
 side_by_side.WORTH_PROCESSES = 0
 pipeline = TinyPipeline(Path(sys.argv[1]))
-spec = trained_for(pipeline, 10_000, patience=10_000)
+spec = trained_for(pipeline, 1_000, patience=1_000)
 dataset = side_by_side.Dataset(pipeline.paths, spec)
 with side_by_side.SideBySide(dataset, spec, WANTED[:2], lambda wanted, line: print(line, flush=True)) as networks:
     networks.ranker(WANTED[0])

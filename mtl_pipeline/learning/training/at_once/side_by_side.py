@@ -17,7 +17,6 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -164,7 +163,7 @@ class SideBySide:
             torch.set_num_threads(self.threads)
 
     def ranker(self, wanted: Wanted) -> Ranker:
-        """Of what is wanted, as soon as it is trained. May raise Diverged."""
+        """Of what is wanted, as soon as it is trained. May raise Diverged; the error of another one, too."""
         if wanted in self.kept:
             return self.kept[wanted]
         if wanted not in self.futures:
@@ -174,33 +173,31 @@ class SideBySide:
         self.idle.set()
         future = self.futures[wanted]
         while not future.done():
-            self.log_lines()
-            try:
-                future.result(SECONDS_BETWEEN_LINES)
-            except NotYet:
-                continue
-        self.log_lines()
+            self.look_after()
+            wait([future], SECONDS_BETWEEN_LINES)
+        self.look_after()
         trained = future.result()
         self.checkpoints.used |= trained.checkpoints
         return ranker_of(trained, wanted, self.dataset, self.spec)
 
     def with_lines(self, log: Log) -> Log:
-        """The log of what is done here, which has those of the networks come in between. Raises the error of one that
-        has failed meanwhile: nothing here is of use without it."""
+        """The log of what is done here, which has those of the networks come in between. It raises the error of one
+        that has failed meanwhile."""
 
         def both(line: str) -> None:
-            self.log_lines()
-            for future in self.futures.values():
-                if future.done():
-                    future.result()
+            self.look_after()
             log(line)
 
         return both
 
-    def log_lines(self) -> None:
-        """Here, and not in the thread that reads them: not every log may be written by several."""
+    def look_after(self) -> None:
+        """Log what the networks have said, here and not in the thread that reads it: not every log may be written by
+        several. And raise the error of one that has failed: the others are of no use without it."""
         while not self.lines.empty():
             self.log(*self.lines.get())
+        for future in self.futures.values():
+            if future.done():
+                future.result()
 
     def train(self, order: Order) -> Trained:
         """In a process of its own, which ends when this one does: the pipe that it was told by is closed then. It
