@@ -12,7 +12,7 @@ from mtl_pipeline.learning.architectures import ARCHITECTURES
 from mtl_pipeline.learning.architectures.mmoe import MMoE
 from mtl_pipeline.learning.architectures.ple import PLE
 from mtl_pipeline.learning.architectures.shared_bottom import SharedBottom
-from mtl_pipeline.learning.blocks.layers import Experts, grouped
+from mtl_pipeline.learning.blocks.layers import Experts, grouped, mix
 from mtl_pipeline.learning.data.encoding import CategoricalField, SideFeatures
 from mtl_pipeline.learning.network import MultiTaskNetwork
 from mtl_pipeline.learning.representation import parts as parts_of_a_representation
@@ -321,3 +321,14 @@ def test_products_of_matrices_for_each_group_and_their_gradients() -> None:
     expected = torch.einsum("rgw,gwo->rgo", inputs, weight).add(bias.transpose(0, 1)).relu()
     assert torch.allclose(grouped(inputs, weight, bias), expected)
     assert torch.autograd.gradcheck(grouped, (inputs, weight, bias))
+
+
+def test_tasks_read_mixtures_of_experts_whose_gradients_are_right() -> None:
+    experts, weights = (
+        torch.randn(*size, dtype=torch.float64, requires_grad=True) for size in ((4, 6, 5), (6, 3, 4))
+    )
+    expected = torch.einsum("erh,rte->trh", experts, weights)
+    assert torch.allclose(torch.stack(mix(experts, weights)), expected)
+    assert torch.autograd.gradcheck(mix, (experts, weights))
+    halved = mix(experts.bfloat16(), weights.bfloat16())
+    assert torch.allclose(torch.stack(halved).double(), expected, atol=0.05)
