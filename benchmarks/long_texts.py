@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
+from scipy.stats import t as student
 
 from mtl_pipeline.learning.data.dataset import Dataset
 from mtl_pipeline.learning.training.loop import fit_network
@@ -44,7 +45,7 @@ def main() -> None:
     print("| | cut | windows | change, %, mean ± 95 % over seeds |\n|---|--:|--:|--:|")
     for name, cut, windows in zip(names, *losses, strict=True):
         change = 100 * (windows / cut - 1)
-        wide = 1.96 * change.std(ddof=1) / np.sqrt(len(change))
+        wide = student.ppf(0.975, len(change) - 1) * change.std(ddof=1) / np.sqrt(len(change))
         print(f"| {name} | {cut.mean():.4f} | {windows.mean():.4f} | {change.mean():+.2f} ± {wide:.2f} |")
 
 
