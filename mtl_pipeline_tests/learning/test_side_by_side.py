@@ -45,6 +45,11 @@ def trained_for(pipeline: TinyPipeline, epochs: int, **training: object) -> Pipe
     return pipeline.spec.model_copy(update={"training": settings})
 
 
+def one_beside(pipeline: TinyPipeline, spec: PipelineSpec) -> SideBySide:
+    """One network, in a process, for whose sake nothing else waits."""
+    return SideBySide(Dataset(pipeline.paths, spec), spec, WANTED[:1], busy=True)
+
+
 def test_a_process_trains_the_network_that_one_thread_trains_here(prepared: TinyPipeline) -> None:
     spec = trained_for(prepared, 2)
     dataset, lines = Dataset(prepared.paths, spec), []
@@ -128,23 +133,21 @@ def test_a_network_that_nobody_thought_of_is_trained_here(prepared: TinyPipeline
         assert networks.ranker(Wanted("liked", 3)).members[0].gives == ("liked",)
 
 
-def test_files_of_the_working_directory_hide_no_modules(
+def test_neither_the_working_directory_nor_what_is_printed_reaches_an_answer(
     prepared: TinyPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "queue.py").write_text("raise ImportError")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [str(REPOSITORY), *filter(None, sys.path)])
-    spec = trained_for(prepared, 1)
-    with SideBySide(Dataset(prepared.paths, spec), spec, WANTED[:2]) as networks:
-        assert networks.ranker(WANTED[0]).members
+    (tmp_path / "noise").mkdir()
+    (tmp_path / "noise" / "sitecustomize.py").write_text("print('hello')")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "noise"), str(REPOSITORY), *filter(None, sys.path)])
+    with one_beside(prepared, trained_for(prepared, 1)) as networks:
+        assert networks.ranker(WANTED[0]).members[0].gives == ("watched",)
 
 
 def test_an_error_that_a_user_can_mend_arrives(prepared: TinyPipeline) -> None:
     spec = trained_for(prepared, 2, learning_rate=1e30)
-    with (
-        SideBySide(Dataset(prepared.paths, spec), spec, WANTED[:2]) as networks,
-        pytest.raises(Diverged, match="learning_rate"),
-    ):
+    with one_beside(prepared, spec) as networks, pytest.raises(Diverged, match="learning_rate"):
         networks.ranker(WANTED[0])
 
 
@@ -153,26 +156,15 @@ def test_examples_that_are_made_anew_meanwhile_are_not_mixed(prepared: TinyPipel
     dataset = Dataset(prepared.paths, spec)
     dataset.fingerprint = "of other examples"
     with (
-        SideBySide(dataset, spec, WANTED[:2]) as networks,
+        SideBySide(dataset, spec, WANTED[:1], busy=True) as networks,
         pytest.raises(UserError, match="made anew meanwhile"),
     ):
         networks.ranker(WANTED[0])
 
 
-def test_what_a_process_prints_is_no_answer(
-    prepared: TinyPipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "noise").mkdir()
-    (tmp_path / "noise" / "sitecustomize.py").write_text("print('hello')")
-    monkeypatch.syspath_prepend(tmp_path / "noise")
-    spec = trained_for(prepared, 1)
-    with SideBySide(Dataset(prepared.paths, spec), spec, WANTED[:2]) as networks:
-        assert networks.ranker(WANTED[0]).members[0].gives == ("watched",)
-
-
 def test_examples_that_are_published_meanwhile_wait_for_the_next_run(prepared: TinyPipeline) -> None:
     spec = trained_for(prepared, 1)
-    with one_version_each(), SideBySide(Dataset(prepared.paths, spec), spec, WANTED[:2]) as networks:
+    with one_version_each(), one_beside(prepared, spec) as networks:
         build_examples(prepared.paths, spec.model_copy(update={"seed": 5}))
         assert networks.ranker(WANTED[0]).members[0].gives == ("watched",)
 
