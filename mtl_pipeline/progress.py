@@ -10,20 +10,25 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 class ProgressLog:
-    """Called with (done, total) as often as you like; writes a line every few seconds, and the last one."""
+    """Called with (done, total) as often as you like; writes a line every few seconds, and the last one. Rates are of
+    the time since the first call: what comes before it, as a network to load, comes only once."""
 
     def __init__(self, log: Callable[[str], None], what: str) -> None:
         self.log, self.what = log, what
+        self.first: tuple[int, float] | None = None
         self.started = self.last = time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
+        if self.first is None:
+            self.first, self.last = (done, now), now
         if done < total and now - self.last < SECONDS_BETWEEN_LINES:
             return
-        self.last, seconds = now, max(now - self.started, 0.001)
-        self.log(
-            f"{self.what}: {done:,} of {total:,}, {done / seconds:,.0f}/s{time_left(done, total, seconds)}"
-        )
+        self.last = now
+        before, since = self.first if done > self.first[0] else (0, self.started)
+        seconds = max(now - since, 0.001)
+        left = time_left(done - before, total - before, seconds)
+        self.log(f"{self.what}: {done:,} of {total:,}, {(done - before) / seconds:,.0f}/s{left}")
 
 
 def time_left(done: float, total: float, seconds: float, *, at_most: bool = False) -> str:
