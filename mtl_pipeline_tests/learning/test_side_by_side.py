@@ -16,6 +16,8 @@ import torch
 from mtl_pipeline.champions import model_fingerprint
 from mtl_pipeline.errors import UserError
 from mtl_pipeline.learning.data.dataset import Dataset
+from mtl_pipeline.learning.ranker.provenance import TRAINED_WITH
+from mtl_pipeline.learning.training import single_task
 from mtl_pipeline.learning.training.at_once import side_by_side
 from mtl_pipeline.learning.training.at_once.side_by_side import SideBySide, Wanted
 from mtl_pipeline.learning.training.continuing.checkpoint import Checkpoints
@@ -91,8 +93,10 @@ def test_what_is_kept_is_not_trained_and_takes_its_share_of_threads(prepared: Ti
         assert not networks.processes
 
 
-def test_the_model_is_the_same_whatever_is_trained_beside_it(prepared: TinyPipeline) -> None:
-    """In processes, here one after the other, or before."""
+def test_the_model_is_the_same_whatever_is_trained_beside_it(
+    prepared: TinyPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In processes, here one after the other, or before, by the same version of the code."""
     spec, paths = trained_for(prepared, 2), prepared.paths
     lines: list[str] = []
     said = pl.DataFrame({"task": [task.name for task in spec.tasks], "predicted_by": "mean"})
@@ -101,14 +105,15 @@ def test_the_model_is_the_same_whatever_is_trained_beside_it(prepared: TinyPipel
         lines.clear()
         train_ranker(paths, spec, target=paths.model, judge=lambda rows: said, log=lines.append)
         trained = any("alone, epoch" in line for line in lines)
-        return model_fingerprint(paths.model), folder_fingerprint(paths.single_task), trained
+        own = folder_fingerprint(paths.single_task, without=[TRAINED_WITH])
+        return model_fingerprint(paths.model), own, trained
 
     *at_once, trained = train()
     assert trained
     *again, trained = train()
     assert again == at_once
     assert not trained
-    paths.single_task.unlink()
+    monkeypatch.setattr(single_task, "code_digest", lambda: "of the next version")
     torch.set_num_threads(1)
     *in_turn, trained = train()
     assert in_turn == at_once
@@ -147,7 +152,12 @@ def test_neither_the_working_directory_nor_what_is_printed_reaches_an_answer(
 
 def test_an_error_that_a_user_can_mend_arrives(prepared: TinyPipeline) -> None:
     spec = trained_for(prepared, 2, learning_rate=1e30)
-    with one_beside(prepared, spec) as networks, pytest.raises(Diverged, match="learning_rate"):
+    with (
+        one_beside(prepared, spec) as networks,
+        pytest.raises(
+            Diverged, match=r"the network for watched, seed 0: training of watched diverged .*learning_rate"
+        ),
+    ):
         networks.ranker(WANTED[0])
 
 
@@ -174,10 +184,23 @@ def test_a_process_that_is_killed_is_named(prepared: TinyPipeline) -> None:
     with SideBySide(Dataset(prepared.paths, spec), spec, WANTED[:2]) as networks:
         wait_until(lambda: bool(networks.processes))
         networks.processes[0].kill()
-        with pytest.raises(
-            UserError, match=r"for (watched|rating) was killed by signal 9.*OMP_NUM_THREADS=1"
-        ):
-            networks.ranker(networks.orders[0].wanted)  # which was killed is left to chance
+        wait_until(lambda: any(future.done() for future in networks.futures.values()))
+        with pytest.raises(UserError, match=r"seed 0 was killed by signal 9.*OMP_NUM_THREADS=1"):
+            networks.ranker(still_training(networks))
+
+
+def test_it_is_told_while_one_that_nobody_thought_of_is_trained_here(prepared: TinyPipeline) -> None:
+    spec = trained_for(prepared, 1_000, patience=1_000)
+    with SideBySide(Dataset(prepared.paths, spec), spec, WANTED[:2]) as networks:
+        wait_until(lambda: bool(networks.processes))
+        networks.processes[0].kill()
+        with pytest.raises(UserError, match="was killed by signal 9"):
+            networks.ranker(Wanted("liked", 3))
+
+
+def still_training(networks: SideBySide) -> Wanted:
+    (wanted,) = (wanted for wanted, future in networks.futures.items() if not future.done())
+    return wanted
 
 
 def test_leaving_early_ends_the_processes(prepared: TinyPipeline) -> None:

@@ -165,7 +165,7 @@ def test_a_model_of_another_encoder_is_refused(prepared: TinyPipeline) -> None:
     changed = json.loads(config.read_text()) | {"text_encoders": {"users": "other", "items": "other"}}
     config.write_text(json.dumps(changed))
     write_checksums(prepared.paths.model)
-    with pytest.raises(UserError, match="another text encoder"):
+    with pytest.raises(UserError, match="with other text vectors"):
         predictions(prepared, "model")
 
 

@@ -168,7 +168,7 @@ def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ra
     """A saved ranker with the feature encoder it was trained with. `folder`: that of the newest model or of a champion.
 
     Raises UserError when there is none, when it is damaged, or when it was trained for other tasks, on other features
-    or with another text encoder.
+    or with other text vectors.
     """
     with reading_model(folder) as version, readable(folder):
         config = CONFIG.validate_json((version / "config.json").read_bytes())
@@ -184,7 +184,8 @@ def load_ranker(folder: Path, spec: PipelineSpec, text: TextVectors) -> tuple[Ra
     differences = {
         "for other tasks than defs.yaml declares": [*map(meaning, config.tasks)]
         != [*map(meaning, spec.tasks)],
-        "with vectors of another text encoder": config.text_encoders != text.fingerprints,
+        "with other text vectors (of another encoder, or other columns)": config.text_encoders
+        != text.fingerprints,
         "on other features than defs.yaml declares": list(config.shape.fields) != encoder.fields
         or config.shape.numerics != len(encoder.numeric_names)
         or (config.model.sequence_encoder and config.shape.sequence != SequenceShape.of(spec))

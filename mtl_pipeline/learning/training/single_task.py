@@ -19,6 +19,7 @@ from mtl_pipeline.learning.ranker.provenance import (
 )
 from mtl_pipeline.learning.ranker.ranker import Ranker, readable
 from mtl_pipeline.learning.training.at_once.side_by_side import Wanted
+from mtl_pipeline.learning.training.continuing.checkpoint import code_digest
 from mtl_pipeline.learning.training.loop import Log, network_shape, scale_of
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import publish_folder, reading
@@ -43,7 +44,7 @@ def publish_single_task(
         for task, ranker in rankers.items():
             for number, member in enumerate(ranker.members):
                 member.save(weights_file(folder, task, number))
-        write_trained_with(folder, networks_trained_with(dataset, spec))
+        write_trained_with(folder, made_with(dataset, spec))
 
 
 def read_single_task(
@@ -55,7 +56,7 @@ def read_single_task(
         return {}
     try:
         with readable(kept):
-            if others := differing(networks_trained_with(dataset, spec), read_trained_with(kept)):
+            if others := differing(made_with(dataset, spec), read_trained_with(kept)):
                 raise UserError(f"not trained with the present {', '.join(others)}")
             with reading(kept) as folder:
                 return {
@@ -66,6 +67,11 @@ def read_single_task(
         why = str(error).partition(": materialize ")[0]  # this folder is no asset
         log(f"the networks for single tasks in {kept} are not taken, but trained anew: {why}")
         return {}
+
+
+def made_with(dataset: Dataset, spec: PipelineSpec) -> dict:
+    """The code too: nobody asks for these networks by themselves, so that they could outlive many versions of it."""
+    return networks_trained_with(dataset, spec) | {"code": code_digest()}
 
 
 def load_single_task(folder: Path, task: str, dataset: Dataset, spec: PipelineSpec) -> Ranker:

@@ -32,6 +32,7 @@ from mtl_pipeline.learning.ranker.provenance import networks_trained_with
 from mtl_pipeline.learning.ranker.ranker import LabelScale, Ranker
 from mtl_pipeline.learning.representation.representation import NetworkShape
 from mtl_pipeline.learning.training.continuing.checkpoint import Checkpoints
+from mtl_pipeline.learning.training.divergence import Diverged
 from mtl_pipeline.learning.training.loop import Fit, Log, fit_members
 from mtl_pipeline.paths import PipelinePaths
 from mtl_pipeline.publishing import held_versions
@@ -54,6 +55,9 @@ class Wanted:
     blind: bool = False
     """Without text vectors."""
 
+    def __str__(self) -> str:
+        return f"the network for {self.task or 'all tasks'}, seed {self.seed}" + ", without text" * self.blind
+
     def tasks(self, spec: PipelineSpec) -> list[Task]:
         return [spec.task(self.task)] if self.task else list(spec.tasks)
 
@@ -63,7 +67,10 @@ class Wanted:
         rows = dataset.without_text(spec) if self.blind else dataset
         if self.task:
             rows = rows.drawn_for(self.task, seeded)
-        return fit_members(rows, seeded, self.tasks(spec), log, checkpoints=checkpoints)
+        try:
+            return fit_members(rows, seeded, self.tasks(spec), log, checkpoints=checkpoints)
+        except Diverged as error:
+            raise Diverged(f"{self}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -167,9 +174,8 @@ class SideBySide:
         if wanted in self.kept:
             return self.kept[wanted]
         if wanted not in self.futures:
-            return wanted.fit(
-                self.dataset, self.spec, lambda line: self.log(wanted, line), self.checkpoints
-            ).ranker
+            log = self.with_lines(lambda line: self.log(wanted, line))
+            return wanted.fit(self.dataset, self.spec, log, self.checkpoints).ranker
         self.idle.set()
         future = self.futures[wanted]
         while not future.done():
@@ -235,10 +241,9 @@ def training_rows(dataset: Dataset, task: str | None) -> int:
 
 
 def raise_ended(code: int, wanted: Wanted) -> NoReturn:
-    what = f"the network for {wanted.task}" if wanted.task else "a network for all tasks"
     if code < 0:
         raise UserError(
-            f"the process that trained {what} was killed by signal {-code}, perhaps for lack of memory. "
+            f"the process of {wanted} was killed by signal {-code}, perhaps for lack of memory. "
             "OMP_NUM_THREADS=1 trains one network after the other"
         )
-    raise RuntimeError(f"the process that trained {what} failed with code {code}: its error output says why")
+    raise RuntimeError(f"the process of {wanted} failed with code {code}: its error output says why")
