@@ -224,7 +224,7 @@ class Encoder(Pretrained):
     precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
     """Of the computation. auto: as above, or else bfloat16, where the hardware has it and the vectors of the pipeline's
     own texts stay the same (mean cosine of at least .999), or else float32. int8 is half as fast again, on a CPU with
-    VNNI and openvino (`pip install 'mtl_pipeline[int8]'`), and loses more: look at the share of neighbours that stay."""
+    VNNI, by openvino (`pip install 'mtl_pipeline[int8]'`), and loses more: look at the share of neighbours kept."""
     batch_size: int = Field(default=32, ge=1)
     """Texts encoded at once; on a GPU more, until they have 65,536 tokens, and fewer where memory is too small."""
 
